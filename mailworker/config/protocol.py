@@ -33,7 +33,8 @@ class ProtocolModule:
 
     def freeze(self, parser: Parser, server: Scope, mail: Scope) -> DialogueSettings:
         """The settings of its directives in a `server` and its `mail`; raises ConfigError."""
-        return frozen(self.settings, merged(self.directives, server, mail), parser, f"{self.name}_")
+        with parser.at(server.opened_at):
+            return frozen(self.settings, merged(self.directives, server, mail), parser, f"{self.name}_")
 
 
 @dataclass(slots=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -62,11 +63,21 @@ class Parser:
         self._handle = handle
         self._on_warning = on_warning
         self._lexers: list[Lexer] = []
+        self._place: str | None = None
 
     @property
     def where(self) -> str | None:
         """The present position as messages give it, None outside of any text."""
-        return self._lexers[-1].where if self._lexers else None
+        return self._place or (self._lexers[-1].where if self._lexers else None)
+
+    @contextmanager
+    def at(self, place: str) -> Iterator[None]:
+        """Give messages this position meanwhile: that of a block which is checked after its end."""
+        self._place = place
+        try:
+            yield
+        finally:
+            self._place = None
 
     def error(self, message: str, hint: str = "") -> ConfigError:
         """An error at the present position, for the caller to raise."""

@@ -4,13 +4,22 @@ import pytest
 
 from mailworker.errors import ConfigError
 from mailworker.model import AuthMethod
-from tests.config.conftest import LoadServer
+from tests.config.conftest import Load, LoadServer
 
 
 def test_defaults(load_server: LoadServer) -> None:
     dialogue = load_server("protocol sieve;").dialogue
     assert dialogue.capabilities == (b"IMPLEMENTATION mailworker", b"SIEVE ", b"VERSION 1.0")
     assert (dialogue.auth, dialogue.client_buffer) == (AuthMethod.PLAIN, 20480)
+
+
+def test_each_server_without_rules_is_named_by_its_own_line(load_text: Load) -> None:
+    text = "events {}\nmail {\nauth_http 127.0.0.1;\nserver { listen 4190; }\n%s\n}\n"
+    message = 'no "SIEVE" in "sieve_capabilities": editors may offer no rules before the login in '
+    settings = load_text(text % "server { listen 4191; protocol sieve; sieve_capabilities LANGUAGE; }")
+    assert [warning.partition(message)[2].rpartition(":")[2] for _, warning in settings.warnings] == ["4", "5"]
+    with pytest.raises(ConfigError, match=r'needed where "SIEVE" lists "enotify" in .*:5$'):
+        load_text(text % 'server { listen 4191; protocol sieve; sieve_capabilities "SIEVE enotify"; }')
 
 
 def test_capabilities_get_the_order_that_all_clients_take(load_server: LoadServer) -> None:
