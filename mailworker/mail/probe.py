@@ -136,6 +136,7 @@ class _Probe:
         return reply
 
     async def _introduce(self) -> None:
+        self._stream.reach()  # before that there is no local address
         header, local = self._manner.proxy.proxy_protocol, local_address(self._stream.descriptor)
         if header is ProxyProtocol.V1:
             await self._stream.write(build_v1(STRANGER, local))

@@ -6,14 +6,15 @@ from base64 import b64encode
 
 import pytest
 
-from mailworker.model import AuthMethod, InetAddress
+from mailworker.config.proxy import ProxySettings
+from mailworker.model import AuthMethod, InetAddress, ProxyProtocol
 from tests.mail.cases import CASES, IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.mail.failures import AGES, log_in, says
-from tests.support.auth import response
+from tests.support.auth import accepted, response
 from tests.support.backend import Script, conversation, hang, hang_up, reset
 from tests.support.peer import Peer
-from tests.support.settings import dialogue_settings, proxy_settings
+from tests.support.settings import dialogue_settings, proxy_settings, proxy_ssl_settings
 
 NOWHERE = InetAddress("192.0.2.1", 143)
 OK = (b"Auth-Status", b"OK")
@@ -119,6 +120,23 @@ def test_a_backend_that_is_not_there(scene: Scene, case: Case) -> None:
     assert heard == case.error
     message = "[error] recv() failed (111: Connection refused) while reading response from upstream"
     assert line == f"{message}, upstream: {backend.address}"
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        proxy_settings(),
+        proxy_settings(proxy_protocol=ProxyProtocol.V1),
+        proxy_settings(ssl=proxy_ssl_settings()),
+        proxy_settings(ssl=proxy_ssl_settings(starttls=True)),
+    ],
+    ids=["plain", "PROXY protocol", "TLS", "STARTTLS"],
+)
+def test_a_backend_whose_address_the_system_refuses_at_once(scene: Scene, proxy: ProxySettings) -> None:
+    heard, line = log_in(scene, IMAP, auth=scene.auth(accepted(InetAddress("224.0.0.1", 143))), proxy=proxy)
+    assert heard == IMAP.error
+    message = "[error] connect() to 224.0.0.1:143 failed (101: Network is unreachable) while connecting to upstream"
+    assert line == f"{message}, upstream: 224.0.0.1:143"
 
 
 def test_an_endless_ehlo_reply(scene: Scene) -> None:

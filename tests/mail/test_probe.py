@@ -130,7 +130,8 @@ def test_a_proxy_header_names_a_stranger(stage: Stage, version: ProxyProtocol) -
     server = stage.server(conversation(GREETING, HELLO, OK, REFUSED))
     assert findings(server.address, proxy_protocol=version)[0].verdict is Verdict.REFUSES
     header = server.heard().partition(b"EHLO")[0]
-    assert (b"192.0.2.1" if version is ProxyProtocol.V1 else bytes((192, 0, 2, 1))) in header
+    stranger, proxy = bytes((192, 0, 2, 1)), bytes((127, 0, 0, 1))
+    assert (b" 192.0.2.1 127.0.0.1 " if version is ProxyProtocol.V1 else stranger + proxy) in header
 
 
 @pytest.mark.parametrize("starttls", [False, True])

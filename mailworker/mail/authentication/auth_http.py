@@ -271,8 +271,9 @@ class _Question:
         if self._reused and not self._stream.received:
             # The service closed it just as we began, which is allowed (RFC 9112 section 9.3.1).
             return self.say(self._head, anew=True)
-        # As nginx reports it, which notices a refused connection when it reads.
-        return self.applicant.fail(ConnectionLost(error.party, "recv()", error.errno))
+        if error.call == "send()":  # nginx notices a refused connection when it reads
+            error = ConnectionLost(error.party, "recv()", error.errno)
+        return self.applicant.fail(error)
 
 
 def _bound(

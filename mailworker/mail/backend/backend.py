@@ -159,6 +159,7 @@ class Backend(Conversation):
         """Send a PROXY header, if configured, and watch how the connection is made."""
         proxy = self.server.settings.proxy
         try:
+            self.stream.reach()  # a refusal at once comes while connecting
             if proxy.proxy_protocol is not _NO_HEADER:
                 self.log.action = "sending PROXY protocol header to upstream"
                 await self.stream.write(self.client.proxy_protocol(proxy, self.log))
@@ -195,6 +196,7 @@ class Backend(Conversation):
         Raises TlsRefused for a backend that must not get a password, and for one that has sent more than its go-ahead:
         bytes that were added in clear must not be read as if they came over TLS (CVE-2026-1642).
         """
+        self.stream.reach()  # a refusal at once comes while connecting
         self.log.action = "SSL handshaking to upstream"
         if self.reader.rest():
             raise TlsRefused("upstream sent data before SSL handshake")

@@ -70,6 +70,13 @@ def test_an_auth_service_that_is_not_there(scene: Scene) -> None:
     assert line == "[error] recv() failed (111: Connection refused) while in http auth state"
 
 
+def test_an_auth_service_whose_address_the_system_refuses_at_once(scene: Scene) -> None:
+    multicast = InetAddress("224.0.0.1", 80)
+    heard, line = log_in(scene, IMAP, auth=NOWHERE, source=auth_http_settings(multicast))
+    assert heard == IMAP.error
+    assert line == "[error] connect() to 224.0.0.1:80 failed (101: Network is unreachable) while in http auth state"
+
+
 def test_an_auth_service_on_a_unix_socket_that_is_not_there(scene: Scene) -> None:
     settings = auth_http_settings(UnixAddress("/nonexistent/auth"))
     heard, line = log_in(scene, IMAP, auth=NOWHERE, source=settings)
