@@ -116,27 +116,43 @@ class Lobby:
         now = connections.loop.now
         guest = Guest(connections.stream(descriptor, self._party), connections.take(), peer, now)
         guest.stream.deadline = now + self._timeout
+        try:
+            self._receive_or_stop(guest)
+        except Exception:
+            guest.stream.close()
+            raise
+
+    def _receive_or_stop(self, guest: Guest) -> None:
         if self._noticed is not None:
             self._noticed()
+        number, peer, now = guest.number, guest.peer, guest.accepted
         client = peer.host if isinstance(peer, InetAddress) else UNIX
-        if not all(check.passes(client, guest.number, now) for check in self._checks):
+        if not all(check.passes(client, number, now) for check in self._checks):
             self._stopped(guest)
             return
         if self._rows is not None:
-            guest.stream.row = self._rows.open(guest, guest.number, now, self._server, peer)
+            guest.stream.row = self._rows.open(guest, number, now, self._server, peer)
         self.guests.add(guest)
-        guest.task = Task(connections.loop, self._receive(guest))
+        guest.task = Task(self._connections.loop, self._receive(guest))
         guest.task.resume()
 
     async def _receive(self, guest: Guest) -> None:
-        heard: bytes | PeerError
+        try:
+            heard = await self._hear(guest)
+            self.guests.remove(guest)
+            self._left(guest, heard)
+        except Exception:  # a bug, after which nobody has the guest
+            self.guests.discard(guest)
+            guest.stream.close()
+            raise
+
+    async def _hear(self, guest: Guest) -> bytes | PeerError:
         try:
             await self._meet(guest)
             _, heard = await guest.stream.exchange(self._limit, self._steps)
         except PeerError as error:
-            heard = error
-        self.guests.remove(guest)
-        self._left(guest, heard)
+            return error
+        return heard
 
     async def _meet(self, guest: Guest) -> None:
         """Do the handshake, which the client begins, if there is one."""

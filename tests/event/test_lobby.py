@@ -240,6 +240,7 @@ def test_a_check_that_breaks_down_is_the_listener_s_bug(bench: Bench, resources:
     else:
         stage.comes()
     assert (len(stage.stopped), stage.lobby.guests) == (not isinstance(answer, Exception), set())
+    assert stage.connections.in_use == len(stage.stopped)
 
 
 def test_each_has_a_row_that_is_its_own_until_it_is_passed_on(bench: Bench, resources: ExitStack) -> None:
@@ -313,9 +314,12 @@ def test_a_bug_behind_it_is_the_loop_s(bench: Bench, stage: Stage) -> None:
         raise LookupError("behind the lobby")
 
     stage.action = break_down
-    stage.comes().send(b"x")
+    client = stage.comes()
+    client.send(b"x")
     bench.loop.run()
     assert [str(bug) for bug in bench.bugs] == ["behind the lobby"]
+    assert client.recv(100) + client.recv(100) == GREETING
+    assert stage.connections.in_use == 0
 
 
 def test_nothing_is_left_of_a_lobby(bench: Bench, resources: ExitStack) -> None:

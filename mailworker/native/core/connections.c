@@ -6,6 +6,7 @@
 #include "core.h"
 
 #include <math.h>
+#include <unistd.h>
 
 struct connections {
     PyObject_HEAD
@@ -143,7 +144,9 @@ static PyObject *dial(struct connections *self, PyObject *address, PyObject *par
     if (descriptor >= 0) {
         PyObject *made = new_stream(self, descriptor, party, 0);
 
-        if (made != NULL && destination.length > 0) {
+        if (made == NULL) {
+            close(descriptor);
+        } else if (destination.length > 0) {
             ((struct stream *) made)->destination = destination;
             ((struct stream *) made)->address = Py_NewRef(address);
         }

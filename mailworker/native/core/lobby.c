@@ -5,6 +5,8 @@
 
 #include "core.h"
 
+#include <unistd.h>
+
 struct lobby {
     PyObject_HEAD
     PyObject *connections;
@@ -69,6 +71,28 @@ static int leave(struct guest *self, PyObject *heard)
     return fine;
 }
 
+/* After a bug: closes the connection of a guest that nobody has now; the exception stays raised. Gives `fine`. */
+static int unless_bug(struct guest *self, int fine)
+{
+    PyObject *bug;
+
+    if (fine) {
+        return 1;
+    }
+    bug = take_exception();
+    timers_cancel(&self->timed);
+    if (self->lobby != NULL && PySet_Discard(self->lobby->guests, (PyObject *) self) < 0) {
+        PyErr_Clear();
+    }
+    Py_CLEAR(self->lobby);
+    if (!done(PyObject_CallMethodNoArgs((PyObject *) self->stream, names.close))) {
+        PyErr_Clear();
+    }
+    PyErr_SetObject((PyObject *) Py_TYPE(bug), bug);
+    Py_DECREF(bug);
+    return 0;
+}
+
 /* Takes the raised exception if it is a PeerError. */
 static PyObject *fault(void)
 {
@@ -115,18 +139,20 @@ static int go_on(struct guest *self)
 static PyObject *guest_resume(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
 {
     struct guest *self = (struct guest *) object;
+    int failed = given == 1 && arguments[0] != Py_None;
 
     if (given > 1) {
         return PyErr_Format(PyExc_TypeError, "%zd arguments, not 1", given);
     }
-    return none_if(given == 1 && arguments[0] != Py_None ? leave(self, Py_NewRef(arguments[0])) : go_on(self));
+    return none_if(unless_bug(self, failed ? leave(self, Py_NewRef(arguments[0])) : go_on(self)));
 }
 
 static PyObject *guest_expire(PyObject *object, PyObject *Py_UNUSED(none))
 {
     struct guest *self = (struct guest *) object;
+    PyObject *error = PyObject_CallMethodNoArgs((PyObject *) self->stream, names.timed_out);
 
-    return none_if(leave(self, PyObject_CallMethodNoArgs((PyObject *) self->stream, names.timed_out)));
+    return none_if(unless_bug(self, leave(self, error)));
 }
 
 static PyObject *guest_interrupt(PyObject *object, PyObject *error)
@@ -138,7 +164,11 @@ static PyObject *guest_interrupt(PyObject *object, PyObject *error)
         Py_RETURN_NONE;
     }
     instead = PyObject_CallMethodNoArgs((PyObject *) self->stream, names.timed_out);
-    return instead == NULL ? NULL : (Py_DECREF(instead), none_if(leave(self, Py_NewRef(error))));
+    if (instead == NULL) {
+        return NULL;
+    }
+    Py_DECREF(instead);
+    return none_if(unless_bug(self, leave(self, Py_NewRef(error))));
 }
 
 static PyMemberDef guest_members[] = {
@@ -212,16 +242,16 @@ static struct guest *receive(struct lobby *self, PyObject *descriptor, PyObject 
         return NULL;
     }
     guest = (struct guest *) guest_type.tp_alloc(&guest_type, 0);
-    if (guest == NULL) {
+    if (guest != NULL) {
+        guest->stream = (struct stream *) connections_stream(self->connections, fd, self->party);
+        guest->timed.deadline = Py_HUGE_VAL;
+    }
+    if (guest == NULL || guest->stream == NULL) {
+        Py_XDECREF(guest);
+        close(fd);
         return NULL;
     }
-    guest->timed.deadline = Py_HUGE_VAL;
-    guest->number = connections_take(self->connections);
-    guest->stream = guest->number < 0 ? NULL : (struct stream *) connections_stream(self->connections, fd, self->party);
-    if (guest->stream == NULL) {
-        Py_DECREF(guest);
-        return NULL;
-    }
+    guest->number = connections_take(self->connections); /* there is one, as `accepted` knows */
     guest->lobby = (struct lobby *) Py_NewRef(self);
     guest->peer = Py_NewRef(peer);
     guest->accepted = loop->now;
@@ -321,7 +351,8 @@ static PyObject *accepted(PyObject *object, PyObject *const *arguments, Py_ssize
     if (guest == NULL) {
         return NULL;
     }
-    fine = (self->noticed == Py_None || done(PyObject_CallNoArgs(self->noticed))) && receive_or_stop(self, guest);
+    fine = unless_bug(guest, (self->noticed == Py_None || done(PyObject_CallNoArgs(self->noticed))) &&
+                                 receive_or_stop(self, guest));
     Py_DECREF(guest);
     return none_if(fine);
 }

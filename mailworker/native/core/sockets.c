@@ -141,7 +141,11 @@ static PyObject *sockets_hand_on(PyObject *Py_UNUSED(module), PyObject *const *a
     }
     both[0] = PyLong_FromLong(fd);
     both[1] = new_address(&address);
-    fine = both[0] != NULL && both[1] != NULL && done(PyObject_Vectorcall(arguments[1], both, 2, NULL));
+    fine = both[0] != NULL && both[1] != NULL;
+    if (!fine) {
+        close(fd);
+    }
+    fine = fine && done(PyObject_Vectorcall(arguments[1], both, 2, NULL));
     Py_XDECREF(both[0]);
     Py_XDECREF(both[1]);
     return fine ? PyLong_FromLong(0) : NULL;

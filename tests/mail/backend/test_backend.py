@@ -78,6 +78,9 @@ class Peering:
         self.starttls = starttls
         self.tls = MemoryTls()
 
+    def reach(self) -> None:
+        pass
+
     async def start_tls(self, _peer: TlsPeer) -> None:
         self._steps.take("tls")
 

@@ -1,0 +1,90 @@
+"""Allocations that fail cost nobody a descriptor, nor a place among the connections."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mailworker.errors import Party
+from mailworker.event import sockets
+from mailworker.event.connections import Connections
+from mailworker.event.lobby import Guest, Lobby
+from mailworker.event.loop import Loop
+from mailworker.model import Address, InetAddress
+from mailworker.native.core import accelerator
+
+if accelerator is None:
+    pytest.skip("there is no C", allow_module_level=True)
+
+memory = pytest.importorskip("_testcapi")
+
+MOST = 40  # allocations of what is tried
+
+
+@pytest.fixture
+def connections() -> Iterator[Connections]:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1000.0)  # no other thread may get what is to fail
+    loop = Loop(_no_bug)
+    yield Connections(loop, 10)
+    loop.close()
+    sys.setswitchinterval(interval)
+
+
+def _no_bug(bug: Exception) -> None:
+    raise bug
+
+
+def _no_guest(_guest: Guest, _heard: object) -> None:
+    raise AssertionError("nobody has said anything")
+
+
+def _not_full(_descriptor: int, _peer: Address) -> None:
+    raise AssertionError("there is room")
+
+
+def _descriptors() -> int:
+    return len([*Path("/dev/fd").iterdir()])
+
+
+def test_a_client_that_nobody_can_receive_is_closed(connections: Connections) -> None:
+    step = (b"hello\r\n", (b"\n", None))
+    lobby = Lobby(connections, Party.CLIENT, step, 100, 60.0, _no_guest, None, _not_full)
+    accepted, failed = lobby.accepted, 0
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        before = _descriptors()
+        for number in range(MOST):
+            with socket.create_connection(listening.getsockname()):
+                memory.set_nomemory(number, number + 1)
+                try:
+                    sockets.hand_on(listening.fileno(), accepted)
+                except MemoryError:
+                    failed += 1
+                finally:
+                    memory.remove_mem_hooks()
+            for guest in lobby.guests.copy():
+                guest.stream.close()
+            lobby.guests.clear()
+            assert (connections.in_use, _descriptors()) == (0, before), number
+    assert 0 < failed < MOST
+
+
+def test_a_connection_that_cannot_be_made_is_closed(connections: Connections) -> None:
+    before, failed, address = _descriptors(), 0, InetAddress("127.0.0.1", 1)
+    for number in range(MOST):
+        memory.set_nomemory(number, number + 1)
+        try:
+            stream = connections.connect(address, Party.BACKEND)
+        except MemoryError:
+            failed += 1
+        else:
+            memory.remove_mem_hooks()
+            stream.close()
+        finally:
+            memory.remove_mem_hooks()
+        assert (connections.in_use, _descriptors()) == (0, before), number
+    assert 0 < failed < MOST
