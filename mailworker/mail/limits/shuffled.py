@@ -43,6 +43,10 @@ class Shuffled:
             self.loop.set_deadline(_Release(self, release), release)
         waiting.append(task)
 
+    def leave(self, task: Task, release: float) -> None:
+        """Let `task` no longer wait for that release: it goes on for another reason, as an administrator ends it."""
+        self._waiting[release].remove(task)
+
     def release(self, release: float) -> None:
         """Wake the tasks of that release, in random order."""
         tasks = self._waiting.pop(release)
@@ -67,7 +71,9 @@ class _Release(Timed):
 class _Place:
     """See `Waitable`."""
 
-    __slots__ = ("_release", "_shuffled")
+    __slots__ = ("_release", "_shuffled", "_task")
+
+    _task: Task
 
     def __init__(self, shuffled: Shuffled, release: float) -> None:
         self._shuffled = shuffled
@@ -76,7 +82,9 @@ class _Place:
     def park(self, task: Task) -> None:
         """Let the task wait for the release, without a deadline."""
         task.loop.cancel_deadline(task)
+        self._task = task
         self._shuffled.join(task, self._release)
 
     def timed_out(self) -> None:
-        """Do nothing: it has no deadline."""
+        """See `Waitable`: it has no deadline, so the task is interrupted."""
+        self._shuffled.leave(self._task, self._release)

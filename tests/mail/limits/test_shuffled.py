@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from mailworker.errors import Kicked
 from mailworker.event.loop import Loop
 from mailworker.event.task import Task, sleep
 from mailworker.mail.limits.shuffled import TICK, Shuffled
@@ -24,12 +25,17 @@ class Stage:
     def _turn(self, tasks: list[Task]) -> None:
         tasks.reverse()
 
-    def hold(self, name: str, until: float) -> None:
+    def hold(self, name: str, until: float) -> Task:
         async def wait() -> None:
-            await self.shuffled.hold(until)
+            try:
+                await self.shuffled.hold(until)
+            except Kicked:
+                await sleep(9 * TICK)
             self.done.append((self.loop.now, name))
 
-        Task(self.loop, wait()).resume()
+        task = Task(self.loop, wait())
+        task.resume()
+        return task
 
     def run(self, seconds: float) -> None:
         async def stop() -> None:
@@ -56,3 +62,10 @@ def test_those_of_one_release_come_in_any_order_and_none_too_early(stage: Stage)
     assert "".join(name for _, name in stage.done) == "ecbad"
     for moment, name in stage.done:
         assert first + (TICK if name == "d" else 0) <= moment < first + (TICK if name == "d" else 0) + 0.2
+
+
+def test_a_session_that_is_kicked_meanwhile_is_not_released_as_well(stage: Stage) -> None:
+    stage.hold("other", stage.loop.now)
+    stage.hold("kicked", stage.loop.now).interrupt(Kicked("why"))
+    stage.run(1.1 * TICK)
+    assert [name for _, name in stage.done] == ["other"]
