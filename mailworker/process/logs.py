@@ -13,9 +13,14 @@ from mailworker.model import After, Level
 
 
 class Logs:
-    """Nothing is open before `open`, and after `close` until files are adopted."""
+    """Nothing is open before `open`, and after `close` until files are adopted.
 
-    __slots__ = ("_destinations", "_error_log_paths", "_error_logs", "_files", "_log", "_opened", "_writing")
+    `limited` is the level that `limit` has set, None for that of the configuration.
+    """
+
+    __slots__ = (
+        "_destinations", "_error_log_paths", "_error_logs", "_files", "_log", "_opened", "_writing", "limited",
+    )  # fmt: skip
 
     _log: Log
 
@@ -27,6 +32,7 @@ class Logs:
         self._files = OpenFiles()
         self._opened: tuple[Log, ...] = ()
         self._writing: Destinations | None = None
+        self.limited: Level | None = None
 
     def open(self, console: Console | None) -> tuple[Log, list[Log]]:
         """Open all files; returns the main log and each server's, one Log for equal ones. Raises StartError."""
@@ -46,6 +52,7 @@ class Logs:
 
     def limit(self, level: Level | None) -> None:
         """Let all error logs take lines of this level and above; None goes back to the configuration."""
+        self.limited = level
         for log in self._opened:
             log.limit(level)
 

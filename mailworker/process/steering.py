@@ -130,12 +130,13 @@ class Steering:
             except ValueError:
                 return {"error": "there is no such level"}
             logs.limit(level)
-            self._tell_level(level)
+            self._tell_level()
         return {"level": logs.level.name.lower()}
 
-    def _tell_level(self, level: Level | None) -> None:
-        if not self._children.limit_logs(level):
-            self._after(_LATER, lambda: self._tell_level(level))
+    def _tell_level(self) -> None:
+        """Tell the children the level, which may have changed since a child had no room for it."""
+        if not self._children.limit_logs(self._master.cycle.logs.limited):
+            self._after(_LATER, self._tell_level)
 
 
 def _read(sessions: bytes) -> tuple[str, list[Chosen]] | None:

@@ -20,6 +20,7 @@ from mailworker.status.standing import Standing
 
 class Logs:
     def __init__(self) -> None:
+        self.limited: Level | None = None
         self.log = Log([(Level.ERROR, cast("Any", None))])
 
     @property
@@ -27,6 +28,7 @@ class Logs:
         return self.log.level
 
     def limit(self, level: Level | None) -> None:
+        self.limited = level
         self.log.limit(level)
 
 
@@ -127,6 +129,23 @@ def test_a_child_without_room_is_told_later(master: Master) -> None:
     master.later.pop()()
     assert master.levels == [Level.DEBUG, Level.DEBUG]
     assert master.later == []
+
+
+def test_a_child_without_room_is_told_later_what_holds_then(master: Master) -> None:
+    master.room = False
+    master.ask(Question(1, b"level", b"8"))
+    master.room = True
+    master.ask(Question(2, b"level", b"0"))
+    master.later.pop()()
+    assert master.levels == [Level.DEBUG, None, None]
+
+
+def test_a_reload_ends_a_level_that_a_child_had_no_room_for(master: Master) -> None:
+    master.room = False
+    master.ask(Question(1, b"level", b"8"))
+    master.room, master.logs = True, Logs()
+    master.later.pop()()
+    assert master.levels == [Level.DEBUG, None]
 
 
 def test_a_reload_is_answered_when_it_has_ended(master: Master) -> None:
