@@ -9,7 +9,7 @@ from mailworker.config.limit_conn import ConnLimit, LimitConnSettings
 from mailworker.errors import escape
 from mailworker.mail.end import End
 from mailworker.mail.facts import FactsRecord
-from mailworker.mail.limits.keys import rendered
+from mailworker.mail.limits.keys import known_at_accept, rendered
 from mailworker.mail.record import SessionRecord
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, Level
@@ -21,12 +21,6 @@ from mailworker.variables.variables import Variables
 
 # Seconds between two log lines of a worker that a zone is full.
 _TELL_AGAIN: Final = 10.0
-
-_AT_ACCEPT: Final = frozenset({
-    *("binary_remote_addr", "remote_addr", "remote_port", "realip_remote_addr", "realip_remote_port"),
-    *("hostname", "nginx_version", "mailworker_version", "pid", "protocol", "server_addr", "server_port", "connection"),
-    *("proxy_protocol_addr", "proxy_protocol_port", "proxy_protocol_server_addr", "proxy_protocol_server_port"),
-})  # fmt: skip
 
 
 class _Limit:
@@ -74,8 +68,8 @@ class ConnLimits:
 
     def __init__(self, settings: LimitConnSettings, zones: Sequence[str], variables: Variables, held: Holdings) -> None:
         """`zones` are the names of the zones in `held`, in the same order."""
-        early = [each for each in settings.limits if each.asked <= _AT_ACCEPT]
-        late = [each for each in settings.limits if not each.asked <= _AT_ACCEPT]
+        early = [each for each in settings.limits if known_at_accept(each.asked)]
+        late = [each for each in settings.limits if not known_at_accept(each.asked)]
         self._at_accept = _Gate(early, zones, variables, held, lambda _: False)
         self._at_login = _Gate(late, zones, variables, held, self._admits_slowly)
         self.at_login = self._at_login.native if late else None

@@ -105,8 +105,9 @@ def test_the_user_is_whom_the_auth_service_says(scene: Scene) -> None:
     assert (house.count(b"somebody"), house.count()) == (1, 0)
 
 
-def test_an_address_is_limited_at_accept_before_anybody_is_asked(scene: Scene) -> None:
-    house = House(scene, limits(("a", "$binary_remote_addr", 2)))
+@pytest.mark.parametrize("key", ["$binary_remote_addr", "$binary_remote_prefix"])
+def test_an_address_is_limited_at_accept_before_anybody_is_asked(scene: Scene, key: str) -> None:
+    house = House(scene, limits(("a", key, 2)))
     clients = [scene.client(house.proxy) for _ in range(2)]
     for client in clients:
         client.expect(IMAP.greeting)
