@@ -29,6 +29,10 @@ class NoAnswer(MailworkerError):
     """No server listens there, or it speaks another protocol."""
 
 
+class _Ended(NoAnswer):
+    """The server has closed the connection, as it does when a new configuration replaces its process."""
+
+
 class Refusal(MailworkerError):
     """The server refuses the request."""
 
@@ -68,14 +72,14 @@ class Client:
     def ask(self, command: str, **keys: Any) -> Iterator[dict[str, Any]]:
         """The lines of the answer, of which the last has "ok"; keys that are None are left out.
 
-        If the connection belonged to a process that was about to leave, the request is sent once more. Raises NoAnswer
-        and Refusal.
+        If the connection ends before the answer begins, as its process was about to leave, the request is sent once
+        more. A server that is only slow has the request already, and may still fulfil it. Raises NoAnswer and Refusal.
         """
         request = {"cmd": command, **{key: value for key, value in keys.items() if value is not None}}
         try:
             self._send(request)
             line = self._line()
-        except NoAnswer:
+        except _Ended:
             self.close()
             self._send(request)
             line = self._line()
@@ -96,8 +100,10 @@ class Client:
         connected = self._socket or self._connect()
         try:
             connected.sendall(json.dumps(request).encode() + b"\n")
+        except TimeoutError:
+            raise self._too_slow() from None
         except OSError as error:
-            raise NoAnswer(f"{self._path}: {error.strerror or error}") from None
+            raise _Ended(f"{self._path}: {error.strerror or error}") from None
 
     def _connect(self) -> socket.socket:
         self._socket = connected = socket.socket(socket.AF_UNIX)
@@ -123,11 +129,11 @@ class Client:
             try:
                 pieces.append(self._socket.recv(_PAGE))
             except TimeoutError:
-                raise NoAnswer(f"{self._path}: no answer within {self._seconds:g} seconds") from None
+                raise self._too_slow() from None
             except OSError as error:
-                raise NoAnswer(f"{self._path}: {error.strerror or error}") from None
+                raise _Ended(f"{self._path}: {error.strerror or error}") from None
             if not pieces[-1]:
-                raise NoAnswer(f"{self._path}: the connection has ended")
+                raise _Ended(f"{self._path}: the connection has ended")
         text, _, self._data = b"".join(pieces).partition(b"\n")
         try:
             line = json.loads(text)
@@ -136,3 +142,6 @@ class Client:
         if not isinstance(line, dict):
             raise NoAnswer(f"{self._path}: it does not speak as a control socket does")
         return line
+
+    def _too_slow(self) -> NoAnswer:
+        return NoAnswer(f"{self._path}: no answer within {self._seconds:g} seconds")

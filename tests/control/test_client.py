@@ -63,10 +63,11 @@ def test_a_server_of_another_kind_is_no_answer(scripted: Server, greeting: objec
         client.last("a")
 
 
-def test_a_server_that_says_nothing_is_given_up(scripted: Server) -> None:
-    server = scripted([], [])
+def test_a_server_that_says_nothing_is_given_up_and_asked_only_once(scripted: Server) -> None:
+    server = scripted([], [OK])
     with Client(server.path, 0.05) as client, pytest.raises(NoAnswer, match=r"no answer within 0\.05 seconds"):
-        client.last("a")
+        client.last("kick", all=True)
+    assert server.requests in ([], [{"cmd": "kick", "all": True}])
 
 
 def test_where_nobody_listens_there_is_no_answer(tmp_path: Path) -> None:
