@@ -6,6 +6,7 @@ import json
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from mailworker.control.client import Client
@@ -109,7 +110,8 @@ def _sessions_options(parser: ArgumentParser) -> None:
 
 
 def _sessions(client: Client, arguments: Namespace, say: Say) -> int:
-    return _show(SESSIONS, _each(client, arguments, "sessions", limit=arguments.limit), arguments, say)
+    found = islice(_each(client, arguments, "sessions", limit=arguments.limit), arguments.limit)
+    return _show(SESSIONS, found, arguments, say)
 
 
 def _who_options(parser: ArgumentParser) -> None:
@@ -132,7 +134,11 @@ def _who(client: Client, arguments: Namespace, say: Say) -> int:
 
 
 def _host(client: str) -> str:
-    return client if client.startswith("unix:") else client.rpartition(":")[0].strip("[]")
+    """The address of a client as the socket tells it: the port is left out there if it is unknown."""
+    if client.startswith("unix:"):
+        return client
+    host, _, port = client.rpartition(":")
+    return (host if host and "]" not in port else client).strip("[]")
 
 
 def _kick_options(parser: ArgumentParser) -> None:

@@ -67,6 +67,24 @@ def test_several_users_are_asked_for_one_by_one_and_nobody_is_told_of_twice(scri
     assert [json.loads(line)["id"] for line in ran.lines] == ["a", "b"]
 
 
+def test_no_more_sessions_are_shown_than_asked_for_however_many_users_were(scripted: Server) -> None:
+    ran = Ran(scripted, "sessions bob alice --json --limit 1", sessions(BOB), sessions(ALICE))
+    assert [json.loads(line)["id"] for line in ran.lines] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("client", "host"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("unix:", "unix:"),
+    ],
+)
+def test_who_shows_the_address_of_a_client_whose_port_is_unknown(scripted: Server, client: str, host: str) -> None:
+    ran = Ran(scripted, "who", sessions({**BOB, "client": client}))
+    assert ran.lines[1] == f"bob       1  imap   ({host})"
+
+
 def test_who_groups_users_as_doveadm_does(scripted: Server) -> None:
     other = {**BOB, "id": "d", "client": "192.0.2.2:7"}
     ran = Ran(scripted, "who", sessions(BOB, NOBODY, ALICE, other, {**BOB, "id": "e", "proto": "pop3"}))
