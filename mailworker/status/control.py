@@ -232,8 +232,8 @@ async def _limits(means: Means, _found: Mapping[str, Any], _asker: Asker) -> Ans
 
 
 async def _bans(means: Means, found: Mapping[str, Any], _asker: Asker) -> Answers:
-    zone = _zone(means, found)
-    bans = [ban for ban in means.limits.bans(found.get("limit", MOST)) if zone in {None, ban.zone}]
+    zone, most = _zone(means, found), found.get("limit", MOST)
+    bans = [ban for ban in means.limits.bans(most) if zone in {None, ban.zone}][:most]
     for turn, ban in enumerate(bans, 1):
         yield {"ban": ban._asdict()}
         if not turn % _TURN:

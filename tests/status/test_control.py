@@ -292,6 +292,7 @@ def test_who_is_banned_is_listed_and_can_be_changed() -> None:
     assert desk.obey("unban", key="192.0.2.7") == [{"ok": True, "zones": ["prefix"]}]
     assert desk.obey("unban", key="192.0.2.7") == [{"ok": True, "zones": []}]
     assert desk.obey("bans")[-1]["count"] == 2
+    assert desk.obey("bans", limit=1)[-1]["count"] == 1
     assert desk.notes == [
         'control: uid 0 banned "2001:db8::7" for 60s in prefix, user',
         'control: uid 0 banned "192.0.2.7" for 60s in prefix',
