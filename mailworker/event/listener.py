@@ -71,12 +71,12 @@ def check_accepting() -> None:
 class Listener(Timed):
     """Accepts connections on one listening socket, which may be shared with other processes.
 
-    `accepted` gets each connection's descriptor, non-blocking, and its peer's address. `failed` gets
-    the OSError of an accept that failed, such as for lack of descriptors or memory; then nothing is accepted for
+    `accepted` gets each connection's descriptor, non-blocking, and its peer's address; it may be replaced. `failed`
+    gets the OSError of an accept that failed, such as for lack of descriptors or memory; then nothing is accepted for
     accept_mutex_delay.
     """
 
-    __slots__ = ("_accepted", "_at_once", "_descriptor", "_failed", "_listening", "_loop", "_pause")
+    __slots__ = ("_at_once", "_descriptor", "_failed", "_listening", "_loop", "_pause", "accepted")
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class Listener(Timed):
         super().__init__()
         self._loop = loop
         self._listening = listening
-        self._accepted = accepted
+        self.accepted = accepted
         self._failed = failed
         self._at_once = 512 if settings.multi_accept else 1
         self._pause = settings.accept_mutex_delay
@@ -121,7 +121,7 @@ class Listener(Timed):
         """Called by the poller: connections may be waiting."""
         left = self._at_once
         while left > 0 and self._descriptor >= 0:  # it may be closed in the present round
-            failure = sockets.hand_on(self._descriptor, self._accepted)
+            failure = sockets.hand_on(self._descriptor, self.accepted)
             if failure:
                 if failure in sockets.WOULD_BLOCK:  # another process was faster
                     return

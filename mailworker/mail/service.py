@@ -93,7 +93,7 @@ class _Prepared:
         ]
         self._held: Holdings | None = None
         self._limits: list[tuple[Server, ConnLimits]] = []
-        self._listeners: list[Listener] = []
+        self._listeners: list[tuple[Listener, list[Entrance]]] = []
         self._drained: Callable[[], None] | None = None
         self._counters: Counters | None = None
         self._drops: Drops | None = None
@@ -176,13 +176,18 @@ class MailService(_Prepared):
             if server.policed is not None:
                 server.policed.held = self._guards.held
         for bound in self._bound:
-            listener = Listener(loop, bound.socket, self._accepted(bound), self._accept_failed, events)
+            entrances = [self._entrance(endpoint) for endpoint in bound.endpoints]
+            listener = Listener(loop, bound.socket, self._accepted(entrances), self._accept_failed, events)
             listener.open()
-            self._listeners.append(listener)
+            self._listeners.append((listener, entrances))
 
-    def _accepted(self, bound: BoundListener) -> Accepted:
+    def follow_log_level(self) -> None:
+        """Receive clients as the present log level demands: a lobby does not log connections."""
+        for listener, entrances in self._listeners:
+            listener.accepted = self._accepted(entrances)
+
+    def _accepted(self, entrances: Sequence[Entrance]) -> Accepted:
         """The function to call with each connection of a listening socket."""
-        entrances = [self._entrance(endpoint) for endpoint in bound.endpoints]
         if len(entrances) > 1:
             return ByAddress(self.serve, entrances).accepted
         return self._beginnings.accepted(entrances[0], partial(self.serve, entrances[0]))
@@ -204,7 +209,7 @@ class MailService(_Prepared):
         """
         self._drained = done
         listeners, self._listeners = self._listeners, []
-        for listener in listeners:
+        for listener, _ in listeners:
             listener.drain(self._connections.free // 2)
             listener.close()
             self._connections.release()
@@ -319,7 +324,7 @@ class _Beginnings:
     def __init__(self, connections: Connections, relays: Relays, *, at_once: bool) -> None:
         self._at_once = at_once
         self._connections = connections
-        self._lobbies: list[tuple[Entrance, Lobby]] = []
+        self._lobbies: dict[Entrance, Lobby] = {}
         self._relays = relays
         self._patterns: dict[Entrance, Session] = {}
 
@@ -337,6 +342,11 @@ class _Beginnings:
         """The function to call with each client: a lobby begins sessions when clients have sent their first bytes."""
         if self._at_once or not entrance.has_lobby:
             return serve
+        if entrance not in self._lobbies:
+            self._lobbies[entrance] = self._lobby(entrance, serve)
+        return self._lobbies[entrance].accepted
+
+    def _lobby(self, entrance: Entrance, serve: Accepted) -> Lobby:
         assert entrance.greeting is not None
         server, step = entrance.server, (entrance.greeting, entrance.opening or UNKNOWN)
         limit, timeout = server.settings.dialogue.client_buffer, server.settings.timeout
@@ -347,8 +357,7 @@ class _Beginnings:
         if entrance.listen.ssl and server.tls is not None:
             shaken = None if server.counted is None else partial(server.counted.welcome, self._connections.loop)
             lobby.shake_hands(server.tls, shaken)
-        self._lobbies.append((entrance, lobby))
-        return lobby.accepted
+        return lobby
 
     def _begin_with(self, entrance: Entrance, guest: Guest, heard: bytes | PeerError) -> None:
         stream, peer = guest.stream, guest.peer
@@ -368,7 +377,7 @@ class _Beginnings:
 
     def open_records(self) -> None:
         """Make records for the lobby's clients, which have sent nothing and will not be served."""
-        for entrance, lobby in self._lobbies:
+        for entrance, lobby in self._lobbies.items():
             for guest in lobby.guests:
                 self._session(entrance, guest.number, guest.stream, guest.peer, guest.accepted)
                 guest.stream.close()

@@ -60,6 +60,10 @@ class Worker(ChildProcess):
         count_handing(self._cycle.counters, self._losses)
         return HandingSink(channel, len(self._cycle.settings.destinations), self._losses)
 
+    def _limit_logs(self, level: int) -> None:
+        super()._limit_logs(level)
+        self._cycle.service.follow_log_level()
+
     def _kick(self, kick: Kick) -> None:
         self._cycle.service.kick(kick.sessions, kick.why)
 

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from mailworker.model import Level
 from tests.mail.cases import IMAP
 from tests.mail.conftest import Scene
 from tests.support.backend import hang
@@ -37,6 +38,23 @@ def test_a_login_beyond_worker_connections_is_an_internal_error(scene: Scene) ->
     client.send(IMAP.login)
     assert client.rest() == IMAP.error
     assert proxy.log.find("[alert]").startswith(f"{ALERT} while in http auth state, client: 127.0.0.1, server: ")
+
+
+def test_a_new_log_level_holds_for_the_next_clients(scene: Scene) -> None:
+    proxy = scene.proxy("imap", scene.auth(hang))
+    counts = []
+    for level in (Level.ERROR, None, Level.ERROR, Level.INFO):
+
+        def limit(level: Level | None = level) -> None:
+            proxy.log.log.limit(level)
+            proxy.service.follow_log_level()
+
+        proxy.call(limit)
+        client = scene.client(proxy)
+        client.expect(IMAP.greeting)
+        counts.append(len([line for line in proxy.log.lines if "connected to" in line]))
+    assert counts == [0, 1, 1, 2]
+    assert len(proxy.service._beginnings._lobbies) == 1
 
 
 def test_listeners_are_closed_first_and_relays_go_on(scene: Scene) -> None:

@@ -154,22 +154,25 @@ def test_the_level_of_the_log_is_set_in_all_processes_until_a_reload(start: Star
     assert steered.ctl("log-level").stdout == "info\n"
     assert steered.ctl("log-level", "debug").stdout == "debug\n"
     assert steered.ctl("log-level", "error").stdout == "error\n"
-    time.sleep(0.1)  # a worker may not have heard of it yet
-    before = len(steered.lines("client"))
-    for _ in range(6):
-        assert greeting(port) == GREETING
-    assert len(steered.lines("client")) == before
     for worker in steered.await_workers(2):  # a successor has the level, too
         steered.alerts.append(f"worker process {worker} exited on signal 9")
         os.kill(worker, signal.SIGKILL)
         steered.await_workers(2, without=(worker,))
         assert steered.last("log-level")["level"] == "error"
+    before = len(steered.lines("client"))
+    for _ in range(6):
+        assert greeting(port) == GREETING
+    assert len(steered.lines("client")) == before
+    assert steered.ctl("log-level", "default").stdout == "info\n"
+    steered.await_true(lambda: bool(greeting(port)) and len(steered.lines("connected to")) > before, "lines as before")
+    before = len(steered.lines("client"))
+    assert steered.ctl("log-level", "error").stdout == "error\n"
     assert steered.last("reload")["ok"]
     assert steered.last("log-level")["level"] == "info"
     steered.await_true(lambda: bool(greeting(port)) and len(steered.lines("client")) > before, "lines as before")
     assert steered.ctl("log-level", "default").stdout == "info\n"
     said = [line.partition("log to ")[2] for line in steered.lines("control: uid .* level of the error log to")]
-    assert said == ["debug", "error", "what is configured"]
+    assert said == ["debug", "error", "what is configured", "error", "what is configured"]
 
 
 def test_a_readonly_socket_changes_nothing(start: Start) -> None:
