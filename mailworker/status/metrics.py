@@ -205,7 +205,9 @@ def _process(snapshot: Snapshot) -> Iterator[Family]:
 
 
 def _workers(snapshot: Snapshot) -> Iterator[Family]:
-    workers = [((str(each.process.number),), each) for each in snapshot.workers if not each.process.leaving]
+    """The figures of each worker: during a reload two have the same number, and the one that began last is shown."""
+    staying = (each for each in snapshot.workers if not each.process.leaving)
+    workers = {(str(each.process.number),): each for each in sorted(staying, key=lambda each: each.started)}.items()
     cpu = [(name, each.cpu) for name, each in workers if each.cpu is not None]
     yield Family("Counter", "worker_cpu_seconds", "Processor time.", ("worker",), _single(cpu))
     for field, metric, text in (

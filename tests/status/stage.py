@@ -38,10 +38,10 @@ class Scene:
     def take(self) -> Snapshot:
         return take(self.counters, LABELS, 512, self.certificates)
 
-    def work(self, row: int, *, leaving: bool = False, pid: int = 0) -> None:
+    def work(self, row: int, *, leaving: bool = False, pid: int = 0, number: int | None = None) -> None:
         self.counters.claim(row)
         self.counters.serve()
-        self.processes.append(Process(pid or os.getpid(), row, row, True, leaving))
+        self.processes.append(Process(pid or os.getpid(), row, row if number is None else number, True, leaving))
         self.post()
 
     def post(self, *, stopping: bool = False) -> None:

@@ -11,6 +11,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from mailworker.mail.end import End
+from mailworker.mail.vitals import STARTED
 from mailworker.status.metrics import Metrics, families
 from mailworker.status.snapshot import CertificateState, Snapshot
 from tests.status.stage import IMAP, SMTP, Scene
@@ -105,6 +106,15 @@ def test_it_is_what_the_library_writes_each_time(scene: Scene, accept: str) -> N
     assert answers()
     scene.certificates.pop()
     assert answers()
+
+
+def test_of_two_workers_with_one_number_as_during_a_reload_the_latest_is_shown(scene: Scene) -> None:
+    scene.work(1, number=0)
+    for row, started in ((0, 8), (1, 5)):
+        scene.count(row, STARTED, amount=started)
+    found = samples(scene, TEXT)
+    assert found[labelled("worker_start_time_seconds", worker="0")] == 8
+    assert found[labelled("workers")] == 2
 
 
 def test_only_the_formats_asked_for_last_are_kept(scene: Scene) -> None:
