@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv4Address, IPv6Address
+from socket import AF_INET, AF_INET6, inet_ntop
 from time import monotonic
 from typing import NamedTuple, Protocol
 
@@ -144,18 +146,27 @@ class _Zone:
             network = ipaddress.ip_network(text, strict=False)
         except ValueError:
             return None
-        lengths = self._lengths if self._key == _PREFIX else WHOLE
+        lengths = self._lengths if self._key in _PREFIXES else WHOLE
         if network.prefixlen not in {network.max_prefixlen, lengths[network.version == 6]}:
             return None
-        host = str(network.network_address)
-        return packed_prefix(host, lengths) if self._key in _PACKED else host.encode()
+        return _ADDRESSES[self._key](network.network_address, lengths)
 
     def _spell(self, key: bytes) -> str:
         if self._key in _PACKED and len(key) in range(1, 17) and key != b"unix:":
-            return spelled_prefix(key, self._lengths if self._key == _PREFIX else WHOLE)
+            return spelled_prefix(key, self._lengths if self._key in _PREFIXES else WHOLE)
         return escape(key)
 
 
-_PREFIX = "binary_remote_prefix"
-_PACKED = frozenset({_PREFIX, "binary_remote_addr"})
-_ADDRESSES = _PACKED | {"remote_addr"}
+def _prefix(address: IPv4Address | IPv6Address, lengths: Lengths) -> bytes:
+    return packed_prefix(str(address), lengths)
+
+
+_PREFIXES = frozenset({"binary_remote_prefix", "remote_prefix"})
+_PACKED = frozenset({"binary_remote_prefix", "binary_remote_addr"})
+_ADDRESSES: Mapping[str, Callable[[IPv4Address | IPv6Address, Lengths], bytes]] = {
+    "binary_remote_addr": lambda address, _: address.packed,
+    "binary_remote_prefix": _prefix,
+    "remote_addr": lambda address, _: inet_ntop(AF_INET6 if address.version == 6 else AF_INET, address.packed).encode(),
+    "remote_prefix": lambda address, lengths: spelled_prefix(_prefix(address, lengths), lengths).encode(),
+}
+"""The key for an address, by the variable that alone makes up the key."""

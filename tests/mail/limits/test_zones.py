@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
 from mailworker.config.limit_auth import LimitZone
 from mailworker.mail.limits.zones import LimitZones, ZoneBan, ZoneUse
 from mailworker.shm.limits import Limits
+from mailworker.variables.facts import Facts
+from mailworker.variables.table import TABLE
 from tests.mail.limits.settings import SIZE, limit, settings, zone
 from tests.support.settings import mail_server
 
@@ -46,6 +51,17 @@ def test_an_address_is_banned_in_each_form_that_keys_have(key: str, spelled: lis
     assert bench.zones.unban(key) == ["prefix", "packed"]
     assert bench.zones.unban(key) == []
     assert bench.zones.bans() == []
+
+
+@pytest.mark.parametrize("client", ["192.0.2.7", "2001:db8:1:2::7", "::ffff:192.0.2.7"])
+@pytest.mark.parametrize("name", ["binary_remote_addr", "binary_remote_prefix", "remote_addr", "remote_prefix"])
+def test_the_ban_of_a_client_holds_for_its_key(name: str, client: str) -> None:
+    bench = Bench(zone(f"${name}", name="zone"))
+    key = TABLE[name](cast("Facts", SimpleNamespace(client=client, port=1, prefix_lengths=(32, 64))))
+    assert bench.zones.ban(client, 60.0) == ["zone"]
+    assert bench.memory["zone"].table((100, 1000)).banned(key or b"", bench.now) == 60.0
+    (ban,) = bench.zones.bans()
+    assert bench.zones.unban(ban.key) == ["zone"]
 
 
 def test_what_is_listed_can_be_lifted() -> None:
