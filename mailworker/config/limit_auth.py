@@ -286,12 +286,13 @@ COMMANDS: Final = (
 )
 
 
-_OF_CLIENT: Final = frozenset({"remote_addr", "binary_remote_addr", "binary_remote_prefix", "remote_prefix"})
+OF_CLIENT: Final = frozenset({"remote_addr", "binary_remote_addr", "binary_remote_prefix", "remote_prefix"})
+"""Variables that tell the client's address."""
 
 
 def warn_of_balancers(parser: Parser, settings: LimitAuthSettings, where: str) -> None:
     """Warn for servers that get PROXY headers, but trust no peer: all clients have the address of the balancer."""
-    if any(name in _OF_CLIENT for zone in settings.zones for name in zone.key.names):
+    if any(name in OF_CLIENT for zone in settings.zones for name in zone.key.names):
         parser.warn_once('"limit_auth" counts all clients behind a balancer as one without "set_real_ip_from"', where)
 
 

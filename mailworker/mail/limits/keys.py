@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from mailworker.config.limit_auth import LimitZone
+from mailworker.config.limit_auth import OF_CLIENT, LimitZone
 from mailworker.mail.session_facts import SessionFacts
 from mailworker.mail.session_log import SessionLog
 from mailworker.variables.template import Template
@@ -14,9 +14,7 @@ from mailworker.variables.variables import Variables
 Key = Callable[[SessionLog], bytes]
 """Gives the key by which a session is counted; empty if it is not counted."""
 
-_OF_CLIENT: Final = frozenset({"remote_addr", "binary_remote_addr", "binary_remote_prefix", "remote_prefix"})
-
-_AT_ACCEPT: Final = _OF_CLIENT | {
+_AT_ACCEPT: Final = OF_CLIENT | {
     *("hostname", "nginx_version", "mailworker_version", "pid", "protocol", "server_addr", "server_port"),
     *("realip_remote_addr", "realip_remote_port", "remote_port", "connection"),
     *("proxy_protocol_addr", "proxy_protocol_port", "proxy_protocol_server_addr", "proxy_protocol_server_port"),
@@ -48,4 +46,4 @@ def known_at_accept(names: frozenset[str]) -> bool:
 
 def tells_the_client(names: frozenset[str]) -> bool:
     """Whether the key depends on the client's address: a stranger at another address then has another key."""
-    return not names.isdisjoint(_OF_CLIENT)
+    return not names.isdisjoint(OF_CLIENT)
