@@ -42,19 +42,8 @@ class MainProcess(ABC):
     """
 
     __slots__ = (
-        "_accepts",
-        "_cycle",
-        "_file_watch",
-        "_handlers",
-        "_leaving",
-        "_origin",
-        "_reload",
-        "_reload_again",
-        "_reopen_again",
-        "_reopening",
-        "_reopening_again",
-        "_ticket_rotation",
-        "_upgrade",
+        "_accepts", "_cycle", "_file_watch", "_handlers", "_leaving", "_origin", "_reload", "_reload_again",
+        "_reopen_again", "_reopening", "_reopening_again", "_ticket_rotation", "_upgrade",
     )  # fmt: skip
 
     def __init__(self, origin: Origin, cycle: Cycle, handlers: Mapping[Signals, Handler]) -> None:
@@ -188,15 +177,20 @@ class MainProcess(ABC):
 
     def _reloaded(self, new: Cycle | None) -> None:
         """Finish a reload; `new` is None if it failed, and then all stays as it is."""
+        failure = None if self._reload is None or new is not None else self._reload.failure
         self._reload = None
         if new is None:
             self._origin.manager.ready(REFUSED)
         else:
             self._swap(new)
             self._origin.manager.ready(self._status)
+        self._tell_of_reload(failure)
         if self._reload_again:
             self._reload_again = False
-            self._reconfigure()
+            self._reconfigure()  # which may end at once, where the system refuses a process for it
+
+    def _tell_of_reload(self, failure: str | None) -> None:  # noqa: B027 - a single process tells nobody
+        """Tell the end of a reload to those that wait for it; `failure` is None if it has succeeded."""
 
     def _swap(self, new: Cycle) -> None:
         old, self._cycle = self._cycle, new

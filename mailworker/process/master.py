@@ -203,9 +203,7 @@ class Master(MainProcess):
         """See Steered."""
         return self._reload is not None
 
-    def _reloaded(self, new: Cycle | None) -> None:
-        failure = None if self._reload is None or new is not None else self._reload.failure
-        super()._reloaded(new)
+    def _tell_of_reload(self, failure: str | None) -> None:
         self._standing.reload(self._cycle.board, failure)
         self._steering.reloaded()
 

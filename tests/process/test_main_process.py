@@ -29,10 +29,11 @@ TERM, QUIT, HUP, USR1 = signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SI
 class Main(MainProcess):
     """Notes what it is told to do; it has served when it has obeyed `signals`."""
 
-    __slots__ = ("signals", "steps")
+    __slots__ = ("signals", "steps", "told")
 
     def __init__(self, steps: list[str]) -> None:
         self.steps = steps
+        self.told: list[str | None] = []
         self.signals: tuple[Signals, ...] = ()
         origin = Origin(INVOCATION, Inheritance(), cast(ServiceManager, Manager(steps)), False, Starter())
         super().__init__(origin, new_cycle(), {})
@@ -71,6 +72,9 @@ class Main(MainProcess):
     def _expire_after(self, timed: Timed, seconds: float) -> None:
         raise AssertionError("nobody waits")
 
+    def _tell_of_reload(self, failure: str | None) -> None:
+        self.told.append(failure)
+
 
 class Manager:
     """A service manager."""
@@ -92,6 +96,7 @@ class Reload:
     """A reload that ends when the test says so."""
 
     begun: list[Reload]
+    failure: str | None = None
 
     def __init__(
         self, _invocation: Invocation, _old: Cycle, _after: object, finished: Callable[[Cycle | None], None]
@@ -160,6 +165,18 @@ def test_reloads_that_come_during_one_are_one_after_it(main: Main, signals: tupl
     assert len(Reload.begun) == 2
     Reload.begun[1].finish(new_cycle())
     assert len(Reload.begun) == 2
+
+
+def test_the_ends_of_reloads_are_told_in_their_order(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    main.obey(HUP, HUP)
+
+    def end_at_once(reload: Reload) -> None:
+        reload.failure = "fork() failed"
+        reload.finish(None)
+
+    monkeypatch.setattr(Reload, "run", end_at_once)
+    Reload.begun[0].finish(new_cycle())
+    assert main.told == [None, "fork() failed"]
 
 
 @pytest.mark.parametrize("leave", [TERM, QUIT])
