@@ -107,7 +107,7 @@ def staged(folder: Path) -> Iterator[Stage]:
         mailworker.start()
         stack.callback(mailworker.stop)
         mailworker.await_workers(2)
-        mailworker.await_process()
+        mailworker.await_status_process()
         stage = Stage(mailworker, ports)
         stack.callback(stage.leave)
         stage.play()

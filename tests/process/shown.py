@@ -6,7 +6,6 @@ import http.client
 import json
 from typing import Any
 
-import psutil
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from tests.support.patience import PATIENCE
@@ -38,7 +37,3 @@ class Shown(Mailworker):
             for sample in family.samples
             if sample.name == f"mailworker_{name}" and labels.items() <= sample.labels.items()
         )
-
-    def await_process(self, without: int = 0) -> psutil.Process:
-        self.await_true(lambda: any(each.pid != without for each in self.status_processes()), "a status process")
-        return next(each for each in self.status_processes() if each.pid != without)

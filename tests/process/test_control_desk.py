@@ -64,7 +64,7 @@ def test_it_is_there_without_a_status_block_and_counts_nothing(start: Start, por
     assert found["stopping"] is False
     assert [(each["worker"], each["leaving"]) for each in found["workers"]] == [(0, False), (1, False)]
     assert greeting(port) == GREETING
-    (process,) = steered.status_processes()
+    process = steered.await_status_process()
     assert process.uids() == psutil.Process(steered.await_workers(2)[0]).uids()
     assert process.memory_full_info().pss < 40 << 20
     assert process.num_threads() == 1
@@ -250,7 +250,7 @@ def test_garbage_crowds_and_slow_readers_are_nothing_to_mail(start: Start, port:
                 client.sendall(random.Random(number).randbytes(5000) if number % 2 else b'{"cmd":"help"}\n' * 50)
         assert greeting(port) == GREETING
         assert steered.last("shutdown-status")["ok"]
-    (process,) = steered.status_processes()
+    process = steered.await_status_process()
     assert process.memory_full_info().pss < 40 << 20
     assert greeting(port) == GREETING
 
@@ -295,7 +295,7 @@ def test_a_new_binary_takes_the_socket_and_a_rollback_gives_it_back(start: Start
 def test_a_killed_status_process_is_replaced_and_answers(start: Start) -> None:
     steered = start()
     steered.alerts.append("status process .* exited on signal 9$")
-    (process,) = steered.status_processes()
+    process = steered.await_status_process()
     process.kill()
     steered.await_true(lambda: answers(steered), "an answer of its successor")
     assert steered.last("reload")["ok"]

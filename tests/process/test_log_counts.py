@@ -27,7 +27,7 @@ def shown(folder: Path, port: int, ports: Ports) -> Iterator[Shown]:
     shown.alerts.append('"/dev/full" failed')
     shown.start()
     shown.await_workers(2)
-    shown.await_process()
+    shown.await_status_process()
     yield shown
     shown.stop()
 

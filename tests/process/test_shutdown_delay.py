@@ -45,7 +45,7 @@ def start(folder: Path, ports: Ports) -> Iterator[Start]:
 def test_clients_are_accepted_while_probes_are_told_that_we_stop(start: Start, ports: Ports) -> None:
     shown = start("a", "1s")
     shown.await_workers(1)
-    shown.await_process()
+    shown.await_status_process()
     shown.signal(signal.SIGQUIT)
     shown.await_line(r"\[notice\] .*: accepting for 1000ms more$")
     shown.await_true(lambda: shown.get("/readyz") == (503, b"draining\n"), "the end of readiness")
@@ -86,7 +86,7 @@ def test_no_client_is_lost_behind_a_balancer_that_probes(start: Start, folder: P
     servers = {name: start(name, "1500ms") for name in ("a", "b")}
     for each in servers.values():
         each.await_workers(1)
-        each.await_process()
+        each.await_status_process()
     lines = "".join(
         f"    server {name} 127.0.0.1:{ports[name]} check port {each.status} inter 100 fall 1 rise 1\n"
         for name, each in servers.items()

@@ -39,7 +39,7 @@ def start(folder: Path, port: int, ports: Ports) -> Iterator[Start]:
         made.append(shown)
         shown.start()
         shown.await_workers(2)
-        shown.await_process()
+        shown.await_status_process()
         return shown
 
     yield start
@@ -84,7 +84,7 @@ def test_it_is_small_and_sleeps_until_somebody_asks(start: Start) -> None:
     shown = start()
     shown.get("/metrics")
     shown.get("/metrics")
-    process = shown.await_process()
+    process = shown.await_status_process()
     wait_until(lambda: {each.status for each in process.net_connections("tcp")} == {psutil.CONN_LISTEN}, "quiet")
     assert process.memory_full_info().pss < 40 << 20
     assert process.num_threads() == 1
@@ -100,30 +100,30 @@ def test_it_is_small_and_sleeps_until_somebody_asks(start: Start) -> None:
 
 def test_workers_have_the_processor_before_it(start: Start) -> None:
     shown = start()
-    assert shown.await_process().nice() == psutil.Process(shown.pid).nice() + 10
+    assert shown.await_status_process().nice() == psutil.Process(shown.pid).nice() + 10
     assert {worker.nice() for worker in shown.workers()} == {psutil.Process(shown.pid).nice()}
 
 
 def test_it_runs_as_the_user_of_workers(start: Start) -> None:
     shown = start()
     worker, *_ = shown.await_workers(2)
-    assert shown.await_process().uids() == psutil.Process(worker).uids()
+    assert shown.await_status_process().uids() == psutil.Process(worker).uids()
 
 
 def test_workers_cannot_answer_in_its_place(start: Start) -> None:
     shown = start()
     for pid in shown.await_workers(2):
         assert not [each for each in psutil.Process(pid).net_connections() if each.laddr[1] == shown.status]
-    assert not [each for each in shown.await_process().net_connections() if each.laddr[1] != shown.status]
+    assert not [each for each in shown.await_status_process().net_connections() if each.laddr[1] != shown.status]
 
 
 def test_a_killed_one_is_replaced_and_knows_all(start: Start, port: int) -> None:
     shown = start()
     shown.alerts.append("status process .* exited on signal 9$")
     visit(port, 3)
-    process = shown.await_process()
+    process = shown.await_status_process()
     process.kill()
-    shown.await_process(without=process.pid)
+    shown.await_status_process(without=process.pid)
     shown.await_true(lambda: shown.total("sessions_total") == 3, "three sessions")
 
 

@@ -121,6 +121,11 @@ class Mailworker:
         """The status processes of `master`, 0 for the one in the pid file."""
         return [child for child in psutil.Process(master or self.pid).children() if is_status_process(child)]
 
+    def await_status_process(self, without: int = 0) -> psutil.Process:
+        """Wait until there is a status process with another process id than `without`."""
+        self.await_true(lambda: any(each.pid != without for each in self.status_processes()), "a status process")
+        return next(each for each in self.status_processes() if each.pid != without)
+
     def signal(self, number: Signals) -> None:
         """Send a signal to the master."""
         os.kill(self.pid, number)
