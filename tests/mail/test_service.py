@@ -43,13 +43,16 @@ def test_a_login_beyond_worker_connections_is_an_internal_error(scene: Scene) ->
 def test_a_new_log_level_holds_for_the_next_clients(scene: Scene) -> None:
     proxy = scene.proxy("imap", scene.auth(hang))
     counts = []
+    done = threading.Semaphore(0)
     for level in (Level.ERROR, None, Level.ERROR, Level.INFO):
 
         def limit(level: Level | None = level) -> None:
             proxy.log.log.limit(level)
             proxy.service.follow_log_level()
+            done.release()
 
         proxy.call(limit)
+        assert done.acquire(timeout=PATIENCE)
         client = scene.client(proxy)
         client.expect(IMAP.greeting)
         counts.append(len([line for line in proxy.log.lines if "connected to" in line]))
