@@ -17,9 +17,12 @@ from mailworker.config.load import load
 from mailworker.errors import ConfigError, ProtocolError
 from mailworker.mail.authentication import auth_http
 from mailworker.mail.backend import imap as imap_backend
+from mailworker.mail.backend import pop3 as pop3_backend
 from mailworker.mail.backend import smtp
 from mailworker.mail.dialogue import imap
+from mailworker.mail.dialogue import pop3 as dialogue_pop3
 from mailworker.mail.dialogue import sasl as dialogue_sasl
+from mailworker.mail.dialogue import smtp as dialogue_smtp
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.native.core import accelerator
 from mailworker.wire import sasl, xclient
@@ -31,18 +34,19 @@ from mailworker.wire.backend import (
     ReplyReader,
     SmtpReplyReader,
     TooLongReply,
+    command_line,
     login_at_once,
     login_pieces,
 )
 from mailworker.wire.confidential import without_response, without_secrets
 from mailworker.wire.dns import Query, Question, RecordType, to_name
 from mailworker.wire.imap import ImapParser, login_words
-from mailworker.wire.pop3 import Pop3Parser
+from mailworker.wire.pop3 import Pop3Parser, pop3_words
 from mailworker.wire.proxy_protocol import parse
 from mailworker.wire.sieve import SieveParser
 from mailworker.wire.sieve_line import SieveLine
 from mailworker.wire.sieve_response import SieveReplyReader, capabilities, challenge, refusal
-from mailworker.wire.smtp import SmtpParser
+from mailworker.wire.smtp import SmtpParser, smtp_words
 from tests.config.conftest import resolve
 from tests.event.plays import check_both_engines, script_of
 from tests.wire.corpus import Parser, run
@@ -212,7 +216,8 @@ def _configure(data: bytes) -> None:
 
 
 def _take_words(data: bytes) -> None:
-    """C and Python find the same words in the usual LOGIN and response of PLAIN, and write the same commands."""
+    """C and Python find the same words in usual logins and responses of PLAIN, and write the same commands."""
+    _take_first_words(data)
     for line in (data, b"a LOGIN " + data, data + b"\r\n"):
         assert imap.login_words(line) == login_words(line)
     words = data[:3], data[3:16], data[16:]
@@ -224,6 +229,16 @@ def _take_words(data: bytes) -> None:
     for login, name in ((data, b"name"), (b"user", data), (None, data)):
         sent = listed, b"192.0.2.1", login, name
         assert smtp.xclient_command(*sent) == xclient.xclient_command(*sent)
+
+
+def _take_first_words(data: bytes) -> None:
+    for heard, words in (
+        *((None, data), (data, data[-9:]), (data, b"PASS x\r\n"), (b"EHLO me\r\n", data), (b"USER u\r\n", data)),
+        *((b"USER u\r\n", b"PASS %b\r\n" % data), (b"EHLO %b\r\n" % data, b"AUTH PLAIN AGEAYg==\r\n")),
+    ):
+        assert dialogue_pop3.pop3_words(heard, words) == pop3_words(heard, words)
+        assert dialogue_smtp.smtp_words(heard, words) == smtp_words(heard, words)
+    assert pop3_backend.command_line(b"PASS ", data) == command_line(b"PASS ", data)
 
 
 def _recall(data: bytes) -> None:

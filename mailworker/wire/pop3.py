@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar
@@ -33,6 +34,25 @@ class Pop3Command:
 
 _VERBS = {verb.value: verb for verb in Pop3Verb}
 _WITH_SPACES = frozenset({Pop3Verb.USER, Pop3Verb.PASS})
+
+# A login by USER and PASS, or by the response of PLAIN, with the command or after a challenge.
+_USUAL = re.compile(
+    rb"(?:(?i:CAPA)\r\n)?"
+    rb"(?:(?i:USER) ([!-~]+)\r\n(?i:PASS) ([^ \r\n][^\r\n]*)|(?i:AUTH PLAIN)(?: |\r\n)([^ \r\n]+))\r?\n"
+)
+
+
+def pop3_words(heard: bytes | None, words: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """Name, password and response of PLAIN of a login as nearly all clients send it.
+
+    Those that it does not have are empty. Its last line is `words`; `heard` are the lines before it, None without any.
+    None if Pop3Parser has to parse them. native/core/first_words.c implements it in C, as each login takes this time.
+    """
+    found = _USUAL.fullmatch(words if heard is None else heard + words)
+    if found is None or words.find(b"\n") < len(words) - 1:
+        return None
+    name, password, response = found.groups(b"")
+    return name, password, response
 
 
 class Pop3Parser(CommandParser):

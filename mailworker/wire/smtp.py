@@ -53,6 +53,25 @@ _VERBS = {verb.value: verb for verb in SmtpVerb}
 _CHUNK = re.compile(rb"[ \t]*BDAT(?![A-Za-z])", re.IGNORECASE)
 _COUNTED_CHUNK = re.compile(rb"BDAT +([0-9]{1,19})(?: +LAST)? *\r?\n", re.IGNORECASE)
 
+# EHLO, and a login by the response of PLAIN, with the command or after a challenge, or by those of LOGIN.
+_USUAL = re.compile(
+    rb"(?i:EHLO) ([!-~]+)\r\n"
+    rb"(?i:AUTH) (?:(?i:PLAIN)(?: |\r\n)([^ \r\n]+)|(?i:LOGIN)\r\n([^ \r\n]+)\r\n([^ \r\n]+))\r?\n"
+)
+
+
+def smtp_words(heard: bytes | None, words: bytes) -> tuple[bytes, bytes, bytes, bytes] | None:
+    """The name in EHLO, the response of PLAIN and both of LOGIN, of a login as nearly all clients send it.
+
+    Those that it does not have are empty. Its last line is `words`; `heard` are the lines before it, None without any.
+    None if SmtpParser has to parse them. native/core/first_words.c implements it in C, as each login takes this time.
+    """
+    found = _USUAL.fullmatch(words if heard is None else heard + words)
+    if found is None or words.find(b"\n") < len(words) - 1:
+        return None
+    helo, response, name, password = found.groups(b"")
+    return helo, response, name, password
+
 
 class SmtpParser(CommandParser):
     """Parser of SMTP commands.

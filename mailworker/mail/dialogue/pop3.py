@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from typing import TYPE_CHECKING
 
 from mailworker.event.choice import NOTHING, WORD, Choice, Choices
 from mailworker.event.stream import Stream
@@ -14,22 +14,21 @@ from mailworker.mail.end import End
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod
+from mailworker.native.core import accelerator
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.login import Login
-from mailworker.wire.pop3 import Pop3Command, Pop3Parser, Pop3Verb
+from mailworker.wire.pop3 import Pop3Command, Pop3Parser, Pop3Verb, pop3_words
 from mailworker.wire.secret import Secret
+
+__all__ = ["Pop3Dialogue", "first_login", "opening", "pop3_words"]
+
+if accelerator is not None and not TYPE_CHECKING:
+    pop3_words = accelerator.pop3_words
 
 _OK = b"+OK\r\n"
 
 # The commands that nginx accepts after USER, and no others.
 _AFTER_USER = (Pop3Verb.PASS, Pop3Verb.CAPA, Pop3Verb.NOOP, Pop3Verb.QUIT)
-
-
-# A login by USER and PASS, or by the response of PLAIN, with the command or after a challenge.
-_USUAL = re.compile(
-    rb"(?:(?i:CAPA)\r\n)?"
-    rb"(?:(?i:USER) ([!-~]+)\r\n(?i:PASS) ([^ \r\n][^\r\n]*)|(?i:AUTH PLAIN)(?: |\r\n)([^ \r\n]+))\r?\n"
-)
 
 
 def opening(capabilities: bytes) -> Choices:
@@ -41,11 +40,11 @@ def opening(capabilities: bytes) -> Choices:
 
 def first_login(heard: bytes | None, words: bytes) -> Login | None:
     """See `Protocol.first_login`."""
-    found = _USUAL.fullmatch(words if heard is None else heard + words)
-    if found is None or words.find(b"\n") < len(words) - 1:
+    found = pop3_words(heard, words)
+    if found is None:
         return None
-    name, password, response = found.groups()
-    return by_plain(response) if name is None else usual_login(name, password)
+    name, password, response = found
+    return usual_login(name, password) if name else by_plain(response)
 
 
 def _challenge(text: bytes) -> bytes:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from mailworker.errors import TimedOut, escape
 from mailworker.event.choice import BASE64, NOTHING, WORD, Choice, Choices
@@ -16,11 +16,17 @@ from mailworker.mail.end import End
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod
+from mailworker.native.core import accelerator
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.confidential import without_secrets
 from mailworker.wire.login import Login, SmtpEnvelope
 from mailworker.wire.sasl import PASSWORD_PROMPT, USERNAME_PROMPT
-from mailworker.wire.smtp import SmtpCommand, SmtpParser, SmtpVerb
+from mailworker.wire.smtp import SmtpCommand, SmtpParser, SmtpVerb, smtp_words
+
+__all__ = ["SmtpDialogue", "first_login", "opening", "smtp_words"]
+
+if accelerator is not None and not TYPE_CHECKING:
+    smtp_words = accelerator.smtp_words
 
 _OK = b"250 2.0.0 OK\r\n"
 _INVALID_ARGUMENT = b"501 5.5.4 Invalid argument\r\n"
@@ -30,13 +36,6 @@ _TOO_EARLY = b"503 5.5.0 Improper use of SMTP command pipelining\r\n"
 
 # The most bytes that are logged of a line that a client sends before the greeting.
 _EARLY_SIZE = 4096
-
-
-# EHLO, and a login by the response of PLAIN, with the command or after a challenge, or by those of LOGIN.
-_USUAL = re.compile(
-    rb"(?i:EHLO) ([!-~]+)\r\n"
-    rb"(?i:AUTH) (?:(?i:PLAIN)(?: |\r\n)([^ \r\n]+)|(?i:LOGIN)\r\n([^ \r\n]+)\r\n([^ \r\n]+))\r?\n"
-)
 
 
 def opening(capabilities: bytes) -> Choices:
@@ -49,11 +48,11 @@ def opening(capabilities: bytes) -> Choices:
 
 def first_login(heard: bytes | None, words: bytes) -> Login | None:
     """See `Protocol.first_login`."""
-    found = None if heard is None else _USUAL.fullmatch(heard + words)
-    if found is None or words.find(b"\n") < len(words) - 1:
+    found = smtp_words(heard, words)
+    if found is None:
         return None
-    helo, response, name, password = found.groups()
-    login = by_login(name, password) if response is None else by_plain(response)
+    helo, response, name, password = found
+    login = by_plain(response) if response else by_login(name, password)
     if login is not None:
         login.helo, login.esmtp = helo, True
     return login

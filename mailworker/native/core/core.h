@@ -364,8 +364,9 @@ int is_peer_error(void); /* whether the exception that was raised is a PeerError
 PyObject *copied(PyObject *module, PyObject *pattern); /* the function in Python; `module` is not used */
 extern PyMethodDef copy_functions[];
 
-/* words.c, smtp_words.c */
+/* words.c, first_words.c, smtp_words.c */
 extern PyMethodDef word_functions[];
+extern PyMethodDef first_word_functions[];
 extern PyMethodDef smtp_word_functions[];
 
 /* answers.c */

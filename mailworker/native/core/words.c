@@ -1,40 +1,8 @@
-/* The words of IMAP's LOGIN, of clients and to backends; wire/imap.py and wire/backend.py have the same in Python. */
+/* The words of IMAP's LOGIN, and commands to backends; wire/imap.py and wire/backend.py have the same in Python. */
 
-#include "core.h"
-
-#include <string.h>
-#include <strings.h>
+#include "words.h"
 
 #define LONGEST_TAG 100
-
-static const char verb[] = " LOGIN ";
-
-struct word {
-    const char *bytes;
-    Py_ssize_t length;
-};
-
-/* The rest of the line, which is still to be read. */
-struct rest {
-    const char *at, *end;
-};
-
-static int is_next(const struct rest *rest, char byte)
-{
-    return rest->at < rest->end && *rest->at == byte;
-}
-
-/* Takes all bytes up to one of three characters; gives whether there are any. */
-static int take_until(struct rest *rest, struct word *word, char first, char second, char third)
-{
-    word->bytes = rest->at;
-    while (rest->at < rest->end && *rest->at != first && *rest->at != second && *rest->at != third &&
-           *rest->at != '\n') {
-        rest->at++;
-    }
-    word->length = rest->at - word->bytes;
-    return word->length > 0;
-}
 
 static int take_tag(struct rest *rest, struct word *tag)
 {
@@ -48,15 +16,6 @@ static int take_tag(struct rest *rest, struct word *tag)
     }
     tag->length = rest->at - tag->bytes;
     return tag->length > 0 && tag->length <= LONGEST_TAG;
-}
-
-static int take_verb(struct rest *rest)
-{
-    Py_ssize_t length = sizeof(verb) - 1;
-    int found = rest->end - rest->at >= length && strncasecmp(rest->at, verb, (size_t) length) == 0;
-
-    rest->at += found ? length : 0;
-    return found;
 }
 
 /* Takes a quoted string without quotes and backslashes in it, or an atom. */
@@ -74,10 +33,21 @@ static int take_space(struct rest *rest)
     return is_next(rest, ' ') && rest->at++;
 }
 
-static int is_end(struct rest *rest)
+PyObject *tuple_of(const struct word *words, int count)
 {
-    rest->at += is_next(rest, '\r');
-    return is_next(rest, '\n') && rest->at + 1 == rest->end;
+    PyObject *tuple = PyTuple_New(count);
+    int i;
+
+    for (i = 0; tuple != NULL && i < count; i++) {
+        PyObject *word = PyBytes_FromStringAndSize(words[i].bytes, words[i].length);
+
+        if (word == NULL) {
+            Py_CLEAR(tuple);
+        } else {
+            PyTuple_SET_ITEM(tuple, i, word);
+        }
+    }
+    return tuple;
 }
 
 static PyObject *login_words(PyObject *Py_UNUSED(module), PyObject *line)
@@ -85,29 +55,17 @@ static PyObject *login_words(PyObject *Py_UNUSED(module), PyObject *line)
     struct word words[3];
     struct rest rest;
     Py_ssize_t length;
-    PyObject *found;
     char *bytes;
-    int i;
 
     if (PyBytes_AsStringAndSize(line, &bytes, &length) < 0) {
         return NULL;
     }
     rest = (struct rest){bytes, bytes + length};
-    if (!(take_tag(&rest, &words[0]) && take_verb(&rest) && take_string(&rest, &words[1]) && take_space(&rest) &&
+    if (!(take_tag(&rest, &words[0]) && TAKE(&rest, " LOGIN ") && take_string(&rest, &words[1]) && take_space(&rest) &&
           take_string(&rest, &words[2]) && is_end(&rest))) {
         Py_RETURN_NONE;
     }
-    found = PyTuple_New(3);
-    for (i = 0; found != NULL && i < 3; i++) {
-        PyObject *word = PyBytes_FromStringAndSize(words[i].bytes, words[i].length);
-
-        if (word == NULL) {
-            Py_CLEAR(found);
-        } else {
-            PyTuple_SET_ITEM(found, i, word);
-        }
-    }
-    return found;
+    return tuple_of(words, 3);
 }
 
 static char *put(char *at, const char *bytes, Py_ssize_t length)
@@ -229,6 +187,37 @@ static PyObject *login_at_once(PyObject *Py_UNUSED(module), PyObject *const *arg
     return made;
 }
 
+/* Whether a text has no byte that ends a line, or is read as its end. */
+static int fits_into_line(PyObject *text)
+{
+    const char *at = PyBytes_AS_STRING(text), *end = at + PyBytes_GET_SIZE(text);
+
+    while (at < end && *at != '\0' && *at != '\r' && *at != '\n') {
+        at++;
+    }
+    return at == end;
+}
+
+static PyObject *command_line(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+{
+    PyObject *line;
+
+    if (!counted(given, 2)) {
+        return NULL;
+    }
+    if (!PyBytes_Check(arguments[0]) || !PyBytes_Check(arguments[1])) {
+        return PyErr_Format(PyExc_TypeError, "command_line(verb, text)");
+    }
+    if (!fits_into_line(arguments[1])) {
+        Py_RETURN_NONE;
+    }
+    line = PyBytes_FromStringAndSize(NULL, PyBytes_GET_SIZE(arguments[0]) + PyBytes_GET_SIZE(arguments[1]) + 2);
+    if (line != NULL) {
+        (void) put(put_bytes(put_bytes(PyBytes_AS_STRING(line), arguments[0]), arguments[1]), "\r\n", 2);
+    }
+    return line;
+}
+
 PyMethodDef word_functions[] = {
     {"login_words", login_words, METH_O,
      "login_words(line): tag, name and password of a LOGIN; None for any other or unusual line."},
@@ -236,5 +225,7 @@ PyMethodDef word_functions[] = {
      "login_pieces(tag, name, secret, most): LOGIN with literals in three pieces; None if it may not be sent."},
     {"login_at_once", FAST(login_at_once),
      "login_at_once(tag, name, secret, most): LOGIN with literals that need not wait; None if it may not be sent."},
+    {"command_line", FAST(command_line),
+     "command_line(verb, text): both with CRLF; None if the text does not fit into a line."},
     {NULL, NULL, 0, NULL},
 };

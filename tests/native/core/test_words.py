@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailworker.mail.backend.imap import login_at_once, login_pieces
+from mailworker.mail.backend.pop3 import command_line
 from mailworker.mail.dialogue.imap import login_words
 from mailworker.wire import backend, imap
 
@@ -113,3 +116,27 @@ def test_a_login_is_made_of_bytes(words: tuple[object, ...]) -> None:
         login_pieces(*words)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         login_at_once(*words)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("verb", "text", "line"),
+    [
+        (b"USER ", b"demo", b"USER demo\r\n"),
+        (b"", b" \x01\x7f\xff ", b" \x01\x7f\xff \r\n"),
+        (b"PASS ", b"", b"PASS \r\n"),
+        *((b"PASS ", text, None) for text in (b"\0", b"a\r", b"\nb", b"a\r\nDELE 1")),
+    ],
+)
+def test_a_command_is_one_line(verb: bytes, text: bytes, line: bytes | None) -> None:
+    assert command_line(verb, text) == backend.command_line(verb, text) == line
+
+
+@given(st.binary(max_size=9), st.one_of(st.binary(), st.lists(WORDS).map(b"".join)))
+def test_both_write_the_same_line(verb: bytes, text: bytes) -> None:
+    assert command_line(verb, text) == backend.command_line(verb, text)
+
+
+@pytest.mark.parametrize("words", [("USER ", b"a"), (b"USER ", None), (b"USER ",)])
+def test_a_line_is_made_of_bytes(words: tuple[Any, ...]) -> None:
+    with pytest.raises(TypeError):
+        command_line(*words)
