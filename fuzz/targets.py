@@ -24,6 +24,7 @@ from mailworker.mail.dialogue import pop3 as dialogue_pop3
 from mailworker.mail.dialogue import sasl as dialogue_sasl
 from mailworker.mail.dialogue import smtp as dialogue_smtp
 from mailworker.mail.protocols.table import PROTOCOLS
+from mailworker.model import InetAddress
 from mailworker.native.core import accelerator
 from mailworker.wire import sasl, xclient
 from mailworker.wire.auth_answers import Answer, Answers, recalled, usual_answer, without_date
@@ -227,7 +228,7 @@ def _take_words(data: bytes) -> None:
         assert dialogue_sasl.plain_words(response) == sasl.plain_words(response)
     listed = frozenset((b"ADDR", b"LOGIN", b"NAME")[: 1 + len(data) % 3])
     for login, name in ((data, b"name"), (b"user", data), (None, data)):
-        sent = listed, b"192.0.2.1", login, name
+        sent = listed, InetAddress("192.0.2.1", 1), login, name
         assert smtp.xclient_command(*sent) == xclient.xclient_command(*sent)
 
 

@@ -35,12 +35,12 @@ def xtext(value: bytes) -> bytes:
     return b"".join(b"%c" % byte if byte in _XCHARS else b"+%02X" % byte for byte in value)
 
 
-def xclient_command(listed: frozenset[bytes], address: bytes, login: bytes | None, name: bytes) -> bytes | None:
+def xclient_command(listed: frozenset[bytes], address: Address, login: bytes | None, name: bytes) -> bytes | None:
     """The one command of `build` without `more`; empty if there is no attribute, None if it gets too long.
 
-    `address` is that of `smtp_address`. native/core/smtp_words.c implements it in C, as each login takes this time.
+    native/core/smtp_words.c implements it in C, as each login takes this time.
     """
-    attributes = _attributes(listed, {b"ADDR": address, b"LOGIN": login or b"", b"NAME": name})
+    attributes = _attributes(listed, {b"ADDR": smtp_address(address), b"LOGIN": login or b"", b"NAME": name})
     command = b"XCLIENT%b\r\n" % b"".join(attributes) if attributes else b""
     return command if len(command) <= COMMAND_LIMIT else None
 

@@ -12,19 +12,20 @@ from mailworker.mail.backend.backend import Backend, Place, Unsafe, identity
 from mailworker.mail.backend.conversation import Foreseen, Step, Talk, anything, sending, wanted
 from mailworker.mail.backend.sasl import goes_by_sasl
 from mailworker.mail.backend.smtp_auth import log_in_by_auth, usual_auth
+from mailworker.mail.server import Server
 from mailworker.model import AuthMethod, Level, XclientGuard
 from mailworker.native.core import accelerator
-from mailworker.wire.backend import smtp_code, smtp_line
-from mailworker.wire.identity import smtp_address, smtp_attributes
+from mailworker.wire.backend import command_line, smtp_code, smtp_line
+from mailworker.wire.identity import smtp_attributes
 from mailworker.wire.login import Login, SmtpEnvelope
 from mailworker.wire.smtp_offers import NO_OFFER, Offer
 from mailworker.wire.xclient import build as build_xclient
 from mailworker.wire.xclient import xclient_command
 
-__all__ = ["LOGGED_IN", "first_steps", "log_in", "starttls", "xclient_command"]
+__all__ = ["LOGGED_IN", "command_line", "first_steps", "log_in", "starttls", "xclient_command"]
 
 if accelerator is not None and not TYPE_CHECKING:
-    xclient_command = accelerator.xclient_command
+    command_line, xclient_command = accelerator.command_line, accelerator.xclient_command
 
 _EXPOSED = (
     "upstream takes XCLIENT from this proxy, and so from its clients, who may claim any login by it: "
@@ -77,9 +78,10 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
 def first_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
     """See `Protocol.first_steps`: None unless the backend's replies to EHLO are foreseen."""
     log = place.log
-    offer, action = place.server.offers.first.get(log.backend), log.action
+    offer = place.server.offers.first.get(log.backend)
     if offer is None or offer.exposed or login.envelope is not None:
         return None
+    action = log.action
     try:
         return _foreseen(place, login, offer)
     except PeerError:  # it is raised again where the backend has been heard
@@ -89,16 +91,17 @@ def first_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
 
 def _foreseen(place: Place, login: Login, offer: Offer) -> tuple[Foreseen, ...] | None:
     """All steps of a login at a backend whose reply to EHLO is known; None if a later one has to be known as well."""
-    hello = _esmtp_hello(place, login)
+    server = place.server
+    hello = _esmtp_hello(server, login)
     if hello is None:
         return None
-    by_auth = _goes_by_auth(place.server.settings.proxy, login)
+    by_auth = _goes_by_auth(server.settings.proxy, login)
     steps: tuple[Foreseen, ...] = _introduction(place, login, offer, by_auth=by_auth)
     begin = _GREETED, (hello, offer.known)
     if not by_auth:
         return begin + steps
     if steps and _ends_with_ehlo(steps, login):
-        again = place.server.offers.again.get(place.log.backend)
+        again = server.offers.again.get(place.log.backend)
         if again is None:
             return None
         offer, steps = again, (*steps[:-1], (steps[-1][0], again.known))
@@ -111,19 +114,16 @@ def _ends_with_ehlo(steps: tuple[Foreseen, ...], login: Login) -> bool:
     return steps[-1][1] is _CLIENT_HELLO and (login.esmtp or _needs_esmtp(login))
 
 
-def _esmtp_hello(place: Place, login: Login) -> bytes | None:
-    """The first EHLO; None if HELO is sent in its place. Raises a PeerError."""
-    if not (place.server.settings.proxy.xclient or login.esmtp or _needs_esmtp(login)):
-        return None
-    name = _first_name(place, login)
-    return _own_hello(name) if name is place.server.settings.server_name else _hello(name, esmtp=True)
+def _esmtp_hello(server: Server, login: Login) -> bytes | None:
+    """The first EHLO; None if HELO is sent in its place. It has our name if XCLIENT may follow. Raises a PeerError."""
+    if server.settings.proxy.xclient:
+        return _own_hello(server.settings.server_name)
+    return _hello(_first_name(server, login), esmtp=True) if login.esmtp or _needs_esmtp(login) else None
 
 
-def _first_name(place: Place, login: Login) -> bytes:
-    """The name in the first EHLO or HELO: ours, if the client's is not passed on, or only after XCLIENT."""
-    settings = place.server.settings
-    proxy = settings.proxy
-    return login.helo if proxy.pass_helo and login.helo and not proxy.xclient else settings.server_name
+def _first_name(server: Server, login: Login) -> bytes:
+    """The name in the first EHLO or HELO without XCLIENT: ours, if the client's is not passed on."""
+    return login.helo if server.settings.proxy.pass_helo and login.helo else server.settings.server_name
 
 
 @lru_cache(maxsize=64)  # one entry for each server with its own name
@@ -154,25 +154,26 @@ def _introduction(place: Place, login: Login, offer: Offer, *, by_auth: bool) ->
 
     They are XCLIENT, and an EHLO or HELO after it. Raises a PeerError.
     """
-    proxy = place.server.settings.proxy
+    settings = place.server.settings
     if not offer.trusts:
         _guard(offer, place, login, by_auth=by_auth)
-    if not proxy.xclient:
-        return ()
+        if not settings.proxy.xclient:
+            return ()
     steps = _xclient(place, login, offer.listed, by_auth=by_auth) if offer.listed else ()
-    esmtp = login.esmtp or _needs_esmtp(login)
     if steps:
-        hello = login.helo or (place.server.settings.server_name if _needs_esmtp(login) else b"")
+        hello = login.helo or (settings.server_name if _needs_esmtp(login) else b"")
     else:
-        hello = login.helo if proxy.pass_helo else b""
-    return (*steps, (_hello(hello, esmtp=esmtp), _CLIENT_HELLO)) if hello else steps
+        hello = login.helo if settings.proxy.pass_helo else b""
+    if not hello:
+        return steps
+    return *steps, (_hello(hello, esmtp=login.esmtp or _needs_esmtp(login)), _CLIENT_HELLO)
 
 
 def _xclient(place: Place, login: Login, listed: frozenset[bytes], *, by_auth: bool) -> tuple[Step, ...]:
     """The steps of XCLIENT. They contain no LOGIN for a client that has yet to log in, as backends trust that."""
     name, (address, host) = None if by_auth else login.name, place.client_names
     is_short = place.server.settings.proxy.xclient_fields is None
-    if is_short and (command := xclient_command(listed, smtp_address(address), name, host)) is not None:
+    if is_short and (command := xclient_command(listed, address, name, host)) is not None:
         return ((command, _XCLIENT),) if command else ()
     try:
         commands = build_xclient(listed, address, name, host, {} if is_short else _identity(place, login))
@@ -188,18 +189,19 @@ def _identity(place: Place, login: Login) -> Mapping[bytes, bytes]:
 
 def _hello(name: bytes, *, esmtp: bool) -> bytes:
     """EHLO, or HELO; raises ProtocolError."""
-    return smtp_line((b"EHLO %b" if esmtp else b"HELO %b") % name)
+    verb = b"EHLO " if esmtp else b"HELO "
+    return command_line(verb, name) or smtp_line(verb + name)  # which raises the error
 
 
 def _say_hello(backend: Backend, login: Login) -> Talk[Offer]:
     """Wait for the greeting and send EHLO or HELO; gives the backend's offer, NO_OFFER if EHLO was not sent."""
-    offers, peer = backend.server.offers, backend.log.backend
-    command = _esmtp_hello(backend, login)
+    server, offers, peer = backend.server, backend.server.offers, backend.log.backend
+    command = _esmtp_hello(server, login)
     if command is not None:
         return offers.hear(peer, (yield (_GREETED, (command, _HELLO))).data)
-    name = _first_name(backend, login)
+    name = _first_name(server, login)
     hello = (_hello(name, esmtp=False), _HELLO)
-    if not _is_guarded(backend.server.settings.proxy.xclient_guard, login):
+    if not _is_guarded(server.settings.proxy.xclient_guard, login):
         yield (_GREETED, hello)
         return NO_OFFER
     # The client may send EHLO later, and so may we; a backend without ESMTP has no XCLIENT either.

@@ -76,6 +76,12 @@ static inline PyObject *none_if(int went_well)
     return went_well ? Py_NewRef(Py_None) : NULL;
 }
 
+/* Whether an address has a port: it is an InetAddress of model.py, a tuple of host and port. */
+static inline int has_port(PyObject *address)
+{
+    return PyTuple_Check(address) && PyTuple_GET_SIZE(address) == 2;
+}
+
 #define FAST(function) (PyCFunction)(void (*)(void)) function, METH_FASTCALL
 
 /* The slots tp_traverse, tp_clear and tp_dealloc of an object that holds REFERENCES to others. */
@@ -368,6 +374,7 @@ extern PyMethodDef copy_functions[];
 extern PyMethodDef word_functions[];
 extern PyMethodDef first_word_functions[];
 extern PyMethodDef smtp_word_functions[];
+int prepare_smtp_words(void);
 
 /* answers.c */
 extern PyMethodDef answer_functions[];

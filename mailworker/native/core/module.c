@@ -141,7 +141,7 @@ static int add_functions(PyObject *module)
 PyMODINIT_FUNC PyInit__core(void)
 {
     PyObject *module = make_names() && prepare_loop() && prepare_plans() && prepare_sockets() && prepare_records() &&
-                               prepare_tallies() && prepare_writing()
+                               prepare_tallies() && prepare_writing() && prepare_smtp_words()
                            ? PyModule_Create(&definition)
                            : NULL;
 

@@ -143,12 +143,6 @@ static PyObject *call(PyObject *object, PyObject *method, PyObject *argument)
     return PyObject_CallMethodOneArg(object, method, argument);
 }
 
-/* Whether an address has a port: it is an InetAddress of model.py. */
-static int has_port(PyObject *address)
-{
-    return PyTuple_Check(address) && PyTuple_GET_SIZE(address) == 2;
-}
-
 /* A copy of a pattern record, with its own number, peer, time and connection. */
 static PyObject *begun(PyObject *pattern, PyObject *const *arguments, Py_ssize_t given)
 {

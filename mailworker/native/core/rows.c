@@ -168,7 +168,7 @@ static int put_address(PyObject *text, unsigned char *address)
 /* Packs the address and the port of an InetAddress; zeros for anything else. */
 static int take_address(PyObject *argument, unsigned char *address, uint16_t *port)
 {
-    if (PyTuple_Check(argument) && PyTuple_GET_SIZE(argument) == 2) {
+    if (has_port(argument)) {
         return put_address(PyTuple_GET_ITEM(argument, 0), address) && take_short(PyTuple_GET_ITEM(argument, 1), port);
     }
     memset(address, 0, sizeof(struct in6_addr));

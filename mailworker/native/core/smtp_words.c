@@ -1,10 +1,7 @@
 /* Words of logins by SMTP: the response of PLAIN, in wire/sasl.py, and XCLIENT, in wire/xclient.py. */
 
-#include "core.h"
-
 #include "reply.h"
-
-#include <string.h>
+#include "words.h"
 
 #define LONGEST_COMMAND 512 /* with its CRLF, see COMMAND_LIMIT */
 
@@ -46,7 +43,8 @@ static PyObject *three_parts(const char *bytes, Py_ssize_t length)
     if (second == NULL || second == first + 1 || memchr(second + 1, '\0', (size_t) (end - second - 1)) != NULL) {
         Py_RETURN_NONE;
     }
-    return Py_BuildValue("y#y#y#", bytes, first - bytes, first + 1, second - first - 1, second + 1, end - second - 1);
+    return tuple_of(
+        (struct word[]){{bytes, first - bytes}, {first + 1, second - first - 1}, {second + 1, end - second - 1}}, 3);
 }
 
 static PyObject *plain_words(PyObject *Py_UNUSED(module), PyObject *response)
@@ -96,25 +94,63 @@ static void put_xtext(struct command *command, PyObject *value)
     }
 }
 
-/* Writes an attribute if it is listed and has a value, a bytes object; gives whether it does, -1 with an exception. */
-static int put_attribute(struct command *command, PyObject *listed, const char *name, PyObject *value, int plain)
-{
-    PyObject *key = PyBytes_FromString(name);
-    int is_listed = key == NULL ? -1 : PySet_Contains(listed, key);
+/* The names of attributes, with their hashes: made once. */
+static struct attributes {
+    PyObject *address, *login, *name;
+} attributes;
 
-    Py_XDECREF(key);
-    if (is_listed < 1 || value == Py_None || PyBytes_GET_SIZE(value) == 0) {
-        return is_listed < 0 ? -1 : 0;
+int prepare_smtp_words(void)
+{
+    attributes =
+        (struct attributes){PyBytes_FromString("ADDR"), PyBytes_FromString("LOGIN"), PyBytes_FromString("NAME")};
+    return attributes.address != NULL && attributes.login != NULL && attributes.name != NULL;
+}
+
+/* Begins an attribute if it is listed and has a value, of so many bytes; gives whether it does, -1 with an exception. */
+static int put_key(struct command *command, PyObject *listed, PyObject *key, Py_ssize_t length)
+{
+    int is_listed = length == 0 ? 0 : PySet_Contains(listed, key);
+
+    if (is_listed == 1) {
+        put(command, " ", 1);
+        put(command, PyBytes_AS_STRING(key), (size_t) PyBytes_GET_SIZE(key));
+        put(command, "=", 1);
     }
-    put(command, " ", 1);
-    put(command, name, strlen(name));
-    put(command, "=", 1);
-    if (plain) {
-        put(command, PyBytes_AS_STRING(value), (size_t) PyBytes_GET_SIZE(value));
-    } else {
+    return is_listed;
+}
+
+/* See put_key(); `value` is None or bytes. */
+static int put_attribute(struct command *command, PyObject *listed, PyObject *key, PyObject *value)
+{
+    int is_put = put_key(command, listed, key, value == Py_None ? 0 : PyBytes_GET_SIZE(value));
+
+    if (is_put == 1) {
         put_xtext(command, value);
     }
-    return 1;
+    return is_put;
+}
+
+/* See put_key(), and smtp_address() in wire/identity.py. */
+static int put_address(struct command *command, PyObject *listed, PyObject *address)
+{
+    Py_ssize_t length = 0;
+    const char *host = "[UNAVAILABLE]";
+    int is_put;
+
+    if (has_port(address)) {
+        host = PyUnicode_AsUTF8AndSize(PyTuple_GET_ITEM(address, 0), &length);
+        if (host == NULL) {
+            return -1;
+        }
+    } else {
+        length = (Py_ssize_t) strlen(host);
+    }
+    is_put = put_key(command, listed, attributes.address, length);
+    if (is_put == 1) {
+        put(command, "IPV6:", memchr(host, ':', (size_t) length) == NULL ? 0 : 5);
+        put(command, host, (size_t) length);
+    }
+    return is_put;
 }
 
 static PyObject *xclient_command(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
@@ -126,14 +162,14 @@ static PyObject *xclient_command(PyObject *Py_UNUSED(module), PyObject *const *a
     if (!counted(given, 4)) {
         return NULL;
     }
-    if (!PyAnySet_Check(arguments[0]) || !PyBytes_Check(arguments[1]) || !PyBytes_Check(arguments[3]) ||
+    if (!PyAnySet_Check(arguments[0]) || !PyBytes_Check(arguments[3]) ||
         !(arguments[2] == Py_None || PyBytes_Check(arguments[2]))) {
         return PyErr_Format(PyExc_TypeError, "xclient_command(listed, address, login, name)");
     }
     put(&command, verb, sizeof(verb) - 1);
-    address = put_attribute(&command, arguments[0], "ADDR", arguments[1], 1);
-    login = address < 0 ? -1 : put_attribute(&command, arguments[0], "LOGIN", arguments[2], 0);
-    name = login < 0 ? -1 : put_attribute(&command, arguments[0], "NAME", arguments[3], 0);
+    address = put_address(&command, arguments[0], arguments[1]);
+    login = address < 0 ? -1 : put_attribute(&command, arguments[0], attributes.login, arguments[2]);
+    name = login < 0 ? -1 : put_attribute(&command, arguments[0], attributes.name, arguments[3]);
     if (name < 0) {
         return NULL;
     }

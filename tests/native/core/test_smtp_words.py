@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from mailworker.mail.backend.smtp import xclient_command
 from mailworker.mail.dialogue.sasl import plain_words
+from mailworker.model import Address, InetAddress, UnixAddress
 from mailworker.wire import sasl, xclient
 
+CLIENT = InetAddress("192.0.2.1", 1)
 ALL = frozenset((b"ADDR", b"LOGIN", b"NAME"))
 LISTS = st.sets(st.sampled_from(sorted((*ALL, b"PORT")))).map(frozenset)
 
@@ -59,17 +61,37 @@ def test_both_read_the_same_response(response: bytes) -> None:
 def test_a_command_has_what_is_listed(
     listed: frozenset[bytes], login: bytes | None, name: bytes, command: bytes | None
 ) -> None:
-    assert xclient_command(listed, b"192.0.2.1", login, name) == command
-    assert xclient.xclient_command(listed, b"192.0.2.1", login, name) == command
+    for write in (xclient_command, xclient.xclient_command):
+        assert write(listed, CLIENT, login, name) == command
 
 
-@given(LISTS, st.one_of(st.none(), st.binary(max_size=300)), st.binary(max_size=300))
-def test_both_write_the_same_command(listed: frozenset[bytes], login: bytes | None, name: bytes) -> None:
-    sent = listed, b"IPV6:2001:db8::1", login, name
+@pytest.mark.parametrize(
+    ("address", "value"),
+    [
+        (InetAddress("192.0.2.1", 1), b"192.0.2.1"),
+        (InetAddress("2001:db8::1", 1), b"IPV6:2001:db8::1"),
+        (UnixAddress("socket"), b"[UNAVAILABLE]"),
+    ],
+)
+def test_a_command_has_the_client_s_address(address: Address, value: bytes) -> None:
+    for write in (xclient_command, xclient.xclient_command):
+        assert write(ALL, address, None, b"") == b"XCLIENT ADDR=%b\r\n" % value
+
+
+ADDRESSES = st.sampled_from((CLIENT, InetAddress("2001:db8::1", 1), InetAddress("", 1), UnixAddress("")))
+
+
+@given(LISTS, ADDRESSES, st.one_of(st.none(), st.binary(max_size=300)), st.binary(max_size=300))
+def test_both_write_the_same_command(
+    listed: frozenset[bytes], address: Address, login: bytes | None, name: bytes
+) -> None:
+    sent = listed, address, login, name
     assert xclient_command(*sent) == xclient.xclient_command(*sent)
 
 
-@pytest.mark.parametrize("sent", [(b"", b"", b"", b""), (ALL, "", b"", b""), (ALL, b"", 1, b""), (ALL, b"", b"", None)])
+@pytest.mark.parametrize(
+    "sent", [(b"", CLIENT, b"", b""), (ALL, (1, 2), b"", b""), (ALL, CLIENT, 1, b""), (ALL, CLIENT, b"", None)]
+)
 def test_a_command_of_anything_else_is_refused_in_c(sent: tuple[Any, ...]) -> None:
     if xclient_command is not xclient.xclient_command:  # for Python mypy holds it
         with pytest.raises(TypeError):
