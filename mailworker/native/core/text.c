@@ -73,8 +73,15 @@ char *put_integer(char *place, PyObject *value)
 
 static int add_integer(struct text *text, PyObject *value)
 {
-    PyObject *digits = PyNumber_ToBase(value, 10);
-    int went_well = digits != NULL && add_result(text, PyUnicode_AsLatin1String(digits));
+    char usual[DIGITS], *end = put_integer(usual, value);
+    PyObject *digits;
+    int went_well;
+
+    if (end != NULL) {
+        return text_add(text, usual, (size_t) (end - usual));
+    }
+    digits = PyNumber_ToBase(value, 10);
+    went_well = digits != NULL && add_result(text, PyUnicode_AsLatin1String(digits));
     Py_XDECREF(digits);
     return went_well;
 }
