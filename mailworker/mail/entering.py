@@ -36,8 +36,8 @@ class Entering(Attempting):
     """A session that logs in to its backend once its login is allowed.
 
     `_attempts` counts how often the login source was asked, `_asks` tells whether it is being asked now, and `_began`
-    when that began, or the login at the backend. `_quiet`: the server has no policy service, counters or session table
-    that need the results. `_plain_source` is the source if plain questions are enough for it, else None.
+    when that began, or the login at the backend. `_quiet`: no policy service, counters, session table or variables need
+    the results. `_plain_source` is the source if plain questions are enough for it, else None.
     `_first_login` is that of the protocol, None if no login is accepted without a dialogue. `_agreed` are the terms of
     the relay.
     """
@@ -67,7 +67,7 @@ class Entering(Attempting):
         self._first_login = None if opening is None else self.protocol.first_login
         self._agreed = self._relays.agreed(server)
         self._plain_source = server.plain_source
-        self._quiet = all(each is None for each in (server.policed, server.counted, server.rows))
+        self._quiet = all(each is None for each in (server.policed, server.counted, server.rows, self.facts))
         self.limited_here = server.guard is not None or server.limits is not None
 
     def _change_server(self) -> None:
@@ -178,10 +178,11 @@ class Entering(Attempting):
         if log.entrance.log.informative:
             log.info("client logged in")
         self.backend = None
-        if not self._quiet and (counted := self.server.counted) is not None:
-            counted.log_in(self._login.method, self._began)
-        if self.facts is not None:
-            self.facts.log_in()
+        if not self._quiet:
+            if (counted := self.server.counted) is not None:
+                counted.log_in(self._login.method, self._began)
+            if self.facts is not None:
+                self.facts.log_in()
         rest = b"" if self._dialogue is None else self._dialogue.take_input()
         self._relays.start(self._agreed, log, self.stream, rest, stream, words)
         return None

@@ -144,12 +144,11 @@ class Session(Entering):
         self._attempts = attempt = self._attempts + 1
         if log.entrance.log.talkative:
             log.debug(f"asking {source.name}, method {login.method.name}, attempt {attempt}")
-        if self.facts is not None:
-            self._began = self.connections.loop.now
-            self.facts.attempt(login, attempt)  # keys of limits may depend on it
         if not self._quiet:
             self._asks = True
             self._began = now = self.connections.loop.now
+            if self.facts is not None:
+                self.facts.attempt(login, attempt)  # keys of limits may depend on it
             if (rows := self.server.rows) is not None:
                 rows.ask(self.stream.row, login.name, now)
         if (guard := self.server.guard) is not None:
@@ -163,6 +162,8 @@ class Session(Entering):
     def judged(self, verdict: Accepted | Rejected) -> Link:
         """See `Applicant.judged`."""
         log = self.log
+        if verdict.login is not None:
+            self.rename(verdict.login)
         if not self._quiet:
             self._asks = False
             if (counted := self.server.counted) is not None:
@@ -171,11 +172,9 @@ class Session(Entering):
                 else:
                     seconds = self.connections.loop.now - self._began
                     counted.reject(self._login.method, wait=verdict.wait > 0, seconds=seconds)
-        if verdict.login is not None:
-            self.rename(verdict.login)
-        if self.facts is not None:
-            headers = None if self._plain_source is not None else self._request.answer
-            verdict = self.facts.settle(verdict, headers, self._began)
+            if self.facts is not None:
+                headers = None if self._plain_source is not None else self._request.answer
+                verdict = self.facts.settle(verdict, headers, self._began)
         if not verdict.accepted:
             log.info(f'client login failed: "{escape(verdict.text)}"')
             return self._reject(verdict)

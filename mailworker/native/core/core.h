@@ -326,7 +326,7 @@ struct stream {
     PyObject *steps;   /* of an exchange, and the index of the present one */
     Py_ssize_t step;
     PyObject *choices; /* lines that the peer may send now, borrowed from the steps; NULL for none */
-    PyObject *heard;   /* the lines that fitted a choice; NULL for none */
+    PyObject *heard;   /* the lines that fitted a choice; None for none */
 };
 
 extern PyTypeObject stream_type;

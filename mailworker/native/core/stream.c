@@ -49,6 +49,7 @@ PyObject *stream_new(PyTypeObject *type, struct loop *loop, int descriptor, PyOb
         self->loop = (struct loop *) Py_NewRef((PyObject *) loop);
         self->party = Py_NewRef(party);
         self->tls = Py_NewRef(Py_None);
+        self->heard = Py_NewRef(Py_None);
         self->closed = Py_NewRef(closed);
     }
     return (PyObject *) self;
@@ -263,8 +264,8 @@ static PyObject *chosen(PyObject *choices, PyObject *words)
 /* Appends the peer's words to `heard`, steals their reference, and goes on with the answer to them. */
 static int serve(struct stream *self, PyObject *choice, PyObject *words)
 {
-    if (self->heard == NULL) {
-        self->heard = words;
+    if (self->heard == Py_None) {
+        Py_SETREF(self->heard, words);
     } else {
         PyBytes_ConcatAndDel(&self->heard, words);
     }
@@ -473,7 +474,7 @@ int stream_exchange(struct stream *self, PyObject *limit, PyObject *steps)
         return 0;
     }
     Py_DECREF(begun);
-    Py_CLEAR(self->heard);
+    Py_XSETREF(self->heard, Py_NewRef(Py_None));
     Py_XSETREF(self->steps, Py_NewRef(steps));
     begin_step(self, 0);
     return 1;
@@ -728,7 +729,7 @@ static PyMemberDef stream_members[] = {
     {"row", T_INT, offsetof(struct stream, row), 0, NULL},
     {"sent", T_ULONGLONG, offsetof(struct stream, sent), 0, NULL},
     {"step", T_PYSSIZET, offsetof(struct stream, step), READONLY, NULL},
-    {"heard", T_OBJECT, offsetof(struct stream, heard), READONLY, NULL},
+    {"heard", T_OBJECT_EX, offsetof(struct stream, heard), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
