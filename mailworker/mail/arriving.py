@@ -45,7 +45,6 @@ class Arriving(Leaving):
             self._client = client = Client(self.stream, self._peer, self.log.entrance.listen)
         return client
 
-    @property
     def client_names(self) -> tuple[Address, bytes]:
         """The client's address, which a PROXY header may have told, and its host name."""
         client = self._client
@@ -68,7 +67,7 @@ class Arriving(Leaving):
             if (rows := self.server.rows) is not None:
                 rows.move(self.stream.row, self.client.address)
         checks = self.log.entrance.at_accept
-        if checks and (reason := refusal(checks, self.client_names[0], self.log)) is not None:
+        if checks and (reason := refusal(checks, self.client_names()[0], self.log)) is not None:
             return Farewell(reason, self._denial)
         if listen.ssl:
             self.log.action = SHAKING_HANDS
@@ -114,7 +113,7 @@ class Arriving(Leaving):
         if self.facts is not None:
             self.facts.shaken_hands(self.connections.loop.now - began)
         checks = self.log.entrance.in_tls
-        if checks and (reason := refusal(checks, self.client_names[0], self.log)) is not None:
+        if checks and (reason := refusal(checks, self.client_names()[0], self.log)) is not None:
             return Farewell(reason, self._denial or b"")
         tls, context = self.stream.tls, self.server.tls
         assert tls is not None

@@ -59,17 +59,16 @@ def needed_password(login: Login) -> Secret:
 class Place(Protocol):
     """The data for a login to a backend, either of a conversation with it or of a session that has none yet.
 
-    `client_names` are the client's address and host name.
+    `client_names` gives the client's address and host name.
     """
 
     @property
     def client(self) -> Client: ...
     @property
-    def client_names(self) -> tuple[Address, bytes]: ...
-    @property
     def log(self) -> SessionLog: ...
     @property
     def server(self) -> Server: ...
+    def client_names(self) -> tuple[Address, bytes]: ...
 
 
 def identity(place: Place, client_id: bytes = b"") -> Identity:
@@ -116,7 +115,6 @@ class Backend(Conversation):
         self._login = login
         self.greeting = b""
 
-    @property
     def client_names(self) -> tuple[Address, bytes]:
         """See `Place`."""
         return self.client.address, self.client.host

@@ -171,7 +171,7 @@ def _introduction(place: Place, login: Login, offer: Offer, *, by_auth: bool) ->
 
 def _xclient(place: Place, login: Login, listed: frozenset[bytes], *, by_auth: bool) -> tuple[Step, ...]:
     """The steps of XCLIENT. They contain no LOGIN for a client that has yet to log in, as backends trust that."""
-    name, (address, host) = None if by_auth else login.name, place.client_names
+    name, (address, host) = None if by_auth else login.name, place.client_names()
     is_short = place.server.settings.proxy.xclient_fields is None
     if is_short and (command := xclient_command(listed, address, name, host)) is not None:
         return ((command, _XCLIENT),) if command else ()

@@ -63,7 +63,7 @@ def _place(settings: dict[str, Any]) -> Backend:
     log = SimpleNamespace(backend="192.0.2.1:25", action=None, write=lambda *_told: None, session_id=b"id")
     peer = InetAddress("127.0.0.1", 1), b"[UNAVAILABLE]"
     client = SimpleNamespace(identity=_no_identity)
-    return cast(Backend, SimpleNamespace(server=server, log=log, client=client, client_names=peer))
+    return cast(Backend, SimpleNamespace(server=server, log=log, client=client, client_names=lambda: peer))
 
 
 def _no_identity(*_asked: object) -> Any:
