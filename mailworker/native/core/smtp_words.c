@@ -76,19 +76,23 @@ static void put(struct command *command, const char *bytes, size_t length)
     command->at += length;
 }
 
+static int is_xchar(char byte)
+{
+    return byte >= '!' && byte <= '~' && byte != '+' && byte != '=';
+}
+
 /* RFC 3461 section 4. */
 static void put_xtext(struct command *command, PyObject *value)
 {
-    const char *bytes = PyBytes_AS_STRING(value);
-    Py_ssize_t i;
+    const char *at = PyBytes_AS_STRING(value), *end = at + PyBytes_GET_SIZE(value), *plain;
+    char encoded[4];
 
-    for (i = 0; i < PyBytes_GET_SIZE(value) && command->at != NULL; i++) {
-        if (bytes[i] >= '!' && bytes[i] <= '~' && bytes[i] != '+' && bytes[i] != '=') {
-            put(command, bytes + i, 1);
-        } else {
-            char encoded[4];
-
-            (void) PyOS_snprintf(encoded, sizeof(encoded), "+%02X", (unsigned) (unsigned char) bytes[i]);
+    while (at < end && command->at != NULL) {
+        for (plain = at; at < end && is_xchar(*at); at++) {
+        }
+        put(command, plain, (size_t) (at - plain));
+        if (at < end) {
+            (void) PyOS_snprintf(encoded, sizeof(encoded), "+%02X", (unsigned) (unsigned char) *at++);
             put(command, encoded, 3);
         }
     }
