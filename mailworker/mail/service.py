@@ -363,7 +363,7 @@ class _Beginnings:
         stream, peer = guest.stream, guest.peer
         pattern = self._patterns.get(entrance) or self._pattern(entrance, Client(stream, peer, entrance.listen))
         session = pattern.of(guest.number, stream, peer, guest.accepted)
-        if isinstance(heard, PeerError) and guest.shaking:
+        if not isinstance(heard, bytes) and guest.shaking:
             session.log.action = SHAKING_HANDS
         task = Task(self._connections.loop, carry_out(session, heard))
         if (rows := entrance.server.rows) is not None:

@@ -25,7 +25,7 @@ from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables
 from mailworker.wire.auth_answers import Answer, Answers, Reading
 from mailworker.wire.auth_request import HEADER_VALUE, AuthHttpTemplate, AuthRequest, TlsFacts, client_host
-from mailworker.wire.auth_response import InvalidResponse, Rejected, Verdict, Wait
+from mailworker.wire.auth_response import Accepted, InvalidResponse, Rejected, Verdict, Wait
 from mailworker.wire.login import Login
 
 __all__ = ["READING", "AuthHttp", "Plain", "recalled"]
@@ -247,7 +247,9 @@ class _Question:
         self._stream.close()
         if self._wait is not None:
             verdict = _carry_over(self._wait, verdict)
-        return self._pause(verdict) if isinstance(verdict, Wait) else self.applicant.judged(verdict)
+        if isinstance(verdict, Accepted) or not isinstance(verdict, Wait):  # a class that fits is found faster
+            return self.applicant.judged(verdict)
+        return self._pause(verdict)
 
     async def _pause(self, wait: Wait) -> Link:
         self._waits += 1
