@@ -21,6 +21,7 @@ from mailworker.model import METHOD_NAMES, AuthMethod
 from mailworker.shm.counters import LATEST, Counters
 from mailworker.tls.connection import TlsConnection
 from mailworker.variables.facts import Clock
+from mailworker.wire.auth_response import Rejected
 
 LATENCY: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """Upper bounds of a histogram's buckets, in seconds."""
@@ -221,21 +222,20 @@ class Counted(SessionTally):
         """Count a failed handshake with a client."""
         self.add(self._faults[fault_of(error)])
 
-    def reject(self, method: AuthMethod, *, wait: bool, seconds: float) -> None:
+    def reject(self, method: AuthMethod, verdict: Rejected, seconds: float) -> None:
         """Count a login that the source has refused; refusals by the backend are counted by `refuse`."""
         if not self._by_backend:
-            result = "wait" if wait else "failed"
-            self.observe(self._auth_seconds, LATENCY, seconds, self._auth[result][method])
+            self.observe(self._auth_seconds, LATENCY, seconds, self._auth[result_of(verdict)][method])
 
     def fail_to_judge(self, method: AuthMethod, error: Exception, seconds: float) -> None:
         """Count a login that got no verdict."""
         place = self._auth["timeout" if isinstance(error, TimedOut) else "error"][method]
         self.observe(self._auth_seconds, LATENCY, seconds, place)
 
-    def refuse(self, method: AuthMethod, *, wait: bool) -> None:
+    def refuse(self, method: AuthMethod, verdict: Rejected) -> None:
         """Count a refused login if the backend decides; `reject` has counted the refusals of other sources."""
         if self._by_backend:
-            self.add(self._auth["wait" if wait else "failed"][method])
+            self.add(self._auth[result_of(verdict)][method])
 
 
 def _by_number(places: Mapping[AuthMethod, int]) -> list[int]:
@@ -271,6 +271,13 @@ class Drops:
     def drop(self, reason: str) -> None:
         """Count a client; `reason` is one of DROPPED."""
         self._tally.add(self._places[reason])
+
+
+def result_of(verdict: Rejected) -> str:
+    """The result of a refused login, one of RESULTS; a temporary refusal does not mean a wrong password."""
+    if verdict.wait:
+        return "wait"
+    return "error" if verdict.temporary else "failed"
 
 
 def fault_of(error: PeerError) -> str:

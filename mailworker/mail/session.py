@@ -171,7 +171,7 @@ class Session(Entering):
                     counted.allow(self._login.method, self._began)
                 else:
                     seconds = self.connections.loop.now - self._began
-                    counted.reject(self._login.method, wait=verdict.wait > 0, seconds=seconds)
+                    counted.reject(self._login.method, verdict, seconds)
             if self.facts is not None:
                 headers = None if self._plain_source is not None else self._request.answer
                 verdict = self.facts.settle(verdict, headers, self._began)
@@ -199,7 +199,7 @@ class Session(Entering):
     async def _reject(self, verdict: Rejected) -> Link:
         """Send the refusal. If it is final and was not delayed, the session ends, unless the protocol `retries`."""
         if (counted := self.server.counted) is not None:
-            counted.refuse(self._login.method, wait=verdict.wait > 0)
+            counted.refuse(self._login.method, verdict)
         if (rows := self.server.rows) is not None:
             rows.reject(self.stream.row, self.connections.loop.now)
         if self.facts is not None:

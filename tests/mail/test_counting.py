@@ -9,35 +9,46 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.config.source import ByBackendSettings
+from mailworker.config.settings import MailServer
+from mailworker.config.source import ByBackendSettings, UserFileSettings
 from mailworker.errors import ConnectionLost, Party, PeerError, TimedOut, TlsError
+from mailworker.mail.authentication.source import LoginSource
+from mailworker.mail.authentication.sources import Means
+from mailworker.mail.authentication.user_file import UserFile, Users
 from mailworker.mail.counting import (
     DURATION,
     FAULTS,
     LATENCY,
     LATEST_END,
+    RESULTS,
     fault_of,
     label,
     latest_end,
+    result_of,
     source,
     word,
     words,
 )
 from mailworker.mail.end import USUAL, End
+from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import Starttls
+from mailworker.wire.auth_response import Rejected
 from tests.mail import client_ends, server_ends
+from tests.mail.authentication.test_user_file import table_of
 from tests.mail.cases import IMAP, Case, all_protocols
 from tests.mail.conftest import Scene
-from tests.mail.deciding import WRONG, accepting, refusing
+from tests.mail.deciding import TEMPORARY, WRONG, accepting, refusing
 from tests.mail.stage import PLAYS, Play, Stage
 from tests.support.auth import rejected, wait
-from tests.support.backend import echo, hang
+from tests.support.backend import Script, echo, hang, hang_up
 from tests.support.daemon import wait_until
 from tests.support.proxy import Proxy
 from tests.support.settings import NOWHERE, mail_server, proxy_pass, proxy_settings
 from tests.tls.peers import client_context
 
 assert client_ends and server_ends  # which enter their plays
+
+REFUSALS = [protocol.refusals for protocol in PROTOCOLS.values()]
 
 
 @pytest.mark.parametrize(
@@ -123,8 +134,12 @@ def test_times_are_sorted_into_buckets(scene: Scene) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "result"),
-    [(rejected(b"no"), "failed"), (b"HTTP/1.0 500 broken\r\n\r\n", "error")],
-    ids=["failed", "error"],
+    [
+        (rejected(b"no"), "failed"),
+        (rejected(b"not now", (b"Auth-Error-Code", b"454 4.7.0")), "error"),
+        (b"HTTP/1.0 500 broken\r\n\r\n", "error"),
+    ],
+    ids=["failed", "temporary", "error"],
 )
 def test_a_login_that_is_refused_is_counted_by_what_was_decided(scene: Scene, answer: bytes, result: str) -> None:
     proxy = scene.proxy("imap", scene.auth(answer), counted=True)
@@ -157,24 +172,72 @@ def test_who_has_to_wait_is_counted_apart(scene: Scene) -> None:
     assert sum(counts.values()) == 1
 
 
-@pytest.mark.parametrize("accepts", [True, False], ids=["ok", "failed"])
-def test_a_backend_s_own_verdict_is_counted(scene: Scene, accepts: bool) -> None:
-    backend = scene.backend(accepting("imap") if accepts else refusing("imap", b"a1 NO wrong\r\n"))
-    proxy = scene.proxy(
-        "imap",
-        NOWHERE,
-        source=ByBackendSettings(),
-        proxy=proxy_settings(backend=proxy_pass(backend.address)),
-        counted=True,
-    )
+@pytest.mark.parametrize(
+    ("verdict", "result"),
+    [
+        (Rejected(b"no"), "failed"),
+        (Rejected(b"no", wait=3), "wait"),
+        (Rejected(b"no", wait=3, code=b"454 4.7.0"), "wait"),
+        (Rejected(b"no", code=b"454 4.7.0"), "error"),
+        (Rejected(b"no", for_now=True), "error"),
+        *((refusals.wrong, "failed") for refusals in REFUSALS),
+        *((refusals.temporary, "error") for refusals in REFUSALS),
+        *((refusals.misconfigured, "error") for refusals in REFUSALS),
+    ],
+)
+def test_a_refusal_has_a_result_of_a_closed_set(verdict: Rejected, result: str) -> None:
+    assert result_of(verdict) == result
+    assert result in RESULTS
+
+
+def test_a_password_that_cannot_be_checked_now_is_not_a_wrong_one(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = Users("/users", table_of(b"user@example.com:$2y$12$" + b"a" * 53))  # it takes too long
+
+    def make(settings: MailServer, means: Means) -> LoginSource:
+        return UserFile(users, settings, means.refusals, means.ports)
+
+    monkeypatch.setattr("mailworker.mail.authentication.sources.LOGIN_SOURCES", (make,))
+    proxy = scene.proxy("imap", NOWHERE, source=UserFileSettings("/users"), counted=True)
     client = scene.client(proxy)
     client.expect(IMAP.greeting)
-    client.talk((IMAP.login, IMAP.answer if accepts else WRONG["imap"]))
+    client.talk((IMAP.login, TEMPORARY["imap"]))
     client.end()
     client.rest()
     proxy.service_is_idle()
-    result = "ok" if accepts else "failed"
+    assert proxy.counts("accepted", "bytes", "ended") == {"auth imap file plain error": 1}
+
+
+@pytest.mark.parametrize(
+    ("backend", "answer", "result"),
+    [
+        (accepting("imap"), IMAP.answer, "ok"),
+        (refusing("imap", b"a1 NO wrong\r\n"), WRONG["imap"], "failed"),
+        (refusing("imap", b"a1 NO [UNAVAILABLE] no database\r\n"), TEMPORARY["imap"], "error"),
+        (hang_up, TEMPORARY["imap"], "error"),
+        (None, TEMPORARY["imap"], "error"),
+    ],
+    ids=["ok", "failed", "temporary", "closed", "down"],
+)
+def test_a_backend_s_own_verdict_is_counted(scene: Scene, backend: Script | None, answer: bytes, result: str) -> None:
+    proxy = by_backend(scene, backend)
+    client = scene.client(proxy)
+    client.expect(IMAP.greeting)
+    client.talk((IMAP.login, answer))
+    client.end()
+    client.rest()
+    proxy.service_is_idle()
     assert proxy.counts("accepted", "bytes", "ended", "logins") == {f"auth imap upstream plain {result}": 1}
+
+
+def by_backend(scene: Scene, script: Script | None) -> Proxy:
+    """A proxy with a backend that decides about logins; without a script it is down."""
+    backend = scene.backend(script or hang)
+    if script is None:
+        backend.stop()
+    settings = proxy_settings(backend=proxy_pass(backend.address))
+    return scene.proxy("imap", NOWHERE, source=ByBackendSettings(), proxy=settings, counted=True)
 
 
 @pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
