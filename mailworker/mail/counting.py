@@ -55,6 +55,15 @@ _FAULTS: Final = {
 }
 FAULTS: Final = (*dict.fromkeys(_FAULTS.values()), "timeout", "left", "other")
 
+BACKEND_FAULTS: Final = (
+    End.BACKEND_CONNECT,
+    End.BACKEND_CONNECT_TIMEOUT,
+    End.BACKEND_TLS,
+    End.BACKEND_TIMEOUT,
+    End.BACKEND_TEMP,
+    End.BACKEND_PROTOCOL,
+)
+"""Why a login fails at a backend by a fault of this or of its network, whether it ends the session or not."""
 
 LIMITED: Final = ("limit_rejected", "limit_delayed", "limit_dry_run", "limit_banned")
 """Families of a zone: attempts that were refused, delayed, or would have been; connections of banned clients."""
@@ -143,6 +152,7 @@ def _of_server(settings: Served) -> Iterable[str]:
     yield from (word("handshakes", *mine, *each) for each in product(VERSIONS, ("no", "yes")))
     yield from (word("handshake_failures", *mine, fault) for fault in FAULTS)
     yield from (word("auth", settings.protocol, judge, *each) for each in product(METHODS.values(), RESULTS))
+    yield from (word("upstream_failures", settings.protocol, end.word) for end in BACKEND_FAULTS)
     yield from histogram("auth_seconds", LATENCY, judge)
     for resumed in ("no", "yes"):
         yield from histogram("handshake_seconds", LATENCY, settings.protocol, resumed)
@@ -163,7 +173,16 @@ class Alarm(Timed):
 class Counted(SessionTally):
     """Counts the sessions of one server in a worker's row."""
 
-    __slots__ = ("_arrived", "_auth", "_auth_seconds", "_by_backend", "_faults", "_handshakes", "_moved")
+    __slots__ = (
+        "_arrived",
+        "_auth",
+        "_auth_seconds",
+        "_backend_faults",
+        "_by_backend",
+        "_faults",
+        "_handshakes",
+        "_moved",
+    )
 
     def __init__(self, counters: Counters, settings: Served, loop: LoopState, alarm: Alarm) -> None:
         """`counters` must have a row for this process."""
@@ -178,6 +197,7 @@ class Counted(SessionTally):
             for version, resumed in product(VERSIONS, ("no", "yes"))
         }
         self._faults = {fault: place(word("handshake_failures", *mine, fault)) for fault in FAULTS}
+        self._backend_faults = {end: place(word("upstream_failures", protocol, end.word)) for end in BACKEND_FAULTS}
         self._by_backend = judge == BY_BACKEND
         self._auth = {
             result: _by_number({each: place(word("auth", protocol, judge, METHODS[each], result)) for each in METHODS})
@@ -236,6 +256,11 @@ class Counted(SessionTally):
         """Count a refused login if the backend decides; `reject` has counted the refusals of other sources."""
         if self._by_backend:
             self.add(self._auth[result_of(verdict)][method])
+
+    def fail_at_backend(self, end: End) -> None:
+        """Count a login that has failed at a backend; `end` would tell of it, and only BACKEND_FAULTS count."""
+        if end in self._backend_faults:
+            self.add(self._backend_faults[end])
 
 
 def _by_number(places: Mapping[AuthMethod, int]) -> list[int]:

@@ -18,7 +18,7 @@ from mailworker.mail.client.client import Client
 from mailworker.mail.dialogue.dialogue import AnyDialogue, catch_up
 from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.end import End, Farewell
-from mailworker.mail.record import SessionRecord
+from mailworker.mail.record import SessionRecord, end_by
 from mailworker.mail.relay import Relays
 from mailworker.mail.targets import CONNECTING, Target
 from mailworker.wire.auth_request import AuthRequest
@@ -188,6 +188,8 @@ class Entering(Attempting):
         return None
 
     def _refused(self, error: PeerError) -> Link:
+        if (counted := self.server.counted) is not None:
+            counted.fail_at_backend(end_by(error, self.stream, self.backend))
         codes = self.server.settings.proxy.pass_error_codes
         rejected = judgement(error, self._login, self.protocol, self.log, codes=codes)
         if rejected is None:

@@ -40,6 +40,7 @@ _COUNTERS: Final[Sequence[tuple[str, str, str, Sequence[str]]]] = (
     ("log_lines", "log_lines", "Lines that the log writer has taken.", ("log",)),
     ("log_dropped", "log_dropped", "Lines of access logs that were lost.", ("log",)),
     ("auth", "auth_requests", "Decisions about logins.", ("protocol", "source", "method", "result")),
+    ("upstream_failures", "upstream_failures", "Logins that a backend's fault has prevented.", ("protocol", "reason")),
 )  # fmt: skip
 
 _HISTOGRAMS: Final[Sequence[tuple[str, str, str, Sequence[str], Sequence[float]]]] = (

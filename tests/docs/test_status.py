@@ -37,22 +37,34 @@ def test_promtool_takes_the_rules() -> None:
     assert re.search(r"SUCCESS: \d+ rules found", ran.stdout)
 
 
-def test_a_backend_that_is_down_is_told_though_its_clients_may_try_again(tmp_path: Path) -> None:
-    alert = "MailworkerNobodyLogsIn"
-    summary = "imap clients of a try to log in and none gets in: is the backend down?"
-    labels = {"severity": "warning", "instance": "a", "protocol": "imap"}
+FAULTS = "More than 5 % of imap clients of a meet a fault of the auth service or of a backend"
+NOBODY = "imap clients of a try to log in and none gets in: is the backend down?"
+
+
+@pytest.mark.parametrize(
+    ("alert", "severity", "summary"),
+    [("MailworkerLoginsFailByFault", "critical", FAULTS), ("MailworkerNobodyLogsIn", "warning", NOBODY)],
+)
+def test_a_backend_that_is_down_is_told_though_its_clients_may_try_again(
+    tmp_path: Path, alert: str, severity: str, summary: str
+) -> None:
+    labels = {"severity": severity, "instance": "a", "protocol": "imap"}
     told = {"exp_labels": labels, "exp_annotations": {"summary": summary}}
+    values = {
+        'mailworker_auth_requests_total{instance="a",protocol="imap"}': "0+5x60",
+        'mailworker_connections_accepted_total{instance="a",protocol="imap"}': "0+5x60",
+        'mailworker_logins_total{instance="a",protocol="imap"}': "0+5x20 100+0x40",
+        'mailworker_sessions_total{instance="a",protocol="imap",end="auth_error"}': "0+0x60",
+        'mailworker_upstream_failures_total{instance="a",protocol="imap",reason="upstream_connect"}': "0+0x20 0+5x40",
+    }
     test = {
         "interval": "1m",
-        "input_series": [
-            {"series": 'mailworker_auth_requests_total{instance="a",protocol="imap"}', "values": "0+5x60"},
-            {"series": 'mailworker_logins_total{instance="a",protocol="imap"}', "values": "0+5x20 100+0x40"},
-        ],
+        "input_series": [{"series": name, "values": each} for name, each in values.items()],
         "alert_rule_test": [
             {"eval_time": "20m", "alertname": alert, "exp_alerts": []},
             {"eval_time": "50m", "alertname": alert, "exp_alerts": [told]},
         ],
-    }  # fmt: skip
+    }
     path = tmp_path / "test.yml"
     path.write_text(json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [test]}))
     ran = subprocess.run(

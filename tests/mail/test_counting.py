@@ -16,6 +16,7 @@ from mailworker.mail.authentication.source import LoginSource
 from mailworker.mail.authentication.sources import Means
 from mailworker.mail.authentication.user_file import UserFile, Users
 from mailworker.mail.counting import (
+    BACKEND_FAULTS,
     DURATION,
     FAULTS,
     LATENCY,
@@ -67,6 +68,8 @@ def test_each_session_is_counted_once_at_each_end(
         proxy.service_is_idle()
     totals = {tuple(name.split("\0")): value for name, value in proxy.counters.read().totals.items() if value}
     assert {name[-1]: value for name, value in totals.items() if name[0] == "ended"} == {reason.word: 1}
+    failures = {name[-1]: value for name, value in totals.items() if name[0] == "upstream_failures"}
+    assert failures == ({reason.word: 1} if reason in BACKEND_FAULTS else {})
 
     found = latest_end(next((value for name, value in totals.items() if name[0] == LATEST_END), 0))
     assert (found is None) == (reason in USUAL)
@@ -209,18 +212,23 @@ def test_a_password_that_cannot_be_checked_now_is_not_a_wrong_one(
     assert proxy.counts("accepted", "bytes", "ended") == {"auth imap file plain error": 1}
 
 
+NO_DATABASE = refusing("imap", b"a1 NO [UNAVAILABLE] no database\r\n")
+
+
 @pytest.mark.parametrize(
-    ("backend", "answer", "result"),
+    ("backend", "answer", "result", "failure"),
     [
-        (accepting("imap"), IMAP.answer, "ok"),
-        (refusing("imap", b"a1 NO wrong\r\n"), WRONG["imap"], "failed"),
-        (refusing("imap", b"a1 NO [UNAVAILABLE] no database\r\n"), TEMPORARY["imap"], "error"),
-        (hang_up, TEMPORARY["imap"], "error"),
-        (None, TEMPORARY["imap"], "error"),
+        (accepting("imap"), IMAP.answer, "ok", None),
+        (refusing("imap", b"a1 NO wrong\r\n"), WRONG["imap"], "failed", None),
+        (NO_DATABASE, TEMPORARY["imap"], "error", End.BACKEND_TEMP),
+        (hang_up, TEMPORARY["imap"], "error", End.BACKEND_PROTOCOL),
+        (None, TEMPORARY["imap"], "error", End.BACKEND_CONNECT),
     ],
     ids=["ok", "failed", "temporary", "closed", "down"],
 )
-def test_a_backend_s_own_verdict_is_counted(scene: Scene, backend: Script | None, answer: bytes, result: str) -> None:
+def test_a_backend_s_own_verdict_is_counted(
+    scene: Scene, backend: Script | None, answer: bytes, result: str, failure: End | None
+) -> None:
     proxy = by_backend(scene, backend)
     client = scene.client(proxy)
     client.expect(IMAP.greeting)
@@ -228,7 +236,26 @@ def test_a_backend_s_own_verdict_is_counted(scene: Scene, backend: Script | None
     client.end()
     client.rest()
     proxy.service_is_idle()
-    assert proxy.counts("accepted", "bytes", "ended", "logins") == {f"auth imap upstream plain {result}": 1}
+    failures = {} if failure is None else {f"upstream_failures imap {failure.word}": 1}
+    counts = proxy.counts("accepted", "bytes", "ended", "logins")
+    assert counts == {f"auth imap upstream plain {result}": 1} | failures
+
+
+def test_each_login_that_fails_at_a_backend_is_counted_though_its_session_goes_on(scene: Scene) -> None:
+    backend = scene.backend(hang_up)
+    proxy = scene.proxy("imap", scene.auth_for(backend), proxy=proxy_settings(pass_error_codes=True), counted=True)
+    client = scene.client(proxy)
+    client.expect(IMAP.greeting)
+    for _ in range(2):
+        client.talk((IMAP.login, TEMPORARY["imap"]))
+    client.send(b"b LOGOUT\r\n")
+    client.rest()
+    proxy.service_is_idle()
+    assert proxy.counts("accepted", "bytes") == {
+        "auth imap http plain ok": 2,
+        "ended imap quit": 1,
+        "upstream_failures imap upstream_protocol": 2,
+    }
 
 
 def by_backend(scene: Scene, script: Script | None) -> Proxy:

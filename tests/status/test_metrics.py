@@ -10,6 +10,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from mailworker.mail.counting import BACKEND_FAULTS
 from mailworker.mail.end import End
 from mailworker.mail.vitals import STARTED
 from mailworker.status.metrics import Metrics, families
@@ -28,6 +29,7 @@ def scene() -> Scene:
     scene.count(0, "accepted", *IMAP, amount=3)
     scene.count(0, "ended", *IMAP, "quit", amount=2)
     scene.count(0, "auth", "imap", "http", "plain", "ok")
+    scene.count(0, "upstream_failures", "imap", "upstream_tls", amount=4)
     for bucket, amount in (("0.01", 4), ("0.5", 2), ("+Inf", 1), ("sum", 61_500_000)):
         scene.count(0, "auth_seconds", "http", bucket, amount=amount)
     return scene
@@ -60,6 +62,7 @@ def test_both_formats_can_be_parsed_and_say_what_was_counted(scene: Scene, accep
     assert found[labelled("sessions_total", **mine, end="quit")] == 2
     assert found[labelled("connections", **mine, state="login")] == 1
     assert found[labelled("auth_requests_total", protocol="imap", source="http", method="plain", result="ok")] == 1
+    assert found[labelled("upstream_failures_total", protocol="imap", reason="upstream_tls")] == 4
     buckets = [(0.005, 0), (0.01, 4), (0.2, 4), (0.5, 6), (60.0, 6)]
     assert [found[labelled("auth_seconds_bucket", source="http", le=str(bound))] for bound, _ in buckets] == [
         count for _, count in buckets
@@ -136,6 +139,8 @@ def test_all_series_are_there_from_the_start() -> None:
     for each in (IMAP, SMTP):
         for end in End:
             assert found[labelled("sessions_total", **each._asdict(), end=end.word)] == 0
+        for end in BACKEND_FAULTS:
+            assert found[labelled("upstream_failures_total", protocol=each.protocol, reason=end.word)] == 0
     assert found[labelled("connections_dropped_total", reason="worker_connections")] == 0
     assert found[labelled("worker_respawns_total", reason="signal")] == 0
     assert found[labelled("config_reloads_total", result="failure")] == 0
