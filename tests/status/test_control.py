@@ -13,6 +13,7 @@ from mailworker.status.control import COMMANDS, Control, Means
 from mailworker.status.control_server import Asker, Denied
 from mailworker.status.listing import shown
 from mailworker.wire.control_request import BadControlRequest
+from tests.mail.limits.settings import zone
 from tests.mail.limits.test_zones import PREFIX, USER
 from tests.mail.limits.test_zones import Bench as Zones
 from tests.status.sessions import Session, State
@@ -320,6 +321,13 @@ def test_limits_tell_how_full_they_are() -> None:
 def test_bans_need_what_they_are_about(command: str, keys: Mapping[str, Any], reason: str) -> None:
     with pytest.raises(Denied, match=reason):
         Desk(limits=Zones(PREFIX).zones).obey(command, **keys)
+
+
+def test_a_ban_that_no_zone_can_take_is_refused() -> None:
+    desk = Desk(limits=Zones(zone("$binary_remote_prefix$remote_user", name="composed")).zones)
+    with pytest.raises(Denied, match="that has such keys"):
+        desk.obey("ban", key="192.0.2.7bob", seconds=60)
+    assert not desk.notes
 
 
 def test_users_whose_sessions_end_can_be_kept_out_for_a_while() -> None:

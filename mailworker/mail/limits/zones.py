@@ -114,11 +114,12 @@ class LimitZones:
 class _Zone:
     """One zone, with the way in which its keys are written."""
 
-    __slots__ = ("_key", "_lengths", "_memory", "_zone", "name", "table")
+    __slots__ = ("_key", "_lengths", "_memory", "_packed", "_zone", "name", "table")
 
     def __init__(self, zone: LimitZone, memory: Limits, lengths: Lengths) -> None:
         only = zone.key.parts[0] if len(zone.key.parts) == 1 else None
         self._key = only.name if isinstance(only, Name) else ""
+        self._packed = not self._key and not _PACKED.isdisjoint(zone.key.names)  # nobody can type such keys
         self._lengths = lengths
         self._memory = memory
         self._zone = zone
@@ -136,8 +137,11 @@ class _Zone:
     def read(self, text: str) -> bytes | None:
         """The key that people write as `text`.
 
-        None where keys are addresses and this is none, or a network of another length than those that are counted.
+        None where keys are addresses and this is none, or a network of another length than those that are counted; and
+        where keys have packed addresses among other parts.
         """
+        if self._packed:
+            return None
         if self._key not in _ADDRESSES:
             return text.encode(errors="surrogateescape")
         if text == "unix:":

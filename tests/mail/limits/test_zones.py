@@ -79,6 +79,13 @@ def test_a_user_is_no_key_of_addresses() -> None:
     assert bench.zones.ban("192.0.2.7", 60.0, "elsewhere") == []
 
 
+@pytest.mark.parametrize("key", ["$binary_remote_prefix$remote_user", "$remote_user/$binary_remote_addr"])
+def test_a_key_with_a_packed_part_is_none_that_can_be_typed(key: str) -> None:
+    bench = Bench(zone(key, name="composed"), zone("$remote_addr/$remote_user", name="typed"))
+    assert bench.zones.ban("192.0.2.7/bob", 60.0) == ["typed"]
+    assert bench.zones.ban("192.0.2.7/bob", 60.0, "composed") == []
+
+
 @pytest.mark.parametrize(
     ("network", "zones"),
     [
