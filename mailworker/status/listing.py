@@ -75,7 +75,7 @@ def shown(session: Listed) -> dict[str, Any]:
 SELECTORS: Final[Mapping[str, Read]] = {
     "user": request.mask,
     "address": request.network,
-    "upstream": request.text,
+    "upstream": request.backend,
     "protocol": request.text,
     "server": request.text,
     "state": request.text,
@@ -133,8 +133,8 @@ def _by_backend(name: str) -> Callable[[Listed], bool]:
 
 
 def _host(address: str) -> str:
-    """An address without its port and brackets."""
-    return address.rpartition(":")[0].removeprefix("[").removesuffix("]")
+    """An address without its port and brackets; that of a UNIX socket has none."""
+    return address if address.startswith("unix:") else address.rpartition(":")[0].removeprefix("[").removesuffix("]")
 
 
 _TESTS: Final[Mapping[str, Callable[[Any], Callable[[Listed], bool]]]] = {

@@ -95,6 +95,7 @@ def test_a_unix_socket_is_a_client_too() -> None:
     assert means(session, address="unix:")
     assert means(session, **{"upstream": "unix:"})
     assert not means(session, address="0.0.0.0/0")
+    assert not means(session, **{"upstream": "unix"})
 
 
 def test_a_name_that_was_shortened_is_found_whole_and_by_its_ends() -> None:
