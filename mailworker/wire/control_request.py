@@ -19,6 +19,9 @@ LONGEST_TEXT: Final = 256
 
 _COMMAND: Final = "cmd"
 
+# The bits before the IPv4 address in an IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2).
+_MAPPED: Final = 96
+
 Read = Callable[[Any], Any]
 """Converts the value of a key. Raises BadControlRequest."""
 
@@ -137,13 +140,17 @@ def one_of(words: Mapping[str, Any]) -> Read:
 
 
 def network(value: Any) -> IPv4Network | IPv6Network | str:
-    """An address, a network, or "unix:". Host bits are ignored."""
+    """An address, a network, or "unix:". Host bits are ignored; IPv4-mapped IPv6 addresses become IPv4 addresses."""
     if value == "unix:":
         return "unix:"
     try:
-        return ip_network(text(value), strict=False)
+        found = ip_network(text(value), strict=False)
     except ValueError:
         raise BadControlRequest('is an address, a block of addresses, or "unix:"') from None
+    mapped = found.network_address.ipv4_mapped if isinstance(found, IPv6Network) else None
+    if mapped is None or found.prefixlen < _MAPPED:
+        return found
+    return IPv4Network((mapped, found.prefixlen - _MAPPED))
 
 
 def backend(value: Any) -> str:

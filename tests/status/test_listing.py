@@ -87,7 +87,10 @@ def test_ipv6_is_meant_with_and_without_brackets_and_ipv4_in_it_as_ipv4() -> Non
     assert means(session, **{"upstream": "[2001:db8::2]:143"})
     assert means(session, **{"upstream": "[2001:db8::2]"})
     assert means(session, **{"upstream": "2001:db8::2"})
-    assert means(session, address="192.0.2.1")
+    for client in ("192.0.2.1", "::ffff:192.0.2.1"):
+        for address in ("192.0.2.1", "::ffff:192.0.2.1", "::ffff:192.0.2.0/120", "::ffff:0:0/96"):
+            assert means(Session(client=client), address=address)
+        assert not means(Session(client=client), address="::ffff:192.0.2.2")
 
 
 def test_a_unix_socket_is_a_client_too() -> None:
