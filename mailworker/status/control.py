@@ -55,11 +55,18 @@ class Means:
 
 
 class Command(NamedTuple):
-    """A row: the keys that it takes, its function, and whether it changes anything, which `readonly` sockets refuse."""
+    """A row: the keys that it takes, its function, and whether it changes anything, which `readonly` sockets refuse.
+
+    `changes` names keys where it changes something only by these.
+    """
 
     keys: Mapping[str, Read]
     run: Callable[[Means, Mapping[str, Any], Asker], Answers]
-    changes: bool = False
+    changes: bool | tuple[str, ...] = False
+
+    def is_change(self, found: Mapping[str, Any]) -> bool:
+        """Whether a request with these keys changes something."""
+        return self.changes if isinstance(self.changes, bool) else not found.keys().isdisjoint(self.changes)
 
 
 class Control:
@@ -76,7 +83,7 @@ class Control:
         if row is None:
             raise Denied(f'unknown command "{escape(command[:40])}"')
         found = take(request, row.keys)
-        if row.changes and asker.readonly:
+        if asker.readonly and row.is_change(found):
             raise Denied("nothing can be changed by this socket")
         return row.run(self._means, found, asker)
 
@@ -201,8 +208,6 @@ async def _log_level(means: Means, found: Mapping[str, Any], asker: Asker) -> An
     if level is None:
         yield {"ok": True, **await means.ask("level", b"", _SOON)}
         return
-    if asker.readonly:
-        raise Denied("nothing can be changed by this socket")
     name = Level(level).name.lower() if level else "what is configured"
     change = f"control: {asker} sets the level of the error log to {name}"
     noted = means.note(change)
@@ -291,7 +296,7 @@ COMMANDS: Final[Mapping[str, Command]] = {
     "certificates": Command({}, _certificates),
     "reload": Command({}, _reload, changes=True),
     "reload-status": Command({}, _reload_status),
-    "log-level": Command({"level": one_of(_LEVELS)}, _log_level),
+    "log-level": Command({"level": one_of(_LEVELS)}, _log_level, changes=("level",)),
     "shutdown-status": Command({}, _shutdown_status),
     "probe-relay": Command({"upstream": text, "server": text, "from": text, "to": text}, _probe, changes=True),
 }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -221,7 +222,7 @@ def test_text_of_an_asker_forges_no_line_of_the_log() -> None:
     assert desk.notes == [r'control: uid 0 kicked 0 sessions of user "a\x22) x \x22" (b\x22) y)']
 
 
-@pytest.mark.parametrize("command", [name for name, row in COMMANDS.items() if row.changes])
+@pytest.mark.parametrize("command", [name for name, row in COMMANDS.items() if row.changes is True])
 def test_a_readonly_socket_changes_nothing(command: str) -> None:
     desk = Desk(PEOPLE)
     with pytest.raises(Denied, match="nothing can be changed"):
@@ -264,8 +265,14 @@ def test_what_else_there_is_can_be_asked_for() -> None:
     assert desk.obey("certificates", READER) == [{"certificate": {"days": 5}}, {"ok": True, "count": 1}]
     assert desk.obey("shutdown-status", READER)[-1]["shutdown"] == {"stopping": False, "workers": []}
     assert desk.obey("probe-relay", to="x") == [{"probe": {"found": {"to": "x"}}}, {"ok": True}]
-    told = [line["command"]["cmd"] for line in desk.obey("help", READER)[:-1]]
-    assert told == [*COMMANDS]
+
+
+def test_help_tells_which_commands_change_something_and_by_which_keys() -> None:
+    told = {line["command"]["cmd"]: line["command"] for line in Desk().obey("help", READER)[:-1]}
+    assert [*told] == [*COMMANDS]
+    assert told["kick"]["changes"] is True
+    assert told["sessions"]["changes"] is False
+    assert json.dumps(told["log-level"]) == '{"cmd": "log-level", "keys": ["level"], "changes": ["level"]}'
 
 
 @pytest.mark.parametrize("command", ["", "nothing", "SESSIONS", "x" * 4000])
