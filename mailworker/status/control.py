@@ -116,7 +116,7 @@ async def _sessions(means: Means, found: Mapping[str, Any], _asker: Asker) -> An
 async def _kick(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers:
     selection = Selection.of(found)
     if not selection and not found.get("all"):
-        raise Denied('"kick" needs somebody to end: a selector, or "all"')
+        raise Denied('"kick" needs somebody to end: a selector, or "all" (--all of mailworker-ctl)')
     meant: list[Listed] = []
     for turn, session in enumerate(_all(means), 1):
         if selection.means(session):

@@ -149,7 +149,7 @@ def test_exactly_those_that_were_chosen_are_kicked() -> None:
 def test_a_kick_needs_somebody() -> None:
     desk = Desk(PEOPLE)
     for keys in ({}, {"all": False}, {"reason": "x"}, {"dry_run": True}):
-        with pytest.raises(Denied, match="needs somebody to end"):
+        with pytest.raises(Denied, match=r'needs somebody to end: a selector, or "all" \(--all of mailworker-ctl\)'):
             desk.obey("kick", **keys)
     assert not desk.asked
     assert not desk.notes
