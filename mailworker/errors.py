@@ -39,7 +39,7 @@ class ConfigError(MailworkerError):
     """The administrator's configuration cannot be used.
 
     `where` is the text nginx appends after " in ": "FILE:LINE", "command line", or None for errors that
-    nginx reports without a position. `hint` stands behind all that nginx says: what may have been meant.
+    nginx reports without a position. `hint` stands behind all that nginx says: what may have been meant, or is known.
     """
 
     def __init__(self, message: str, where: str | None = None, hint: str = "") -> None:

@@ -23,8 +23,9 @@ from mailworker.config.values import ANY
 def _take_protocol(parser: Parser, _: object) -> str:
     """The name is in lower case only. The directive may be repeated, the last one wins."""
     name = parser.words[1]
-    if name not in parser.main.draft(ProtocolsDraft).known:
-        raise parser.error(f'unknown protocol "{name}"')
+    known = parser.main.draft(ProtocolsDraft).known
+    if name not in known:
+        raise parser.error(f'unknown protocol "{name}"', f", known are {', '.join(sorted(known))}")
     return name
 
 

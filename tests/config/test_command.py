@@ -72,6 +72,10 @@ def test_warnings_before_an_error_are_reported(load_text: Load, tmp_path: Path) 
         ),
         ("worker_proceses 2;", 'unknown directive "worker_proceses" in {path}:1, did you mean "worker_processes"?'),
         ("events { multiaccept on; }", 'unknown directive "multiaccept" in {path}:1, did you mean "multi_accept"?'),
+        (
+            "mail { server { protocol managesieve; } }",
+            'unknown protocol "managesieve" in {path}:1, known are imap, pop3, sieve, smtp',
+        ),
         ("timout 1s;", 'unknown directive "timout" in {path}:1, did you mean "timeout"?'),
         ("location / {}", 'unknown directive "location" in {path}:1'),
         (

@@ -24,7 +24,7 @@ MODULE = next(
 NGINX = shutil.which("nginx", path="/usr/sbin:/sbin:/usr/local/sbin:/usr/bin")
 
 _LINE = re.compile(r"^(?:nginx:|\S+ \S+) \[(emerg|warn|crit)\] (?:\d+#\d+: )?(.*)$", re.DOTALL)
-_HINT = re.compile(r', did you mean "[^"]*"\?\Z')
+_HINT = re.compile(r', (?:did you mean "[^"]*"\?|known are [a-z0-9, ]+)\Z')
 
 
 def write(case: Case, folder: Path) -> None:
@@ -64,7 +64,7 @@ def mailworker_verdict(case: Case, folder: Path) -> list[str]:
 
 
 def without_hint(verdict: Sequence[str]) -> list[str]:
-    """A verdict of ours without what it says behind nginx's words: what may have been meant."""
+    """A verdict of ours without what it says behind nginx's words: what may have been meant, or is known."""
     return [_HINT.sub("", line) for line in verdict]
 
 
