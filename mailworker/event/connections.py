@@ -89,7 +89,9 @@ if accelerator is not None and not TYPE_CHECKING:
 class Connections(Counted):
     """Makes streams, numbers them and counts them against `worker_connections`.
 
-    Numbers begin at `first` and grow by `step`, so that the workers of one master never share a number.
+    Numbers begin at `first` and grow by `step`, so that the workers that a cycle starts with never share a number. A
+    worker that replaces another, is added by SIGTTIN or belongs to another cycle begins anew, so a number means one
+    connection only together with the process: the error log has both, and so do the ids of sessions.
     `in_use` counts listeners too, as nginx does. `unused` is called whenever it has become 0.
     """
 
