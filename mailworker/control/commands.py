@@ -253,8 +253,8 @@ def _probe(client: Client, arguments: Namespace, say: Say) -> int:
             continue
         if found["verdict"] != "refuses":
             code = NONE_MATCHED
-        said = f"{found['upstream']} {found['verdict']} {found['how']}: {found['command']} -> {found['reply']}"
-        say(json.dumps(found) if arguments.json else printable(said))
+        result = f"{found['upstream']} {found['verdict']} {found['how']}: {found['command']} -> {found['reply']}"
+        say(json.dumps(found) if arguments.json else printable(f"server {found['server']}: {result}"))
     return code
 
 

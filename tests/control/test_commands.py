@@ -180,7 +180,14 @@ def test_who_is_still_there_is_told(scripted: Server) -> None:
 @pytest.mark.parametrize(("verdicts", "code"), [(["refuses"], 0), (["refuses", "relays"], 1), (["unclear"], 1)])
 def test_a_probe_is_good_where_all_refuse(scripted: Server, verdicts: list[str], code: int) -> None:
     found = [
-        {"upstream": "192.0.2.1:25", "verdict": each, "how": "as the proxy", "command": "RCPT", "reply": "554 no"}
+        {
+            "server": "in",
+            "upstream": "192.0.2.1:25",
+            "verdict": each,
+            "how": "as the proxy",
+            "command": "RCPT",
+            "reply": "554 no",
+        }
         for each in verdicts
     ]
     answer = [*({"probe": each} for each in found), {"ok": True}]
@@ -188,7 +195,7 @@ def test_a_probe_is_good_where_all_refuse(scripted: Server, verdicts: list[str],
     assert ran.requests == [
         {"cmd": "probe-relay", "upstream": "192.0.2.1:25", "server": "in", "from": "a@b", "to": "c@d"}
     ]
-    assert ran.lines == [f"192.0.2.1:25 {each} as the proxy: RCPT -> 554 no" for each in verdicts]
+    assert ran.lines == [f"server in: 192.0.2.1:25 {each} as the proxy: RCPT -> 554 no" for each in verdicts]
     assert ran.code == code
 
 
