@@ -45,8 +45,7 @@ static int ports[KINDS];
 static const char page[65536];
 static char taken[65536];
 static const char *const greetings[KINDS] = {
-    NULL, "* OK [CAPABILITY IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ AUTH=PLAIN] ready\r\n",
-    "+OK ready\r\n", "220 ready\r\n",
+    NULL, "* OK [CAPABILITY IMAP4rev1 LITERAL+ AUTH=PLAIN] ready\r\n", "+OK ready\r\n", "220 ready\r\n",
     "\"IMPLEMENTATION\" \"peer\"\r\n\"SIEVE\" \"fileinto\"\r\n\"SASL\" \"PLAIN\"\r\nOK \"ready\"\r\n"};
 static const char *const names[KINDS] = {NULL, "imap", "pop3", "smtp", "sieve"};
 

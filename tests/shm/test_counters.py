@@ -152,12 +152,13 @@ def test_no_reader_ever_sees_a_total_fall_while_processes_come_and_go_by_force()
             assert zone.row is not None
             while True:
                 zone.row[0] += 1
+        while not zone.read().totals["accepted"]:  # the first child has counted; under load that may take long
+            os.sched_yield()
         time.sleep(chance.random() * 0.02)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         zone.free(row)
     assert os.waitpid(reader, 0)[1] == 0
-    assert zone.read().totals["accepted"] > 0
 
 
 # Over reload and upgrade
