@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Final, NamedTuple, Protocol
 
 from mailworker.config.access_log import WAITED_FOR
@@ -27,6 +28,7 @@ from mailworker.mail.targets import Targets, choose_targets
 from mailworker.model import ProxyProtocol, Starttls, VerifyClient
 from mailworker.tls.backend import BackendTls
 from mailworker.tls.context import TlsContext
+from mailworker.wire.auth_answers import Answers
 from mailworker.wire.imap_greetings import Greetings
 from mailworker.wire.smtp_offers import Offers
 
@@ -45,6 +47,17 @@ class ServerTls(NamedTuple):
 
     clients: TlsContext | None = None
     backends: BackendTls | None = None
+
+
+class Memories:
+    """The memories of services and backends, one for all servers that read their words in the same way."""
+
+    __slots__ = ("answers", "greetings", "offers")
+
+    def __init__(self) -> None:
+        self.answers: Callable[..., Answers] = cache(Answers)
+        self.greetings = Greetings()
+        self.offers: Callable[..., Offers] = cache(Offers)
 
 
 class Server:
@@ -106,6 +119,7 @@ class Server:
         capabilities: Capabilities,
         login_source: LoginSource,
         places: Mapping[Destination, int] = _NO_PLACES,
+        memories: Memories | None = None,
     ) -> None:
         self.settings = settings
         self.log = log
@@ -143,8 +157,9 @@ class Server:
         proxy, watched = settings.proxy, self.waits_for_facts or self.backend_tls is not None
         self.logs_in_at_once = proxy.proxy_protocol is ProxyProtocol.OFF and not watched
         self.told = Once()
-        self.greetings = Greetings()
-        self.offers = Offers(proxy.xclient_fields, sends=proxy.xclient)
+        memories = memories or Memories()
+        self.greetings = memories.greetings
+        self.offers = memories.offers(proxy.xclient_fields, sends=proxy.xclient)
         self.watched = False
 
     @property

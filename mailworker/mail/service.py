@@ -38,7 +38,7 @@ from mailworker.mail.limits.guards import Guards, Tables, local_tables
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.record import Checks, EndListener, Entrance, SessionRecord, Sessions
 from mailworker.mail.relay import Relays
-from mailworker.mail.server import Server, ServerTls
+from mailworker.mail.server import Memories, Server, ServerTls
 from mailworker.mail.session import Session
 from mailworker.mail.session_id import clock_and_process
 from mailworker.mail.targets import choose_targets
@@ -49,7 +49,6 @@ from mailworker.shm.conn_table import ConnTable
 from mailworker.shm.counters import Counters
 from mailworker.shm.gate import Holdings
 from mailworker.shm.sessions import SessionTable
-from mailworker.wire.auth_answers import Answers
 
 # Each session needs it, and Python 3.11 takes some 850 instructions to find a member in its enum.
 _CLIENT = Party.CLIENT
@@ -85,10 +84,10 @@ class _Prepared:
         self._settings = settings
         self._bound = listeners
         self._log = log
-        answers = cache(Answers)
+        memories = Memories()
         places = {destination: place for place, destination in enumerate(settings.destinations)}
         self.servers = [
-            _new_server(*parts, answers, places)
+            _new_server(*parts, memories, places)
             for parts in zip(settings.servers, server_logs, contexts, users or [None] * len(contexts), strict=True)
         ]
         self._held: Holdings | None = None
@@ -302,13 +301,13 @@ def _new_server(  # noqa: PLR0913, PLR0917 - what the master has read and opened
     log: Log,
     tls: ServerTls,
     users: Users | None,
-    answers: Callable[..., Answers],
+    memories: Memories,
     places: Mapping[Destination, int],
 ) -> Server:
     protocol = PROTOCOLS[settings.protocol]
     host = UNAVAILABLE if protocol.tells_host else None
-    source = login_source(settings, Means(protocol.refusals, protocol.ports, users, answers, host))
-    server = Server(settings, log, tls, protocol.capabilities(settings), source, places)
+    source = login_source(settings, Means(protocol.refusals, protocol.ports, users, memories.answers, host))
+    server = Server(settings, log, tls, protocol.capabilities(settings), source, places, memories)
     server.watched = protocol.watched
     return server
 

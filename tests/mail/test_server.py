@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from mailworker.mail.authentication.auth_http import AuthHttp
 from mailworker.mail.capabilities import Capabilities
 from mailworker.mail.client.host import Resolver
-from mailworker.mail.server import Server, ServerTls
+from mailworker.mail.server import Memories, Server, ServerTls
 from mailworker.model import Starttls
 from mailworker.tls.backend import BackendTls
 from mailworker.tls.context import TlsContext
 from tests.mail.dialogue.dialogues import server_of, source_for
 from tests.support.recorded_log import RecordedLog
+from tests.support.settings import mail_server, proxy_settings
 
 CAPABILITIES = Capabilities(b"clear", b"secure")
 RESOLVER = cast(Resolver, object())
@@ -50,6 +51,19 @@ def test_connections_with_clients_and_with_backends_are_encrypted_by_contexts_of
 
 def test_an_auth_service_decides_about_logins_unless_something_else_is_configured() -> None:
     assert isinstance(server().login_source, AuthHttp)
+
+
+def test_memories_are_shared_by_servers_that_read_alike() -> None:
+    memories, login_source = Memories(), source_for(mail_server("smtp"))
+
+    def remembering(**changes: Any) -> Server:
+        settings = mail_server("smtp", proxy=proxy_settings(**changes))
+        return Server(settings, RecordedLog().log, ServerTls(), CAPABILITIES, login_source, memories=memories)
+
+    first, second, third = remembering(), remembering(smtp_auth=True), remembering(xclient=False)
+    assert first.greetings is second.greetings is third.greetings
+    assert first.offers is second.offers is not third.offers
+    assert server().offers is not server().offers
 
 
 def test_what_is_told_once_is_each_server_s_own() -> None:

@@ -101,11 +101,11 @@ def first_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
     kind = server.greetings.expected.get(place.log.backend)
     if kind is None:
         return None
-    if kind.at_once:
+    if kind.allows:
         step = _in_one_piece(login)
-        return None if step is None else (kind.greeting, step)
+        return None if step is None else ((None, kind.known), step)
     steps = _in_pieces(login)
-    return None if steps is None else (kind.greeting, *steps)
+    return None if steps is None else ((None, kind.known), *steps)
 
 
 def _takes_all_at_once(backend: Backend) -> Talk[bool]:

@@ -18,6 +18,7 @@ from mailworker.native.core import accelerator
 from mailworker.wire.backend import command_line, smtp_code, smtp_line
 from mailworker.wire.identity import smtp_attributes
 from mailworker.wire.login import Login, SmtpEnvelope
+from mailworker.wire.remembered import Kind
 from mailworker.wire.smtp_offers import NO_OFFER, Offer
 from mailworker.wire.xclient import build as build_xclient
 from mailworker.wire.xclient import xclient_command
@@ -78,33 +79,33 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
 def first_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
     """See `Protocol.first_steps`: None unless the backend's replies to EHLO are foreseen."""
     log = place.log
-    offer = place.server.offers.first.get(log.backend)
-    if offer is None or offer.exposed or login.envelope is not None:
+    kind = place.server.offers.first.expected.get(log.backend)
+    if kind is None or kind.allows.exposed or login.envelope is not None:
         return None
     action = log.action
     try:
-        return _foreseen(place, login, offer)
+        return _foreseen(place, login, kind)
     except PeerError:  # it is raised again where the backend has been heard
         log.action = action
         return None
 
 
-def _foreseen(place: Place, login: Login, offer: Offer) -> tuple[Foreseen, ...] | None:
+def _foreseen(place: Place, login: Login, kind: Kind[Offer]) -> tuple[Foreseen, ...] | None:
     """All steps of a login at a backend whose reply to EHLO is known; None if a later one has to be known as well."""
-    server = place.server
+    server, offer = place.server, kind.allows
     hello = _esmtp_hello(server, login)
     if hello is None:
         return None
     by_auth = _goes_by_auth(server.settings.proxy, login)
     steps: tuple[Foreseen, ...] = _introduction(place, login, offer, by_auth=by_auth)
-    begin = _GREETED, (hello, offer.known)
+    begin = _GREETED, (hello, kind.known)
     if not by_auth:
         return begin + steps
     if steps and _ends_with_ehlo(steps, login):
-        again = server.offers.again.get(place.log.backend)
+        again = server.offers.again.expected.get(place.log.backend)
         if again is None:
             return None
-        offer, steps = again, (*steps[:-1], (steps[-1][0], again.known))
+        offer, steps = again.allows, (*steps[:-1], (steps[-1][0], again.known))
     auth = usual_auth(login, offer.mechanisms)
     return None if auth is None else begin + steps + auth
 
