@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Final
 
 from mailworker.config import (
     access,
@@ -28,7 +29,9 @@ from mailworker.config.listen import AddressesDraft, ListenDraft
 from mailworker.config.mail import MailCoreDraft
 from mailworker.config.protocol import ProtocolsDraft
 from mailworker.config.proxy import ProxySettings
+from mailworker.config.proxy_pass import ProxyPass
 from mailworker.config.proxy_ssl import ProxySslSettings
+from mailworker.config.resolver import ResolverSettings
 from mailworker.config.rows import frozen, merged
 from mailworker.config.server_name import NamesDraft
 from mailworker.config.settings import MailServer
@@ -96,7 +99,8 @@ def _open_server(parser: Parser) -> None:
 def _freeze(parser: Parser, mail_scope: Scope, on_tls: OnTls) -> tuple[MailServer, ...]:
     """Merge and check module by module, as nginx does: all servers' core, then all TLS, then all auth_http."""
     share_tls(mail_scope)
-    servers = [_Server(scope, mail_scope) for scope in mail_scope.draft(ServersDraft).scopes]
+    alike: dict[object, _Modules] = {}
+    servers = [_Server(scope, mail_scope, alike) for scope in mail_scope.draft(ServersDraft).scopes]
     for server in servers:
         server.merge_tls(parser, on_tls)
     settings = tuple(server.freeze(parser) for server in servers)
@@ -104,47 +108,46 @@ def _freeze(parser: Parser, mail_scope: Scope, on_tls: OnTls) -> tuple[MailServe
     return settings
 
 
+_OWN: Final = frozenset({MailCoreDraft, ListenDraft, NamesDraft, SslDraft, StatusZoneDraft})
+"""The drafts of a `server` block that its other modules do not depend on."""
+
+
 class _Server:
     """A `server` block. Its modules are merged one by one in the order of the methods; each raises ConfigError."""
 
-    __slots__ = ("_core", "_mail_scope", "_protocol", "_proxy", "_scope", "_tls", "_tls_settings")
+    __slots__ = ("_core", "_mail_scope", "_modules", "_protocol", "_scope", "_tls", "_tls_settings")
 
-    _proxy: ProxySettings
     _tls: SslDraft
     _tls_settings: SslSettings | None
 
-    def __init__(self, scope: Scope, mail_scope: Scope) -> None:
+    def __init__(self, scope: Scope, mail_scope: Scope, alike: dict[object, _Modules]) -> None:
+        """`alike` has the modules of servers that inherit all of them; they share the settings."""
         self._scope = scope
         self._mail_scope = mail_scope
-        self._core = merged(MailCoreDraft, scope, mail_scope)
-        if self._core.protocol is None:
+        self._core = core = merged(MailCoreDraft, scope, mail_scope)
+        if core.protocol is None:
             raise ConfigError("unknown mail protocol for server", scope.opened_at)
-        self._protocol = self._core.protocol
+        self._protocol = core.protocol
+        modules = _Modules(scope, mail_scope, core.protocol, resolves=bool(core.resolver.servers))
+        inherits = scope.kinds <= _OWN
+        self._modules = alike.setdefault((modules.protocol, modules.resolves), modules) if inherits else modules
 
     def merge_tls(self, parser: Parser, on_tls: OnTls) -> None:
         """See `commands`."""
         self._tls = merged(SslDraft, self._scope, self._mail_scope)
         self._tls_settings = ssl.freeze(parser, self._tls)
-        self._proxy = proxy.freeze(parser, self._scope, self._mail_scope)
-        on_tls(self._tls_settings, self._proxy.ssl, self._protocol)
+        on_tls(self._tls_settings, self._modules.proxy(parser).ssl, self._protocol)
 
     def freeze(self, parser: Parser) -> MailServer:
         """The server. `error_log` stays empty where it is the main context's, as that may follow after `mail`."""
-        scopes = self._scope, self._mail_scope
-        core, tls = self._core, self._tls
-        names = variables.freeze(*scopes)
-        if self._proxy.backend is not None:
-            proxy_pass.check(self._proxy.backend, names.bind(), resolves=bool(core.resolver.servers))
-        login_source = source.freeze(parser, *scopes, names.bind(), self._proxy.backend)
-        real_ip_from, limits = realip.freeze(*scopes), limit_auth.freeze(*scopes, names.bind())
+        core, tls, where = self._core, self._tls, self._scope.opened_at
+        inherited = self._modules.freeze(parser)
         listens = tuple(
-            replace(each, ssl=each.ssl or tls.ssl)
+            replace(each, ssl=True) if tls.ssl and not each.ssl else each
             for each in self._mail_scope.draft(AddressesDraft).listens(self._scope)
         )
-        if not real_ip_from and any(listen.proxy_protocol for listen in listens):
-            limit_auth.warn_of_balancers(parser, limits, self._scope.opened_at)
-        dialogue = parser.main.draft(ProtocolsDraft).known[self._protocol].freeze(parser, *scopes)
-        source.check_methods(login_source, self._protocol, dialogue.auth, self._scope.opened_at)
+        if not inherited["real_ip_from"] and any(listen.proxy_protocol for listen in listens):
+            limit_auth.warn_of_balancers(parser, inherited["limit_auth"], where)
         return frozen(
             MailServer,
             core,
@@ -152,22 +155,67 @@ class _Server:
             listens=listens,
             server_name=os.fsencode(core.server_name or socket.gethostname().lower()),
             error_log=core.error_log or (),
-            resolver=replace(core.resolver, timeout=core.resolver_timeout),
+            resolver=_with_timeout(core.resolver, core.resolver_timeout),
             starttls=tls.starttls,
             ssl=self._tls_settings,
-            dialogue=dialogue,
-            source=login_source,
-            proxy=self._proxy,
-            real_ip_from=real_ip_from,
-            access=access.freeze(*scopes),
-            policy=auth_policy.freeze(
-                parser, *scopes, names.bind(), by_backend=isinstance(login_source, source.ByBackendSettings)
-            ),
-            limit_auth=limits,
-            limit_conn=limit_conn.freeze(*scopes, names),
-            where=self._scope.opened_at,
-            variables=names,
-            access_log=access_log.freeze(*scopes, names),
-            names=tuple(self._scope.draft(NamesDraft).names),
+            proxy=self._modules.proxy(parser),
+            where=where,
+            names=tuple(self._scope.draft(NamesDraft).names) if self._scope.has(NamesDraft) else (),
             status_zone=merged(StatusZoneDraft, self._scope).status_zone,
+            **inherited,
         )
+
+
+def _with_timeout(resolver: ResolverSettings, timeout: float) -> ResolverSettings:
+    return resolver if resolver.timeout == timeout else replace(resolver, timeout=timeout)
+
+
+class _Modules:
+    """The modules of a `server` block that have nothing to do with its core and its TLS.
+
+    `resolves` tells whether its backends may have names. Each method gives the same objects again.
+    """
+
+    __slots__ = ("_frozen", "_mail", "_proxy", "_server", "protocol", "resolves")
+
+    def __init__(self, server: Scope, mail: Scope, protocol: str, *, resolves: bool) -> None:
+        self._server = server
+        self._mail = mail
+        self._proxy: ProxySettings | None = None
+        self._frozen: Mapping[str, Any] | None = None
+        self.protocol = protocol
+        self.resolves = resolves
+
+    def proxy(self, parser: Parser) -> ProxySettings:
+        """The settings of the proxy module; raises ConfigError."""
+        if self._proxy is None:
+            self._proxy = proxy.freeze(parser, self._server, self._mail)
+        return self._proxy
+
+    def freeze(self, parser: Parser) -> Mapping[str, Any]:
+        """The settings of all modules but the proxy, as fields of MailServer; raises ConfigError."""
+        if self._frozen is None:
+            self._frozen = self._freeze(parser, self.proxy(parser).backend)
+        return self._frozen
+
+    def _freeze(self, parser: Parser, backend: ProxyPass | None) -> Mapping[str, Any]:
+        scopes = self._server, self._mail
+        names = variables.freeze(*scopes)
+        if backend is not None:
+            proxy_pass.check(backend, names.bind(), resolves=self.resolves)
+        login_source = source.freeze(parser, *scopes, names.bind(), backend)
+        real_ip_from, limits = realip.freeze(*scopes), limit_auth.freeze(*scopes, names.bind())
+        dialogue = parser.main.draft(ProtocolsDraft).known[self.protocol].freeze(parser, *scopes)
+        source.check_methods(login_source, self.protocol, dialogue.auth, self._server.opened_at)
+        by_backend = isinstance(login_source, source.ByBackendSettings)
+        return {
+            "dialogue": dialogue,
+            "source": login_source,
+            "real_ip_from": real_ip_from,
+            "access": access.freeze(*scopes),
+            "policy": auth_policy.freeze(parser, *scopes, names.bind(), by_backend=by_backend),
+            "limit_auth": limits,
+            "limit_conn": limit_conn.freeze(*scopes, names),
+            "variables": names,
+            "access_log": access_log.freeze(*scopes, names),
+        }

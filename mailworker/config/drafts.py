@@ -5,6 +5,7 @@ The field types are those of a draft without UNSET, as merging returns it.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import Field
 from enum import Enum, Flag, auto
 from typing import Any, ClassVar, Final, Protocol, TypeVar, cast
@@ -59,6 +60,11 @@ class Scope:
         if kind not in self._drafts:
             self._drafts[kind] = kind()
         return cast("D", self._drafts[kind])
+
+    @property
+    def kinds(self) -> Set[type[object]]:
+        """The kinds of its drafts: those that have been asked for."""
+        return self._drafts.keys()
 
     def has(self, kind: type[object]) -> bool:
         """Whether there is a draft of `kind`, as it has been asked for."""

@@ -86,7 +86,8 @@ class SharedAddress:
 
     def of(self, server: Scope) -> Listen:
         """The address as one of the servers has it."""
-        return replace(self.listen, default_server=self.listen.default_server and server is self.default)
+        shared = self.listen
+        return replace(shared, default_server=False) if shared.default_server and server is not self.default else shared
 
     def join(self, parser: Parser, listen: Listen) -> None:
         """Add a server's `listen` (ngx_http_add_addresses); raises ConfigError."""
@@ -170,7 +171,7 @@ def _take_listen(parser: Parser, earlier: tuple[Listen, ...]) -> tuple[Listen, .
     listen = Listen(url.addresses[0])
     for word in parser.words[2:]:
         listen = _with_parameter(parser, listen, word)
-    listens = [replace(listen, address=address) for address in url.addresses]
+    listens = [listen, *(replace(listen, address=address) for address in url.addresses[1:])]
     _take(parser, listens)
     return (*present(earlier), *listens)
 

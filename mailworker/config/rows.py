@@ -100,7 +100,7 @@ def merged(kind: type[D], *scopes: Scope) -> D:
     defaults: D = _defaults(kind)
     if not drafts:
         return defaults
-    return kind(**{each.name: _first_set(each.name, *drafts, defaults) for each in fields(kind)})
+    return kind(*(_first_set(name, *drafts, defaults) for name in _names(kind)))
 
 
 def frozen(settings: type[S], draft: Draft, parser: Parser, prefix: str = "", **computed: object) -> S:
@@ -131,9 +131,18 @@ def _setter(kind: type[Draft], name: str, value: Value[Any]) -> Setter:
 
 
 @cache
+def _names(kind: type[Draft]) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind))
+
+
+@cache
 def _defaults(kind: type[Draft]) -> Any:
     return kind(**{each.name: each.metadata[_DEFAULT] for each in fields(kind)})
 
 
 def _first_set(name: str, *drafts: object) -> object:
-    return next(value for draft in drafts if (value := getattr(draft, name)) is not UNSET)
+    for draft in drafts:
+        value = getattr(draft, name)
+        if value is not UNSET:
+            return value
+    raise LookupError(name)

@@ -12,8 +12,10 @@ class Draft:
 def test_a_block_has_one_draft_of_each_kind_made_when_first_asked_for() -> None:
     scope = Scope(Context.MAIL)
     assert not scope.has(Draft)
+    assert not scope.kinds
     assert scope.draft(Draft) is scope.draft(Draft)
     assert scope.has(Draft)
+    assert scope.kinds == {Draft}
 
 
 def test_a_block_knows_the_draft_of_the_one_around_it() -> None:
