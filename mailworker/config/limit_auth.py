@@ -86,6 +86,11 @@ class LimitAuthSettings:
     prefix: tuple[int, int] = (32, 64)
 
     @property
+    def guards(self) -> bool:
+        """Whether they do anything."""
+        return bool(self.limits) or self.delay is not None
+
+    @property
     def zones(self) -> tuple[LimitZone, ...]:
         """The zones that the server counts in, each once."""
         delay = () if self.delay is None or self.delay.zone is None else (self.delay.zone,)

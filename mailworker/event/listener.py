@@ -24,6 +24,9 @@ _GONE = (errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, er
 # The errors of a call that a sandbox refuses.
 _REFUSED = (errno.ENOSYS, errno.EPERM, errno.EACCES)
 
+Accepted = Callable[[int, Address], None]
+"""Called with a connection's descriptor, which is non-blocking, and its peer's address."""
+
 
 class BoundListener:
     """A listening socket and the endpoints that are reached through it.
@@ -71,25 +74,26 @@ def check_accepting() -> None:
 class Listener(Timed):
     """Accepts connections on one listening socket, which may be shared with other processes.
 
-    `accepted` gets each connection's descriptor, non-blocking, and its peer's address; it may be replaced. `failed`
-    gets the OSError of an accept that failed, such as for lack of descriptors or memory; then nothing is accepted for
-    accept_mutex_delay.
+    `receive` makes the function that gets each connection, when the first one has come: most of many addresses may
+    have no clients. `failed` gets the OSError of an accept that failed, such as for lack of descriptors or memory; then
+    nothing is accepted for accept_mutex_delay.
     """
 
-    __slots__ = ("_at_once", "_descriptor", "_failed", "_listening", "_loop", "_pause", "accepted")
+    __slots__ = ("_accepted", "_at_once", "_bound", "_descriptor", "_failed", "_loop", "_pause", "_receive")
 
     def __init__(
         self,
         loop: Loop,
-        listening: socket.socket,
-        accepted: Callable[[int, Address], None],
+        bound: BoundListener,
+        receive: Callable[[BoundListener], Accepted],
         failed: Callable[[OSError], None],
         settings: EventsSettings,
     ) -> None:
         super().__init__()
         self._loop = loop
-        self._listening = listening
-        self.accepted = accepted
+        self._bound = bound
+        self._accepted: Accepted | None = None
+        self._receive = receive
         self._failed = failed
         self._at_once = 512 if settings.multi_accept else 1
         self._pause = settings.accept_mutex_delay
@@ -97,13 +101,17 @@ class Listener(Timed):
 
     def open(self) -> None:
         """Begin to accept."""
-        descriptor = self._listening.fileno()
+        descriptor = self._bound.socket.fileno()
         self.watch(descriptor)
         self._descriptor = descriptor
 
     def watch(self, descriptor: int) -> None:
         """Watch for connections; of all processes that watch the socket, at least one is called for each."""
         self._loop.watch_exclusive(descriptor, self)
+
+    def receive_anew(self) -> None:
+        """Call `receive` again for the next connection, as it would make another function now."""
+        self._accepted = None
 
     def close(self) -> None:
         """Accept no more; the socket itself stays open."""
@@ -121,7 +129,7 @@ class Listener(Timed):
         """Called by the poller: connections may be waiting."""
         left = self._at_once
         while left > 0 and self._descriptor >= 0:  # it may be closed in the present round
-            failure = sockets.hand_on(self._descriptor, self.accepted)
+            failure = sockets.hand_on(self._descriptor, self._accepted or self._accept_first)
             if failure:
                 if failure in sockets.WOULD_BLOCK:  # another process was faster
                     return
@@ -136,6 +144,10 @@ class Listener(Timed):
             self.open()
         except OSError as error:
             self._rest(error)
+
+    def _accept_first(self, descriptor: int, peer: Address) -> None:
+        self._accepted = accepted = self._receive(self._bound)
+        accepted(descriptor, peer)
 
     def _rest(self, error: OSError) -> None:
         self.close()

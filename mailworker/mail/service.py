@@ -12,7 +12,7 @@ from mailworker.config.listen import Endpoint
 from mailworker.config.settings import MailServer, Settings
 from mailworker.errors import OutOfConnections, Party, PeerError
 from mailworker.event.connections import Connections
-from mailworker.event.listener import BoundListener, Listener, check_accepting
+from mailworker.event.listener import Accepted, BoundListener, Listener, check_accepting
 from mailworker.event.lobby import Guest, Lobby
 from mailworker.event.loop import Loop
 from mailworker.event.plan import UNKNOWN, carry_out
@@ -54,16 +54,13 @@ from mailworker.shm.sessions import SessionTable
 _CLIENT = Party.CLIENT
 
 
-Accepted = Callable[[int, Address], None]
-"""Called with a connection's descriptor, and its peer's address."""
-
-
 class _Prepared:
     """The part of the service that the master makes, and that each worker completes before it starts."""
 
     __slots__ = (
-        "_beginnings", "_bound", "_connections", "_counters", "_drained", "_drops", "_guards", "_held", "_limits",
-        "_listeners", "_log", "_relays", "_rows", "_sessions", "_settings", "_short", "_tables", "_vitals", "servers",
+        "_beginnings", "_bound", "_buffers", "_connections", "_counters", "_drained", "_drops", "_entrances",
+        "_guarded", "_guards", "_held", "_limits", "_listeners", "_log", "_relays", "_rows", "_sessions", "_settings",
+        "_short", "_tables", "_vitals", "servers",
     )  # fmt: skip
 
     _beginnings: _Beginnings
@@ -90,9 +87,13 @@ class _Prepared:
             _new_server(*parts, memories, places)
             for parts in zip(settings.servers, server_logs, contexts, users or [None] * len(contexts), strict=True)
         ]
+        # A worker that looked for them itself would write to all servers, and so copy the pages that hold them.
+        self._buffers = {server.proxy.buffer for server in settings.servers}
+        self._guarded = [each for each in self.servers if each.policed is not None or each.settings.limit_auth.guards]
         self._held: Holdings | None = None
         self._limits: list[tuple[Server, ConnLimits]] = []
-        self._listeners: list[tuple[Listener, list[Entrance]]] = []
+        self._entrances: dict[BoundListener, list[Entrance]] = {}
+        self._listeners: list[Listener] = []
         self._drained: Callable[[], None] | None = None
         self._counters: Counters | None = None
         self._drops: Drops | None = None
@@ -120,7 +121,7 @@ class _Prepared:
 
     def limit_connections(self, tables: Mapping[str, ConnTable]) -> None:
         """Count connections in these tables, by the names of their zones; to be called before `start`."""
-        limited = [server for server in self.servers if server.settings.limit_conn.limits]
+        limited = [server for server in self.servers if server.settings.limit_conn.limits] if tables else []
         holdings = Holdings(tuple(tables.values()))
         for server in limited:
             settings = server.settings
@@ -160,8 +161,7 @@ class MailService(_Prepared):
         check_accepting()
         events = self._settings.events
         self._connections = Connections(loop, events.worker_connections, self._unused, number + 1, workers)
-        buffers = {server.proxy.buffer for server in self._settings.servers}
-        self._relays = Relays(self._connections, buffers, self._rows)
+        self._relays = Relays(self._connections, self._buffers, self._rows)
         self._beginnings = _Beginnings(self._connections, self._relays, at_once=bool(events.debug_connection))
         self._sessions = Sessions(loop, listeners if self._held is None else (*listeners, self._held.end), lines)
         self._connections.in_use = len(self._bound)
@@ -170,23 +170,26 @@ class MailService(_Prepared):
             for server in self.servers:
                 server.counted = Counted(self._counters, server.settings, loop, vitals)
         self._guards = Guards(loop, events.worker_connections, self._tables, self._counters)
-        for server in self.servers:
+        for server in self._guarded:
             server.guard = self._guards.of(server.settings, noted=server.has_variables)
             if server.policed is not None:
                 server.policed.held = self._guards.held
+        receive, failed = self._receive, self._accept_failed
         for bound in self._bound:
-            entrances = [self._entrance(endpoint) for endpoint in bound.endpoints]
-            listener = Listener(loop, bound.socket, self._accepted(entrances), self._accept_failed, events)
+            listener = Listener(loop, bound, receive, failed, events)
             listener.open()
-            self._listeners.append((listener, entrances))
+            self._listeners.append(listener)
 
     def follow_log_level(self) -> None:
         """Receive clients as the present log level demands: a lobby does not log connections."""
-        for listener, entrances in self._listeners:
-            listener.accepted = self._accepted(entrances)
+        for listener in self._listeners:
+            listener.receive_anew()
 
-    def _accepted(self, entrances: Sequence[Entrance]) -> Accepted:
-        """The function to call with each connection of a listening socket."""
+    def _receive(self, bound: BoundListener) -> Accepted:
+        """The function to call with each connection of a listening socket, whose first client has come."""
+        if bound not in self._entrances:
+            self._entrances[bound] = [self._entrance(endpoint) for endpoint in bound.endpoints]
+        entrances = self._entrances[bound]
         if len(entrances) > 1:
             return ByAddress(self.serve, entrances).accepted
         return self._beginnings.accepted(entrances[0], partial(self.serve, entrances[0]))
@@ -208,7 +211,7 @@ class MailService(_Prepared):
         """
         self._drained = done
         listeners, self._listeners = self._listeners, []
-        for listener, _ in listeners:
+        for listener in listeners:
             listener.drain(self._connections.free // 2)
             listener.close()
             self._connections.release()

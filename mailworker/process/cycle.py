@@ -136,7 +136,8 @@ class Cycle:
     @property
     def mail_listeners(self) -> list[BoundListener]:
         """The listeners of the workers."""
-        return [listener for listener in self.listeners if listener not in self.status_listeners]
+        shown = self.status_listeners
+        return [listener for listener in self.listeners if listener not in shown]
 
     @property
     def counters(self) -> Counters | None:

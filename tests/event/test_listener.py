@@ -11,7 +11,7 @@ import pytest
 from mailworker.config.events import EventsSettings
 from mailworker.errors import StartError
 from mailworker.event import sockets
-from mailworker.event.listener import Listener, check_accepting
+from mailworker.event.listener import Accepted, BoundListener, Listener, check_accepting
 from mailworker.event.loop import Loop
 from mailworker.event.sockets import hand_on
 from mailworker.model import Address, InetAddress
@@ -54,6 +54,16 @@ class _FailingAccept:
         return -self._failures.pop(0) if self._failures else hand_on(listening, accepted)
 
 
+def _listener(
+    bench: Bench,
+    listening: socket.socket,
+    accepted: Accepted,
+    failed: Callable[[OSError], None],
+    events: EventsSettings,
+) -> Listener:
+    return Listener(bench.loop, BoundListener((), listening), lambda _: accepted, failed, events)
+
+
 @pytest.fixture
 def door(bench: Bench, resources: ExitStack) -> Callable[[int], _Door]:
     def make(wanted: int) -> _Door:
@@ -89,7 +99,7 @@ def test_a_connection_comes_with_its_address_and_never_blocks(
 ) -> None:
     it = door(1)
     client = connect()
-    Listener(bench.loop, listening, it.accepted, it.failed, events).open()
+    _listener(bench, listening, it.accepted, it.failed, events).open()
     bench.loop.run()
     assert it.addresses == [InetAddress(*client.getsockname())]
     with pytest.raises(BlockingIOError):
@@ -110,7 +120,7 @@ def test_multi_accept_takes_all_that_wait_in_one_round(
     it = door(3)
     for _ in range(3):
         connect()
-    Listener(bench.loop, listening, it.accepted, it.failed, replace(events, multi_accept=multi_accept)).open()
+    _listener(bench, listening, it.accepted, it.failed, replace(events, multi_accept=multi_accept)).open()
     bench.loop.run()
     assert len(it.connections) == 3
     assert bench.poller.rounds == rounds
@@ -128,7 +138,7 @@ def test_draining_takes_those_who_wait(
     accepted: int,
 ) -> None:
     it = door(0)
-    listener = Listener(bench.loop, listening, it.accepted, it.failed, events)
+    listener = _listener(bench, listening, it.accepted, it.failed, events)
     listener.open()
     for _ in range(3):
         connect()
@@ -138,11 +148,35 @@ def test_draining_takes_those_who_wait(
     assert not it.failures
 
 
+def test_the_function_that_gets_connections_is_made_when_the_first_has_come_and_again_when_told(
+    bench: Bench, listening: socket.socket, connect: Connect, door: MakeDoor, events: EventsSettings
+) -> None:
+    it, bound = door(0), BoundListener((), listening)
+    made: list[BoundListener] = []
+
+    def receive(of: BoundListener) -> Accepted:
+        made.append(of)
+        return it.accepted
+
+    listener = Listener(bench.loop, bound, receive, it.failed, events)
+    listener.open()
+    listener.drain(1)
+    assert not made
+    for many, anew in ((1, False), (1, False), (2, True)):
+        if anew:
+            listener.receive_anew()
+        connect()
+        listener.drain(1)
+        assert made == [bound] * many
+    assert len(it.connections) == 3
+    listener.close()
+
+
 def test_a_closed_listener_accepts_nothing_and_leaves_the_socket_open(
     bench: Bench, listening: socket.socket, connect: Connect, door: MakeDoor, events: EventsSettings
 ) -> None:
     it = door(1)
-    listener = Listener(bench.loop, listening, it.accepted, it.failed, events)
+    listener = _listener(bench, listening, it.accepted, it.failed, events)
     listener.open()
     listener.close()
     listener.close()
@@ -162,7 +196,7 @@ def test_a_listener_that_is_closed_by_what_it_accepts_accepts_no_more(
         it.accepted(descriptor, address)
         listener.close()
 
-    listener = Listener(bench.loop, listening, accepted, it.failed, replace(events, multi_accept=True))
+    listener = _listener(bench, listening, accepted, it.failed, replace(events, multi_accept=True))
     for _ in range(2):
         connect()
     listener.open()
@@ -182,7 +216,7 @@ def test_a_listener_that_is_closed_in_the_round_of_its_event_does_nothing(
 ) -> None:
     """As a signal to shut down does that comes together with a connection, whichever is served first."""
     it = door(0)
-    listener = Listener(bench.loop, listening, it.accepted, it.failed, events)
+    listener = _listener(bench, listening, it.accepted, it.failed, events)
 
     def shut_down() -> None:
         listener.close()
@@ -223,7 +257,7 @@ def test_a_peer_that_went_away_is_no_failure(
     it = door(1)
     connect()
     fail_accept(number)
-    Listener(bench.loop, listening, it.accepted, it.failed, events).open()
+    _listener(bench, listening, it.accepted, it.failed, events).open()
     bench.loop.run()
     assert len(it.connections) == 1
     assert not it.failures
@@ -240,7 +274,7 @@ def test_another_process_that_was_faster_is_no_failure(
     it = door(1)
     connect()
     fail_accept(errno.EAGAIN)
-    Listener(bench.loop, listening, it.accepted, it.failed, events).open()
+    _listener(bench, listening, it.accepted, it.failed, events).open()
     bench.loop.run()
     assert len(it.connections) == 1
     assert not it.failures
@@ -262,7 +296,7 @@ def test_want_of_resources_pauses_and_is_told_once_a_pause(
     connect()
     failing = fail_accept(number, number)
     begin = bench.loop.now
-    Listener(bench.loop, listening, it.accepted, it.failed, replace(events, multi_accept=multi_accept)).open()
+    _listener(bench, listening, it.accepted, it.failed, replace(events, multi_accept=multi_accept)).open()
     bench.loop.run()
     assert it.failures == [number, number]
     assert len(it.connections) == 1
@@ -277,7 +311,7 @@ def test_without_descriptors_the_loop_rests(
     connect()
     with ExitStack() as stack:
         stack.enter_context(no_more_descriptors())
-        Listener(bench.loop, listening, it.accepted, it.failed, events).open()
+        _listener(bench, listening, it.accepted, it.failed, events).open()
         bench.loop.set_deadline(bench.alarm(stack.close), bench.loop.now + 2.5 * events.accept_mutex_delay)
         bench.loop.run()
     assert set(it.failures) == {errno.EMFILE}
@@ -302,7 +336,7 @@ def test_a_listener_that_is_closed_during_its_pause_stays_closed(
         it.failed(error)
         listener.close()
 
-    listener = Listener(bench.loop, listening, it.accepted, failed, events)
+    listener = _listener(bench, listening, it.accepted, failed, events)
     listener.open()
     bench.loop.set_deadline(bench.alarm(bench.loop.stop), bench.loop.now + 2 * events.accept_mutex_delay)
     bench.loop.run()
@@ -326,7 +360,7 @@ def test_a_refused_registration_after_a_pause_is_another_pause(
         it.failed(error)
         bench.poller.refusal = OSError(errno.ENOSPC, "No space left on device") if len(it.failures) < 3 else None
 
-    Listener(bench.loop, listening, it.accepted, failed, events).open()
+    _listener(bench, listening, it.accepted, failed, events).open()
     bench.loop.run()
     assert it.failures == [errno.EMFILE, errno.ENOSPC, errno.ENOSPC]
     assert len(it.connections) == 1

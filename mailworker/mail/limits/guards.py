@@ -66,11 +66,10 @@ class Guards:
     def of(self, server: Limited, *, noted: bool = True) -> Guard | None:
         """The guard of a server, None if it has no limits; `noted` as in Guard."""
         settings = server.limit_auth
-        delay = settings.delay
-        if not settings.limits and delay is None:
+        if not settings.guards:
             return None
         limits = [self._limit(each, server) for each in settings.limits]
-        zone = None if delay is None else delay.zone
+        zone = None if settings.delay is None else settings.delay.zone
         if zone is not None and all(limit.settings.zone != zone for limit in limits):
             limits.append(self._limit(LimitAuth(zone), server, counts=False))
         guard = self._guards[id(server)] = Guard(settings, limits, self._shuffled, self.held, noted=noted)
