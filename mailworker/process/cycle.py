@@ -242,9 +242,8 @@ class Cycle:
 
     def remove_mail_listeners(self, *, shared: bool = False) -> None:
         """Accept no more mail clients; status and control go on. For `shared` see `remove_listeners`."""
-        staying = self.status_listeners
-        _remove((listener for listener in self.listeners if listener not in staying), shared=shared)
-        self.listeners = staying
+        _remove(self.mail_listeners, shared=shared)
+        self.listeners = self.status_listeners
 
     def close(self, survivor: Cycle | None = None, *, shared: bool = False) -> None:
         """Close all that `survivor` does not share; for `shared` see `remove_listeners`."""
