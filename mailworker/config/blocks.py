@@ -40,6 +40,7 @@ from mailworker.config.ssl import SslDraft, SslSettings
 from mailworker.config.status import StatusZoneDraft
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
+from mailworker.model import Starttls
 
 OnTls = Callable[[SslSettings | None, ProxySslSettings | None, str], None]
 
@@ -86,6 +87,7 @@ def _open_mail(parser: Parser, on_tls: OnTls) -> None:
     parser.parse_block(scope)
     block.servers = _freeze(parser, scope, on_tls)
     block.access_logs = scope.draft(FilesDraft).where
+    scope.clear()  # the drafts of the block and the scopes of its servers refer to each other
 
 
 def _open_server(parser: Parser) -> None:
@@ -99,7 +101,7 @@ def _open_server(parser: Parser) -> None:
 def _freeze(parser: Parser, mail_scope: Scope, on_tls: OnTls) -> tuple[MailServer, ...]:
     """Merge and check module by module, as nginx does: all servers' core, then all TLS, then all auth_http."""
     share_tls(mail_scope)
-    alike: dict[object, _Modules] = {}
+    alike = _Alike()
     servers = [_Server(scope, mail_scope, alike) for scope in mail_scope.draft(ServersDraft).scopes]
     for server in servers:
         server.merge_tls(parser, on_tls)
@@ -112,16 +114,25 @@ _OWN: Final = frozenset({MailCoreDraft, ListenDraft, NamesDraft, SslDraft, Statu
 """The drafts of a `server` block that its other modules do not depend on."""
 
 
+@dataclass(slots=True)
+class _Alike:
+    """What servers share: the modules of those that inherit all of them, and equal settings of TLS."""
+
+    modules: dict[tuple[str, bool], _Modules] = field(default_factory=dict)
+    tls: dict[SslSettings | None, SslSettings | None] = field(default_factory=dict)
+
+
 class _Server:
     """A `server` block. Its modules are merged one by one in the order of the methods; each raises ConfigError."""
 
-    __slots__ = ("_core", "_mail_scope", "_modules", "_protocol", "_scope", "_tls", "_tls_settings")
+    __slots__ = ("_alike", "_core", "_mail_scope", "_modules", "_protocol", "_scope", "_ssl", "_ssl_on", "_starttls")
 
-    _tls: SslDraft
-    _tls_settings: SslSettings | None
+    _ssl: SslSettings | None
+    _ssl_on: bool
+    _starttls: Starttls
 
-    def __init__(self, scope: Scope, mail_scope: Scope, alike: dict[object, _Modules]) -> None:
-        """`alike` has the modules of servers that inherit all of them; they share the settings."""
+    def __init__(self, scope: Scope, mail_scope: Scope, alike: _Alike) -> None:
+        self._alike = alike
         self._scope = scope
         self._mail_scope = mail_scope
         self._core = core = merged(MailCoreDraft, scope, mail_scope)
@@ -130,20 +141,22 @@ class _Server:
         self._protocol = core.protocol
         modules = _Modules(scope, mail_scope, core.protocol, resolves=bool(core.resolver.servers))
         inherits = scope.kinds <= _OWN
-        self._modules = alike.setdefault((modules.protocol, modules.resolves), modules) if inherits else modules
+        self._modules = alike.modules.setdefault((modules.protocol, modules.resolves), modules) if inherits else modules
 
     def merge_tls(self, parser: Parser, on_tls: OnTls) -> None:
         """See `commands`."""
-        self._tls = merged(SslDraft, self._scope, self._mail_scope)
-        self._tls_settings = ssl.freeze(parser, self._tls)
-        on_tls(self._tls_settings, self._modules.proxy(parser).ssl, self._protocol)
+        draft = merged(SslDraft, self._scope, self._mail_scope)
+        self._ssl_on, self._starttls = draft.ssl, draft.starttls
+        settings = ssl.freeze(parser, draft)
+        self._ssl = self._alike.tls.setdefault(settings, settings)
+        on_tls(self._ssl, self._modules.proxy(parser).ssl, self._protocol)
 
     def freeze(self, parser: Parser) -> MailServer:
         """The server. `error_log` stays empty where it is the main context's, as that may follow after `mail`."""
-        core, tls, where = self._core, self._tls, self._scope.opened_at
+        core, where = self._core, self._scope.opened_at
         inherited = self._modules.freeze(parser)
         listens = tuple(
-            replace(each, ssl=True) if tls.ssl and not each.ssl else each
+            replace(each, ssl=True) if self._ssl_on and not each.ssl else each
             for each in self._mail_scope.draft(AddressesDraft).listens(self._scope)
         )
         if not inherited["real_ip_from"] and any(listen.proxy_protocol for listen in listens):
@@ -156,8 +169,8 @@ class _Server:
             server_name=os.fsencode(core.server_name or socket.gethostname().lower()),
             error_log=core.error_log or (),
             resolver=_with_timeout(core.resolver, core.resolver_timeout),
-            starttls=tls.starttls,
-            ssl=self._tls_settings,
+            starttls=self._starttls,
+            ssl=self._ssl,
             proxy=self._modules.proxy(parser),
             where=where,
             names=tuple(self._scope.draft(NamesDraft).names) if self._scope.has(NamesDraft) else (),

@@ -70,6 +70,10 @@ class Scope:
         """Whether there is a draft of `kind`, as it has been asked for."""
         return kind in self._drafts
 
+    def clear(self) -> None:
+        """Drop all drafts."""
+        self._drafts.clear()
+
     def outer(self, kind: type[D]) -> D:
         """The draft of `kind` of the block around this one."""
         if self.parent is None:

@@ -86,3 +86,14 @@ def test_an_inherited_error_is_that_of_the_first_server_that_inherits_it(load_te
     )
     with pytest.raises(ConfigError, match=r'^no "auth_http" is defined for server in .*:2$'):
         load_text(f"events {{}} mail {{ {blocks} }}")
+
+
+def test_servers_with_equal_settings_of_tls_share_them(load_text: Load) -> None:
+    blocks = "".join(
+        f"server {{ listen {port} ssl; protocol imap; ssl_protocols {version}; }}"
+        for port, version in ((1143, "TLSv1.3"), (1144, "TLSv1.3"), (1145, "TLSv1.2"))
+    )
+    mail = "auth_http 127.0.0.1:1; ssl_certificate c; ssl_certificate_key k;"
+    first, equal, other = load_text(f"events {{}} mail {{ {mail} {blocks} }}").servers
+    assert first.ssl is equal.ssl is not None
+    assert first.ssl != other.ssl

@@ -16,6 +16,8 @@ def test_a_block_has_one_draft_of_each_kind_made_when_first_asked_for() -> None:
     assert scope.draft(Draft) is scope.draft(Draft)
     assert scope.has(Draft)
     assert scope.kinds == {Draft}
+    scope.clear()
+    assert not scope.has(Draft)
 
 
 def test_a_block_knows_the_draft_of_the_one_around_it() -> None:
