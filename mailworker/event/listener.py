@@ -74,24 +74,24 @@ def check_accepting() -> None:
 class Listener(Timed):
     """Accepts connections on one listening socket, which may be shared with other processes.
 
-    `receive` makes the function that gets each connection, when the first one has come: most of many addresses may
-    have no clients. `failed` gets the OSError of an accept that failed, such as for lack of descriptors or memory; then
-    nothing is accepted for accept_mutex_delay.
+    `listening` is its descriptor. For that `receive` makes the function that gets each connection, when the first one
+    has come: most of many addresses may have no clients. `failed` gets the OSError of an accept that failed, such as
+    for lack of descriptors or memory; then nothing is accepted for accept_mutex_delay.
     """
 
-    __slots__ = ("_accepted", "_at_once", "_bound", "_descriptor", "_failed", "_loop", "_pause", "_receive")
+    __slots__ = ("_accepted", "_at_once", "_descriptor", "_failed", "_listening", "_loop", "_pause", "_receive")
 
     def __init__(
         self,
         loop: Loop,
-        bound: BoundListener,
-        receive: Callable[[BoundListener], Accepted],
+        listening: int,
+        receive: Callable[[int], Accepted],
         failed: Callable[[OSError], None],
         settings: EventsSettings,
     ) -> None:
         super().__init__()
         self._loop = loop
-        self._bound = bound
+        self._listening = listening
         self._accepted: Accepted | None = None
         self._receive = receive
         self._failed = failed
@@ -101,9 +101,8 @@ class Listener(Timed):
 
     def open(self) -> None:
         """Begin to accept."""
-        descriptor = self._bound.socket.fileno()
-        self.watch(descriptor)
-        self._descriptor = descriptor
+        self.watch(self._listening)
+        self._descriptor = self._listening
 
     def watch(self, descriptor: int) -> None:
         """Watch for connections; of all processes that watch the socket, at least one is called for each."""
@@ -146,7 +145,7 @@ class Listener(Timed):
             self._rest(error)
 
     def _accept_first(self, descriptor: int, peer: Address) -> None:
-        self._accepted = accepted = self._receive(self._bound)
+        self._accepted = accepted = self._receive(self._listening)
         accepted(descriptor, peer)
 
     def _rest(self, error: OSError) -> None:

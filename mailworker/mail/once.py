@@ -12,13 +12,16 @@ class Once:
 
     def __init__(self, limit: int = 1000) -> None:
         self._limit = limit
-        self._told: dict[Hashable, None] = {}
+        self._told: dict[Hashable, None] | None = None  # until something is logged
 
     def is_new(self, what: Hashable) -> bool:
         """Whether `what` has not been logged yet; from now on it counts as logged."""
-        if what in self._told:
+        told = self._told
+        if told is None:
+            told = self._told = {}
+        if what in told:
             return False
-        if len(self._told) >= self._limit:
-            del self._told[next(iter(self._told))]
-        self._told[what] = None
+        if len(told) >= self._limit:
+            del told[next(iter(told))]
+        told[what] = None
         return True

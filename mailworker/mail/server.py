@@ -50,14 +50,20 @@ class ServerTls(NamedTuple):
 
 
 class Memories:
-    """The memories of services and backends, one for all servers that read their words in the same way."""
+    """The memories of clients, services and backends, one for all servers that read their words in the same way.
 
-    __slots__ = ("answers", "greetings", "offers")
+    Servers that say the same share their auth `services` and their `capabilities`, too.
+    """
+
+    __slots__ = ("agreements", "answers", "capabilities", "greetings", "offers", "services")
 
     def __init__(self) -> None:
+        self.agreements = Agreements()
         self.answers: Callable[..., Answers] = cache(Answers)
+        self.capabilities: dict[object, Capabilities] = {}
         self.greetings = Greetings()
         self.offers: Callable[..., Offers] = cache(Offers)
+        self.services: Callable[..., AuthHttp] = cache(AuthHttp)
 
 
 class Server:
@@ -134,7 +140,6 @@ class Server:
         self.login_source = login_source
         plain = login_source if isinstance(login_source, AuthHttp) and login_source.is_plain else None
         self.plain_source = None if self.asks_for_certificates else plain
-        self.agreements = Agreements()
         self.by_backend = login_source if isinstance(login_source, ByBackend) else None
         self.policed = login_source if isinstance(login_source, Policed) else None
         self.targets: Targets = choose_targets(settings, None)
@@ -158,6 +163,7 @@ class Server:
         self.logs_in_at_once = proxy.proxy_protocol is ProxyProtocol.OFF and not watched
         self.told = Once()
         memories = memories or Memories()
+        self.agreements = memories.agreements
         self.greetings = memories.greetings
         self.offers = memories.offers(proxy.xclient_fields, sends=proxy.xclient)
         self.watched = False

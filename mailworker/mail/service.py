@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, partial
 
@@ -42,9 +43,8 @@ from mailworker.mail.server import Memories, Server, ServerTls
 from mailworker.mail.session import Session
 from mailworker.mail.session_id import clock_and_process
 from mailworker.mail.targets import choose_targets
-from mailworker.mail.vitals import Vitals, shared_cache
+from mailworker.mail.vitals import Vitals, caches
 from mailworker.model import Address, Level
-from mailworker.native.tls.context import Context
 from mailworker.shm.conn_table import ConnTable
 from mailworker.shm.counters import Counters
 from mailworker.shm.gate import Holdings
@@ -58,9 +58,9 @@ class _Prepared:
     """The part of the service that the master makes, and that each worker completes before it starts."""
 
     __slots__ = (
-        "_beginnings", "_bound", "_buffers", "_connections", "_counters", "_drained", "_drops", "_entrances",
-        "_guarded", "_guards", "_held", "_limits", "_listeners", "_log", "_relays", "_rows", "_sessions", "_settings",
-        "_short", "_tables", "_vitals", "servers",
+        "_beginnings", "_bound", "_buffers", "_connections", "_counters", "_descriptors", "_drained", "_drops",
+        "_entrances", "_guarded", "_guards", "_held", "_limits", "_listeners", "_log", "_relays", "_rows", "_sessions",
+        "_settings", "_short", "_tables", "_vitals", "servers",
     )  # fmt: skip
 
     _beginnings: _Beginnings
@@ -92,7 +92,8 @@ class _Prepared:
         self._guarded = [each for each in self.servers if each.policed is not None or each.settings.limit_auth.guards]
         self._held: Holdings | None = None
         self._limits: list[tuple[Server, ConnLimits]] = []
-        self._entrances: dict[BoundListener, list[Entrance]] = {}
+        self._descriptors = array("i", (bound.socket.fileno() for bound in listeners))
+        self._entrances: dict[int, list[Entrance]] = {}
         self._listeners: list[Listener] = []
         self._drained: Callable[[], None] | None = None
         self._counters: Counters | None = None
@@ -166,7 +167,8 @@ class MailService(_Prepared):
         self._sessions = Sessions(loop, listeners if self._held is None else (*listeners, self._held.end), lines)
         self._connections.in_use = len(self._bound)
         if self._counters is not None:
-            self._vitals = vitals = Vitals(self._counters, self._connections, _caches(self.servers))
+            contexts = caches((server.settings, server.tls) for server in self.servers)
+            self._vitals = vitals = Vitals(self._counters, self._connections, contexts)
             for server in self.servers:
                 server.counted = Counted(self._counters, server.settings, loop, vitals)
         self._guards = Guards(loop, events.worker_connections, self._tables, self._counters)
@@ -175,8 +177,8 @@ class MailService(_Prepared):
             if server.policed is not None:
                 server.policed.held = self._guards.held
         receive, failed = self._receive, self._accept_failed
-        for bound in self._bound:
-            listener = Listener(loop, bound, receive, failed, events)
+        for descriptor in self._descriptors:
+            listener = Listener(loop, descriptor, receive, failed, events)
             listener.open()
             self._listeners.append(listener)
 
@@ -185,11 +187,12 @@ class MailService(_Prepared):
         for listener in self._listeners:
             listener.receive_anew()
 
-    def _receive(self, bound: BoundListener) -> Accepted:
+    def _receive(self, listening: int) -> Accepted:
         """The function to call with each connection of a listening socket, whose first client has come."""
-        if bound not in self._entrances:
-            self._entrances[bound] = [self._entrance(endpoint) for endpoint in bound.endpoints]
-        entrances = self._entrances[bound]
+        if listening not in self._entrances:
+            endpoints = self._bound[self._descriptors.index(listening)].endpoints
+            self._entrances[listening] = [self._entrance(endpoint) for endpoint in endpoints]
+        entrances = self._entrances[listening]
         if len(entrances) > 1:
             return ByAddress(self.serve, entrances).accepted
         return self._beginnings.accepted(entrances[0], partial(self.serve, entrances[0]))
@@ -290,15 +293,6 @@ def _make_resolvers(servers: Iterable[Server], log: Log) -> None:
                 server.client_resolver = of_clients(settings)
 
 
-def _caches(servers: Iterable[Server]) -> dict[str, list[Context]]:
-    """The TLS contexts by the names of their shared session caches, each context once."""
-    found: dict[str, dict[Context, None]] = {}
-    for server in servers:
-        if server.tls is not None and (name := shared_cache(server.settings)) is not None:
-            found.setdefault(name, {})[server.tls.native] = None
-    return {name: [*contexts] for name, contexts in found.items()}
-
-
 def _new_server(  # noqa: PLR0913, PLR0917 - what the master has read and opened
     settings: MailServer,
     log: Log,
@@ -309,8 +303,9 @@ def _new_server(  # noqa: PLR0913, PLR0917 - what the master has read and opened
 ) -> Server:
     protocol = PROTOCOLS[settings.protocol]
     host = UNAVAILABLE if protocol.tells_host else None
-    source = login_source(settings, Means(protocol.refusals, protocol.ports, users, memories.answers, host))
-    server = Server(settings, log, tls, protocol.capabilities(settings), source, places, memories)
+    means = Means(protocol.refusals, protocol.ports, users, memories.answers, host, memories.services)
+    source, capabilities = login_source(settings, means), protocol.capabilities(settings, memories.capabilities)
+    server = Server(settings, log, tls, capabilities, source, places, memories)
     server.watched = protocol.watched
     return server
 

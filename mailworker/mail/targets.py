@@ -147,8 +147,11 @@ def _named(_settings: MailServer, resolver: Resolver | None) -> Targets | None:
     return None if resolver is None else NamedTargets(resolver)
 
 
+_ANSWERED: Final = AnsweredTargets()
+
+
 def _answered(_settings: MailServer, _resolver: Resolver | None) -> Targets:
-    return AnsweredTargets()
+    return _ANSWERED
 
 
 TARGETS: tuple[Callable[[MailServer, Resolver | None], Targets | None], ...] = (_named, _answered)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from time import time
 from typing import Final, Protocol
 
@@ -11,8 +11,9 @@ from mailworker.config.ssl import SslSettings
 from mailworker.event.connections import Connections
 from mailworker.event.tally import Tally
 from mailworker.mail.counting import Alarm, Served, histogram, word, words
-from mailworker.native.tls.context import CacheLookups
+from mailworker.native.tls.context import CacheLookups, Context
 from mailworker.shm.counters import Counters
+from mailworker.tls.context import TlsContext
 
 LAG: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0)
 """Upper bounds of the histogram's buckets for the lag of the loop, in seconds."""
@@ -56,6 +57,15 @@ def shared_cache(settings: Watched) -> str | None:
     """The name of the TLS session cache that a server shares with all workers, None if there is none."""
     zone = None if settings.ssl is None else settings.ssl.session_cache.shared
     return None if zone is None else zone.name
+
+
+def caches(servers: Iterable[tuple[Watched, TlsContext | None]]) -> dict[str, list[Context]]:
+    """The TLS contexts of servers by the names of their shared session caches, each context once."""
+    found: dict[str, dict[Context, None]] = {}
+    for settings, tls in servers:
+        if tls is not None and (name := shared_cache(settings)) is not None:
+            found.setdefault(name, {})[tls.native] = None
+    return {name: [*contexts] for name, contexts in found.items()}
 
 
 class Vitals(Alarm):

@@ -25,7 +25,7 @@ from mailworker.tls.context import TlsContext
 class TlsContexts:
     """The contexts of each server that was added, in that order; equal servers share them."""
 
-    __slots__ = ("_backends", "_built", "_conf_prefix", "_of_servers", "_warn", "folders")
+    __slots__ = ("_backends", "_built", "_conf_prefix", "_of_servers", "_pairs", "_warn", "folders")
 
     def __init__(self, conf_prefix: Path, warn: Warn, folders: CertificateFolders | None = None) -> None:
         """`conf_prefix`: see `TlsContext.build`; `warn` gets warnings.
@@ -37,6 +37,7 @@ class TlsContexts:
         self._warn = warn
         self._backends: dict[ProxySslSettings, BackendTls] = {}
         self._of_servers: list[ServerTls] = []
+        self._pairs: dict[ServerTls, ServerTls] = {}
         self.folders = CertificateFolders() if folders is None else folders
 
     def __iter__(self) -> Iterator[ServerTls]:
@@ -46,7 +47,8 @@ class TlsContexts:
         """Build the contexts of one more server, for its clients and its backends; raises ConfigError."""
         clients = None if settings is None else self._get(settings, PROTOCOLS[protocol].all_alpn)
         backends = None if proxy_settings is None else self._get_backend(proxy_settings)
-        self._of_servers.append(ServerTls(clients, backends))
+        pair = ServerTls(clients, backends)
+        self._of_servers.append(self._pairs.setdefault(pair, pair))
 
     def share(self, zones: Zones) -> dict[TicketKeys, int]:
         """Join the contexts to their zones.

@@ -99,18 +99,8 @@ class AuthHttpTemplate:
         literals = [part for part in parts if isinstance(part, bytes)]
         constant = len(literals) == len(parts)
         self._render_tail = None if constant else joined([*parts, b"\r\n"])
-        slots = (
-            Slot(head + b"Auth-Method: "),
-            Slot(b"\r\nAuth-User: ", written=_escape),
-            Slot(b"\r\nAuth-Pass: ", absent=b"", written=_escape),
-            Slot(b"\r\nAuth-Salt: "),
-            Slot(b"\r\nAuth-Protocol: "),
-            Slot(b"\r\nAuth-Login-Attempt: "),
-            Slot(b"\r\nClient-IP: ", b"\r\n"),
-            Slot(b"Auth-Authzid: ", b"\r\n", written=_escape),
-            Slot(b""),
-        )
-        self._text = make(slots, b"".join(literals) + b"\r\n" if constant else b"").text
+        method = Slot(head + b"Auth-Method: ")
+        self._text = make((method, *_SLOTS), b"".join(literals) + b"\r\n" if constant else b"").text
 
     def request(self, request: AuthRequest) -> bytes:
         """The whole request.
@@ -200,6 +190,18 @@ def _escape(value: bytes) -> bytes:
         return value
     return _ESCAPED_BYTES.sub(lambda match: b"%%%02X" % ord(match[0]), value)
 
+
+_SLOTS: Final = (
+    Slot(b"\r\nAuth-User: ", written=_escape),
+    Slot(b"\r\nAuth-Pass: ", absent=b"", written=_escape),
+    Slot(b"\r\nAuth-Salt: "),
+    Slot(b"\r\nAuth-Protocol: "),
+    Slot(b"\r\nAuth-Login-Attempt: "),
+    Slot(b"\r\nClient-IP: ", b"\r\n"),
+    Slot(b"Auth-Authzid: ", b"\r\n", written=_escape),
+    Slot(b""),
+)
+"""The headers after Auth-Method, the last slot for more of them."""
 
 HEADER_VALUE: Final = Escape(_escape, b"")
 """The escaping of a variable's value in `auth_http_header`, the same as for Auth-User."""

@@ -11,7 +11,7 @@ import pytest
 from mailworker.config.events import EventsSettings
 from mailworker.errors import StartError
 from mailworker.event import sockets
-from mailworker.event.listener import Accepted, BoundListener, Listener, check_accepting
+from mailworker.event.listener import Accepted, Listener, check_accepting
 from mailworker.event.loop import Loop
 from mailworker.event.sockets import hand_on
 from mailworker.model import Address, InetAddress
@@ -61,7 +61,7 @@ def _listener(
     failed: Callable[[OSError], None],
     events: EventsSettings,
 ) -> Listener:
-    return Listener(bench.loop, BoundListener((), listening), lambda _: accepted, failed, events)
+    return Listener(bench.loop, listening.fileno(), lambda _: accepted, failed, events)
 
 
 @pytest.fixture
@@ -151,14 +151,14 @@ def test_draining_takes_those_who_wait(
 def test_the_function_that_gets_connections_is_made_when_the_first_has_come_and_again_when_told(
     bench: Bench, listening: socket.socket, connect: Connect, door: MakeDoor, events: EventsSettings
 ) -> None:
-    it, bound = door(0), BoundListener((), listening)
-    made: list[BoundListener] = []
+    it, descriptor = door(0), listening.fileno()
+    made: list[int] = []
 
-    def receive(of: BoundListener) -> Accepted:
+    def receive(of: int) -> Accepted:
         made.append(of)
         return it.accepted
 
-    listener = Listener(bench.loop, bound, receive, it.failed, events)
+    listener = Listener(bench.loop, descriptor, receive, it.failed, events)
     listener.open()
     listener.drain(1)
     assert not made
@@ -167,7 +167,7 @@ def test_the_function_that_gets_connections_is_made_when_the_first_has_come_and_
             listener.receive_anew()
         connect()
         listener.drain(1)
-        assert made == [bound] * many
+        assert made == [descriptor] * many
     assert len(it.connections) == 3
     listener.close()
 

@@ -211,8 +211,8 @@ def test_a_client_whose_session_begins_with_its_words_has_the_line_of_any_other(
         backend = scene.backend(IMAP.script(echo))
         settings = access_log(text, null_sessions=True)
         proxy = scene.proxy("imap", scene.auth_for(backend), access_log=settings)
-        assert bool(proxy.service._beginnings._lobbies) is (lobby and proxy.service._rows is None)
         log_in(scene, proxy)
+        assert bool(proxy.service._beginnings._lobbies) is (lobby and proxy.service._rows is None)
         for words in (b"", b"a LOGOUT\r\n", b"a NOOP\r\n"):
             client = scene.client(proxy)
             client.expect(IMAP.greeting)

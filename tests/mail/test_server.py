@@ -62,6 +62,7 @@ def test_memories_are_shared_by_servers_that_read_alike() -> None:
 
     first, second, third = remembering(), remembering(smtp_auth=True), remembering(xclient=False)
     assert first.greetings is second.greetings is third.greetings
+    assert first.agreements is second.agreements is third.agreements
     assert first.offers is second.offers is not third.offers
     assert server().offers is not server().offers
 

@@ -23,7 +23,8 @@ class Means(NamedTuple):
 
     `refusals` and `ports` are the protocol's; `users` is None if no file is named. `answers` makes the parser of an
     auth service's answers; servers that read them in the same way share it. `host` is the client's host name in plain
-    requests, None if they have none.
+    requests, None if they have none. `services` makes an AuthHttp without variables and idle connections; servers that
+    ask in the same words share it.
     """
 
     refusals: Refusals
@@ -31,6 +32,7 @@ class Means(NamedTuple):
     users: Users | None = None
     answers: Callable[..., Answers] = Answers
     host: bytes | None = None
+    services: Callable[..., AuthHttp] = AuthHttp
 
 
 def _auth_http(settings: MailServer, means: Means) -> LoginSource | None:
@@ -39,8 +41,10 @@ def _auth_http(settings: MailServer, means: Means) -> LoginSource | None:
     nameless = settings.proxy.backend is not None
     answers = means.answers(names=bool(settings.resolver.servers), nameless=nameless, reading=READING)
     asked = settings.access_log.asked.union(*(limit.asked for limit in settings.limit_conn.limits))
-    told = [name.removeprefix(HEADER_PREFIX) for name in asked if name.startswith(HEADER_PREFIX)]
-    return AuthHttp(settings.source, answers, settings.variables.bind(), told, means.host)
+    told = frozenset(name.removeprefix(HEADER_PREFIX) for name in asked if name.startswith(HEADER_PREFIX))
+    if settings.source.has_variables or settings.source.keepalive:
+        return AuthHttp(settings.source, answers, settings.variables.bind(), told, means.host)
+    return means.services(settings.source, answers, None, told, means.host)
 
 
 def _user_file(settings: MailServer, means: Means) -> LoginSource | None:

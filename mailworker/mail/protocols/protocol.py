@@ -74,18 +74,17 @@ class Protocol(ProtocolModule):
         """All names of the protocol in a TLS handshake, the registered one first."""
         return self.alpn, *self.alpn_too
 
-    def capabilities(self, settings: MailServer) -> Capabilities:
-        """The prepared replies to a server's clients."""
+    def capabilities(self, settings: MailServer, made: dict[object, Capabilities] | None = None) -> Capabilities:
+        """The prepared replies to a server's clients; those `made` for a server that says the same are shared."""
         clear, secure = self.layout(settings, settings.starttls), self.layout(settings, Starttls.OFF)
-        greetings = self.greeting(settings, clear), self.greeting(settings, secure)
-        by_dialogue = settings.max_commands < _MOST_COMMANDS
-        return Capabilities(
-            clear,
-            secure,
-            *greetings,
-            opening=None if by_dialogue or settings.starttls is Starttls.ONLY else self._opening(clear),
-            secure_opening=None if by_dialogue else self._opening(secure),
-        )
+        said = clear, secure, self.greeting(settings, clear), self.greeting(settings, secure)
+        opens_in_tls = settings.max_commands >= _MOST_COMMANDS
+        opens = opens_in_tls and settings.starttls is not Starttls.ONLY
+        made, key = {} if made is None else made, (self.name, said, opens, opens_in_tls)
+        if key not in made:
+            opening = self._opening(clear) if opens else None
+            made[key] = Capabilities(*said, opening, self._opening(secure) if opens_in_tls else None)
+        return made[key]
 
     def _opening(self, capabilities: bytes) -> Opening:
         choices = self.opening(capabilities)

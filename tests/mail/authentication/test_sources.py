@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from mailworker.config.resolver import ResolverSettings
 from mailworker.config.settings import MailServer
 from mailworker.errors import Party, ProtocolError
 from mailworker.event.plan import Link
+from mailworker.mail.authentication.refusals import Refusals
 from mailworker.mail.authentication.source import Applicant, LoginSource
-from mailworker.mail.authentication.sources import LOGIN_SOURCES, Means
+from mailworker.mail.authentication.sources import LOGIN_SOURCES, Means, login_source
 from mailworker.mail.end import End
+from mailworker.mail.server import Memories
 from mailworker.model import Address, InetAddress
+from mailworker.variables.template import parse
 from mailworker.wire.auth_request import AuthRequest
 from mailworker.wire.auth_response import Accepted, Rejected
 from tests.mail.cases import IMAP, Case, all_protocols
@@ -21,6 +28,7 @@ from tests.support.auth import AuthService
 from tests.support.backend import hang
 from tests.support.patience import PATIENCE
 from tests.support.proxy import Proxy
+from tests.support.settings import auth_http_settings, mail_server
 
 HERE = b"one.example.com"  # the server_name of servers that the row is for
 
@@ -105,3 +113,27 @@ def test_servers_that_a_row_is_not_for_ask_the_next(scene: Scene, monkeypatch: p
     client.expect(IMAP.greeting)
     client.talk((IMAP.login, IMAP.answer))
     assert len(auth.requests) == 1
+
+
+_SOURCE = auth_http_settings()
+
+
+@pytest.mark.parametrize(
+    ("changes", "with_first", "with_equal"),
+    [
+        ({}, True, True),
+        ({"server_name": b"two.example.com"}, True, True),
+        ({"source": replace(_SOURCE, timeout=2.0)}, False, True),
+        ({"resolver": ResolverSettings((InetAddress("127.0.0.1", 53),))}, False, True),
+        ({"source": replace(_SOURCE, keepalive=1)}, False, False),
+        ({"source": replace(_SOURCE, headers=((b"X-Host", parse(b"$server_addr")),))}, False, False),
+    ],
+)
+def test_servers_that_ask_a_service_alike_share_it_unless_it_keeps_connections_or_asks_with_variables(
+    changes: Mapping[str, Any], with_first: bool, with_equal: bool
+) -> None:
+    memories = Memories()
+    means = Means(Refusals(), (), answers=memories.answers, services=memories.services)
+    first = login_source(mail_server("imap", source=_SOURCE), means)
+    one, equal = (login_source(mail_server("imap", **{"source": _SOURCE, **changes}), means) for _ in range(2))
+    assert (one is first, one is equal) == (with_first, with_equal)

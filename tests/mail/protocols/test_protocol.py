@@ -11,6 +11,7 @@ from mailworker.event.plan import UNKNOWN
 from mailworker.mail.capabilities import Capabilities
 from mailworker.mail.protocols.imap import IMAP
 from mailworker.mail.protocols.smtp import SMTP
+from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import Starttls
 from tests.support.settings import mail_server
 
@@ -30,3 +31,13 @@ def test_starttls_is_offered_in_clear_alone(starttls: Starttls) -> None:
 def test_who_may_say_less_than_an_opening_has_a_dialogue(most: int, known: bool) -> None:
     told = SMTP.capabilities(mail_server("smtp", max_commands=most))
     assert ((told.opening is not None), (told.secure_opening is not None)) == (known, known)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_servers_that_say_the_same_share_it(protocol: str) -> None:
+    row, made = PROTOCOLS[protocol], dict[object, Capabilities]()
+    first, second = (row.capabilities(mail_server(protocol, timeout=timeout), made) for timeout in (1.0, 2.0))
+    for changes in ({"starttls": Starttls.ON}, {"starttls": Starttls.ONLY}, {"max_commands": 1}):
+        settings = mail_server(protocol, **changes)
+        assert row.capabilities(settings, made) == row.capabilities(settings) != first
+    assert first is second
