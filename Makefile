@@ -10,10 +10,11 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 # Installs us with the extras of a stamp, or with $(EXTRAS). What builds us is installed here, as pip takes longer to make
 # an environment of its own for that. And pip would make bytecode by one processor, of the tests of each package, too.
+# Our own bytecode is made here because the program makes none, and a test may start it ten times.
 define INSTALL
 @$(PIP) --upgrade 'setuptools>=70.1' 'cffi>=1.15'
 @$(PIP) --no-build-isolation --editable '.[$(or $(EXTRAS),$*)]'
-@$(BIN)/python -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib || true
+@$(BIN)/python -m compileall -q -j 0 -x '/tests?/' $(VENV)/lib mailworker || true
 endef
 NATIVE := $(wildcard mailworker/native/*/*.c mailworker/native/*/*.h mailworker/native/*/*.cdef) mailworker/native/build.py
 C := $(wildcard mailworker/native/*/*.[ch] bench/*.c fuzz/*.c)
