@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling, Scheduling
+from xdist.workermanage import WorkerController
 
 # On a developer's machine a test whose server is absent is skipped; where CI=true nothing may be.
 NO_SKIPS = os.environ.get("CI") == "true"
@@ -34,6 +35,16 @@ class GroupScheduling(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return next((group for group in GROUPS if nodeid.startswith(group)), nodeid)
+
+    def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
+        """Forget the test, which the base class keeps, and counts again with all others at each end of a test."""
+        test = self.registered_collections[node][item_index]
+        unit = self._split_scope(test)
+        units = self.assigned_work[node]
+        del units[unit][test]
+        if not units[unit]:
+            del units[unit]
+        self._reschedule(node)
 
 
 @pytest.hookimpl(optionalhook=True)
