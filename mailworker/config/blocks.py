@@ -88,6 +88,7 @@ def _open_mail(parser: Parser, on_tls: OnTls) -> None:
     block.servers = _freeze(parser, scope, on_tls)
     block.access_logs = scope.draft(FilesDraft).where
     scope.clear()  # the drafts of the block and the scopes of its servers refer to each other
+    check_names(parser, block.servers)
 
 
 def _open_server(parser: Parser) -> None:
@@ -105,9 +106,7 @@ def _freeze(parser: Parser, mail_scope: Scope, on_tls: OnTls) -> tuple[MailServe
     servers = [_Server(scope, mail_scope, alike) for scope in mail_scope.draft(ServersDraft).scopes]
     for server in servers:
         server.merge_tls(parser, on_tls)
-    settings = tuple(server.freeze(parser) for server in servers)
-    check_names(parser, settings)
-    return settings
+    return tuple(server.freeze(parser) for server in servers)
 
 
 _OWN: Final = frozenset({MailCoreDraft, ListenDraft, NamesDraft, SslDraft, StatusZoneDraft})

@@ -26,7 +26,7 @@ def _take_protocol(parser: Parser, _: object) -> str:
     known = parser.main.draft(ProtocolsDraft).known
     if name not in known:
         raise parser.error(f'unknown protocol "{name}"', f", known are {', '.join(sorted(known))}")
-    return name
+    return known[name].name  # not another string for each server
 
 
 @dataclass(slots=True)

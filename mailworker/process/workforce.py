@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -77,12 +78,12 @@ class Workforce:
         self._cycle.log.write(Level.NOTICE, "start worker processes")
         self._failed.clear()
         self._wanted = True
+        gc.collect()  # a collection soon after the fork would write to all objects, and so copy them for the children
         self._fill_all()
 
     def follow(self, cycle: Cycle) -> None:
         """Work for another cycle, with as many workers as it demands; the old ones are not told yet."""
-        self._cycle = cycle
-        self._workers = cycle.workers
+        self._cycle, self._workers = cycle, cycle.workers
         self.start()
 
     def add(self) -> None:

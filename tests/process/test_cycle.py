@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import gc
 import socket
+import tracemalloc
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +11,8 @@ from mailworker.config.listen import Endpoint, Listen
 from mailworker.event.listener import BoundListener
 from mailworker.model import InetAddress
 from mailworker.process.cycle import Cycle
+from mailworker.process.invocation import Invocation
+from mailworker.process.steps import at_once
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration
 
@@ -39,3 +44,27 @@ def test_a_cycle_keeps_open_what_its_survivor_listens_on(monkeypatch: pytest.Mon
     assert len(compared) < 2 * MANY
     for made in [*sockets, *(listener.socket for listener in new.listeners)]:
         made.close()
+
+
+def memory_of(folder: Path, servers: int) -> int:
+    """The bytes of an open cycle with so many `server` blocks."""
+    path = folder / "mailworker.conf"
+    blocks = "".join(f"server {{ listen unix:{folder}/{number}; protocol imap; }}\n" for number in range(servers))
+    path.write_text(f"error_log error.log; events {{}} mail {{ auth_http 127.0.0.1:1; {blocks} }}")
+    log = RecordedLog().log
+    gc.collect()
+    tracemalloc.start()
+    try:
+        cycle = Cycle.load(Invocation((), folder, path, None), log)
+        at_once(cycle.open())
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+        cycle.close()
+
+
+def test_a_server_that_inherits_its_settings_takes_little_memory(tmp_path: Path) -> None:
+    few, many = 20, 220
+    memory_of(tmp_path, few)  # what is made once in a process, such as the caches of its modules
+    assert (memory_of(tmp_path, many) - memory_of(tmp_path, few)) / (many - few) < 2048

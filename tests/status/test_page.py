@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import random
 import re
 import time
@@ -12,7 +13,7 @@ import pytest
 
 from mailworker.mail.counting import LATEST_END
 from mailworker.mail.end import End
-from mailworker.status.page import Page, _ago, _size, render
+from mailworker.status.page import Page, _ago, _escape, _size, render
 from mailworker.status.snapshot import CertificateState
 from tests.status.stage import IMAP, SMTP, Scene
 
@@ -105,6 +106,11 @@ def test_nothing_is_loaded_from_anywhere_and_only_our_own_script_runs(scene: Sce
     assert page.policy.startswith("default-src 'none'; ")
     assert "unsafe" not in page.policy
     assert "style=" not in text
+
+
+def test_text_is_escaped_as_python_escapes_it() -> None:
+    text = "".join(map(chr, range(0x300)))
+    assert _escape(text) == html.escape(text)
 
 
 def test_no_name_is_more_than_text() -> None:
