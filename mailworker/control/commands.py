@@ -50,7 +50,7 @@ def select(parser: ArgumentParser) -> None:
     parser.add_argument("masks", nargs="*", metavar="MASK", help="users, as -u")
     parser.add_argument("-u", "--user", metavar="MASK", help="name of the login; * is anything, ? one character")
     parser.add_argument("-a", "--address", metavar="ADDR[/BITS]", help='client\'s address or block, or "unix:"')
-    parser.add_argument("-b", "--backend", metavar="UPSTREAM", help='backend, as ADDRESS:PORT or ADDRESS, or "unix:"')
+    parser.add_argument("-b", "--backend", metavar="UPSTREAM", help="backend, as ADDRESS:PORT, ADDRESS or unix:PATH")
     parser.add_argument("-p", "--protocol", help="imap, pop3, smtp or sieve")
     parser.add_argument("-s", "--server", help="the server's status_zone, or its first listen")
     parser.add_argument("--state", help="login, auth, upstream or relay")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
+from mailworker.model import UnixAddress
 from mailworker.native.core import accelerator
 from mailworker.shm.session_row import (
     KEYS,
@@ -17,6 +18,7 @@ from mailworker.shm.session_row import (
     State,
     checksum,
     keep,
+    keep_path,
 )
 from mailworker.shm.sessions import UNLISTED, USED
 
@@ -111,10 +113,12 @@ class Rows:
         self._change(row, mark=State.LOGIN, active=int(now))
 
     def dial(self, row: int, address: object, now: float, /) -> None:
-        """Connecting to a backend: an InetAddress, None where it is not known yet, anything else for a unix socket."""
+        """Connecting to a backend: an InetAddress, a UnixAddress, or None where it is not known yet."""
+        mark: int = State.BACKEND
         backend, port = _packed(address)
-        unix = address is not None and not isinstance(address, tuple)
-        mark = State.BACKEND | UNIX if unix else State.BACKEND
+        if isinstance(address, UnixAddress):
+            mark |= UNIX
+            backend = keep_path(address.path.encode(errors="surrogateescape"))
         self._change(row, mark=mark, active=int(now), backend=backend, backend_port=port)
 
     def relay(self, row: int, now: float, /) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import struct
+import sys
 from binascii import b2a_base64
 from collections.abc import Sequence
 from enum import IntEnum
@@ -36,7 +37,7 @@ class State(IntEnum):
 
 
 UNIX: Final = 0x80
-"""A flag beside the state: the backend is a unix socket."""
+"""A flag beside the state: the backend is a unix socket, and the field of its address has what `keep_path` gives."""
 
 ROW: Final = 160
 """Bytes of a row; native/core/rows.c has the same layout."""
@@ -61,11 +62,17 @@ SEED: Final = 0x6D61696C
 
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 _NONE: Final = bytes(16)
+_ZERO: Final = b"\0"
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 # See wire/confidential.py.
 _SEPARATORS: Final = re.compile(rb"[\0\1]")
 _MOST: Final = 1 << 62
 _PART: Final = 16  # bytes of a long name's beginning, and of its end
+_HASH: Final = 4  # bytes of a long path's hash; its end follows
+_PATH: Final = 12
+# FNV-1a of 32 bits.
+_FNV_START: Final = 2166136261
+_FNV_PRIME: Final = 16777619
 _STATES: Final = {int(state): state for state in State}
 
 
@@ -73,7 +80,8 @@ class Fields(NamedTuple):
     """The fields of a row, in this order.
 
     `number` is odd while the row is being written. Times are in seconds of the monotonic clock; `logged_in` is 0 before
-    login. `mark` is the state, and UNIX. Addresses of IPv4 are mapped into IPv6, and are zeros where there is none.
+    login. `mark` is the state, and UNIX. Addresses of IPv4 are mapped into IPv6, and are zeros where there is none. The
+    path of a backend that is a unix socket is in place of its address, see `keep_path`.
     """
 
     number: int
@@ -108,7 +116,9 @@ class SessionRow(NamedTuple):
     another binary (`USR2`), whose master is not ours. `server` is the server's `status_zone` or first `listen`.
 
     `client` is an address without `client_port`, "unix:" with 0 for a client of a unix socket; `backend` is an address
-    with its port, None before there is one. `user` is empty before a login; with `shortened` it is not whole.
+    with its port, None before there is one; "unix:" and a path for a unix socket, with "..." in front of the end of a
+    longer path, and nothing where a former program did not write it. `socket` is what the row has of that
+    path, empty for other backends. `user` is empty before a login; with `shortened` it is not whole.
     Ages are in seconds: since accept, since login (None before it), and since the last activity. `received`
     are bytes from the client, `sent` those to it: they lag up to a second, or a megabyte, behind. `name` alone is raw.
     """
@@ -131,12 +141,17 @@ class SessionRow(NamedTuple):
     received: int
     sent: int
     name: bytes
+    socket: bytes
     keys: tuple[int, ...]
 
     def is_of(self, user: bytes) -> bool:
         """Whether it is a session of `user`, compared by the whole name even where that is long."""
         length, name = keep(user)
         return self.shortened == (length == SHORTENED) and self.name == name
+
+    def is_at(self, path: bytes) -> bool:
+        """Whether the backend is the unix socket with this path, compared by the whole path even where that is long."""
+        return bool(path) and self.socket == keep_path(path)
 
 
 def keep(name: bytes) -> tuple[int, bytes]:
@@ -151,6 +166,19 @@ def keep(name: bytes) -> tuple[int, bytes]:
     if len(name) <= LONGEST_NAME:
         return len(name), name
     return SHORTENED, name[:_PART] + name[-_PART:] + blake2b(name, digest_size=LONGEST_NAME - 2 * _PART).digest()
+
+
+def keep_path(path: bytes) -> bytes:
+    """The 16 bytes that a row keeps for the path of a unix socket.
+
+    A path of up to 12 bytes is kept behind zeros. A longer one is kept as a hash, which is never 0, and its end.
+    """
+    if len(path) <= _PATH:
+        return bytes(_HASH) + path.ljust(_PATH, b"\0")
+    found = _FNV_START
+    for byte in path:
+        found = (found ^ byte) * _FNV_PRIME & 0xFFFFFFFF
+    return (found or 1).to_bytes(_HASH, sys.byteorder) + path[-_PATH:]
 
 
 def checksum(words: Sequence[int]) -> int:
@@ -189,7 +217,7 @@ def parse(
         protocol,
         _address(fields.client) or "unix:",
         fields.client_port,
-        "unix:" if mark & UNIX else _with_port(_address(fields.backend), fields.backend_port),
+        _path(fields.backend) if mark & UNIX else _with_port(_address(fields.backend), fields.backend_port),
         user,
         length == SHORTENED,
         max(now - fields.accepted, 0),
@@ -198,6 +226,7 @@ def parse(
         received if received < _MOST else 0,
         sent if sent < _MOST else 0,
         name,
+        fields.backend if mark & UNIX else b"",
         (fields.key0, fields.key1, fields.key2, fields.key3),
     )
 
@@ -209,6 +238,10 @@ def _address(packed: bytes) -> str:
     if packed[:12] == _MAPPED:
         return socket.inet_ntop(socket.AF_INET, packed[12:])
     return socket.inet_ntop(socket.AF_INET6, packed)
+
+
+def _path(kept: bytes) -> str:
+    return f"unix:{'...' if any(kept[:_HASH]) else ''}{escape(kept[_HASH:].rstrip(_ZERO))}"
 
 
 def _with_port(address: str, port: int) -> str | None:

@@ -51,6 +51,7 @@ class Listed(Protocol):
     @property
     def name(self) -> bytes: ...
     def is_of(self, user: bytes) -> bool: ...
+    def is_at(self, path: bytes) -> bool: ...
 
 
 def shown(session: Listed) -> dict[str, Any]:
@@ -72,10 +73,12 @@ def shown(session: Listed) -> dict[str, Any]:
     }
 
 
+_UNIX: Final = "unix:"
+
 SELECTORS: Final[Mapping[str, Read]] = {
     "user": request.mask,
     "address": request.network,
-    "upstream": request.backend,
+    "upstream": request.text,
     "protocol": request.text,
     "server": request.text,
     "state": request.text,
@@ -128,13 +131,18 @@ def _by_address(network: IPv4Network | IPv6Network | str) -> Callable[[Listed], 
 
 
 def _by_backend(name: str) -> Callable[[Listed], bool]:
+    if name == _UNIX:
+        return lambda session: session.backend is not None and session.backend.startswith(_UNIX)
+    if name.startswith(_UNIX):
+        path = name.removeprefix(_UNIX).encode()
+        return lambda session: session.backend == name or session.is_at(path)
     host = name.removeprefix("[").removesuffix("]")
     return lambda session: session.backend is not None and (session.backend == name or _host(session.backend) == host)
 
 
 def _host(address: str) -> str:
     """An address without its port and brackets; that of a UNIX socket has none."""
-    return address if address.startswith("unix:") else address.rpartition(":")[0].removeprefix("[").removesuffix("]")
+    return address if address.startswith(_UNIX) else address.rpartition(":")[0].removeprefix("[").removesuffix("]")
 
 
 _TESTS: Final[Mapping[str, Callable[[Any], Callable[[Listed], bool]]]] = {

@@ -153,13 +153,6 @@ def network(value: Any) -> IPv4Network | IPv6Network | str:
     return IPv4Network((mapped, found.prefixlen - _MAPPED))
 
 
-def backend(value: Any) -> str:
-    """An address with or without a port, or "unix:"; paths of UNIX sockets are refused, as sessions have none."""
-    if text(value).startswith("unix:") and value != "unix:":
-        raise BadControlRequest('is "unix:" for all UNIX sockets: sessions are listed without their paths')
-    return text(value)
-
-
 class Mask:
     """A pattern in which `*` matches any text and `?` one character; it ignores case."""
 

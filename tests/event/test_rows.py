@@ -113,13 +113,27 @@ def test_addresses_of_clients(table: Table, host: str, shown: str) -> None:
     assert table.found(begin(table, host)).client == shown
 
 
-def test_a_backend_may_be_a_unix_socket(table: Table) -> None:
+@pytest.mark.parametrize(
+    ("path", "shown", "others"),
+    [
+        ("/run/imap", "unix:/run/imap", ("/run/imap2", "/run/ima", "/RUN/imap")),
+        ("/run/imap.so", "unix:/run/imap.so", ("/run/imap.s", "/run/imap.sock", "-/run/imap.so")),
+        ("/run/a/imap.sock", "unix:.../a/imap.sock", ("/run/b/imap.sock", "/tmp/a/imap.sock", "a/imap.sock")),
+        ("/run/\xfc\udcff\n/imap.sock", r"unix:...\xFF\x0A/imap.sock", ("/run/\xfc\udcfe\n/imap.sock",)),
+    ],
+)
+def test_a_backend_may_be_a_unix_socket(table: Table, path: str, shown: str, others: tuple[str, ...]) -> None:
     row = begin(table)
-    table.rows.dial(row, UnixAddress("/run/imap"), 995.0)
+    table.rows.dial(row, UnixAddress(path), 995.0)
     table.rows.relay(row, 995.0)
-    assert (table.found(row).backend, table.found(row).state) == ("unix:", State.RELAY)
+    found = table.found(row)
+    assert (found.backend, found.state) == (shown, State.RELAY)
+    assert found.is_at(path.encode(errors="surrogateescape"))
+    assert not any(found.is_at(other.encode(errors="surrogateescape")) for other in (*others, ""))
     table.rows.dial(row, InetAddress("127.0.0.1", 143), 995.0)
-    assert (table.found(row).backend, table.found(row).state) == ("127.0.0.1:143", State.BACKEND)
+    found = table.found(row)
+    assert (found.backend, found.state) == ("127.0.0.1:143", State.BACKEND)
+    assert not found.is_at(path.encode(errors="surrogateescape"))
 
 
 def test_another_server_of_the_address_serves_it(table: Table) -> None:
@@ -272,7 +286,7 @@ HOSTS = (
     ":" * 90,
 )
 ADDRESSES = st.one_of(
-    st.builds(InetAddress, st.sampled_from(HOSTS), st.integers(0, 65535)), st.just(UnixAddress("/run/imap"))
+    st.builds(InetAddress, st.sampled_from(HOSTS), st.integers(0, 65535)), st.builds(UnixAddress, st.text(max_size=20))
 )
 STEPS = st.one_of(
     st.tuples(

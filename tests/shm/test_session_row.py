@@ -99,6 +99,14 @@ def test_a_flipped_bit_makes_it_no_row(place: int) -> None:
     assert read(bytes(data)) is not None
 
 
+def test_a_row_of_a_former_program_has_no_path() -> None:
+    fields = WHOLE._replace(mark=State.RELAY | UNIX, backend=bytes(16))
+    found = parse(packed(fields), (1, 2), SERVERS, NOW, foreign=True)
+    assert found is not None
+    assert found.backend == "unix:"
+    assert not found.is_at(b"")
+
+
 def test_zeros_are_no_row() -> None:
     assert read(bytes(ROW)) is None
 
@@ -125,9 +133,10 @@ def test_each_state_has_its_word(state: State) -> None:
 TEXTS = st.one_of(st.binary(max_size=40), st.text(max_size=10).map(str.encode), st.just(b'\x1b[31m"\r\n\xe2\x80\xae\\'))
 
 
-@given(name=TEXTS, length=st.integers(0, 255))
-def test_no_text_is_unescaped(name: bytes, length: int) -> None:
-    found = parse(packed(WHOLE._replace(name=name, length=length)), (1, 2), SERVERS, NOW, foreign=False)
+@given(name=TEXTS, length=st.integers(0, 255), path=TEXTS)
+def test_no_text_is_unescaped(name: bytes, length: int, path: bytes) -> None:
+    fields = WHOLE._replace(name=name, length=length, mark=State.RELAY | UNIX, backend=path)
+    found = parse(packed(fields), (1, 2), SERVERS, NOW, foreign=False)
     if found is not None:
         for text in (found.user, found.client, found.backend or "", found.id, found.server, found.protocol):
             assert text.isprintable()

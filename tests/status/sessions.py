@@ -31,6 +31,7 @@ class Session:
     foreign: bool = False
     shortened: bool = False
     whole: bytes = b""
+    path: bytes = b""
 
     @property
     def id(self) -> str:
@@ -42,3 +43,6 @@ class Session:
 
     def is_of(self, user: bytes) -> bool:
         return user == (self.whole if self.shortened else self.name)
+
+    def is_at(self, path: bytes) -> bool:
+        return bool(path) and path == self.path

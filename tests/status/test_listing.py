@@ -101,6 +101,16 @@ def test_a_unix_socket_is_a_client_too() -> None:
     assert not means(session, **{"upstream": "unix"})
 
 
+def test_a_backend_that_is_a_unix_socket_is_chosen_by_its_whole_path_as_it_is_listed_or_with_all_others() -> None:
+    path = "/run/dovecot/imap.sock"
+    session = Session(backend="unix:...ot/imap.sock", path=path.encode())
+    for name in ("unix:", f"unix:{path}", "unix:...ot/imap.sock"):
+        assert means(session, **{"upstream": name})
+        assert not means(Session(), **{"upstream": name})
+    for name in ("unix:/run/other/imap.sock", "unix:imap.sock", "unix", path, "[]"):
+        assert not means(session, **{"upstream": name})
+
+
 def test_a_name_that_was_shortened_is_found_whole_and_by_its_ends() -> None:
     whole = "a-very-long-name-of-somebody-at-this-place@example.com"
     session = Session(user="a-very-long-name...ace@example.com", shortened=True, whole=whole.encode())

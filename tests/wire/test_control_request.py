@@ -17,7 +17,6 @@ from mailworker.wire.control_request import (
     ControlLines,
     Mask,
     Read,
-    backend,
     flag,
     mask,
     network,
@@ -104,8 +103,6 @@ def test_keys_that_the_command_does_not_know_are_refused() -> None:
         (network, "::ffff:192.0.2.7/120", ip_network("192.0.2.0/24")),
         (network, "::/0", ip_network("::/0")),
         (network, "unix:", "unix:"),
-        (backend, "unix:", "unix:"),
-        (backend, "[2001:db8::1]:143", "[2001:db8::1]:143"),
     ],
 )
 def test_values_are_read(read: Read, value: Any, meant: Any) -> None:
@@ -120,7 +117,6 @@ def test_values_are_read(read: Read, value: Any, meant: Any) -> None:
         *((whole(1, 3), number) for number in (0, 4, 1.0, True, 10**400)), (whole(1, 3), "1"), (whole(1, 3), None),
         (one_of({"a": 1}), "b"), (one_of({"a": 1}), None), (one_of({"a": 1}), []),
         *((network, word) for word in ("nobody", "1.2.3", "")), (network, 7), (network, None),
-        (backend, "unix:/run/imap"), (backend, ""), (backend, 7),
         (mask, ""), (mask, 1), (mask, None), (mask, "\n"),
     ],
 )  # fmt: skip

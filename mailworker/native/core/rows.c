@@ -7,6 +7,9 @@
 #include <string.h>
 
 #define LONGEST_NAME 40
+#define LONGEST_PATH 12
+#define FNV_START 2166136261U
+#define FNV_PRIME 16777619U
 #define SHORTENED 255
 #define UNIX 0x80
 #define SEED 0x6D61696CU
@@ -173,6 +176,35 @@ static int take_address(PyObject *argument, unsigned char *address, uint16_t *po
     }
     memset(address, 0, sizeof(struct in6_addr));
     *port = 0;
+    return 1;
+}
+
+/* Takes what keep_path() of shm/session_row.py makes of the path of a UnixAddress. */
+static int take_path(PyObject *argument, unsigned char *kept)
+{
+    PyObject *path = PyObject_GetAttr(argument, names.path);
+    PyObject *bytes = path == NULL ? NULL : PyUnicode_AsEncodedString(path, "utf-8", "surrogateescape");
+    const unsigned char *text;
+    uint32_t hash = FNV_START;
+    Py_ssize_t length, i;
+
+    Py_XDECREF(path);
+    if (bytes == NULL) {
+        return 0;
+    }
+    text = (const unsigned char *) PyBytes_AS_STRING(bytes);
+    length = PyBytes_GET_SIZE(bytes);
+    if (length <= LONGEST_PATH) {
+        memcpy(kept + sizeof(hash), text, (size_t) length);
+    } else {
+        for (i = 0; i < length; i++) {
+            hash = (hash ^ text[i]) * FNV_PRIME;
+        }
+        hash += hash == 0;
+        memcpy(kept, &hash, sizeof(hash));
+        memcpy(kept + sizeof(hash), text + length - LONGEST_PATH, LONGEST_PATH);
+    }
+    Py_DECREF(bytes);
     return 1;
 }
 
@@ -410,6 +442,9 @@ static PyObject *rows_dial(PyObject *object, PyObject *const *arguments, Py_ssiz
         return nothing();
     }
     unix_socket = arguments[1] != Py_None && !PyTuple_Check(arguments[1]);
+    if (unix_socket && !take_path(arguments[1], backend)) {
+        return nothing();
+    }
     memcpy(begin(row)->backend, backend, sizeof(backend));
     row->backend_port = port;
     row->mark = (uint8_t) (BACKEND | (unix_socket ? UNIX : 0));
