@@ -155,12 +155,22 @@ def _kick(client: Client, arguments: Namespace, say: Say) -> int:
     if arguments.dry_run:
         return _show(SESSIONS, _each(client, arguments, "kick", **_kick_keys(arguments)), arguments, say)
     kicked = foreign = 0
+    zones: dict[str, list[str]] = {}
     for choice in choices(arguments):
         last = client.last("kick", **choice, **_kick_keys(arguments))
         kicked += last["kicked"]
         foreign += last["foreign"]
-    say(json.dumps({"kicked": kicked, "foreign": foreign}) if arguments.json else f"kicked {kicked} sessions")
-    if foreign and not arguments.json:
+        for key in {"banned_in", "not_banned_in"} & last.keys():
+            zones[key] = sorted({*zones.get(key, ()), *last[key]})
+    if arguments.json:
+        say(json.dumps({"kicked": kicked, "foreign": foreign, **zones}))
+        return DONE if kicked else NONE_MATCHED
+    say(f"kicked {kicked} sessions")
+    if zones.get("banned_in"):
+        say(f"banned in {', '.join(zones['banned_in'])}")
+    if zones.get("not_banned_in"):
+        say(f"not banned in {', '.join(zones['not_banned_in'])}: the key is not the user alone")
+    if foreign:
         say(f"{foreign} sessions more belong to the program before USR2, which does not listen: end it, or wait")
     return DONE if kicked else NONE_MATCHED
 

@@ -123,8 +123,7 @@ async def _kick(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers
             meant.append(session)
         if not turn % _TURN:
             yield {}
-    if "ban" in found and not found.get("dry_run"):
-        _ban_users(means, found, meant, asker)
+    banned = _ban_users(means, found, meant, asker) if "ban" in found and not found.get("dry_run") else {}
     if found.get("dry_run"):
         for session in meant:
             yield {"session": shown(session)}
@@ -142,21 +141,29 @@ async def _kick(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers
             asked += len(part)
     finally:
         means.note(_said(asker, told, found))
-    yield {"ok": True, "kicked": told, "foreign": len(meant) - told}
+    yield {"ok": True, "kicked": told, "foreign": len(meant) - told, **banned}
 
 
-def _ban_users(means: Means, found: Mapping[str, Any], meant: Iterable[Listed], asker: Asker) -> None:
-    """Ban the users whose sessions end from logging in, for a while. Users whose names were shortened are not known."""
+def _ban_users(
+    means: Means, found: Mapping[str, Any], meant: Iterable[Listed], asker: Asker
+) -> Mapping[str, Sequence[str]]:
+    """Ban the users whose sessions end from logging in, for a while; gives the zones that do so, and those that cannot.
+
+    Users whose names were shortened are not known.
+    """
     users = {each.name.decode(errors="surrogateescape"): None for each in meant if each.name and not each.shortened}
     mask = found.get("user")
     if mask is not None and mask.is_name:
         users[str(mask)] = None  # a session of this user may be about to log in
     if not users:
         raise Denied('"ban" needs users: nobody who is meant is logged in')
-    zones = dict.fromkeys(zone for user in users for zone in means.limits.ban(user, found["ban"]))
+    zones = [*dict.fromkeys(zone for user in users for zone in means.limits.ban_user(user, found["ban"]))]
+    beyond = means.limits.beyond_users
+    but = f", not in {', '.join(beyond)}, whose key is not the user alone" if beyond else ""
     if not zones:
-        raise Denied('"ban" needs a zone of "limit_auth" with "ban=" whose key is the user')
-    means.note(f"control: {asker} banned {len(users)} users for {found['ban']}s in {', '.join(zones)}")
+        raise Denied(f'"ban" needs a zone of "limit_auth" with "ban=" whose key is the user{but}')
+    means.note(f"control: {asker} banned {len(users)} users for {found['ban']}s in {', '.join(zones)}{but}")
+    return {"banned_in": zones, "not_banned_in": beyond}
 
 
 async def _end(means: Means, sessions: Sequence[Listed], why: str) -> int:

@@ -110,6 +110,17 @@ def test_kicks_are_counted(scripted: Server) -> None:
     assert (ran.lines, ran.code) == (["kicked 3 sessions"], 0)
 
 
+def test_a_kick_tells_where_users_are_banned(scripted: Server) -> None:
+    last = {"ok": True, "kicked": 1, "foreign": 0, "banned_in": ["user"], "not_banned_in": ["pairs"]}
+    ran = Ran(scripted, "kick bob alice --ban 5m", [last], [last])
+    said = ["kicked 2 sessions", "banned in user", "not banned in pairs: the key is not the user alone"]
+    assert (ran.lines, ran.code) == (said, 0)
+    ran = Ran(scripted, "kick bob --ban 5m --json", [last])
+    assert [json.loads(line) for line in ran.lines] == [
+        {"kicked": 1, "foreign": 0, "banned_in": ["user"], "not_banned_in": ["pairs"]}
+    ]
+
+
 def test_a_kick_of_nobody_says_so(scripted: Server) -> None:
     ran = Ran(scripted, "kick --all", [{"ok": True, "kicked": 0, "foreign": 2}])
     assert ran.requests == [{"cmd": "kick", "all": True}]

@@ -349,13 +349,23 @@ def test_users_whose_sessions_end_can_be_kept_out_for_a_while() -> None:
 
 def test_a_user_is_kept_out_who_has_no_session_yet() -> None:
     desk = Desk([], Zones(USER).zones)
-    assert desk.obey("kick", user="bob", ban=60) == [{"ok": True, "kicked": 0, "foreign": 0}]
+    last = {"ok": True, "kicked": 0, "foreign": 0, "banned_in": ["user"], "not_banned_in": []}
+    assert desk.obey("kick", user="bob", ban=60) == [last]
     assert [line["ban"]["key"] for line in desk.obey("bans")[:-1]] == ["bob"]
+
+
+def test_a_kick_tells_which_zones_keep_users_out_and_which_cannot() -> None:
+    desk = Desk(PEOPLE, Zones(USER, zone("$remote_addr$remote_user", name="pairs")).zones)
+    last = desk.obey("kick", user="bob*", ban=60)[-1]
+    assert (last["banned_in"], last["not_banned_in"]) == (["user"], ["pairs"])
+    assert [line["ban"]["zone"] for line in desk.obey("bans")[:-1]] == ["user"]
+    assert desk.notes[0] == "control: uid 0 banned 1 users for 60s in user, not in pairs, whose key is not the user alone"
 
 
 @pytest.mark.parametrize(
     ("zone", "keys", "reason"),
     [
+        (zone("$remote_addr$remote_user", name="pairs"), {"user": "bob*"}, "the user, not in pairs, whose key is not"),
         (USER, {"state": "login"}, "nobody who is meant is logged in"),
         (PREFIX, {"user": "bob*"}, "whose key is the user"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address
 from socket import AF_INET, AF_INET6, inet_ntop
@@ -92,6 +93,18 @@ class LimitZones:
 
         return self._change(key, zone, ban)
 
+    def ban_user(self, user: str, seconds: float) -> list[str]:
+        """Ban a user in all zones whose key is the user and nothing else; gives their names."""
+        zones = [each for each in self._zones.values() if each.name in self._banning and each.counts_users]
+        packed = user.encode(errors="surrogateescape")
+        return [each.name for each in zones if each.table.ban(packed, self._clock(), seconds)]
+
+    @property
+    def beyond_users(self) -> list[str]:
+        """The zones that ban by keys with the user and more, so that nobody can ban a user there."""
+        zones = self._zones.values()
+        return [each.name for each in zones if each.name in self._banning and each.counts_users is None]
+
     def unban(self, key: str, zone: str | None = None) -> list[str]:
         """Lift bans of a key, and forget what it had come to; gives the zones that had one."""
 
@@ -117,8 +130,7 @@ class _Zone:
     __slots__ = ("_key", "_lengths", "_memory", "_packed", "_zone", "name", "table")
 
     def __init__(self, zone: LimitZone, memory: Limits, lengths: Lengths) -> None:
-        only = zone.key.parts[0] if len(zone.key.parts) == 1 else None
-        self._key = only.name if isinstance(only, Name) else ""
+        self._key = zone.key.only or ""
         self._packed = not self._key and not _PACKED.isdisjoint(zone.key.names)  # nobody can type such keys
         self._lengths = lengths
         self._memory = memory
@@ -134,13 +146,20 @@ class _Zone:
         found = self.table.bans(now, most)
         return [ZoneBan(self.name, self._spell(key), left, whole) for key, whole, left in found]
 
+    @property
+    def counts_users(self) -> bool | None:
+        """Whether its key is the user, None where that is only a part of it."""
+        if self._key == "remote_user":
+            return True
+        return False if _USERS.isdisjoint(self._zone.key.names) else None
+
     def read(self, text: str) -> bytes | None:
         """The key that people write as `text`.
 
         None where keys are addresses and this is none, or a network of another length than those that are counted; and
-        where keys have packed addresses among other parts.
+        where keys have packed addresses among other parts, or begin or end otherwise.
         """
-        if self._packed:
+        if self._packed or not self._frames(text):
             return None
         if self._key not in _ADDRESSES:
             return text.encode(errors="surrogateescape")
@@ -155,16 +174,39 @@ class _Zone:
             return None
         return _ADDRESSES[self._key](network.network_address, lengths)
 
+    def _frames(self, text: str) -> bool:
+        """Whether a key of several parts can begin and end as `text` does."""
+        parts = self._zone.key.parts
+        if len(parts) < 2:
+            return True
+        return _begins(parts[0], text) and _ends(parts[-1], text)
+
     def _spell(self, key: bytes) -> str:
         if self._key in _PACKED and len(key) in range(1, 17) and key != b"unix:":
             return spelled_prefix(key, self._lengths if self._key in _PREFIXES else WHOLE)
         return escape(key)
 
 
+def _begins(part: bytes | Name, text: str) -> bool:
+    if isinstance(part, Name):
+        return part.name not in _ADDRESSES or _ADDRESS.match(text) is not None
+    return text.startswith(part.decode(errors="surrogateescape"))
+
+
+def _ends(part: bytes | Name, text: str) -> bool:
+    if isinstance(part, Name):
+        return part.name not in _ADDRESSES or _ADDRESS_AT_END.search(text) is not None
+    return text.endswith(part.decode(errors="surrogateescape"))
+
+
 def _prefix(address: IPv4Address | IPv6Address, lengths: Lengths) -> bytes:
     return packed_prefix(str(address), lengths)
 
 
+# Texts that may be an address or a prefix; neither a name nor a number alone is.
+_ADDRESS = re.compile(r"unix:|[0-9]+(\.[0-9]+){3}|[0-9a-f]{0,4}:[0-9a-f.:]*:")
+_ADDRESS_AT_END = re.compile(r"(unix:|([0-9]+(\.[0-9]+){3}|:[0-9a-f:]*)(/[0-9]+)?)\Z")
+_USERS = frozenset({"remote_user", "remote_user_local", "remote_user_domain"})
 _PREFIXES = frozenset({"binary_remote_prefix", "remote_prefix"})
 _PACKED = frozenset({"binary_remote_prefix", "binary_remote_addr"})
 _ADDRESSES: Mapping[str, Callable[[IPv4Address | IPv6Address, Lengths], bytes]] = {

@@ -87,6 +87,38 @@ def test_a_key_with_a_packed_part_is_none_that_can_be_typed(key: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "whole", "other"),
+    [
+        ("$remote_addr/$remote_user", "192.0.2.7/bob", "bob"),
+        ("$remote_addr$remote_user", "2001:db8::7bob", "bob"),
+        ("$remote_addr$remote_user", "unix:bob", "1.2.3"),
+        ("$remote_prefix$remote_user", "2001:db8::/64bob", "bad"),
+        ("$remote_user $remote_addr", "bob 192.0.2.7", "bob"),
+        ("$remote_user $remote_prefix", "bob 2001:db8::/64", "bob 7"),
+        ("$remote_user $remote_prefix", "bob 192.0.2.0/24", "bob/24"),
+        ("imap:$remote_user", "imap:bob", "bob"),
+        ("$remote_user@$protocol", "bob@imap", None),
+        ("${remote_user}.", "bob.", "bob"),
+    ],
+)
+def test_a_key_of_several_parts_is_typed_whole(key: str, whole: str, other: str | None) -> None:
+    bench = Bench(zone(key, name="composed"))
+    assert bench.zones.ban(whole, 60.0) == ["composed"]
+    if other is not None:
+        assert bench.zones.ban(other, 60.0) == []
+        assert bench.zones.ban(other, 60.0, "composed") == []
+
+
+def test_a_user_is_banned_where_the_user_alone_is_the_key() -> None:
+    composed = ("$remote_addr$remote_user", "$remote_user_domain", "$binary_remote_prefix$remote_user")
+    bench = Bench(USER, ADDRESS, zone("$protocol", name="protocol"), *(zone(key, name=key) for key in composed))
+    assert bench.zones.ban_user("192.0.2.7", 60.0) == ["user"]
+    assert [(ban.zone, ban.key) for ban in bench.zones.bans()] == [("user", "192.0.2.7")]
+    assert bench.zones.beyond_users == [*composed]
+    assert Bench(USER, zone(composed[0], name="composed"), ban=0.0).zones.beyond_users == []
+
+
+@pytest.mark.parametrize(
     ("network", "zones"),
     [
         ("2001:db8::/64", ["prefix"]),
