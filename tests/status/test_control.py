@@ -359,7 +359,8 @@ def test_a_kick_tells_which_zones_keep_users_out_and_which_cannot() -> None:
     last = desk.obey("kick", user="bob*", ban=60)[-1]
     assert (last["banned_in"], last["not_banned_in"]) == (["user"], ["pairs"])
     assert [line["ban"]["zone"] for line in desk.obey("bans")[:-1]] == ["user"]
-    assert desk.notes[0] == "control: uid 0 banned 1 users for 60s in user, not in pairs, whose key is not the user alone"
+    where = "in user, not in pairs, whose key is not the user alone"
+    assert desk.notes[0] == f"control: uid 0 banned 1 users for 60s {where}"
 
 
 @pytest.mark.parametrize(
