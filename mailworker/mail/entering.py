@@ -177,7 +177,6 @@ class Entering(Attempting):
         log.action = None
         if log.entrance.log.informative:
             log.info("client logged in")
-        self.backend = None
         if not self._quiet:
             if (counted := self.server.counted) is not None:
                 counted.log_in(self._login.method, self._began)
@@ -185,6 +184,7 @@ class Entering(Attempting):
                 self.facts.log_in()
         rest = b"" if self._dialogue is None else self._dialogue.take_input()
         self._relays.start(self._agreed, log, self.stream, rest, stream, words)
+        self.backend = None
         return None
 
     def _refused(self, error: PeerError) -> Link:

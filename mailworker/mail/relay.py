@@ -6,7 +6,7 @@ the receiver is slow.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from mailworker.config.proxy import ProxySettings
 from mailworker.errors import Party
@@ -115,6 +115,11 @@ class LimitedRelay(Relay):
 
     __slots__ = ("_down", "_up")
 
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self._up: Throttle | None = None
+        self._down: Throttle | None = None
+
     def keep_rates(self, proxy: ProxySettings) -> None:
         """Set the rates; to be called before the relay begins."""
         loop = self.terms.connections.loop
@@ -179,11 +184,14 @@ class Relays:
         relay.record = record
         record.client_bytes = relay.client
         record.backend_bytes = relay.backend
-        record.entrance.sessions.live[record] = relay
-        if plain:
-            relay.begin()
-        else:
-            self._begin_watched(relay, record.entrance.server)
+        try:
+            record.entrance.sessions.live[record] = relay
+            if plain:
+                relay.begin()
+            else:
+                self._begin_watched(relay, record.entrance.server)
+        except Exception as bug:
+            relay.abort(bug)  # nobody else has the connections
 
     def _begin_watched(self, relay: Relay, server: Server) -> None:
         if isinstance(relay, LimitedRelay):

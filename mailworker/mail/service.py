@@ -329,10 +329,14 @@ class _Beginnings:
         """Begin a session at accept."""
         loop = self._connections.loop
         session = self._session(entrance, number, stream, peer, loop.now)
-        task = Task(loop, carry_out(session))
-        if (rows := entrance.server.rows) is not None:
-            stream.row = rows.open(session.log, number, loop.now, entrance.server.number, peer)
-            entrance.sessions.live[session.log] = task
+        try:
+            task = Task(loop, carry_out(session))
+            if (rows := entrance.server.rows) is not None:
+                stream.row = rows.open(session.log, number, loop.now, entrance.server.number, peer)
+                entrance.sessions.live[session.log] = task
+        except MemoryError:
+            del entrance.sessions.live[session.log]
+            raise
         task.resume()
 
     def accepted(self, entrance: Entrance, serve: Accepted) -> Accepted:
@@ -362,7 +366,11 @@ class _Beginnings:
         session = pattern.of(guest.number, stream, peer, guest.accepted)
         if not isinstance(heard, bytes) and guest.shaking:
             session.log.action = SHAKING_HANDS
-        task = Task(self._connections.loop, carry_out(session, heard))
+        try:
+            task = Task(self._connections.loop, carry_out(session, heard))
+        except MemoryError:
+            del entrance.sessions.live[session.log]
+            raise
         if (rows := entrance.server.rows) is not None:
             rows.pass_on(guest.stream.row, session.log)
             entrance.sessions.live[session.log] = task

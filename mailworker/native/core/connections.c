@@ -91,8 +91,12 @@ long long connections_take(PyObject *object)
 static PyObject *take(PyObject *object, PyObject *Py_UNUSED(none))
 {
     long long number = connections_take(object);
+    PyObject *result = number < 0 ? NULL : PyLong_FromLongLong(number);
 
-    return number < 0 ? NULL : PyLong_FromLongLong(number);
+    if (number >= 0 && result == NULL) {
+        ((struct connections *) object)->in_use--;
+    }
+    return result;
 }
 
 static PyObject *release(PyObject *object, PyObject *Py_UNUSED(none))
@@ -113,6 +117,7 @@ PyObject *connections_stream(PyObject *object, int descriptor, PyObject *party)
 static PyObject *stream(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
 {
     int descriptor, watched = 0;
+    PyObject *made;
 
     if (given < 2 || given > 3) {
         return PyErr_Format(PyExc_TypeError, "%zd arguments, not 2 or 3", given);
@@ -120,7 +125,12 @@ static PyObject *stream(PyObject *object, PyObject *const *arguments, Py_ssize_t
     if (!take_int(arguments[0], &descriptor) || (given == 3 && !take_int(arguments[2], &watched))) {
         return NULL;
     }
-    return new_stream((struct connections *) object, descriptor, arguments[1], watched);
+    made = new_stream((struct connections *) object, descriptor, arguments[1], watched);
+    if (made == NULL) { /* the caller has given both away */
+        close(descriptor);
+        ((struct connections *) object)->in_use--;
+    }
+    return made;
 }
 
 /* Raises the exception that the class in Python makes for a system call that failed. */

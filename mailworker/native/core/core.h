@@ -249,6 +249,7 @@ Py_ssize_t rows_begin(struct rows *rows, PyObject *owner, long long number, doub
 
 /* Whether the row has an owner. */
 int rows_has(const struct rows *rows, Py_ssize_t number);
+int rows_owned(const struct rows *rows, Py_ssize_t number, const PyObject *owner);
 
 /* Rows.close(), for a row that has an owner, or NO_ROW. */
 void rows_end(struct rows *rows, Py_ssize_t number);

@@ -49,6 +49,15 @@ static void guest_dealloc(PyObject *object)
     Py_TYPE(object)->tp_free(object);
 }
 
+/* Ends the row of a guest that has not passed it on. */
+static void unlist(const struct lobby *lobby, struct guest *self)
+{
+    if (lobby->rows != NULL && rows_owned(lobby->rows, self->stream->row, (PyObject *) self)) {
+        rows_end(lobby->rows, self->stream->row);
+        self->stream->row = NO_ROW;
+    }
+}
+
 /* Passes on a guest with its first words, or an exception; steals the reference to `heard`. */
 static int leave(struct guest *self, PyObject *heard)
 {
@@ -65,6 +74,9 @@ static int leave(struct guest *self, PyObject *heard)
         PyObject *arguments[] = {(PyObject *) self, heard};
 
         fine = done(PyObject_Vectorcall(lobby->left, arguments, 2, NULL));
+        if (!fine) {
+            unlist(lobby, self);
+        }
     }
     Py_DECREF(heard);
     Py_XDECREF(lobby);
@@ -81,8 +93,11 @@ static int unless_bug(struct guest *self, int fine)
     }
     bug = take_exception();
     timers_cancel(&self->timed);
-    if (self->lobby != NULL && PySet_Discard(self->lobby->guests, (PyObject *) self) < 0) {
-        PyErr_Clear();
+    if (self->lobby != NULL) {
+        unlist(self->lobby, self);
+        if (PySet_Discard(self->lobby->guests, (PyObject *) self) < 0) {
+            PyErr_Clear();
+        }
     }
     Py_CLEAR(self->lobby);
     if (!done(PyObject_CallMethodNoArgs((PyObject *) self->stream, names.close))) {

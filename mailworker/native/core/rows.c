@@ -492,6 +492,11 @@ int rows_has(const struct rows *self, Py_ssize_t number)
     return number >= 0 && number < self->used && self->owners[number] != NULL;
 }
 
+int rows_owned(const struct rows *self, Py_ssize_t number, const PyObject *owner)
+{
+    return rows_has(self, number) && self->owners[number] == owner;
+}
+
 static PyObject *note(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
     struct rows *self = (struct rows *) object;

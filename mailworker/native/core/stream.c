@@ -15,6 +15,8 @@
 /* Most bytes of one read, in a buffer on the stack: a stream that waits holds no buffer. */
 #define PAGE_SIZE 4096
 
+static PyObject *stream_close(PyObject *object, PyObject *none);
+
 static int stream_init(PyObject *object, PyObject *arguments, PyObject *keywords)
 {
     static char *keys[] = {"loop", "descriptor", "party", "closed", "watched", NULL};
@@ -65,9 +67,28 @@ static void forget_tls(struct stream *self)
     }
 }
 
+/*
+ * Closes a counted connection that its owner has lost, as it does where memory fails between two steps. The poller holds
+ * the streams that it watches, so this one is not watched.
+ */
+static void close_lost(struct stream *self)
+{
+    PyObject *kind, *error, *traceback;
+
+    if (self->closed != NULL && PyObject_TypeCheck(self->closed, &connections_type)) {
+        PyErr_Fetch(&kind, &error, &traceback);
+        self->watched = 0;
+        if (!done(stream_close((PyObject *) self, NULL))) {
+            PyErr_WriteUnraisable(Py_None);
+        }
+        PyErr_Restore(kind, error, traceback);
+    }
+    forget_tls(self);
+}
+
 #define REFERENCES(REF)                                                                                                \
     REF(outcome) REF(steps) REF(heard) REF(data) REF(task) REF(closed) REF(tls) REF(party) REF(address) REF(loop)
-COLLECTED_BEHIND(stream, REFERENCES, forget_tls(self))
+COLLECTED_BEHIND(stream, REFERENCES, close_lost(self))
 
 /*
  * Actions: a method begins one and gives the stream itself, to be awaited. The stream then continues the action after

@@ -71,15 +71,15 @@ PyTypeObject terms_type = {
     .tp_members = terms_members,
 };
 
-/* A side of the pump's kind. */
-static struct side *side_of(PyObject *pair, struct pump_object *owner, struct stream *stream, PyObject *words)
+/* An empty side of the pump's kind; NULL with an exception. */
+static struct side *side_for(struct pump_object *owner)
 {
     PyTypeObject *type = owner->rows == NULL ? &side_type : &listed_type;
 
     if (owner->pump.watching || owner->pump.limiting) {
         type = owner->pump.limiting ? &limited_type : &watched_type;
     }
-    return (struct side *) side_made(type, pair, owner, stream, words);
+    return (struct side *) type->tp_alloc(type, 0);
 }
 
 /* Whether the arguments have the right types; parsing them by a format takes ten times as long. */
@@ -96,6 +96,7 @@ static int pair_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(
 {
     struct pair *self = (struct pair *) object;
     PyObject **given = ((PyTupleObject *) arguments)->ob_item;
+    struct side *client, *backend;
     struct terms *terms;
 
     if (!is_made_of(arguments)) {
@@ -106,12 +107,19 @@ static int pair_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(
         PyErr_SetString(PyExc_TypeError, "it is a pair already");
         return -1;
     }
-    self->terms = terms = (struct terms *) Py_NewRef(given[0]);
-    self->client = side_of(object, terms->clients, (struct stream *) given[1], given[2]);
-    if (self->client != NULL) {
-        self->backend = side_of(object, terms->backends, (struct stream *) given[3], given[4]);
+    terms = (struct terms *) given[0];
+    client = side_for(terms->clients);
+    backend = client == NULL ? NULL : side_for(terms->backends);
+    if (backend == NULL) { /* both streams still belong to the caller */
+        Py_XDECREF(client);
+        return -1;
     }
-    return self->backend == NULL ? -1 : 0;
+    self->terms = (struct terms *) Py_NewRef(terms);
+    self->client = client;
+    self->backend = backend;
+    side_take(client, object, terms->clients, (struct stream *) given[1], given[2]);
+    side_take(backend, object, terms->backends, (struct stream *) given[3], given[4]);
+    return 0;
 }
 
 static void pair_dealloc(PyObject *object)

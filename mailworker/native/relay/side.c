@@ -398,14 +398,8 @@ static PyObject *side_closed(PyObject *object, void *Py_UNUSED(closure))
     return PyBool_FromLong(!is_open((struct side *) object));
 }
 
-PyObject *side_made(PyTypeObject *type, PyObject *relay, struct pump_object *owner, struct stream *stream,
-                    PyObject *pending)
+void side_take(struct side *side, PyObject *relay, struct pump_object *owner, struct stream *stream, PyObject *pending)
 {
-    struct side *side = (struct side *) type->tp_alloc(type, 0);
-
-    if (side == NULL) {
-        return NULL;
-    }
     side->relay = Py_NewRef(relay);
     side->tls = Py_NewRef(stream->tls);
     side->connection = stream->connection;
@@ -421,23 +415,26 @@ PyObject *side_made(PyTypeObject *type, PyObject *relay, struct pump_object *own
         side->source = 0;
         side->sink = WRITE;
     }
-    if (PyType_IsSubtype(type, &listed_type)) {
+    if (PyObject_TypeCheck(side, &listed_type)) {
         ((struct watched_side *) side)->row = stream->row;
         side->listed = stream->row != NO_ROW;
     }
     stream_give_away(stream);
-    return (PyObject *) side;
 }
 
 PyObject *side_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
-    PyObject *relay, *owner, *pending;
+    PyObject *relay, *owner, *pending, *side;
     struct stream *stream;
 
     if (!PyArg_ParseTuple(arguments, "OO!O!S", &relay, &pump_type, &owner, &stream_type, &stream, &pending)) {
         return NULL;
     }
-    return side_made(type, relay, (struct pump_object *) owner, stream, pending);
+    side = type->tp_alloc(type, 0);
+    if (side != NULL) {
+        side_take((struct side *) side, relay, (struct pump_object *) owner, stream, pending);
+    }
+    return side;
 }
 
 void side_free(PyObject *object)

@@ -48,9 +48,8 @@ static inline int is_open(const struct side *side)
     return side->relay != NULL;
 }
 
-/* Takes the connection of a stream, with the bytes that were read already; NULL with an exception. */
-PyObject *side_made(PyTypeObject *type, PyObject *relay, struct pump_object *owner, struct stream *stream,
-                    PyObject *pending);
+/* Gives an empty side the connection of a stream, with the bytes that were read already. */
+void side_take(struct side *side, PyObject *relay, struct pump_object *owner, struct stream *stream, PyObject *pending);
 int side_join(struct side *side, struct side *other); /* begins to relay between the two */
 int side_close(struct side *side);
 

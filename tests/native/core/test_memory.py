@@ -14,6 +14,8 @@ from mailworker.event import sockets
 from mailworker.event.connections import Connections
 from mailworker.event.lobby import Guest, Lobby
 from mailworker.event.loop import Loop
+from mailworker.event.pair import Pair, Terms
+from mailworker.event.relay import Pump
 from mailworker.model import Address, InetAddress
 from mailworker.native.core import accelerator
 
@@ -88,3 +90,31 @@ def test_a_connection_that_cannot_be_made_is_closed(connections: Connections) ->
             memory.remove_mem_hooks()
         assert (connections.in_use, _descriptors()) == (0, before), number
     assert 0 < failed < MOST
+
+
+def test_a_pair_that_cannot_be_made_leaves_both_streams_to_their_owner(connections: Connections) -> None:
+    pump = Pump(connections.loop, 4096)
+    terms = Terms(connections, pump, pump, 60.0, 60.0)
+    before, failed = _descriptors(), 0
+    for number in range(5):
+        streams = [connections.connect(InetAddress("127.0.0.1", 1), Party.BACKEND) for _ in range(2)]
+        memory.set_nomemory(number, number + 1)
+        try:
+            Pair(terms, streams[0], b"", streams[1], b"").close()
+        except MemoryError:
+            failed += 1
+        finally:
+            memory.remove_mem_hooks()
+        for stream in streams:
+            stream.close()
+        assert (connections.in_use, _descriptors()) == (0, before), number
+    assert failed == 3
+    pump.close()
+
+
+def test_a_connection_that_its_owner_has_lost_is_closed(connections: Connections) -> None:
+    before = _descriptors()
+    stream = connections.connect(InetAddress("127.0.0.1", 1), Party.BACKEND)
+    assert (connections.in_use, _descriptors()) == (1, before + 1)
+    del stream
+    assert (connections.in_use, _descriptors()) == (0, before)
