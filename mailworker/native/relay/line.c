@@ -38,7 +38,7 @@ enum state {
 #define SIZE_DIGITS 10
 
 /* Stands in place of an argument's number, after an argument that is no string. */
-#define NO_LITERAL 255
+#define NO_LITERAL 7
 
 /* How many arguments of a command may be literals, and which of them, the last, is a script; 0 for none. */
 static const struct command {
@@ -52,6 +52,8 @@ static const struct command {
 };
 
 #define COMMANDS (sizeof commands / sizeof *commands)
+
+_Static_assert(sizeof(struct line) == 12 && COMMANDS == 12, "the fields of a line are as small as can be");
 
 static const char unauthenticate[] = "UNAUTHENTICATE", starttls[] = "STARTTLS";
 
