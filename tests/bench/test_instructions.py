@@ -42,6 +42,28 @@ def test_start_and_end_do_not_count(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert capsys.readouterr().out.splitlines()[1].split() == ["pop3-login", "200", "500", "2.5", "300"]
 
 
+def test_runs_that_cannot_be_compared_are_an_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(instructions, "find_program", lambda name: name)
+    monkeypatch.setattr(instructions, "Arena", _NoArena)
+    monkeypatch.setattr(instructions, "_of_all", lambda *arguments: 3_000_000_000 - arguments[-1])
+    assert main(["--instructions", "imaps-tls12-ticket"]) == 1
+    said = "nginx took 2999999900 instructions for 100 logins of imaps-tls12-ticket, and 2999999600 for 400"
+    assert capsys.readouterr().err == f"cannot measure: {said}\n"
+
+
+def test_a_server_is_started_with_its_bytecode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    monkeypatch.setattr(instructions.mailworker, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr(_NoArena, "new_folder", lambda *_: pytest.fail("started"), raising=False)
+    with pytest.raises(pytest.fail.Exception, match="started"):
+        instructions._of_all("valgrind", _NoArena(tmp_path), "mailworker", "imap-login", 1)  # type: ignore[arg-type]
+    assert [*(package / "__pycache__").iterdir()]
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
