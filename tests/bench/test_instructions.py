@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+import mailworker
 from bench import instructions
 from bench.__main__ import all_measures, main
 from bench.arena import Setup, setup_for
@@ -57,7 +58,7 @@ def test_a_server_is_started_with_its_bytecode(tmp_path: Path, monkeypatch: pyte
     package = tmp_path / "package"
     package.mkdir()
     (package / "__init__.py").write_text("")
-    monkeypatch.setattr(instructions.mailworker, "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr(mailworker, "__file__", str(package / "__init__.py"))
     monkeypatch.setattr(_NoArena, "new_folder", lambda *_: pytest.fail("started"), raising=False)
     with pytest.raises(pytest.fail.Exception, match="started"):
         instructions._of_all("valgrind", _NoArena(tmp_path), "mailworker", "imap-login", 1)  # type: ignore[arg-type]
