@@ -13,6 +13,7 @@ from signal import Signals
 from time import monotonic
 from typing import NamedTuple
 
+from mailworker.errors import StartError
 from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.model import After, Level
@@ -40,6 +41,8 @@ _FIRST_PAUSE = 0.25
 _LAST_PAUSE = 30.0
 # Seconds between two tries to send a helper the channel of a worker.
 _LATER = 1.0
+
+_Helpers = Collection[type[Helper]]
 
 
 class Place(NamedTuple):
@@ -108,7 +111,7 @@ class Children:
     """All children that run, of the present cycle and of former ones.
 
     They have a pipe that is never written to: it ends when the master is gone. `leave` closes, in a child, what is the
-    master's alone; for `unblock` see `live`, for `daemonised` FromMaster.
+    master's alone; for `unblock` see `live`, for `daemonised` FromMaster. Raises StartError.
     """
 
     __slots__ = ("_asked", "_channels", "_children", "_daemonised", "_leave", "_pauses", "_pipe", "_unblock")
@@ -120,7 +123,7 @@ class Children:
         self._daemonised = daemonised
         self._leave = leave
         self._pauses: dict[Place, float] = {}
-        self._pipe = os.pipe()
+        self._pipe = _open_pipe()
         self._unblock = unblock
 
     def __iter__(self) -> Iterator[Child]:
@@ -133,8 +136,8 @@ class Children:
         """Whether a child runs in that place, and is to stay there."""
         return any(child.place == place and child.stays_in(cycle) for child in self)
 
-    def spawn(self, cycle: Cycle, place: Place, present: Cycle, helpers: Collection[type[Helper]] = ()) -> bool:
-        """Start a child of `cycle` in that place; False, with a log line, where the system does not allow it.
+    def spawn(self, cycle: Cycle, place: Place, present: Cycle, helpers: _Helpers = ()) -> OSError | None:
+        """Start a child of `cycle` in that place; the error, with a log line, where the system does not allow it.
 
         A worker gets a channel to each of `helpers`, a helper those of all workers of the cycle. `present` is the cycle
         that serves, and has logs: `cycle` may be a former one, which has closed its own.
@@ -144,7 +147,7 @@ class Children:
             link, their_link, theirs, own = _open_ends(helpers, asks=place.kind.asks)
         except OSError as error:
             log.write(Level.ALERT, f'socketpair() failed while spawning "{name}" {describe(error)}')
-            return False
+            return error
         taken = {child.row for child in self}
         row = next(row for row in count() if row not in taken)
         with their_link:
@@ -154,7 +157,7 @@ class Children:
                 link.close()
                 close_ends((*theirs.values(), *own.values()))
                 log.write(Level.ALERT, f'fork() failed while spawning "{name}" {describe(error)}')
-                return False
+                return error
             if pid == 0:
                 link.close()
                 close_ends(theirs.values())
@@ -167,7 +170,7 @@ class Children:
         self._children[pid] = Child(pid, place, cycle, monotonic(), link, row)
         self._channels.keep(cycle, pid, theirs)
         self._channels.given(cycle, name)
-        return True
+        return None
 
     def give_channels(self, after: After) -> None:
         """Give helpers the channels to workers that started after them; try again later where one has no room yet."""
@@ -303,6 +306,14 @@ class Children:
         pause = self._pauses.get(child.place, 0.0)
         self._pauses[child.place] = min(max(pause * 2, _FIRST_PAUSE), _LAST_PAUSE)
         return pause
+
+
+def _open_pipe() -> tuple[int, int]:
+    """The end to read from, and the one to write to. Raises StartError."""
+    try:
+        return os.pipe()
+    except OSError as error:
+        raise StartError(f"pipe() failed {describe(error)}") from None
 
 
 def _open_ends(helpers: Iterable[type[Helper]], *, asks: bool) -> tuple[socket.socket, socket.socket, Ends, Ends]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import signal
 from collections.abc import Callable
+from errno import EMFILE
 from functools import partial
 from time import monotonic
 from typing import Final
 
+from mailworker.log.log import Log
 from mailworker.mail.counting import respawns
 from mailworker.model import After, Level
 from mailworker.process.children import Child, Children, Exit, Place
@@ -55,7 +57,7 @@ class Workforce:
         self._cycle = cycle
         self._failed: set[Place] = set()  # places that no process of this cycle can fill
         self._postponed = self._wanted = False
-        self._refusals = 0  # how often in a row the system has refused to start a process
+        self._refusals = _Refusals()
         self._workers = cycle.workers
         self.kicking = Kicking(partial(_send_kick, children), after)
 
@@ -220,24 +222,47 @@ class Workforce:
         ):
             return
         helpers = [helper for helper in _helpers(cycle) if helper.hears] if place.kind is Worker else ()
-        if self._children.spawn(cycle, place, self._cycle, helpers):
-            self._refusals = 0
+        error = self._children.spawn(cycle, place, self._cycle, helpers)
+        if error is None:
+            self._refusals.end(place)
             self._children.give_channels(self._after)
+        elif self._refusals.are_final(error):
+            self._failed.update(self._places_of_workers)
         else:
-            self._postpone()
+            self._postponed = True
+            self._after(self._refusals.pause(self._cycle.log), self._fill_all)
 
     def _is_wanted(self, place: Place, cycle: Cycle) -> bool:
         if place.kind is not Worker:
             return self._has_workers(cycle)
         return self._wanted and cycle is self._cycle and place.number < self._workers
 
-    def _postpone(self) -> None:
-        pause = min(_FIRST_RETRY * 2**self._refusals, _LAST_RETRY)
-        self._refusals += 1
-        self._postponed = True
-        message = f"try again to start worker processes after {pause * 1000:.0f}ms, refused {self._refusals} times"
-        self._cycle.log.write(Level.NOTICE, message)
-        self._after(pause, self._fill_all)
+
+class _Refusals:
+    """How often in a row the system has refused to start a process."""
+
+    __slots__ = ("_begun", "_count")
+
+    def __init__(self) -> None:
+        self._begun = False  # whether a worker has ever been started
+        self._count = 0
+
+    def end(self, place: Place) -> None:
+        """The process of that place has been started."""
+        self._begun = self._begun or place.kind is Worker
+        self._count = 0
+
+    def are_final(self, error: OSError) -> bool:
+        """Whether it is of no use to wait: without a worker, nothing of ours will free descriptors."""
+        return error.errno == EMFILE and not self._begun
+
+    def pause(self, log: Log) -> float:
+        """Seconds until the next try, which are logged."""
+        pause = min(_FIRST_RETRY * 2**self._count, _LAST_RETRY)
+        self._count += 1
+        message = f"try again to start worker processes after {pause * 1000:.0f}ms, refused {self._count} times"
+        log.write(Level.NOTICE, message)
+        return pause
 
 
 class _Termination:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from mailworker.errors import StartError
 from mailworker.process.channels import close_ends, open_channels
 from mailworker.process.children import Child, Children, Exit, Place
 from mailworker.process.cycle import Cycle
@@ -38,6 +41,15 @@ def failed(number: int = 0, *, started: float = 0.0) -> Exit:
 def ended(*, code: int = -1, signal: int = 0, serves: bool = True) -> Exit:
     """The end of a worker that is young."""
     return Exit(4711, child(started=10.0, serves=serves), code, signal, core_dumped=False)
+
+
+def test_a_master_without_descriptors_for_its_children_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "pipe", refuse)
+    with pytest.raises(StartError, match=r"^pipe\(\) failed \(24: Too many open files\)$"):
+        Children(unblock=lambda: None, leave=lambda: None, daemonised=False)
 
 
 def test_a_worker_that_lived_is_replaced_at_once(children: Children) -> None:

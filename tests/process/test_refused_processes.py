@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from tests.process.conftest import Install
+from tests.support.ports import Ports
 from tests.support.process import Mailworker, configuration, greeting
 
 GREETING = b"* OK IMAP4 ready\r\n"
@@ -21,7 +22,7 @@ REFUSED = r'fork\(\) failed while spawning "worker process" '
 TEXTS = {"EAGAIN": r"\(11: Resource temporarily unavailable\)$", "ENOMEM": r"\(12: Cannot allocate memory\)$"}
 
 # fork() as it is where a limit of processes is reached: it fails as long as a file exists; one of these files is for
-# workers alone, which a socketpair() goes before.
+# workers alone, which a socketpair() goes before. Another one lets socketpair() fail, as a limit of descriptors does.
 REFUSING = """
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -33,6 +34,10 @@ static int linked;
 int socketpair(int domain, int type, int protocol, int ends[2])
 {
     int (*real)(int, int, int, int *) = (int (*)(int, int, int, int *))dlsym(RTLD_NEXT, "socketpair");
+    if (access(REFUSES "/EMFILE", F_OK) == 0) {
+        errno = EMFILE;
+        return -1;
+    }
     linked = 1;
     return real(domain, type, protocol, ends);
 }
@@ -159,6 +164,21 @@ def test_a_start_waits_for_its_workers(mailworker: Mailworker, port: int, refusa
     refusal.end()
     mailworker.await_workers(2)
     assert greeting(port) == GREETING
+
+
+@pytest.mark.parametrize("more", ["", "status { listen 127.0.0.1:0; }"])
+def test_a_start_fails_where_there_are_too_few_descriptors_for_a_worker(
+    install: Install, ports: Ports, refusal: Refusal, more: str
+) -> None:
+    more = more.replace(":0;", f":{ports['status']};")
+    mailworker = install(configuration(ports["first"], main=f"worker_processes 2; {more}"))
+    mailworker.alerts.append("socketpair")
+    refusal.begin("EMFILE")
+    started = mailworker.run()
+    message = b"mailworker: [emerg] no worker process could start, the error log says more\n"
+    assert (started.returncode, started.stderr) == (1, message)
+    assert len(mailworker.lines(r"socketpair\(\) failed while spawning .* \(24: Too many open files\)$")) == 1
+    mailworker.await_true(lambda: not mailworker.pid_file.exists(), "the master's end")
 
 
 def test_a_master_without_workers_can_be_told_to_go(mailworker: Mailworker, refusal: Refusal) -> None:

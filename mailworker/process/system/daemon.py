@@ -55,7 +55,10 @@ def become_daemon(descriptors: Iterable[int]) -> Starter:
     The working directory stays, as do `descriptors` and stderr; stdin and stdout become /dev/null, all other
     descriptors are closed.
     """
-    reading, writing = os.pipe()
+    try:
+        reading, writing = os.pipe()
+    except OSError as error:
+        raise StartError(f"pipe() failed {describe(error)}") from None
     try:
         parent = os.fork() != 0
     except OSError as error:

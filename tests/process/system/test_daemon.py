@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
 
 import pytest
 
-from mailworker.process.system.daemon import Starter, wait_for_daemon
+from mailworker.errors import StartError
+from mailworker.process.system.daemon import Starter, become_daemon, wait_for_daemon
 from tests.process.conftest import Install
 from tests.support.process import configuration, greeting, refuses
 
@@ -40,6 +42,15 @@ def test_a_daemon_that_cannot_serve_is_told_of_and_leaves_nothing(
     mailworker.await_true(lambda: refuses(port), "the end of all")
     mailworker.await_true(lambda: not mailworker.pid_file.exists(), "the pid file's end")
     assert mailworker.lines(rf"\[emerg\] .*: {message}$")
+
+
+def test_without_descriptors_no_daemon_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "pipe", refuse)
+    with pytest.raises(StartError, match=r"^pipe\(\) failed \(24: Too many open files\)$"):
+        become_daemon(())
 
 
 @pytest.mark.parametrize(
