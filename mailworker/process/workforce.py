@@ -57,7 +57,7 @@ class Workforce:
         self._cycle = cycle
         self._failed: set[Place] = set()  # places that no process of this cycle can fill
         self._postponed = self._wanted = False
-        self._refusals = _Refusals()
+        self._refusals = Refusals()
         self._workers = cycle.workers
         self.kicking = Kicking(partial(_send_kick, children), after)
 
@@ -238,19 +238,20 @@ class Workforce:
         return self._wanted and cycle is self._cycle and place.number < self._workers
 
 
-class _Refusals:
+class Refusals:
     """How often in a row the system has refused to start a process."""
 
-    __slots__ = ("_begun", "_count")
+    __slots__ = ("_begun", "_count", "_pause")
 
     def __init__(self) -> None:
         self._begun = False  # whether a worker has ever been started
         self._count = 0
+        self._pause = _FIRST_RETRY
 
     def end(self, place: Place) -> None:
         """The process of that place has been started."""
         self._begun = self._begun or place.kind is Worker
-        self._count = 0
+        self._count, self._pause = 0, _FIRST_RETRY
 
     def are_final(self, error: OSError) -> bool:
         """Whether it is of no use to wait: without a worker, nothing of ours will free descriptors."""
@@ -258,8 +259,9 @@ class _Refusals:
 
     def pause(self, log: Log) -> float:
         """Seconds until the next try, which are logged."""
-        pause = min(_FIRST_RETRY * 2**self._count, _LAST_RETRY)
+        pause = self._pause
         self._count += 1
+        self._pause = min(pause * 2, _LAST_RETRY)
         message = f"try again to start worker processes after {pause * 1000:.0f}ms, refused {self._count} times"
         log.write(Level.NOTICE, message)
         return pause

@@ -16,11 +16,13 @@ from unittest.mock import Mock
 import psutil
 import pytest
 
-from mailworker.process.children import Children
+from mailworker.process.children import Children, Place
 from mailworker.process.cycle import Cycle
-from mailworker.process.workforce import Workforce
+from mailworker.process.worker import Worker
+from mailworker.process.workforce import Refusals, Workforce
 from tests.support.daemon import wait_until
 from tests.support.process import Mailworker, configuration, greeting
+from tests.support.recorded_log import RecordedLog
 
 GREETING = b"* OK IMAP4 ready\r\n"
 
@@ -134,9 +136,8 @@ def test_the_collector_has_run_before_children_share_the_memory(monkeypatch: pyt
     cycle, children = Mock(spec=Cycle, workers=2), Mock(spec=Children)
     found: list[_Ring | None] = []
 
-    def spawn(*_arguments: object) -> bool:
+    def spawn(*_arguments: object) -> None:
         found.append(ring())
-        return True
 
     children.fill.return_value = False
     children.spawn.side_effect = spawn
@@ -147,3 +148,12 @@ def test_the_collector_has_run_before_children_share_the_memory(monkeypatch: pyt
     finally:
         gc.enable()
     assert found == [None, None]
+
+
+def test_a_system_that_refuses_processes_for_days_is_asked_every_8_seconds() -> None:
+    refusals, log = Refusals(), RecordedLog().log
+    pauses = [refusals.pause(log) for _ in range(20_000)]
+    assert pauses[:7] == [0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
+    assert pauses[-1] == 8.0
+    refusals.end(Place(Worker, 0))
+    assert refusals.pause(log) == 0.25
