@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from textwrap import fill, indent
+from textwrap import TextWrapper, indent
 
 from mailworker.reference.entries import VARIABLES, read_pages
 from mailworker.reference.names import Described, describe
@@ -55,14 +55,24 @@ def _text(described: Described) -> str:
 
 def _fact(name: str, value: str) -> str:
     indentation = " " * 12
-    text = fill(value, _WIDTH, initial_indent=indentation, subsequent_indent=indentation, break_on_hyphens=False)
-    return f"  {f'{name}:':<10}{text.lstrip()}"
+    return f"  {f'{name}:':<10}{_fill(value, indentation).lstrip()}"
 
 
 def _paragraph(text: str) -> str:
     if text.startswith("|"):  # a table
         return "\n".join(_row(line) for line in text.splitlines() if not re.fullmatch(r"[|: -]+", line))
-    return fill(text, _WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    return _fill(text, "  ")
+
+
+def _fill(text: str, indentation: str) -> str:
+    """Lines for a terminal; a word that is longer stays whole, so that an address can be copied."""
+    return TextWrapper(
+        _WIDTH,
+        initial_indent=indentation,
+        subsequent_indent=indentation,
+        break_on_hyphens=False,
+        break_long_words=False,
+    ).fill(text)
 
 
 def _row(line: str) -> str:

@@ -41,6 +41,11 @@ def test_every_name_is_explained_in_lines_for_a_terminal(name: str) -> None:
     assert "](" not in text
 
 
+def test_an_address_can_be_copied() -> None:
+    address = "https://nginx.org/en/docs/stream/ngx_stream_proxy_module.html#proxy_ssl_session_reuse\n"
+    assert f"  nginx:    {address}" in explain("proxy_ssl_session_reuse")
+
+
 def test_what_has_several_meanings_has_each_of_them_explained() -> None:
     assert explain("listen").count("\n  Syntax:") == 3
     assert "listen (status)" in explain("listen")
