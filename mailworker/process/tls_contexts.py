@@ -80,6 +80,8 @@ class TlsContexts:
     def _get_backend(self, settings: ProxySslSettings) -> BackendTls:
         if settings not in self._backends:
             self._backends[settings] = BackendTls.build(settings, conf_prefix=self._conf_prefix)
+            for warning in self._backends[settings].warnings:
+                self._warn(Level.WARN, warning)
         return self._backends[settings]
 
 

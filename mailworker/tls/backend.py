@@ -17,6 +17,7 @@ from mailworker.tls.connection import TlsConnection
 from mailworker.tls.loading import (
     failure,
     failure_of,
+    keyless,
     revoke,
     run_conf_commands,
     set_groups,
@@ -31,14 +32,16 @@ _MOST_SESSIONS: Final = 1024
 class BackendTls:
     """What the TLS connections to the backends of one server have in common.
 
-    The master makes it once, and every worker uses it and resumes its own sessions.
+    The master makes it once, and every worker uses it and resumes its own sessions. `warnings` are texts to be logged
+    at [warn].
     """
 
-    __slots__ = ("native", "sessions", "settings")
+    __slots__ = ("native", "sessions", "settings", "warnings")
 
-    def __init__(self, settings: ProxySslSettings, native: Context) -> None:
+    def __init__(self, settings: ProxySslSettings, native: Context, warnings: tuple[str, ...] = ()) -> None:
         self.settings = settings
         self.native = native
+        self.warnings = warnings
         self.sessions: OrderedDict[tuple[Address, str | None], Session] = OrderedDict()  # by address and name
 
     @classmethod
@@ -50,14 +53,16 @@ class BackendTls:
         with failure_of(settings.ciphers):
             native.set_ciphers(settings.ciphers, prefer_own_order=False)
         set_groups(native, settings.ecdh_curve)
+        warnings: tuple[str, ...] = ()
         if settings.certificate is not None:
-            use_certificate(native, settings.certificate, settings.certificate_key or "", settings.passwords)
+            pair = use_certificate(native, settings.certificate, settings.certificate_key or "", settings.passwords)
+            warnings = keyless([settings.certificate], [pair])
         if settings.verify:
             native.verify_peer(settings.verify_depth)
             trust(native, settings.trusted_certificate)
             revoke(native, settings.crl)
         run_conf_commands(native, settings.conf_commands, conf_prefix)
-        return cls(settings, native)
+        return cls(settings, native, warnings)
 
     def peer(self, address: Address, name: str | None = None) -> TlsPeer:
         """The backend at `address`; `name` is its name from the auth service, None where that gives none."""

@@ -11,7 +11,7 @@ from mailworker.model import VerifyClient
 from mailworker.native.tls.certificate import Certificate
 from mailworker.native.tls.connection import Alert
 from mailworker.native.tls.context import Context
-from mailworker.native.tls.key import NotSupported
+from mailworker.native.tls.key import Key, NotSupported
 from mailworker.native.tls.ticket_keys import TicketKeySource
 from mailworker.native.tls.tls_session_table import TlsSessionTable
 from mailworker.tls.connection import TlsConnection
@@ -20,6 +20,7 @@ from mailworker.tls.loading import (
     authorities,
     failure,
     failure_of,
+    keyless,
     revoke,
     run_conf_commands,
     set_groups,
@@ -76,8 +77,8 @@ class TlsContext:
         with failure_of(settings.ciphers):
             native.set_ciphers(settings.ciphers, prefer_own_order=settings.prefer_server_ciphers)
         identity.add("ciphers", os.fsencode(settings.ciphers))
-        leaves = _use_certificates(native, settings, identity)
-        warnings = _compress_certificates(native, settings)
+        pairs = _use_certificates(native, settings, identity)
+        warnings = keyless(settings.certificates, pairs) + _compress_certificates(native, settings)
         _verify_client(native, settings, identity)
         _set_key_exchange(native, settings)
         _set_sessions(native, settings)
@@ -86,7 +87,7 @@ class TlsContext:
         with failure():
             native.set_session_identity(identity.digest(), settings.session_timeout)
         context = cls(settings, native, identity.digest(), warnings, folders)
-        context.leaves = leaves
+        context.leaves = tuple(leaf for leaf, _ in pairs)
         return context
 
     @property
@@ -168,13 +169,12 @@ class _Identity:
         return self._hash.digest()[:_IDENTITY_SIZE]
 
 
-def _use_certificates(native: Context, settings: SslSettings, identity: _Identity) -> tuple[Certificate, ...]:
-    leaves = []
+def _use_certificates(native: Context, settings: SslSettings, identity: _Identity) -> list[tuple[Certificate, Key]]:
+    pairs = []
     for certificate, key in zip(settings.certificates, settings.certificate_keys, strict=False):
-        leaf = use_certificate(native, certificate, key, settings.passwords)
-        identity.add("certificate", leaf.der)
-        leaves.append(leaf)
-    return tuple(leaves)
+        pairs.append(use_certificate(native, certificate, key, settings.passwords))
+        identity.add("certificate", pairs[-1][0].der)
+    return pairs
 
 
 def _compress_certificates(native: Context, settings: SslSettings) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from mailworker.native.tls.conf import ConfCommands
 from mailworker.native.tls.context import Context
 from mailworker.native.tls.key import Key, NotSupported, engine_key, store_key
 from mailworker.native.tls.key import load_key as load_pem_key
+from mailworker.native.tls.pair import matches
 from mailworker.native.tls.queue import OpenSslError
 from mailworker.native.tls.version import running_with
 
@@ -87,8 +88,10 @@ def authorities(source: str | None) -> tuple[Certificate, ...]:
         return load_certificates(source)
 
 
-def use_certificate(native: Context, certificate: str, key: str, passwords: Sequence[bytes] | None) -> Certificate:
-    """Let `native` present a certificate with its chain; gives the certificate."""
+def use_certificate(
+    native: Context, certificate: str, key: str, passwords: Sequence[bytes] | None
+) -> tuple[Certificate, Key]:
+    """Let `native` present a certificate with its chain; gives the certificate and the key."""
     with failure_to_load("certificate", certificate):
         leaf, *chain = load_certificates(certificate)
     with failure_of(certificate):
@@ -96,7 +99,21 @@ def use_certificate(native: Context, certificate: str, key: str, passwords: Sequ
     loaded = load_key(key, passwords)
     with failure_of(key):
         native.use_key(loaded)
-    return leaf
+    return leaf, loaded
+
+
+def keyless(sources: Iterable[str], pairs: Sequence[tuple[Certificate, Key]]) -> tuple[str, ...]:
+    """Warnings about certificates, read from `sources`, whose key is not among the keys.
+
+    OpenSSL refuses a wrong key only where it is of the certificate's type. It uses a pair in which the types differ for
+    no handshake, and reports nothing.
+    """
+    keys = [key for _, key in pairs]
+    return tuple(
+        f'certificate "{shown(source)}" has none of the given keys, so no handshake can use it'
+        for source, (leaf, _) in zip(sources, pairs, strict=False)
+        if not any(matches(leaf, key) for key in keys)
+    )
 
 
 def trust(native: Context, source: str | None) -> tuple[Certificate, ...]:

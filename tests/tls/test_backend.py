@@ -15,7 +15,7 @@ from mailworker.errors import ConfigError
 from mailworker.model import Address, InetAddress, UnixAddress
 from mailworker.tls.backend import BackendTls
 from mailworker.tls.connection import TlsConnection
-from tests.support.certificates import CertificateAuthority, ecdsa_key
+from tests.support.certificates import CertificateAuthority, ecdsa_key, rsa_key
 from tests.support.settings import proxy_ssl_settings
 from tests.tls.peers import client_step, tcp_pair
 
@@ -30,6 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     authority.issue_server("server", ecdsa_key(), ("imap.example.com", "192.0.2.1"))
     authority.issue_client("proxy", ecdsa_key(), "proxy")
     authority.issue_client("other", ecdsa_key(), "other")
+    authority.issue_client("rsa", rsa_key(), "rsa")
     (folder / "junk").write_text("junk")
     encrypt = ["openssl", "pkey", "-aes128", "-passout", "pass:secret", "-in", "proxy.key", "-out", "encrypted.key"]
     subprocess.run(encrypt, cwd=folder, check=True, capture_output=True)
@@ -90,6 +91,12 @@ def test_what_cannot_be_used_is_told_in_nginxs_words(folder: Path, changes: dict
     with pytest.raises(ConfigError) as error:
         build(folder, **changes)
     assert str(error.value).startswith(message.replace("@", f"{folder}/"))
+
+
+def test_a_certificate_whose_key_is_not_given_is_warned_of(folder: Path) -> None:
+    text = f'certificate "{folder}/proxy.crt" has none of the given keys, so no handshake can use it'
+    assert build(folder, certificate="@proxy.crt", certificate_key="@rsa.key").warnings == (text,)
+    assert build(folder, certificate="@proxy.crt", certificate_key="@proxy.key").warnings == ()
 
 
 def test_a_password_opens_the_key(folder: Path) -> None:

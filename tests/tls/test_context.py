@@ -298,6 +298,26 @@ def test_files_of_conf_commands_start_from_the_configuration(
     connect(context, client).shake_hands()
 
 
+def test_a_certificate_whose_key_is_not_given_is_warned_of(
+    connect: Connect, ecdsa: Certificate, rsa: Certificate
+) -> None:
+    text = f'certificate "{rsa.certificate}" has none of the given keys, so no handshake can use it'
+    context = build(rsa, certificate_keys=(str(ecdsa.key),))
+    assert context.warnings == (text,)
+    reasons = refused(connect(context, only(ssl.TLSVersion.TLSv1_2)))
+    assert reasons == ("error:0A0000C1:SSL routines::no shared cipher",)
+
+
+def test_keys_may_be_given_in_any_order(connect: Connect, ecdsa: Certificate, rsa: Certificate) -> None:
+    certificates = (str(rsa.certificate), str(ecdsa.certificate))
+    context = build(rsa, certificates=certificates, certificate_keys=(str(ecdsa.key), str(rsa.key)))
+    assert context.warnings == ()
+    for kind in ("aRSA", "aECDSA"):
+        client = only(ssl.TLSVersion.TLSv1_2)
+        client.set_ciphers(kind)
+        connect(context, client).shake_hands()
+
+
 @pytest.mark.parametrize("wanted", [False, True])
 def test_certificates_are_compressed_where_that_is_wanted_and_possible(
     connect: Connect, ecdsa: Certificate, wanted: bool
