@@ -20,7 +20,7 @@ NATIVE := $(wildcard mailworker/native/*/*.c mailworker/native/*/*.h mailworker/
 C := $(wildcard mailworker/native/*/*.[ch] bench/*.c fuzz/*.c)
 
 .PHONY: help everything run run-auth-http test pure smoke bench lint type docs chaos soak fuzz dist man install \
-	install-paths uninstall deb check-dist check-packages check-page clean
+	install-paths libraries uninstall deb check-dist check-packages check-page clean
 
 help:
 	@echo 'make run    try it: demo mailbox, master and workers, until Ctrl-C'

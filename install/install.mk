@@ -25,13 +25,15 @@ FOR_USERS := mailworker-top
 DEBIAN_LIBRARIES := python3-cffi python3-cryptography python3-daemon python3-markdown-it python3-openssl \
 	python3-prometheus-client python3-psutil python3-setproctitle python3-setuptools
 
-man:
+libraries:
+	@$(PYTHON) -c 'import cffi, cryptography, daemon, markdown_it, OpenSSL, prometheus_client, psutil, setproctitle, setuptools' || \
+		{ echo 'Please install what is missing; Debian: apt install $(DEBIAN_LIBRARIES)' >&2; exit 1; }
+
+man: libraries
 	$(PYTHON) -m install.man build/man
 
 # The program has a folder of its own, as it is no library; `mailworker/paths.py` says where it finds things.
 install: man
-	@$(PYTHON) -c 'import cffi, cryptography, daemon, OpenSSL, prometheus_client, psutil, setproctitle, setuptools' || \
-		{ echo 'Please install what is missing; Debian: apt install $(DEBIAN_LIBRARIES)' >&2; exit 1; }
 	$(PYTHON) setup.py --quiet build --build-base build/install --build-lib build/install/lib
 	install -d $(addprefix $(DESTDIR),$(HOME_OF_PROGRAM)/bin $(SBINDIR) $(BINDIR) $(SYSCONFDIR)/mailworker $(UNITDIR) $(LOGDIR) \
 		$(MANDIR)/man1 $(MANDIR)/man5 $(MANDIR)/man8 $(SYSCONFDIR)/logrotate.d $(DATADIR)/bash-completion/completions \

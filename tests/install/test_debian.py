@@ -44,6 +44,17 @@ def test_a_build_needs_what_make_install_imports() -> None:
     assert [name for name in libraries[1].replace("\\", "").split() if f" {name}" not in control] == []
 
 
+@pytest.mark.parametrize("target", ["install", "man"])
+def test_make_names_the_packages_that_are_missing(target: str, tmp_path: Path) -> None:
+    made = subprocess.run(
+        ["make", target, "PYTHON=false", f"DESTDIR={tmp_path}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 2
+    assert "Please install what is missing; Debian: apt install python3-cffi " in made.stderr
+    assert "install.man" not in made.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("script", ["mailworker.postinst", "mailworker.postrm"])
 def test_maintainer_scripts_are_scripts(script: str) -> None:
     assert text(f"debian/{script}").count("#DEBHELPER#") == 1
