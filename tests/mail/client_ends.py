@@ -273,6 +273,7 @@ def _with_certificate(stage: Stage, *, stranger: bool) -> Proxy:
     client = stage.scene.client(proxy)
     client.start_tls(client_context(certificate=certificate))
     client.rest()
+    client.end()  # or the proxy waits for it
     return proxy
 
 

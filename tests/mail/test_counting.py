@@ -282,6 +282,7 @@ def test_handshakes_are_counted_by_version_and_resumption(scene: Scene, version:
     client.start_tls(context)
     client.send(b"a LOGOUT\r\n")
     client.rest()
+    client.end()
     proxy.service_is_idle()
     counts = proxy.counts("accepted", "bytes", "ended")
     assert counts == {f"handshakes imap {version} no": 1}
