@@ -198,17 +198,21 @@ def _by_a_lobby(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Entrance, "has_lobby", property(lambda _entrance: True))
 
 
+WAYS: tuple[Callable[[pytest.MonkeyPatch], None], ...] = (_by_python, _by_conversations, _by_a_lobby)
+
+
 @pytest.mark.parametrize("login", LOGINS.values(), ids=LOGINS.keys())
-@pytest.mark.parametrize("way", [_by_python, _by_conversations, _by_a_lobby])
 def test_a_login_that_is_broken_off_is_the_same_in_another_way(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, login: Login, way: Callable[[pytest.MonkeyPatch], None]
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, login: Login
 ) -> None:
     played = _play(scene, login)
     whole = login.case.answer
     assert whole in played[-1][0]  # type: ignore[operator]
-    way(monkeypatch)
-    for number, (ours, theirs) in enumerate(zip(played, _play(scene, login), strict=True)):
-        assert ours == theirs, number
+    for way in WAYS:
+        with monkeypatch.context() as patch:
+            way(patch)
+            for number, (ours, theirs) in enumerate(zip(played, _play(scene, login), strict=True)):
+                assert ours == theirs, (way.__name__, number)
 
 
 def test_a_handshake_that_is_broken_off_is_the_same_with_a_lobby(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

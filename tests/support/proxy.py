@@ -167,9 +167,11 @@ class Proxy:
         """Wait until this many connections are in use, the listener among them."""
         end = time.monotonic() + PATIENCE
         connections = self.service._connections
+        pause = 0.0001  # often it is a matter of one more round of the loop
         while connections.in_use != count:
             assert time.monotonic() < end, f"{connections.in_use} connections: {self.log.lines}"
-            time.sleep(0.002)
+            time.sleep(pause)
+            pause = min(2 * pause, 0.002)
 
     def stop(self) -> None:
         self.call(lambda: self.service.shutdown_gracefully(self._loop.stop))
