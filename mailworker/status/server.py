@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from mailworker.config.events import EventsSettings
 from mailworker.errors import Party, PeerError
-from mailworker.event.listener import Listener
+from mailworker.event.listener import Accepted, Listener
 from mailworker.event.loop import Loop
 from mailworker.event.poller import READ
 from mailworker.event.stream import SocketStream
@@ -75,8 +75,16 @@ class Door(Listener):
 
     __slots__ = ("_displaced",)
 
-    def __init__(self, displaced: Callable[[], bool], *others: Any) -> None:
-        super().__init__(*others)
+    def __init__(  # noqa: PLR0913, PLR0917 - those of a listener, and one more
+        self,
+        loop: Loop,
+        listening: int,
+        receive: Callable[[int], Accepted],
+        failed: Callable[[OSError], None],
+        settings: EventsSettings,
+        displaced: Callable[[], bool],
+    ) -> None:
+        super().__init__(loop, listening, receive, failed, settings)
         self._displaced = displaced
 
     def watch(self, descriptor: int) -> None:
@@ -121,7 +129,8 @@ class Server(ABC, Generic[VisitT]):
         Each socket comes with whether its clients are readonly. `failed` gets refused accepts.
         """
         for each, readonly in listening:
-            door = Door(displaced, self._loop, each, partial(self._accept, readonly), failed, events)
+            receive = partial(self._receive, readonly)
+            door = Door(self._loop, each.fileno(), receive, failed, events, displaced)
             door.open()
             self._doors.append(door)
 
@@ -132,6 +141,9 @@ class Server(ABC, Generic[VisitT]):
             door.close()
         self._closed = done
         self._end_if_idle()
+
+    def _receive(self, readonly: bool, _listening: int) -> Accepted:
+        return partial(self._accept, readonly)
 
     @abstractmethod
     def _accept(self, readonly: bool, descriptor: int, peer: Address) -> None:
