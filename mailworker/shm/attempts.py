@@ -25,6 +25,14 @@ _UNSETTLED: Final = 1.0
 _REQUEST: Final = 1000
 
 
+def distrust(key: bytes) -> bytes:
+    """The key of the entry that ends trust: its penalty ends all trust in clients which have logged in by `key` before.
+
+    The keys of entries for trust begin with it.
+    """
+    return b"\0%b\0" % key
+
+
 class Rule(NamedTuple):
     """One limit. `number` is that of its key, see `mailworker.shm.keys`.
 
@@ -225,7 +233,7 @@ class Attempt:
         self.drop()
         now = self._all._clock.now
         for place, rule in enumerate(self._all._rules):
-            if rule.trusts and rule.burst != NONE and self._keys[place]:
+            if rule.trusts and rule.burst != NONE and self._keys[place] and not self._is_banned(place, now):
                 rule.table.punish(self._trust(place), now, 1)
         penalised = self._all._penalised
         if penalised != NONE and self._keys[penalised]:
@@ -247,7 +255,7 @@ class Attempt:
     def _take(self, place: int, now: float) -> int:
         """See `LimitTable.take`. An attempt with a banned key is not counted."""
         rule, text = self._all._rules[place], self._keys[place]
-        if rule.bans and rule.table.banned(text, now):
+        if self._is_banned(place, now):
             return -1 - rule.burst - _REQUEST
         excess = rule.table.take(text, now, rule.burst)
         self._taken[place] = excess >= 0
@@ -256,15 +264,23 @@ class Attempt:
             self.full = place
         return excess
 
+    def _is_banned(self, place: int, now: float) -> bool:
+        rule = self._all._rules[place]
+        return rule.bans and rule.table.banned(self._keys[place], now) > 0
+
     def _is_trusted(self, place: int, now: float) -> bool:
-        level, age = self._all._rules[place].table.penalty(self._trust(place), now)
-        return level > 0 and age < _TRUSTED
+        table = self._all._rules[place].table
+        level, age = table.penalty(self._trust(place), now)
+        if not level or age >= _TRUSTED:
+            return False
+        level, since = table.penalty(distrust(self._keys[place]), now)
+        return not level or since > age
 
     def _trust(self, place: int) -> bytes:
         """The key of the entry for trust: the client's network after the rule's key."""
         client = self._client
         network = client.encode() if client == UNIX else packed_prefix(client, DEFAULT_LENGTHS)
-        return b"\0%b\0%b" % (self._keys[place], network)
+        return distrust(self._keys[place]) + network
 
     def _penalty(self, now: float) -> float:
         self._level = level = self._level_now(now)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mailworker.mail.client.address import is_inside
 from mailworker.mail.limits.delay import Penalty
 from mailworker.shm import attempts
-from mailworker.shm.attempts import NONE, Attempt, Attempts, Rule
+from mailworker.shm.attempts import NONE, Attempt, Attempts, Rule, distrust
 from mailworker.shm.keys import GIVEN, KEYS, UNIX
 from mailworker.shm.limit_table import HEADER_SIZE, SET_SIZE, LimitTable
 from tests.shm.limits import IMPLEMENTATIONS as TABLES
@@ -156,6 +156,25 @@ def test_only_clients_that_have_logged_in_by_a_key_are_trusted(kind: str) -> Non
     late = 31 * 86400.0
     counting.enter(late, client=OTHER)
     assert counting.enter(late).wait == -1.0
+
+
+def test_a_ban_of_an_operator_holds_for_trusted_clients_too(kind: str) -> None:
+    """A thief who has logged in with a stolen password is trusted."""
+    counting = Counting(kind, {"number": USER, "trusts": True, "bans": True})
+    table = counting.rules[0].table
+    for login in (ALICE, b"bob"):
+        counting.enter(10.0, login=login).succeed()
+        table.ban(login, 11.0, 60.0)
+        assert counting.enter(12.0, login=login).wait == 0.0
+    under_way = counting.enter(12.0)
+    table.punish(distrust(ALICE), 13.0, 1)
+    assert counting.enter(14.0).wait == -1.0
+    assert counting.enter(14.0, login=b"bob").wait == 0.0
+    under_way.succeed()
+    assert counting.enter(15.0).wait == -1.0
+    counting.enter(72.0).succeed()
+    table.ban(ALICE, 73.0, 60.0)
+    assert counting.enter(74.0).wait == 0.0
 
 
 def test_who_is_trusted_gives_nothing_back_that_it_has_not_taken(kind: str) -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 from mailworker.config.limit_auth import LimitAuthSettings, LimitZone
 from mailworker.errors import escape
+from mailworker.shm.attempts import distrust
 from mailworker.shm.limit_table import LimitTable
 from mailworker.shm.limits import Limits
 from mailworker.variables.prefix import WHOLE, Lengths, packed_prefix, spelled_prefix
@@ -89,7 +90,7 @@ class LimitZones:
         """
 
         def ban(each: _Zone, packed: bytes) -> bool:
-            return each.name in self._banning and each.table.ban(packed, self._clock(), seconds)
+            return each.name in self._banning and each.ban(packed, self._clock(), seconds)
 
         return self._change(key, zone, ban)
 
@@ -97,7 +98,7 @@ class LimitZones:
         """Ban a user in all zones whose key is the user and nothing else; gives their names."""
         zones = [each for each in self._zones.values() if each.name in self._banning and each.counts_users]
         packed = user.encode(errors="surrogateescape")
-        return [each.name for each in zones if each.table.ban(packed, self._clock(), seconds)]
+        return [each.name for each in zones if each.ban(packed, self._clock(), seconds)]
 
     @property
     def beyond_users(self) -> list[str]:
@@ -111,7 +112,7 @@ class LimitZones:
         def lift(each: _Zone, packed: bytes) -> bool:
             banned = each.table.banned(packed, self._clock()) > 0
             if banned:
-                each.table.ban(packed, self._clock(), 0)
+                each.ban(packed, self._clock(), 0)
                 while each.table.take(packed, self._clock(), 0) < 0:
                     each.table.give_back(packed)
                 each.table.give_back(packed)
@@ -152,6 +153,12 @@ class _Zone:
         if self._key == "remote_user":
             return True
         return False if _USERS.isdisjoint(self._zone.key.names) else None
+
+    def ban(self, key: bytes, now: float, seconds: float) -> bool:
+        """Ban a key, or lift its ban by 0 seconds. A ban of a user holds for clients that have logged in as well."""
+        if self.counts_users:
+            self.table.punish(distrust(key), now, int(seconds > 0))
+        return self.table.ban(key, now, seconds)
 
     def read(self, text: str) -> bytes | None:
         """The key that people write as `text`.

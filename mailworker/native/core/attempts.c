@@ -389,10 +389,11 @@ static int find_trust(const struct attempt *self, Py_ssize_t place, struct limit
     return 1;
 }
 
+/* What comes before the network is the key of the entry that ends all trust in clients which logged in before. */
 static int is_trusted(const struct attempt *self, Py_ssize_t place, uint64_t now, int *trusted)
 {
     struct limit_key key;
-    struct limit_penalty found;
+    struct limit_penalty found, end;
     unsigned char *text;
 
     if (!find_trust(self, place, &key, &text)) {
@@ -400,8 +401,18 @@ static int is_trusted(const struct attempt *self, Py_ssize_t place, uint64_t now
     }
     found = limit_penalty_of(&key, now);
     *trusted = found.level > 0 && found.age < TRUSTED;
+    if (*trusted) {
+        limit_key(self->all->rules[place].table, text, self->mine[place].key.length + 2, &key);
+        end = limit_penalty_of(&key, now);
+        *trusted = end.level == 0 || end.age > found.age;
+    }
     PyMem_Free(text);
     return 1;
+}
+
+static int is_banned(const struct attempt *self, Py_ssize_t place, uint64_t now)
+{
+    return self->all->rules[place].bans && limit_ban_of(&self->mine[place].key, now) != 0;
 }
 
 static int set_trust(const struct attempt *self, Py_ssize_t place, uint64_t now)
@@ -423,7 +434,7 @@ static int64_t take(struct attempt *self, Py_ssize_t place, uint64_t now)
     struct mine *mine = &self->mine[place];
     int64_t excess;
 
-    if (rule->bans && limit_ban_of(&mine->key, now) != 0) {
+    if (is_banned(self, place, now)) {
         return -1 - rule->burst - REQUEST;
     }
     excess = limit_take(rule->table, &mine->key, now, (uint64_t) rule->burst);
@@ -674,7 +685,8 @@ static PyObject *succeed(PyObject *object, PyObject *Py_UNUSED(none))
     for (place = 0; place < all->count; place++) {
         const struct rule *rule = &all->rules[place];
 
-        if (rule->trusts && rule->burst != NONE && self->mine[place].key.length != 0 && !set_trust(self, place, now)) {
+        if (rule->trusts && rule->burst != NONE && self->mine[place].key.length != 0 && !is_banned(self, place, now) &&
+            !set_trust(self, place, now)) {
             return NULL;
         }
     }

@@ -7,6 +7,7 @@ import pytest
 
 from mailworker.config.limit_auth import LimitZone
 from mailworker.mail.limits.zones import LimitZones, ZoneBan, ZoneUse
+from mailworker.shm.attempts import NONE, Attempts, Rule
 from mailworker.shm.limits import Limits
 from mailworker.variables.facts import Facts
 from mailworker.variables.table import TABLE
@@ -116,6 +117,32 @@ def test_a_user_is_banned_where_the_user_alone_is_the_key() -> None:
     assert [(ban.zone, ban.key) for ban in bench.zones.bans()] == [("user", "192.0.2.7")]
     assert bench.zones.beyond_users == [*composed]
     assert Bench(USER, zone(composed[0], name="composed"), ban=0.0).zones.beyond_users == []
+
+
+@pytest.mark.parametrize("how", ["ban", "ban_user"])
+def test_the_ban_of_a_user_holds_for_clients_that_have_logged_in_as_this_user(how: str) -> None:
+    bench = Bench(USER)
+    table = bench.memory["user"].table((100, 1000))
+    clock = SimpleNamespace(now=bench.now)
+    rule = Rule(table, 4, 1000, NONE, True, False, True, 100, 1000)
+    attempts = Attempts((rule,), (32, 64), (), NONE, None, clock)
+
+    def enters() -> bool:
+        clock.now = bench.now
+        attempt = attempts.enter("192.0.2.7", b"bob")
+        assert attempt is not None
+        let_in = attempt.wait == 0.0
+        if let_in:
+            attempt.succeed()
+        return let_in
+
+    assert enters()
+    bench.now += 1.0
+    assert getattr(bench.zones, how)("bob", 60.0) == ["user"]
+    bench.now += 1.0
+    assert not enters()
+    assert bench.zones.unban("bob") == ["user"]
+    assert enters()
 
 
 @pytest.mark.parametrize(
