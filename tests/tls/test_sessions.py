@@ -375,11 +375,11 @@ def test_resuming_tls_1_3_does_not_prolong_a_session(connect: Connect, ecdsa: Ce
     client = client_of(TLS_1_3)
     session = session_of(connect(context, client).shake_hands())
     assert session is not None
-    assert session.ticket_lifetime_hint == 100
+    assert 60 < session.ticket_lifetime_hint <= 100  # less where a second ends meanwhile
     await_seconds(2)
     again = session_of(connect(context, client, session).shake_hands())
     assert again is not None
-    assert again.ticket_lifetime_hint < 100
+    assert again.ticket_lifetime_hint < session.ticket_lifetime_hint
 
 
 def test_an_expired_session_does_not_resume(connect: Connect, ecdsa: Certificate) -> None:
