@@ -198,7 +198,8 @@ def _read_limit(parser: Parser) -> _Wanted:
 def _read_number(parser: Parser, word: str, text: str) -> int:
     number = values.number(text)
     if not number or number > MOST:
-        raise parser.error(f'invalid {word.partition("=")[0]} value "{word}"')
+        bounds = f", it must be between 1 and {MOST}" if number else ""
+        raise parser.error(f'invalid {word.partition("=")[0]} value "{word}"{bounds}')
     return number
 
 

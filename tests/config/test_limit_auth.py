@@ -119,7 +119,7 @@ def test_a_server_with_limits_of_its_own_inherits_none(load_text: Load) -> None:
         (f"{ZONE} {ZONE.replace('1m', '2m')}", 'the size 2097152 of shared memory zone "fail" conflicts'),
         ("limit_auth burst=1;", '"limit_auth" must have "zone" parameter'),
         (f"{ZONE} limit_auth zone=fail burst=0;", 'invalid burst value "burst=0"'),
-        (f"{ZONE} limit_auth zone=fail burst=4001;", 'invalid burst value "burst=4001"'),
+        (f"{ZONE} limit_auth zone=fail burst=4001;", 'invalid burst value "burst=4001", it must be between 1 and 4000'),
         (f"{ZONE} limit_auth zone=fail delay=x;", 'invalid delay value "delay=x"'),
         (f"{ZONE} limit_auth zone=fail ban=0;", 'invalid parameter "ban=0"'),
         (f"{ZONE} limit_auth zone=fail count=none;", 'invalid parameter "count=none"'),
