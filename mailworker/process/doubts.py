@@ -6,13 +6,15 @@ import stat
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timezone
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
+from mailworker.config.listen import Listen
 from mailworker.config.settings import MailServer, Settings
 from mailworker.config.tree import SecretFile
 from mailworker.errors import escape
-from mailworker.model import Starttls, VerifyClient
+from mailworker.model import Address, InetAddress, Starttls, VerifyClient, unmapped
 from mailworker.tls.folder import Folder, NamedPair
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -28,6 +30,7 @@ def doubts(settings: Settings, folders: Iterable[Folder] = ()) -> Iterator[str]:
     for folder in folders:
         yield from of_pairs(folder, time.time())
     yield from of_logins_in_clear(settings.servers)
+    yield from of_loops(settings.servers)
 
 
 def _of_certificates(servers: tuple[MailServer, ...]) -> Iterator[str]:
@@ -74,3 +77,30 @@ def of_logins_in_clear(servers: Iterable[MailServer]) -> Iterator[str]:
                 f'"ssl_verify_client" is on, but clients of {", ".join(clear)} may log in without TLS, so without a '
                 f'certificate: "starttls only" demands both in {server.where}'
             )
+
+
+def of_loops(servers: Iterable[MailServer]) -> Iterator[str]:
+    """Servers whose backend is an address of their own, so that one login takes all connections."""
+    for server in servers:
+        backend = server.proxy.backend
+        addresses = () if backend is None else backend.addresses
+        for address in addresses:
+            if any(_takes(listen, address) for listen in server.listens):
+                yield (
+                    f'"proxy_pass" leads to {address}, where this server listens itself: a login goes round and round '
+                    f"until no connections are left in {server.where}"
+                )
+
+
+def _takes(listen: Listen, address: Address) -> bool:
+    """Whether a connection to `address` surely comes to that listener; the other addresses of this host are unknown."""
+    own = listen.address
+    if not isinstance(own, InetAddress) or not isinstance(address, InetAddress):
+        return own == address
+    host, any_of = unmapped(address.host), ip_address(own.host)
+    if own.port != address.port:
+        return False
+    if not any_of.is_unspecified:
+        return unmapped(own.host) == host
+    same = host.version == any_of.version or (any_of.version == 6 and not listen.ipv6only)
+    return same and (host.is_loopback or host.is_unspecified)

@@ -10,7 +10,7 @@ import pytest
 
 from mailworker.config.load import load
 from mailworker.mail.protocols.table import PROTOCOLS
-from mailworker.process.doubts import of_logins_in_clear, of_pairs, of_secrets
+from mailworker.process.doubts import doubts, of_logins_in_clear, of_loops, of_pairs, of_secrets
 from mailworker.tls.folder_scan import FolderScan
 from tests.process.conftest import Install
 from tests.process.tls.folders import put
@@ -97,6 +97,43 @@ def test_logins_in_clear_beside_a_demand_for_certificates_are_told(
         f'"starttls only" demands both in {path}:2'
     ]
     assert told == ([] if clear is None else expected)
+
+
+@pytest.mark.parametrize(
+    ("listen", "backend", "told"),
+    [
+        ("127.0.0.1:143", "127.0.0.1:143", "127.0.0.1:143"),
+        ("127.0.0.1:143", "127.0.0.1:1143", None),
+        ("127.0.0.1:143", "127.0.0.2:143", None),
+        ("143", "127.0.0.1:143", "127.0.0.1:143"),
+        ("143", "127.0.0.2:143", "127.0.0.2:143"),
+        ("143", "192.0.2.1:143", None),
+        ("143", "[::1]:143", None),
+        ("[::]:143", "[::1]:143", "[::1]:143"),
+        ("[::]:143", "127.0.0.1:143", None),
+        ("[::]:143 ipv6only=off", "127.0.0.1:143", "127.0.0.1:143"),
+        ("192.0.2.1:143", "[::ffff:192.0.2.1]:143", "[::ffff:192.0.2.1]:143"),
+        ("unix:/run/mail", "unix:/run/mail", "unix:/run/mail"),
+        ("unix:/run/mail", "127.0.0.1:143", None),
+    ],
+)
+def test_a_backend_that_is_the_server_itself_is_told(
+    tmp_path: Path, listen: str, backend: str, told: str | None
+) -> None:
+    path = tmp_path / "c.conf"
+    path.write_text(
+        f"events {{}} mail {{ auth_upstream on; server {{ listen {listen}; protocol imap; proxy_pass {backend}; }} }}"
+    )
+    settings = load(path, protocols=PROTOCOLS, prefix=tmp_path)
+    assert list(of_loops(settings.servers)) == (
+        []
+        if told is None
+        else [
+            f'"proxy_pass" leads to {told}, where this server listens itself: a login goes round and round '
+            f"until no connections are left in {path}:1"
+        ]
+    )
+    assert set(of_loops(settings.servers)) <= set(doubts(settings))
 
 
 def test_a_test_of_the_configuration_tells_all_doubts_and_passes(install: Install, port: int, folder: Path) -> None:
