@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 from mailworker.errors import StartError
@@ -23,14 +24,34 @@ def write(path: Path) -> None:
     try:
         with suppress(FileNotFoundError):
             temporary.unlink()  # left by a killed process that had the same id
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
-        try:
-            os.write(descriptor, b"%d\n" % os.getpid())
-        finally:
-            os.close(descriptor)
+        with open(temporary, "xb", buffering=0, opener=_open) as file:
+            _fill(path, file)
         temporary.replace(path)
     except OSError as error:
+        _discard(temporary)
         raise _cannot_open(path, error) from None
+    except StartError:
+        _discard(temporary)
+        raise
+
+
+def _open(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, _MODE)
+
+
+def _fill(path: Path, file: FileIO) -> None:
+    text = b"%d\n" % os.getpid()
+    try:
+        written = file.write(text)
+    except OSError as error:
+        raise StartError(f'write() "{path}" failed {describe(error)}') from None
+    if written != len(text):  # a part of the text would be another process's id
+        raise StartError(f'write() "{path}" failed (28: No space left on device)')
+
+
+def _discard(temporary: Path) -> None:
+    with suppress(OSError):
+        temporary.unlink()
 
 
 def check(path: Path) -> None:

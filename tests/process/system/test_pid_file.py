@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,40 @@ def test_a_missing_folder_is_named_with_the_file(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "pid"
     with pytest.raises(StartError, match=rf'^open\(\) "{path}" failed \(2: No such file or directory\)$'):
         pid_file.write(path)
+
+
+def test_nothing_is_left_where_the_disk_is_full(tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    path.write_text("17\n")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(StartError, match=rf'^write\(\) "{path}" failed \(27: File too large\)$'):
+            pid_file.write(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_text() == "17\n"
+
+
+def test_no_part_of_a_process_id_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        with pytest.raises(StartError, match=rf'^write\(\) "{path}" failed \(28: No space left on device\)$'):
+            pid_file.write(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_its_place_is_named_and_nothing_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "pid"
+    path.mkdir()
+    with pytest.raises(StartError, match=rf'^open\(\) "{path}" failed \(21: Is a directory\)$'):
+        pid_file.write(path)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_check_makes_an_empty_file(tmp_path: Path) -> None:
