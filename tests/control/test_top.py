@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -155,3 +157,14 @@ def test_the_script_runs_from_the_source_tree() -> None:
     ran = subprocess.run([sys.executable, str(SCRIPT), "--help"], capture_output=True, check=False, text=True)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "live in a terminal" in " ".join(ran.stdout.split())
+
+
+def test_the_script_tells_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "textual.py").write_text("raise ImportError('no textual')")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    ran = subprocess.run([sys.executable, str(SCRIPT)], capture_output=True, check=False, text=True, env=environment)
+    assert ran.returncode == 1
+    assert f"cannot run it: no textual. It needs the package textual: `{sys.executable} -m pip install" in ran.stderr
+    (wanted,) = re.findall(r"pip install '(.*?)'", ran.stderr)
+    assert f'"top": ["{wanted}"]' in (SCRIPT.parents[1] / "setup.py").read_text()
+    assert f"pip install '{wanted}'" in (SCRIPT.parents[1] / "docs" / "control.md").read_text()
