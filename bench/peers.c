@@ -178,6 +178,15 @@ static int answer_imap(struct peer *peer, const char *line, size_t length)
     return 1;
 }
 
+static int answer_pop3(struct peer *peer, const char *line)
+{
+    if (strcmp(line, "CAPA") == 0) {
+        return say(peer, "+OK\r\nCAPA\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nPIPELINING\r\nAUTH-RESP-CODE\r\nUSER\r\n"
+                         "SASL PLAIN LOGIN\r\n.\r\n");
+    }
+    return say(peer, "+OK\r\n");
+}
+
 static int answer_smtp(struct peer *peer, const char *line)
 {
     if (strncmp(line, "XCLIENT", 7) == 0) {
@@ -197,7 +206,7 @@ static int answer_line(struct peer *peer, const char *line, size_t length)
     if (peer->kind == SIEVE) {
         return say(peer, "OK \"done\"\r\n");
     }
-    return peer->kind == POP3 ? say(peer, "+OK\r\n") : answer_smtp(peer, line);
+    return peer->kind == POP3 ? answer_pop3(peer, line) : answer_smtp(peer, line);
 }
 
 /* Discards bytes that are not commands, and answers after the last of them. */

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, Protocol
 from mailworker.config.access_log import WAITED_FOR
 from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.config.destinations import Destination
+from mailworker.config.proxy_ssl import ProxySslSettings
 from mailworker.config.settings import MailServer
 from mailworker.event.rows import Rows
 from mailworker.log.access_logs import AccessLogs
@@ -30,6 +31,7 @@ from mailworker.tls.backend import BackendTls
 from mailworker.tls.context import TlsContext
 from mailworker.wire.auth_answers import Answers
 from mailworker.wire.imap_greetings import Greetings
+from mailworker.wire.pop3_greetings import Greetings as Pop3Greetings
 from mailworker.wire.smtp_offers import Offers
 
 _NO_PLACES: Final[Mapping[Destination, int]] = {}
@@ -52,10 +54,10 @@ class ServerTls(NamedTuple):
 class Memories:
     """The memories of clients, services and backends, one for all servers that read their words in the same way.
 
-    Servers that say the same share their auth `services` and their `capabilities`, too.
+    POP3 backends are remembered by the settings of TLS to them, None in clear. Servers that say the same share their auth `services` and their `capabilities`, too.
     """
 
-    __slots__ = ("agreements", "answers", "capabilities", "greetings", "offers", "services")
+    __slots__ = ("agreements", "answers", "capabilities", "greetings", "offers", "pop3_greetings", "services")
 
     def __init__(self) -> None:
         self.agreements = Agreements()
@@ -63,6 +65,7 @@ class Memories:
         self.capabilities: dict[object, Capabilities] = {}
         self.greetings = Greetings()
         self.offers: Callable[..., Offers] = cache(Offers)
+        self.pop3_greetings: Callable[[ProxySslSettings | None], Pop3Greetings] = cache(lambda _tls: Pop3Greetings())
         self.services: Callable[..., AuthHttp] = cache(AuthHttp)
 
 
@@ -79,9 +82,10 @@ class Server:
     worker's rows of the session table, None if there is none; `number` is the server's number there. `has_variables`
     tells whether variables use facts of sessions, `asks_for_handshake` whether they use the handshake's duration, and
     `waits_for_facts` whether they use times of the backend that are not measured otherwise. `told` remembers which
-    faults of backends were logged, `greetings` those of IMAP backends, `offers` the replies of SMTP backends to EHLO,
-    `agreements` the results of handshakes. `limited` tells whether relays have a rate limit. `logs_in_at_once`: nothing
-    precedes a login to a backend, and its steps need not be seen one by one.
+    faults of backends were logged, `greetings` those of IMAP backends, `pop3_greetings` those of POP3 backends,
+    `offers` the replies of SMTP backends to EHLO, `agreements` the results of handshakes. `limited` tells whether
+    relays have a rate limit. `logs_in_at_once`: nothing precedes a login to a backend, and its steps need not be seen
+    one by one.
     `watched`: a session ends if its client sends a command to change its user at the backend (native/relay/line.c).
     """
 
@@ -107,6 +111,7 @@ class Server:
         "offers",
         "plain_source",
         "policed",
+        "pop3_greetings",
         "rows",
         "settings",
         "starttls_only",
@@ -165,6 +170,7 @@ class Server:
         memories = memories or Memories()
         self.agreements = memories.agreements
         self.greetings = memories.greetings
+        self.pop3_greetings = memories.pop3_greetings(proxy.ssl)
         self.offers = memories.offers(proxy.xclient_fields, sends=proxy.xclient)
         self.watched = False
 

@@ -70,9 +70,10 @@ class Load:
 
     async def _serve_mailbox(self, reader: StreamReader, writer: StreamWriter) -> None:
         writer.write(b"+OK\r\n")
-        for _ in range(2):
-            await reader.readuntil(b"\n")
-            writer.write(b"+OK\r\n")
+        command = b""
+        while not command.startswith(b"PASS "):
+            command = await reader.readuntil(b"\n")
+            writer.write(b"-ERR\r\n" if command == b"CAPA\r\n" else b"+OK\r\n")
         await reader.readuntil(b"\n")
         while self._kind is Kind.RELAYED_BYTES:
             writer.write(_BLOCK)

@@ -326,6 +326,18 @@ def pop3_login(login: bytes, password: Secret) -> tuple[bytes, bytes]:
     return user, line
 
 
+def auth_plain(login: bytes, secret: bytes, most: int) -> bytes | None:
+    """AUTH PLAIN of POP3 with its response (RFC 5034); None for CR, LF or NUL, and for more than `most` bytes.
+
+    PASS refuses these bytes, too. native/core/words.c implements it in C, as each login takes this time.
+    """
+    text = b"\0%b\0%b" % (login, secret)
+    if b"\r" in text or b"\n" in text or text.count(b"\0") > 2:
+        return None
+    command = b"AUTH PLAIN %b\r\n" % b2a_base64(text, newline=False)
+    return command if len(command) <= most else None
+
+
 def command_line(verb: bytes, text: bytes) -> bytes | None:
     """The verb and a text of the client's as a line; None if the text contains CR, LF or NUL.
 

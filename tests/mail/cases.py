@@ -59,6 +59,9 @@ POP3 = Case(
     b"-ERR internal server error\r\n",
     (b"NOOP\r\n", b"+OK\r\n"),
 )
+# POP3 at a backend that lists PLAIN, and gets it at once. It is asked when it repeats its greeting.
+SASL_PLAIN = replace(POP3, backend=(POP3.backend[0], POP3.answer), commands=AUTH_PLAIN)
+CAPABILITIES = b"+OK\r\nUSER\r\nSASL LOGIN PLAIN\r\n.\r\n"
 SMTP = Case(
     "smtp",
     b"220 mail.example.com ESMTP ready\r\n",

@@ -13,8 +13,9 @@ from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import AuthMethod
 from mailworker.wire.imap_greetings import Greetings
 from mailworker.wire.login import Login
+from mailworker.wire.pop3_greetings import Greetings as Pop3Greetings
 from mailworker.wire.secret import Secret
-from tests.mail.cases import IMAP
+from tests.mail.cases import IMAP, POP3
 from tests.mail.conftest import Scene
 from tests.support.auth import rejected
 from tests.support.settings import mail_server, proxy_settings
@@ -28,11 +29,16 @@ LOGINS = {
 
 
 def place(settings: MailServer) -> Backend:
-    """Stands for a backend that has greeted like this before; test_imap_foreseen.py is about that."""
-    server = SimpleNamespace(settings=settings, greetings=Greetings())
+    """Stands for a backend that has greeted like this before; test_imap_foreseen.py and test_pop3_foreseen.py are about
+    that.
+    """
+    server = SimpleNamespace(settings=settings, greetings=Greetings(), pop3_greetings=Pop3Greetings())
     for _ in range(2):
         server.greetings.hear("backend", IMAP.backend[0])
-    return cast(Backend, SimpleNamespace(server=server, log=SimpleNamespace(backend="backend")))
+        server.pop3_greetings.hear("backend", POP3.backend[0])
+    return cast(
+        Backend, SimpleNamespace(server=server, log=SimpleNamespace(backend="backend"), greeted=False, foreseen=())
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,10 @@ from mailworker.mail.server import Memories, Server, ServerTls
 from mailworker.model import Starttls
 from mailworker.tls.backend import BackendTls
 from mailworker.tls.context import TlsContext
+from mailworker.wire.pop3_greetings import Greetings as Pop3Greetings
 from tests.mail.dialogue.dialogues import server_of, source_for
 from tests.support.recorded_log import RecordedLog
-from tests.support.settings import mail_server, proxy_settings
+from tests.support.settings import mail_server, proxy_settings, proxy_ssl_settings
 
 CAPABILITIES = Capabilities(b"clear", b"secure")
 RESOLVER = cast(Resolver, object())
@@ -65,6 +66,20 @@ def test_memories_are_shared_by_servers_that_read_alike() -> None:
     assert first.agreements is second.agreements is third.agreements
     assert first.offers is second.offers is not third.offers
     assert server().offers is not server().offers
+
+
+def test_pop3_backends_are_remembered_by_the_way_to_them() -> None:
+    memories, login_source = Memories(), source_for(mail_server("pop3"))
+
+    def remembering(**changes: Any) -> Pop3Greetings:
+        settings = mail_server("pop3", proxy=proxy_settings(**changes))
+        server = Server(settings, RecordedLog().log, ServerTls(), CAPABILITIES, login_source, memories=memories)
+        return server.pop3_greetings
+
+    assert remembering() is remembering(buffer=8192)
+    assert remembering(ssl=proxy_ssl_settings()) is remembering(ssl=proxy_ssl_settings())
+    ways = remembering(), remembering(ssl=proxy_ssl_settings()), remembering(ssl=proxy_ssl_settings(starttls=True))
+    assert len({id(way) for way in ways}) == 3
 
 
 def test_what_is_told_once_is_each_server_s_own() -> None:

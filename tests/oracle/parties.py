@@ -106,7 +106,8 @@ class AuthService(Party):
 class Backend(Party):
     """Gives the n-th of the script's answers to the n-th command, and a healthy server's behind the last.
 
-    The first answer is the greeting; with `headed` a line comes before it (`proxy_protocol`).
+    The first answer is the greeting; with `headed` a line comes before it (`proxy_protocol`). A CAPA that comes next is
+    refused, and not told: mailworker asks a POP3 backend whose greeting it knows, and nginx does not.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class Backend(Party):
         self._replies = Replies(protocol)
         self._input = b""
         self._greets = True
+        self._asks = False
         self._headed = headed
 
     def answers(self, pumped: bytes) -> list[Answer]:
@@ -124,11 +126,22 @@ class Backend(Party):
         self._input += pumped
         answers: list[Answer] = []
         while (command := self._take()) is not None:
+            if self._is_asked(command):
+                answers.append(b"-ERR\r\n")
+                continue
             default = self._replies.greeting if self._greets else self._replies.to(command)
+            self._asks = self._greets
             self._greets = False
             answer = self._script.pop(0) if self._script else None
             answers.append(default if answer is None else answer)
         return answers
+
+    def _is_asked(self, command: bytes) -> bool:
+        """Whether it is a CAPA right after the greeting; no client gets to send one then."""
+        if not self._asks or command != b"CAPA\r\n":
+            return False
+        self.received = self.received.replace(command, b"", 1)
+        return True
 
     def _take(self) -> bytes | None:
         if self._greets and not self._headed:

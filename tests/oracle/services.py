@@ -16,6 +16,7 @@ _CLIENT_IP = re.compile(rb"\r\nClient-IP: (\S+)\r\n")
 _LITERAL = re.compile(rb"\{([0-9]+)(\+?)\}\r\n\Z")
 
 _GREETINGS = {"imap": b"* OK backend ready\r\n", "pop3": b"+OK backend ready\r\n", "smtp": b"220 backend ESMTP\r\n"}
+_POP3_REPLIES = {b"AUTH PLAIN\r\n": b"+ \r\n", b"CAPA\r\n": b"-ERR\r\n"}
 _SMTP_REPLIES = {
     b"EHLO": b"250-backend\r\n250 XCLIENT ADDR NAME LOGIN\r\n",
     b"XCLI": b"220 backend ESMTP again\r\n",
@@ -109,7 +110,7 @@ class Replies:
     def to(self, command: bytes) -> bytes:
         """The reply to a command: a line, or the rest of a literal's line; nothing where the client does not wait."""
         if self._protocol == "pop3":
-            return b"+ \r\n" if command == b"AUTH PLAIN\r\n" else b"+OK\r\n"
+            return _POP3_REPLIES.get(command, b"+OK\r\n")
         if self._protocol == "smtp":
             return _SMTP_REPLIES.get(command[:4].upper(), b"250 2.0.0 Ok\r\n")
         match = _LITERAL.search(command)

@@ -122,7 +122,8 @@ def _imap(peer: Peer, then: Script, greeting: bytes = b"* OK backend\r\n") -> No
 
 def _pop3(peer: Peer, then: Script) -> None:
     peer.send(b"+OK backend\r\n")
-    line = peer.line()
+    while (line := peer.line()) == b"CAPA\r\n":
+        peer.send(b"-ERR\r\n")
     peer.send(b"+ go on\r\n" if line == b"AUTH PLAIN\r\n" else b"+OK\r\n")
     if line and peer.line():
         peer.send(b"+OK welcome\r\n")

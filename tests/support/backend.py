@@ -83,12 +83,17 @@ class ScriptedServer:
 
 
 def conversation(*replies: bytes, then: Script | None = None) -> Script:
-    """Send the first of `replies`, and each other one after a line; then run `then`, or wait for the end."""
+    """Send the first of `replies`, and each other one after a line; then run `then`, or wait for the end.
+
+    A proxy that asks a POP3 backend for its capabilities gets a refusal, which is none of `replies`.
+    """
 
     def follow(peer: Peer) -> None:
         peer.send(replies[0])
         for reply in replies[1:]:
-            if not peer.line():
+            while (line := peer.line()) == b"CAPA\r\n":
+                peer.send(b"-ERR\r\n")
+            if not line:
                 return
             peer.send(reply)
         (then or hang)(peer)

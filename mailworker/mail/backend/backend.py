@@ -91,9 +91,10 @@ class Backend(Conversation):
     """A backend during the `login` of a `client` of `server`.
 
     `greeted` tells whether the backend has sent its greeting; `greeting` is that, empty unless `greet` has kept it.
+    `foreseen` are the steps that a plan has begun with, none if there was no plan.
     """
 
-    __slots__ = ("_entered", "_language", "_login", "_peer", "_watch", "client", "greeting", "server")
+    __slots__ = ("_entered", "_language", "_login", "_peer", "_watch", "client", "foreseen", "greeting", "server")
 
     _entered: Callable[[bytes], Link]
     _peer: TlsPeer | None
@@ -113,6 +114,7 @@ class Backend(Conversation):
         self.server = server
         self._language = language
         self._login = login
+        self.foreseen: tuple[Foreseen, ...] = ()
         self.greeting = b""
 
     def client_names(self) -> tuple[Address, bytes]:
@@ -150,6 +152,7 @@ class Backend(Conversation):
         """As `enter`, without TLS, after a plan with the `steps` of the login; see `Conversation.take_over`."""
         self._watch = self._peer = None
         self._entered = done
+        self.foreseen = steps
         self.failed = failed
         return self.take_over(self._language.log_in(self, self._login), self._logged_in, steps, usual)
 

@@ -110,7 +110,7 @@ class Conversation:
         return usual
 
     def _plan(self, steps: tuple[Step, ...]) -> Link:
-        self._steps = steps = steps[1:] if self.greeted and steps[0][0] is None else steps
+        self._steps = steps = steps[1:] if self.greeted and steps[0][1].command is None else steps
         if self.reader.unread or self.stepwise:
             return self._go_on(self._say_all(steps))
         return Plan(self.stream, self._limit, steps, self.heard, self.lost)

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from mailworker.mail.backend.backend import Backend, Place, identity, needed_password
-from mailworker.mail.backend.conversation import Step, Talk, Wanted, anything, wanted
+from mailworker.mail.backend.conversation import Foreseen, Step, Talk, Wanted, anything, wanted
 from mailworker.mail.backend.sasl import authenticate, goes_by_sasl
+from mailworker.model import ProxyProtocol
 from mailworker.native.core import accelerator
 from mailworker.wire.backend import (
     POP3_COMMAND_LIMIT,
     POP3_GO_AHEAD,
     POP3_OK,
+    TooLongReply,
+    auth_plain,
     command_line,
     plain_response,
     pop3_login,
 )
 from mailworker.wire.identity import dovecot_attributes
 from mailworker.wire.login import Login
+from mailworker.wire.pop3_greetings import takes_plain
 
-__all__ = ["command_line", "first_steps", "log_in", "starttls"]
+__all__ = ["auth_plain", "command_line", "first_steps", "log_in", "starttls"]
 
 if accelerator is not None and not TYPE_CHECKING:
-    command_line = accelerator.command_line
+    auth_plain, command_line = accelerator.auth_plain, accelerator.command_line
 
 _JUDGED = POP3_OK._replace(judges=True)
 _GREETING = wanted(POP3_OK, None)
@@ -33,7 +37,10 @@ _STLS = wanted(POP3_OK, "STLS")
 _USER = wanted(_JUDGED, "user name")
 _AUTH = Wanted(b"+", None, "AUTH", anything)
 _PASSWORD = wanted(_JUDGED, "password")
+_PLAIN = wanted(_JUDGED, "AUTH")
 _GO_AHEAD = wanted(POP3_GO_AHEAD, "AUTH")
+_CAPA = wanted(POP3_OK, "CAPA")._replace(expect=anything)
+_LISTED = Wanted(b"", None, "CAPA", anything)
 
 
 def starttls(backend: Backend, _login: Login) -> Talk[None]:
@@ -52,33 +59,112 @@ def _introduce(backend: Backend) -> Talk[None]:
         yield ((b"XCLIENT %b\r\n" % attributes, _XCLIENT),)
 
 
-def _short_login(login: Login) -> tuple[Step, ...] | None:
-    """The greeting, USER and PASS, None if one of them is too long for a command. Raises a PeerError."""
+def _capabilities(backend: Backend) -> Talk[list[bytes]]:
+    """The lines of the reply to CAPA, none for a refusal; each of them is a reply here. Raises a PeerError."""
+    reply, room, lines = (yield ((b"CAPA\r\n", _CAPA),)), backend.server.settings.proxy.buffer, list[bytes]()
+    if not reply.data.upper().startswith(POP3_OK.last):
+        return lines
+    while (line := (yield ((None, _LISTED),)).data) != b".\r\n":
+        lines.append(line)
+        room -= len(line)
+        if room < 0:
+            raise TooLongReply(b"".join(lines))
+    return lines
+
+
+def _takes_plain(backend: Backend) -> Talk[bool]:
+    """Whether AUTH PLAIN may be sent at once, for a backend that has not greeted yet. Raises a PeerError."""
+    greetings, name = backend.server.pop3_greetings, backend.log.backend
+    if name in greetings.waiting:
+        return False
+    greeting = yield from backend.greet(_GREETING)
+    takes = greetings.hear(name, greeting)
+    if takes is None:
+        takes = takes_plain((yield from _capabilities(backend)))
+        if takes:
+            greetings.learn(name, greeting)
+    return takes
+
+
+def _may_be_asked(backend: Backend) -> bool:
+    """Whether a backend lists the same for all clients in its greeting's connection.
+
+    Not if it hears who the client is, as it may trust clients who came by TLS; nor if the greeting came before TLS.
+    """
+    proxy = backend.server.settings.proxy
+    return not (backend.greeted or proxy.pop3_xclient or proxy.proxy_protocol is not ProxyProtocol.OFF)
+
+
+def _in_one_line(login: Login) -> Step | None:
+    """AUTH PLAIN with its response, None if it may not be sent so: USER and PASS have the rules for that."""
+    line = auth_plain(login.name, needed_password(login).reveal(), POP3_COMMAND_LIMIT)
+    return None if line is None else (line, _PLAIN)
+
+
+def _one_by_one(login: Login) -> tuple[Step, Step] | None:
+    """USER and PASS, None if one of them is too long for a command. Raises a PeerError."""
     secret = needed_password(login)
     user, password = command_line(b"USER ", login.name), command_line(b"PASS ", secret.reveal())
     if user is None or password is None:
         user, password = pop3_login(login.name, secret)  # raises the error
     if len(user) > POP3_COMMAND_LIMIT or len(password) > POP3_COMMAND_LIMIT:
         return None
-    return _GREETED, (user, _USER), (password, _PASSWORD)
+    return (user, _USER), (password, _PASSWORD)
 
 
-def first_steps(place: Place, login: Login) -> tuple[Step, ...] | None:
-    """See `Protocol.first_steps`. Raises a PeerError."""
-    return None if place.server.settings.proxy.pop3_xclient or login.mechanism is not None else _short_login(login)
+def first_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
+    """See `Protocol.first_steps`: None unless the backend's greeting is foreseen, or does not matter.
+
+    Raises a PeerError.
+    """
+    server, name = place.server, place.log.backend
+    if server.settings.proxy.pop3_xclient or login.mechanism is not None:
+        return None
+    greeted: Foreseen | None = server.pop3_greetings.expected.get(name)
+    if greeted is not None:
+        step = _in_one_line(login)
+        if step is not None:
+            return greeted, step
+    elif name in server.pop3_greetings.waiting:
+        greeted = _GREETED
+    steps = None if greeted is None else _one_by_one(login)
+    return None if greeted is None or steps is None else (greeted, *steps)
+
+
+def _foreseen(backend: Backend) -> Talk[bytes | None]:
+    """Go on with the steps that were foreseen for this login; None if there are none, or not for this greeting."""
+    steps = backend.foreseen
+    if not steps:
+        return None
+    if steps[0] is not _GREETED:
+        if (yield from backend.greet(_GREETING)) not in steps[0][1].last:
+            return None
+        steps = steps[1:]
+    return (yield cast("tuple[Step, ...]", steps)).data
 
 
 def log_in(backend: Backend, login: Login) -> Talk[bytes]:
-    """Log in by USER and PASS, or by SASL; gives the reply for the client. Raises a PeerError."""
+    """Log in by AUTH PLAIN, by USER and PASS, or by SASL; gives the reply for the client. Raises a PeerError."""
+    asks = _may_be_asked(backend) and login.mechanism is None
+    foreseen = yield from _foreseen(backend)
+    if foreseen is not None:
+        return foreseen
     if backend.server.settings.proxy.pop3_xclient:
         yield from _introduce(backend)
     if login.mechanism is not None and goes_by_sasl(login):
         reply = yield from authenticate(login, b"AUTH", _GO_AHEAD, _GREETED)
         _PASSWORD.expect(reply)
         return reply.data
-    steps = _short_login(login)
-    if steps is not None:
-        return (yield steps).data
+    steps = _one_by_one(login)
+    if steps is None:
+        return (yield from _log_in_at_length(login))
+    if asks and (line := _in_one_line(login)) is not None and (yield from _takes_plain(backend)):
+        return (yield (line,)).data
+    return (yield _GREETED, *steps).data
+
+
+def _log_in_at_length(login: Login) -> Talk[bytes]:
+    """Log in with what is too long for a command. Raises a PeerError."""
     secret = needed_password(login)
     response = plain_response(login.name, secret)
     reply = yield (_GREETED, (b"AUTH PLAIN\r\n", _AUTH))

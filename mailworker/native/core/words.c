@@ -218,6 +218,68 @@ static PyObject *command_line(PyObject *Py_UNUSED(module), PyObject *const *argu
     return line;
 }
 
+/* Writes bytes in base64 at `at`; `bits` are the last `taken` ones, of three. */
+struct base64 {
+    char *at;
+    unsigned bits;
+    int taken;
+};
+
+static void put_base64(struct base64 *self, const char *bytes, Py_ssize_t length)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    Py_ssize_t i;
+    int shift;
+
+    for (i = 0; i < length; i++) {
+        self->bits = self->bits << 8 | (unsigned char) bytes[i];
+        self->taken = (self->taken + 1) % 3;
+        for (shift = 18; self->taken == 0 && shift >= 0; shift -= 6) {
+            *self->at++ = digits[self->bits >> shift & 63];
+        }
+    }
+}
+
+/* Writes what is left, and the padding. */
+static void end_base64(struct base64 *self)
+{
+    int padding = (3 - self->taken) % 3;
+
+    put_base64(self, "\0\0", padding);
+    memset(self->at - padding, '=', (size_t) padding);
+}
+
+static PyObject *auth_plain(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+{
+    static const char verb[] = "AUTH PLAIN ";
+    PyObject *name, *secret, *line;
+    Py_ssize_t length, most;
+
+    if (!counted(given, 3)) {
+        return NULL;
+    }
+    name = arguments[0], secret = arguments[1], most = PyLong_AsSsize_t(arguments[2]);
+    if (!PyBytes_Check(name) || !PyBytes_Check(secret) || (most == -1 && PyErr_Occurred())) {
+        return PyErr_Format(PyExc_TypeError, "auth_plain(name, secret, most)");
+    }
+    length = (Py_ssize_t) sizeof(verb) + 1 + (PyBytes_GET_SIZE(name) + PyBytes_GET_SIZE(secret) + 4) / 3 * 4;
+    if (length > most || !fits_into_line(name) || !fits_into_line(secret)) {
+        Py_RETURN_NONE;
+    }
+    line = PyBytes_FromStringAndSize(NULL, length);
+    if (line != NULL) {
+        struct base64 response = {put(PyBytes_AS_STRING(line), verb, (Py_ssize_t) sizeof(verb) - 1), 0, 0};
+
+        put_base64(&response, "", 1);
+        put_base64(&response, PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name));
+        put_base64(&response, "", 1);
+        put_base64(&response, PyBytes_AS_STRING(secret), PyBytes_GET_SIZE(secret));
+        end_base64(&response);
+        (void) put(response.at, "\r\n", 2);
+    }
+    return line;
+}
+
 PyMethodDef word_functions[] = {
     {"login_words", login_words, METH_O,
      "login_words(line): tag, name and password of a LOGIN; None for any other or unusual line."},
@@ -227,5 +289,6 @@ PyMethodDef word_functions[] = {
      "login_at_once(tag, name, secret, most): LOGIN with literals that need not wait; None if it may not be sent."},
     {"command_line", FAST(command_line),
      "command_line(verb, text): both with CRLF; None if the text does not fit into a line."},
+    {"auth_plain", FAST(auth_plain), "auth_plain(name, secret, most): AUTH PLAIN of POP3; None if it may not be sent."},
     {NULL, NULL, 0, NULL},
 };

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from base64 import b64decode
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailworker.mail.backend.imap import login_at_once, login_pieces
-from mailworker.mail.backend.pop3 import command_line
+from mailworker.mail.backend.pop3 import auth_plain, command_line
 from mailworker.mail.dialogue.imap import login_words
 from mailworker.wire import backend, imap
 
@@ -116,6 +117,37 @@ def test_a_login_is_made_of_bytes(words: tuple[object, ...]) -> None:
         login_pieces(*words)  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         login_at_once(*words)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "secret", "command"),
+    [
+        (b"demo", b"secret", b"AUTH PLAIN AGRlbW8Ac2VjcmV0\r\n"),
+        (b"demo", b"secre", b"AUTH PLAIN AGRlbW8Ac2VjcmU=\r\n"),
+        (b"demo", b"secr", b"AUTH PLAIN AGRlbW8Ac2Vjcg==\r\n"),
+        (b"", b"", b"AUTH PLAIN AAA=\r\n"),
+        (b"\xfb\xff", b"\xfe", b"AUTH PLAIN APv/AP4=\r\n"),
+        *((bad, b"p", None) for bad in (b"\0", b"a\r", b"\nb", b"a\r\nb")),
+        *((b"u", bad, None) for bad in (b"\0", b"a\r", b"\nb", b"a\r\nb")),
+    ],
+)
+def test_auth_plain_has_its_response_in_its_line(name: bytes, secret: bytes, command: bytes | None) -> None:
+    assert auth_plain(name, secret, 255) == backend.auth_plain(name, secret, 255) == command
+
+
+@given(st.binary(max_size=120), st.binary(max_size=120), st.integers(0, 300))
+def test_both_write_the_same_auth_plain(name: bytes, secret: bytes, most: int) -> None:
+    command = auth_plain(name, secret, most)
+    assert command == backend.auth_plain(name, secret, most)
+    if command is not None:
+        assert len(command) <= most
+        assert b64decode(command[len(b"AUTH PLAIN ") :], validate=False) == b"\0%b\0%b" % (name, secret)
+
+
+@pytest.mark.parametrize("words", [(b"a", "c", 9), (None, b"c", 9), (b"a", b"c", "9"), (b"a", b"c")])
+def test_auth_plain_is_made_of_bytes(words: tuple[object, ...]) -> None:
+    with pytest.raises(TypeError):
+        auth_plain(*words)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

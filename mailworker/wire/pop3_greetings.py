@@ -1,0 +1,97 @@
+"""The greetings of POP3 backends, remembered with whether AUTH PLAIN may follow at once.
+
+Unlike an IMAP greeting, they do not tell this. So a backend is asked, once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from mailworker.wire.backend import Known
+
+LONGEST: Final = 512
+"""The most bytes of a greeting that is remembered (RFC 1939 section 3)."""
+
+MOST: Final = 16
+"""The most greetings of one backend that are remembered."""
+
+MOST_BACKENDS: Final = 1000
+"""The most backends that are remembered; beyond that, the memory is emptied."""
+
+# The timestamp for APOP, which differs each time (RFC 1939 section 7). No greeting has a line end in its place.
+_TIMESTAMP: Final = re.compile(rb"<[^<>@\s]+@[^<>\s]+>")
+_NO_TIMESTAMP: Final = b"\r\n"
+
+
+def takes_plain(listed: Iterable[bytes]) -> bool:
+    """Whether a list of capabilities has PLAIN; AUTH then takes an initial response, too (RFC 2449 section 6.3).
+
+    `listed` are the lines of a reply to CAPA.
+    """
+    words = (line.upper().split() for line in listed)
+    return any(word[:1] == [b"SASL"] and b"PLAIN" in word for word in words)
+
+
+class _Heard:
+    """The greetings of one backend: those heard once, and those after which it lists PLAIN, also as a step."""
+
+    __slots__ = ("once", "step", "taking")
+
+    def __init__(self) -> None:
+        self.once = set[bytes]()
+        self.taking = set[bytes]()
+        self.step = None, Known(self.taking)
+
+
+class Greetings:
+    """The greetings of backends that are all connected to in the same way: in clear, or over TLS.
+
+    Backends are named by their text in the log. `expected` has the steps that wait for the greetings after which AUTH
+    PLAIN is sent at once: a backend is there once it has repeated a greeting byte for byte, and listed PLAIN after it.
+    `waiting` are the backends that get USER and PASS one by one after any greeting, as they do not list PLAIN.
+    """
+
+    __slots__ = ("_heard", "expected", "waiting")
+
+    def __init__(self) -> None:
+        self.expected = dict[str | None, tuple[None, Known]]()
+        self.waiting = set[str | None]()
+        self._heard = dict[str | None, _Heard]()
+
+    def hear(self, backend: str | None, greeting: bytes) -> bool | None:
+        """Whether a backend with this greeting gets AUTH PLAIN at once; a timestamp in it does not count.
+
+        None if the backend has to be asked now. Until `learn` is called, other logins do not ask it, and wait.
+        """
+        heard, text = self._of(backend), _without_timestamp(greeting)
+        if text in heard.taking:
+            if text == greeting:
+                self.expected[backend] = heard.step
+            return True
+        self.expected.pop(backend, None)
+        asks = text in heard.once
+        if asks or len(text) > LONGEST or len(heard.once) >= MOST:
+            self.waiting.add(backend)
+        heard.once.add(text)
+        return None if asks else False
+
+    def learn(self, backend: str | None, greeting: bytes) -> None:
+        """Remember that the backend lists PLAIN after this greeting."""
+        self._of(backend).taking.add(_without_timestamp(greeting))
+        self.waiting.discard(backend)
+
+    def _of(self, backend: str | None) -> _Heard:
+        heard = self._heard.get(backend)
+        if heard is None:
+            if len(self._heard) >= MOST_BACKENDS:
+                self._heard.clear()
+                self.expected.clear()
+                self.waiting.clear()
+            heard = self._heard[backend] = _Heard()
+        return heard
+
+
+def _without_timestamp(greeting: bytes) -> bytes:
+    return _TIMESTAMP.sub(_NO_TIMESTAMP, greeting)
