@@ -54,7 +54,8 @@ class ServerTls(NamedTuple):
 class Memories:
     """The memories of clients, services and backends, one for all servers that read their words in the same way.
 
-    POP3 backends are remembered by the settings of TLS to them, None in clear. Servers that say the same share their auth `services` and their `capabilities`, too.
+    POP3 backends are remembered by the settings of TLS to them, None in clear. Servers that say the same share their
+    auth `services` and their `capabilities`, too.
     """
 
     __slots__ = ("agreements", "answers", "capabilities", "greetings", "offers", "pop3_greetings", "services")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
 
 from tests.support.backend import Script, conversation, echo
+from tests.support.peer import Peer
 
 CREDENTIALS = b64encode(b"\0user@example.com\0secret")
 AUTH_PLAIN = b"AUTH PLAIN " + CREDENTIALS + b"\r\n"
@@ -62,6 +64,35 @@ POP3 = Case(
 # POP3 at a backend that lists PLAIN, and gets it at once. It is asked when it repeats its greeting.
 SASL_PLAIN = replace(POP3, backend=(POP3.backend[0], POP3.answer), commands=AUTH_PLAIN)
 CAPABILITIES = b"+OK\r\nUSER\r\nSASL LOGIN PLAIN\r\n.\r\n"
+
+
+def pop3_server(
+    greeting: bytes = POP3.backend[0],
+    listed: bytes | None = CAPABILITIES,
+    answer: bytes = POP3.answer,
+    *,
+    send: Callable[[Peer, bytes], None] = Peer.send,
+) -> Script:
+    """A server that knows USER, PASS, AUTH and CAPA; it refuses the last one where `listed` is None."""
+
+    def follow(peer: Peer) -> None:
+        send(peer, greeting)
+        while line := peer.line():
+            verb = line.split()[0]
+            if verb == b"CAPA":
+                send(peer, b"-ERR what\r\n" if listed is None else listed)
+            elif line == b"AUTH PLAIN\r\n":
+                send(peer, b"+ \r\n")
+            elif verb == b"USER":
+                send(peer, b"+OK user\r\n")
+            else:
+                send(peer, answer)
+                if answer.startswith(b"+OK"):
+                    echo(peer)
+
+    return follow
+
+
 SMTP = Case(
     "smtp",
     b"220 mail.example.com ESMTP ready\r\n",

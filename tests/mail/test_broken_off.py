@@ -18,7 +18,7 @@ import pytest
 from mailworker.config.source import ByBackendSettings
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.record import Entrance
-from tests.mail.cases import AUTH_PLAIN, CREDENTIALS, IMAP, POP3, SMTP, Case
+from tests.mail.cases import AUTH_PLAIN, CREDENTIALS, IMAP, POP3, SASL_PLAIN, SMTP, Case, pop3_server
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted
 from tests.support.backend import ScriptedServer
@@ -39,7 +39,7 @@ class Login:
     """What a client says, each time when it has heard a whole line, by TLS or in clear.
 
     `kept`: connections with the auth service are kept open. `judged`: the backend is asked, and not that service.
-    `proxy` are settings of what is said to the backend.
+    `proxy` are settings of what is said to the backend. `known`: it has said before that it takes AUTH PLAIN at once.
     """
 
     case: Case
@@ -48,6 +48,7 @@ class Login:
     kept: bool = False
     judged: bool = False
     proxy: tuple[tuple[str, object], ...] = ()
+    known: bool = False
 
 
 # Who has said EHLO is introduced by it once more.
@@ -69,6 +70,9 @@ LOGINS = {
     "imap PLAIN with a response": Login(IMAP, (b"a1 AUTHENTICATE PLAIN " + CREDENTIALS + b"\r\n",)),
     "pop3 USER": Login(POP3, (b"USER user@example.com\r\n", b"PASS secret\r\n")),
     "pop3 PLAIN": Login(POP3, (AUTH_PLAIN,)),
+    "pop3 USER at a known backend": Login(SASL_PLAIN, (b"USER user@example.com\r\n", b"PASS secret\r\n"), known=True),
+    "pop3 PLAIN at a known backend": Login(SASL_PLAIN, (AUTH_PLAIN,), known=True),
+    "pop3 that a known backend judges": Login(SASL_PLAIN, (AUTH_PLAIN,), known=True, judged=True),
     "pop3 PLAIN behind CAPA": Login(POP3, (b"CAPA\r\n", b"AUTH PLAIN\r\n", CREDENTIALS + b"\r\n")),
     "smtp PLAIN": Login(INTRODUCED, (EHLO, AUTH_PLAIN)),
     "smtp PLAIN behind a challenge": Login(INTRODUCED, (EHLO, b"AUTH PLAIN\r\n", CREDENTIALS + b"\r\n")),
@@ -93,6 +97,7 @@ class Play:
         self._login = login
         self.broken, self.length = "", 0
         self._sent = 0
+        self._lessons = 2 if login.known else 0
         self._backend: ScriptedServer = scene.backend(self._be_backend)
         self._answer = accepted(self._backend.address)
         self._auth = scene.auth(self._be_auth_service)
@@ -166,11 +171,21 @@ class Play:
     def _be_auth_service(self, peer: Peer) -> None:
         self._send("auth service", peer, self._answer)
 
+    def learn(self) -> None:
+        """Let the proxy ask the backend what it takes."""
+        while self._lessons:
+            self.session("", 0)
+            self._lessons -= 1
+
     def _be_backend(self, peer: Peer) -> None:
+        if self._lessons:
+            pop3_server()(peer)
+            return
         for reply in self._login.case.backend:
             if not self._send("backend", peer, reply):
                 return
-            peer.line()
+            while peer.line() == b"CAPA\r\n":
+                peer.send(b"-ERR\r\n")
 
 
 def _without_numbers(line: str) -> str:
@@ -179,6 +194,7 @@ def _without_numbers(line: str) -> str:
 
 def _play(scene: Scene, login: Login) -> Sequence[tuple[object, ...]]:
     play = Play(scene, login)
+    play.learn()
     answers = play.lengths
     return [play.session(peer, length) for peer in PEERS for length in range(answers[peer] + 1)]
 

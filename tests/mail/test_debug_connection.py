@@ -7,7 +7,7 @@ from ipaddress import ip_network
 import pytest
 
 from mailworker.config.networks import Network
-from tests.mail.cases import IMAP, LITERAL_PLUS, Case, all_protocols
+from tests.mail.cases import CREDENTIALS, IMAP, LITERAL_PLUS, POP3, Case, all_protocols, pop3_server
 from tests.mail.conftest import Scene
 from tests.tls.peers import client_context
 
@@ -46,6 +46,20 @@ def test_a_login_that_goes_at_once_leaves_one_step(scene: Scene) -> None:
     steps = [step.partition(" login ")[2] for step in debug_lines(proxy.log.lines) if "login goes on" in step]
     assert steps == ["goes on while sending LOGIN command to upstream"] * 3
     assert not [line for line in proxy.log.lines if "secret" in line]
+
+
+def test_a_pop3_login_that_goes_at_once_leaves_one_step(scene: Scene) -> None:
+    auth = scene.auth_for(scene.backend(pop3_server()))
+    proxy = scene.proxy("pop3", auth, debug_connection=LOOPBACK)
+    for _ in range(4):
+        client = scene.client(proxy)
+        client.expect(POP3.greeting)
+        client.talk((POP3.login, POP3.answer))
+        lines = proxy.log.lines
+        steps = [step.partition(" login ")[2] for step in debug_lines(lines) if "login goes on" in step]
+    assert steps[-2:] == ["goes on while sending AUTH to upstream"] * 2
+    assert steps.count("goes on while sending user name to upstream") == 1
+    assert not [line for line in lines if "secret" in line or CREDENTIALS.decode() in line]
 
 
 def test_a_handshake_is_told(scene: Scene) -> None:

@@ -188,3 +188,26 @@ def test_dovecot_gets_login_at_once(
             assert heard.endswith(command + b"b LOGOUT\r\n")
             assert heard.count(b"\r\n") == (5 if server == "imap" else 4)
     auth_service.forget(foreign_account.login)
+
+
+@pytest.mark.parametrize("name", ["account", "foreign_account"])
+def test_dovecot_gets_a_pop3_login_at_once(
+    clients: Clients,
+    request: pytest.FixtureRequest,
+    trusting: Dovecot,
+    auth_service: AuthService,
+    name: str,
+) -> None:
+    account: Account = request.getfixturevalue(name)
+    login, password = account.login.encode(), account.password.encode()
+    session = b"USER %b\r\nPASS %b\r\n" % (login, password)
+    at_once = b"AUTH PLAIN %b\r\n" % b64encode(b"\0%b\0%b" % (login, password))
+    with Wiretap(trusting.pop3) as wiretap:
+        auth_service.script(account.login, lambda _: through(wiretap.there))
+        heard = list[bytes]()
+        while heard.count(at_once) < 2:  # each worker learns
+            assert len(heard) < 20
+            assert b"+OK Logged in." in clients.talk("pop3", session + b"QUIT\r\n")
+            heard.append(wiretap.heard(len(heard)).removesuffix(b"QUIT\r\n"))
+        assert set(heard) == {session, b"CAPA\r\n" + at_once, at_once}
+    auth_service.forget(account.login)

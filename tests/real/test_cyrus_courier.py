@@ -7,6 +7,7 @@ import imaplib
 import random
 import re
 import socket
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -152,6 +153,24 @@ def test_a_login_goes_at_once_to_a_server_that_takes_literals_at_once(
             assert b"\r\na OK " in clients.talk("imap", session)
             heard = wiretap.heard(number)
             assert heard == (session if isinstance(server, Cyrus) else session.replace(b"+}", b"}"))
+
+
+@pytest.mark.skipif(is_oracle(), reason="nginx has one way for every server")
+def test_a_pop3_login_goes_at_once_to_a_server_that_lists_plain(
+    clients: Clients, awkward: Account, server: Server, auth_service: AuthService
+) -> None:
+    """Cyrus does, and greets with a timestamp; Courier lists no SASL."""
+    login, password = awkward.login.encode(), awkward.password.encode()
+    session = b"USER %b\r\nPASS %b\r\n" % (login, password)
+    at_once = b"AUTH PLAIN %b\r\n" % b64encode(b"\0%b\0%b" % (login, password))
+    known = at_once if isinstance(server, Cyrus) else session
+    with Wiretap(server.pop3) as wiretap, auth_service.moved(awkward.login, {"pop3": wiretap.there}):
+        heard = list[bytes]()
+        while heard.count(known) < 2 + (known is session):  # each worker learns
+            assert len(heard) < 20
+            assert clients.talk("pop3", session + b"QUIT\r\n").count(b"+OK") == 4
+            heard.append(wiretap.heard(len(heard)).removesuffix(b"QUIT\r\n"))
+        assert set(heard) == {session, b"CAPA\r\n" + known, known}
 
 
 def test_imap_commands_pipelined_behind_the_login_are_obeyed(

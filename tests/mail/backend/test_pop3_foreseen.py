@@ -21,9 +21,10 @@ from mailworker.wire.pop3_greetings import Greetings
 from mailworker.wire.secret import Secret
 from tests.mail import deciding
 from tests.mail.cases import AUTH_PLAIN, CAPABILITIES, POP3, SASL_PLAIN
+from tests.mail.cases import pop3_server as server
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted
-from tests.support.backend import Script, ScriptedServer, echo
+from tests.support.backend import Script, ScriptedServer
 from tests.support.peer import Peer
 from tests.support.proxy import Proxy
 from tests.support.settings import mail_server, proxy_settings, proxy_ssl_settings
@@ -31,33 +32,6 @@ from tests.support.settings import mail_server, proxy_settings, proxy_ssl_settin
 READY = POP3.backend[0]
 ASKED, NOT_LISTED = b"CAPA\r\n", b"+OK\r\nUSER\r\nPIPELINING\r\n.\r\n"
 STAMPED = b"+OK backend <1896.%d@host.example>\r\n"
-
-
-def server(
-    greeting: bytes = READY,
-    listed: bytes | None = CAPABILITIES,
-    answer: bytes = POP3.answer,
-    *,
-    send: Callable[[Peer, bytes], None] = Peer.send,
-) -> Script:
-    """A server that knows USER, PASS, AUTH and CAPA; it refuses the last one where `listed` is None."""
-
-    def follow(peer: Peer) -> None:
-        send(peer, greeting)
-        while line := peer.line():
-            verb = line.split()[0]
-            if verb == b"CAPA":
-                send(peer, b"-ERR what\r\n" if listed is None else listed)
-            elif line == b"AUTH PLAIN\r\n":
-                send(peer, b"+ \r\n")
-            elif verb == b"USER":
-                send(peer, b"+OK user\r\n")
-            else:
-                send(peer, answer)
-                if answer.startswith(b"+OK"):
-                    echo(peer)
-
-    return follow
 
 
 def proxy_for(scene: Scene, *scripts: Script, **settings: Any) -> tuple[Proxy, ScriptedServer]:
