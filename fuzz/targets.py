@@ -35,6 +35,7 @@ from mailworker.wire.backend import (
     ReplyReader,
     SmtpReplyReader,
     TooLongReply,
+    auth_plain,
     command_line,
     login_at_once,
     login_pieces,
@@ -224,6 +225,7 @@ def _take_words(data: bytes) -> None:
     words = data[:3], data[3:16], data[16:]
     assert imap_backend.login_pieces(*words, _COMMAND_LIMIT) == login_pieces(*words, _COMMAND_LIMIT)
     assert imap_backend.login_at_once(*words, _COMMAND_LIMIT) == login_at_once(*words, _COMMAND_LIMIT)
+    assert pop3_backend.auth_plain(*words[1:], _COMMAND_LIMIT) == auth_plain(*words[1:], _COMMAND_LIMIT)
     for response in (data, b2a_base64(data, newline=False), b2a_base64(b"\0u\0" + data, newline=False)):
         assert dialogue_sasl.plain_words(response) == sasl.plain_words(response)
     listed = frozenset((b"ADDR", b"LOGIN", b"NAME")[: 1 + len(data) % 3])

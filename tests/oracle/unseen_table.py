@@ -7,6 +7,12 @@ from collections.abc import Mapping
 from tests.oracle.difference import Unseen
 
 UNSEEN: Mapping[str, Unseen] = {
+    "pop3-login-at-once": Unseen(
+        "sends USER and PASS to every POP3 backend, and waits for the reply to each of them",
+        "asks a backend that repeats its greeting by CAPA, once, and sends AUTH PLAIN in one line if PLAIN is listed",
+        "RFC 2449, 6.3: such a server takes a response in the line of AUTH; it saves a round trip",
+        "tests/mail/backend/test_pop3_foreseen.py::test_a_backend_that_repeats_its_greeting_is_asked_once",
+    ),
     "one-challenge": Unseen(
         "uses one challenge, with 31 random bits, for all CRAM-MD5 exchanges of a session",
         "makes a new one of 64 random bits for each",
