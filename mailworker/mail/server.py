@@ -151,17 +151,9 @@ class Server:
         self.targets: Targets = choose_targets(settings, None)
         variables, backend, names = settings.variables.bind(), settings.proxy.backend, bool(settings.resolver.servers)
         self.backend = None if backend is None else configured_backend(backend, variables, names=names)
-        source, chosen = settings.source, backend is not None and settings.only_judge is None
         self.access_logs = AccessLogs(settings.access_log, variables, places)
         self.asks_for_handshake = "tls_handshake_time" in settings.access_log.asked
-        self.has_variables = (
-            (isinstance(source, AuthHttpSettings) and source.has_variables)
-            or chosen
-            or bool(self.access_logs)
-            or (settings.policy is not None and settings.policy.has_variables)
-            or any(zone.light is None for zone in settings.limit_auth.zones)
-            or settings.limit_conn.has_variables
-        )
+        self.has_variables = bool(self.access_logs) or _uses_variables(settings)
         self.waits_for_facts = not settings.access_log.asked.isdisjoint(WAITED_FOR)
         self.limited = bool(settings.proxy.limit_rate or settings.proxy.upload_rate)
         self.capabilities = capabilities
@@ -185,3 +177,15 @@ class Server:
     def greets_at_once(self) -> bool:
         """Whether no client has to wait for the greeting."""
         return self.client_resolver is None and not self.settings.dialogue.greeting_delay
+
+
+def _uses_variables(settings: MailServer) -> bool:
+    """Whether any module but the access logs uses variables."""
+    source = settings.source
+    return (
+        (isinstance(source, AuthHttpSettings) and source.has_variables)
+        or (settings.proxy.backend is not None and settings.only_judge is None)
+        or (settings.policy is not None and settings.policy.has_variables)
+        or any(zone.light is None for zone in settings.limit_auth.zones)
+        or settings.limit_conn.has_variables
+    )
