@@ -69,8 +69,11 @@ class BackendPeer:
             data = self.stream.recv(1 << 16)
             if not data:
                 return False
-            for _ in range(data.count(b"\n")):
-                self._left += self._answers.pop(0) if self._answers else b""
+            for line in data.splitlines():
+                if line == b"CAPA":  # which a known POP3 backend is asked once
+                    self._left += b"-ERR unknown\r\n"
+                else:
+                    self._left += self._answers.pop(0) if self._answers else b""
         with suppress(BlockingIOError):
             self._left = self._left[self.stream.send(self._left) :] if self._left else b""
         return True
