@@ -91,7 +91,10 @@ def count_instructions(names: Sequence[str]) -> None:
 
 
 def _of_one_login(valgrind: str, arena: Arena, server: str, name: str) -> int:
+    before = _sources()
     few, many = (_of_all(valgrind, arena, server, name, count) for count in (FEW, MANY))
+    if _sources() != before:
+        raise ServerUnavailable("mailworker has changed between two runs")
     if many <= few:
         raise ServerUnavailable(f"{server} took {few} instructions for {FEW} logins of {name}, and {many} for {MANY}")
     return round((many - few) / (MANY - FEW))
@@ -128,7 +131,16 @@ def _compile() -> None:
 
     If another program did so between two runs, more logins would cost less than few.
     """
-    compileall.compile_dir(Path(mailworker.__file__).parent, quiet=2)
+    compileall.compile_dir(_package(), quiet=2)
+
+
+def _sources() -> dict[Path, int]:
+    """When each file was changed that a server may run."""
+    return {path: path.stat().st_mtime_ns for path in _package().rglob("*") if path.suffix in {".py", ".so"}}
+
+
+def _package() -> Path:
+    return Path(mailworker.__file__).parent
 
 
 def prepared(arena: Arena, server: str, name: str, logins: int) -> tuple[str, Load]:

@@ -54,6 +54,21 @@ def test_runs_that_cannot_be_compared_are_an_error(
     assert capsys.readouterr().err == f"cannot measure: {said}\n"
 
 
+def test_a_program_that_changes_meanwhile_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_valgrind: str, _arena: object, _server: str, _name: str, logins: int) -> int:
+        (tmp_path / f"{logins}.py").touch()
+        return logins
+
+    monkeypatch.setattr(mailworker, "__file__", str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(instructions, "find_program", lambda name: name)
+    monkeypatch.setattr(instructions, "Arena", _NoArena)
+    monkeypatch.setattr(instructions, "_of_all", run)
+    assert main(["--instructions", "imap-login"]) == 1
+    assert capsys.readouterr().err == "cannot measure: mailworker has changed between two runs\n"
+
+
 def test_a_server_is_started_with_its_bytecode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "package"
     package.mkdir()
