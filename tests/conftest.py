@@ -23,6 +23,7 @@ settings.load_profile("patient")
 # xdist's own groups have no effect since pytest 9.
 GROUPS = (
     "tests/demo/test_runner.py",
+    "tests/docs/test_site.py",
     "tests/oracle/test_client_certificates.py",
     "tests/oracle/test_dialogues.py",
     "tests/oracle/test_scanners.py",
