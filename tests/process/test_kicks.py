@@ -22,6 +22,7 @@ from tests.process.steered import Steered
 from tests.support.auth import AuthService, accepted
 from tests.support.backend import ScriptedServer, conversation, echo
 from tests.support.daemon import wait_until
+from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 from tests.support.process import configuration
 
@@ -51,10 +52,17 @@ class Kicked(Steered):
 
     def hang(self, user: str) -> Peer:
         """A client whose login the backend has not answered."""
-        self.backend.script = HANGS
+        asked = threading.Event()
+
+        def hangs(peer: Peer) -> None:
+            asked.set()
+            HANGS(peer)
+
+        self.backend.script = hangs
         client = self.connect()
         client.send(b"a1 LOGIN %b secret\r\n" % user.encode())
         self.await_sessions(1, state="upstream")
+        assert asked.wait(PATIENCE)  # else the backend could let this client in, too
         self.backend.script = LETS_IN
         return client
 
