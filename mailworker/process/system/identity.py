@@ -6,8 +6,6 @@ import os
 import resource
 from collections.abc import Callable, Mapping
 
-import psutil
-
 from mailworker.config.affinity import CpuAffinity
 from mailworker.config.core import CoreSettings, User
 from mailworker.errors import StartError
@@ -88,8 +86,8 @@ def _set_environment(env: tuple[str, ...]) -> None:
 def _set_priority(priority: int, log: Log) -> None:
     if priority:
         try:
-            psutil.Process().nice(priority)
-        except (OSError, psutil.Error):
+            os.setpriority(os.PRIO_PROCESS, 0, priority)
+        except OSError:
             log.write(Level.ALERT, f"setpriority({priority}) failed")
 
 
@@ -102,13 +100,12 @@ def _set_limit(limit: int, name: str, value: int | None, log: Log) -> None:
 
 
 def _bind_to_processors(affinity: CpuAffinity, number: int, log: Log) -> None:
-    process = psutil.Process()
-    if not hasattr(process, "cpu_affinity"):
+    if not hasattr(os, "sched_setaffinity"):
         return  # a warning has been given for the directive
     processors = processors_of_worker(affinity, number, allowed_processors())
     try:
-        process.cpu_affinity(processors)
-    except (OSError, ValueError, psutil.Error):
+        os.sched_setaffinity(0, processors)
+    except (OSError, ValueError, OverflowError):
         log.write(Level.ALERT, f"sched_setaffinity() failed for processors {processors}")
 
 

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from math import ceil, inf
 from pathlib import Path
 
-import psutil
-
 
 def usable_processors() -> int:
     """Processors in our affinity mask, or fewer where a control group allows less time; at least 1."""
@@ -17,9 +15,8 @@ def usable_processors() -> int:
 
 def allowed_processors() -> list[int]:
     """Numbers of the processors that the affinity mask lets us run on."""
-    process = psutil.Process()
-    if hasattr(process, "cpu_affinity"):
-        return sorted(process.cpu_affinity())
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
 
 
