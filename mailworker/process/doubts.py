@@ -5,7 +5,6 @@ from __future__ import annotations
 import stat
 import time
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timezone
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -44,14 +43,14 @@ def _of_certificates(servers: tuple[MailServer, ...]) -> Iterator[str]:
 def of_pairs(pairs: Iterable[NamedPair], now: float) -> Iterator[str]:
     """Certificates of a folder that are not valid, or not for long, and keys that other users may read."""
     for pair in pairs:
-        moment = datetime.fromtimestamp(pair.begins if now < pair.begins else pair.ends, timezone.utc)
+        moment = time.strftime("%Y-%m-%d %H:%M", time.gmtime(pair.begins if now < pair.begins else pair.ends))
         if now < pair.begins:
-            yield f'certificate "{escape(pair.path)}" is not valid before {moment:%Y-%m-%d %H:%M} UTC'
+            yield f'certificate "{escape(pair.path)}" is not valid before {moment} UTC'
         elif now >= pair.ends:
-            yield f'certificate "{escape(pair.path)}" has expired on {moment:%Y-%m-%d %H:%M} UTC'
+            yield f'certificate "{escape(pair.path)}" has expired on {moment} UTC'
         elif now + _NOTICE > pair.ends:
             days = int(pair.ends - now) // _DAY
-            yield f'certificate "{escape(pair.path)}" expires on {moment:%Y-%m-%d %H:%M} UTC, in {days} days'
+            yield f'certificate "{escape(pair.path)}" expires on {moment} UTC, in {days} days'
         yield from of_secrets([SecretFile("certificate key", pair.key_path)])
 
 
