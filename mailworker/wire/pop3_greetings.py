@@ -63,8 +63,10 @@ class Greetings:
     def hear(self, backend: str | None, greeting: bytes) -> bool | None:
         """Whether a backend with this greeting gets AUTH PLAIN at once; a timestamp in it does not count.
 
-        None if the backend has to be asked now. Until `learn` is called, other logins do not ask it, and wait.
+        None if the backend has to be asked now. It is one of `waiting` then, unless `learn` is called.
         """
+        if backend in self.waiting:
+            return False
         heard, text = self._of(backend), _without_timestamp(greeting)
         if text in heard.taking:
             if text == greeting:

@@ -87,7 +87,8 @@ def _backend(case_backend: tuple[bytes, ...]) -> Script:
     def follow(peer: Peer) -> None:
         peer.send(case_backend[0])
         for reply in case_backend[1:]:
-            said = peer.line()
+            while (said := peer.line()) == b"CAPA\r\n":
+                peer.send(b"-ERR\r\n")
             while (literal := re.search(rb"\{(\d+)\}\r\n\Z", said)) is not None:
                 peer.send(b"+ go\r\n")
                 peer.skip(int(literal[1]))

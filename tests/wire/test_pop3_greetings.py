@@ -32,6 +32,7 @@ def test_a_backend_is_asked_once_when_it_repeats_its_greeting() -> None:
     assert greetings.hear("backend", READY) is False
     assert greetings.hear("backend", READY) is None
     assert greetings.waiting == {"backend"}
+    assert greetings.hear("backend", READY) is False  # a login that began before
     assert not greetings.expected
 
 
