@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
+from time import monotonic
 from typing import Final, NamedTuple, Protocol
 
 from mailworker.config.access_log import WAITED_FOR
@@ -65,7 +66,7 @@ class Memories:
         self.answers: Callable[..., Answers] = cache(Answers)
         self.capabilities: dict[object, Capabilities] = {}
         self.greetings = Greetings()
-        self.offers: Callable[..., Offers] = cache(Offers)
+        self.offers: Callable[..., Offers] = cache(partial(Offers, monotonic))
         self.pop3_greetings: Callable[[ProxySslSettings | None], Pop3Greetings] = cache(lambda _tls: Pop3Greetings())
         self.services: Callable[..., AuthHttp] = cache(AuthHttp)
 

@@ -181,7 +181,12 @@ class Play:
         if self._lessons:
             pop3_server()(peer)
             return
-        for reply in self._login.case.backend:
+        greeting, *replies = self._login.case.backend
+        if not self._send("backend", peer, greeting):
+            return
+        if peer.line().startswith(b"XCLIENT"):  # the proxy knows what the reply to EHLO lists
+            del replies[0]
+        for reply in replies:
             if not self._send("backend", peer, reply):
                 return
             while peer.line() == b"CAPA\r\n":

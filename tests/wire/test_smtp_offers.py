@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import monotonic
+
 import pytest
 
 from mailworker.wire.smtp_offers import NO_OFFER, Offer, Offers
@@ -27,7 +29,7 @@ def test_what_a_reply_lists_counts_as_far_as_the_server_sends_it(
     settings: tuple[frozenset[bytes] | None, bool], lists: tuple[bytes, ...], offer: Offer
 ) -> None:
     fields, sends = settings
-    offers = Offers(fields, sends=sends)
+    offers = Offers(monotonic, fields, sends=sends)
     reply = b"".join(b"250-%b\r\n" % line for line in (b"backend", *lists)) + b"250 HELP\r\n"
     for repeated in (False, True, True):
         assert offers.read(reply) == offers.hear("backend", reply) == offer
@@ -36,7 +38,7 @@ def test_what_a_reply_lists_counts_as_far_as_the_server_sends_it(
 
 
 def test_replies_to_the_first_ehlo_and_to_the_next_one_are_told_apart() -> None:
-    offers = Offers()
+    offers = Offers(monotonic)
     for _ in range(2):
         offers.hear("backend", b"250-backend\r\n250 AUTH PLAIN\r\n", again=True)
     assert not offers.first.expected
@@ -44,7 +46,7 @@ def test_replies_to_the_first_ehlo_and_to_the_next_one_are_told_apart() -> None:
 
 
 def test_a_long_reply_is_read_each_time() -> None:
-    offers = Offers()
+    offers = Offers(monotonic)
     long = b"250-" + b"x" * 1024 + b"\r\n250 XCLIENT ADDR\r\n"
     for _ in range(3):
         assert offers.hear("backend", long).listed == ADDR

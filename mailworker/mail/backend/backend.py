@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from mailworker.errors import Party, PeerError, ProtocolError
 from mailworker.event.plan import Link
@@ -20,7 +20,7 @@ from mailworker.wire.login import Login
 from mailworker.wire.secret import Secret
 
 # Each login needs it, and Python 3.11 takes some 850 instructions to find a member in its enum.
-_NO_HEADER = ProxyProtocol.OFF
+NO_HEADER: Final = ProxyProtocol.OFF
 
 
 class TlsRefused(ProtocolError):
@@ -138,7 +138,7 @@ class Backend(Conversation):
         self._peer = peer
         self._entered = done
         self.failed = failed
-        if self.server.settings.proxy.proxy_protocol is not _NO_HEADER or watch is not None:
+        if self.server.settings.proxy.proxy_protocol is not NO_HEADER or watch is not None:
             return self._introduce()
         return self._log_in() if peer is None else self._secure(peer)
 
@@ -161,7 +161,7 @@ class Backend(Conversation):
         proxy = self.server.settings.proxy
         try:
             self.stream.reach()  # a refusal at once comes while connecting
-            if proxy.proxy_protocol is not _NO_HEADER:
+            if proxy.proxy_protocol is not NO_HEADER:
                 self.log.action = "sending PROXY protocol header to upstream"
                 await self.stream.write(self.client.proxy_protocol(proxy, self.log))
             if self._watch is not None:

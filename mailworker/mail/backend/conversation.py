@@ -65,10 +65,12 @@ class Conversation:
 
     `reader` splits its replies, none of which is longer than `limit` (`proxy_buffer`). `greeted` tells whether the
     backend has sent its greeting, `stepwise` whether each reply is needed separately. `failed` gives the link that
-    follows an error.
+    follows an error. `refusal` is the error to which the failure of another attempt leads, None for the failure's own.
     """
 
-    __slots__ = ("_done", "_limit", "_steps", "_talk", "failed", "greeted", "log", "reader", "stepwise", "stream")
+    __slots__ = (
+        "_done", "_limit", "_steps", "_talk", "failed", "greeted", "log", "reader", "refusal", "stepwise", "stream",
+    )  # fmt: skip
 
     _talk: Talk[Any]
     _done: Callable[[Any], Link]
@@ -83,6 +85,7 @@ class Conversation:
         self.log = log
         self._limit = limit
         self.greeted = self.stepwise = False
+        self.refusal: PeerError | None = None
 
     def converse(self, talk: Talk[ValueT], done: Callable[[ValueT], Link]) -> Link:
         """The link that carries out a talk; `done` gets its value, and gives the next link."""
@@ -137,6 +140,8 @@ class Conversation:
     def _break_off(self, error: PeerError) -> Link:
         self._talk.close()
         del self._done, self._talk  # they may refer to this object: break the cycle
+        if self.refusal is not None and error.party is Party.BACKEND:
+            error, self.log.action = self.refusal, READING
         return self.failed(error)
 
     def _follow(self, reply: Reply | None) -> Link:

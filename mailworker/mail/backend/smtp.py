@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from mailworker.config.proxy import ProxySettings
 from mailworker.errors import PeerError, ProtocolError
-from mailworker.mail.backend.backend import Backend, Place, Unsafe, identity
+from mailworker.mail.backend.backend import NO_HEADER, Backend, Place, Unsafe, identity
 from mailworker.mail.backend.conversation import Foreseen, Step, Talk, anything, sending, wanted
 from mailworker.mail.backend.sasl import goes_by_sasl
 from mailworker.mail.backend.smtp_auth import log_in_by_auth, usual_auth
 from mailworker.mail.server import Server
 from mailworker.model import AuthMethod, Level, XclientGuard
 from mailworker.native.core import accelerator
-from mailworker.wire.backend import command_line, smtp_code, smtp_line
+from mailworker.wire.backend import InvalidReply, command_line, smtp_code, smtp_line
 from mailworker.wire.identity import smtp_attributes
 from mailworker.wire.login import Login, SmtpEnvelope
-from mailworker.wire.remembered import Kind
 from mailworker.wire.smtp_offers import NO_OFFER, Offer
 from mailworker.wire.xclient import build as build_xclient
 from mailworker.wire.xclient import xclient_command
@@ -37,6 +36,9 @@ _UNTOLD = 'upstream lists no LOGIN for XCLIENT and "proxy_smtp_auth" is off: it 
 LOGGED_IN = b"235 2.0.0 OK\r\n"
 """The reply that clients get instead of the backend's."""
 
+# The replies with which a backend closes the connection (RFC 5321 section 3.8, RFC 7504 section 3).
+_CLOSING = b"421", b"521"
+
 _UNAVAILABLE = b"421 4.3.5 Service not available\r\n"
 
 
@@ -46,6 +48,7 @@ _HELLO = wanted(smtp_code(b"250"), "HELO/EHLO")
 _STARTTLS = wanted(smtp_code(b"220"), "STARTTLS")
 _ANY_HELLO = _HELLO._replace(expect=anything)
 _XCLIENT = wanted(smtp_code(b"220", b"250"), "XCLIENT")
+_XCLIENT_AT_ONCE = _XCLIENT._replace(expect=anything)
 _CLIENT_HELLO = wanted(smtp_code(b"250"), "client HELO/EHLO")
 _MAIL = wanted(smtp_code(b"250"), "MAIL FROM")
 _RCPT = wanted(smtp_code(b"250"), "RCPT TO")._replace(expect=anything)
@@ -63,12 +66,17 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
     Raises a PeerError.
     """
     by_auth = _goes_by_auth(backend.server.settings.proxy, login)
-    offer = yield from _say_hello(backend, login)
-    steps = _introduction(backend, login, offer, by_auth=by_auth)
+    offer, steps = NO_OFFER, (yield from _introduce_at_once(backend, login, by_auth=by_auth))
+    refusal = backend.refusal
+    if steps is None:
+        offer = yield from _say_hello(backend, login)
+        steps = _introduction(backend, login, offer, by_auth=by_auth)
     if login.envelope is not None:
         return (yield (*steps, *_envelope(login.envelope))).data
     if steps:
         again = yield steps
+        if refusal is not None:
+            backend.server.offers.insist(backend.log.backend)
         if by_auth and _ends_with_ehlo(steps, login):
             offer = backend.server.offers.hear(backend.log.backend, again.data, again=True)
     if by_auth:
@@ -76,38 +84,86 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
     return LOGGED_IN
 
 
-def first_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
-    """See `Protocol.first_steps`: None unless the backend's replies to EHLO are foreseen."""
-    log = place.log
-    kind = place.server.offers.first.expected.get(log.backend)
-    if kind is None or kind.allows.exposed or login.envelope is not None:
-        return None
-    action = log.action
-    try:
-        return _foreseen(place, login, kind)
-    except PeerError:  # it is raised again where the backend has been heard
-        log.action = action
-        return None
-
-
-def _foreseen(place: Place, login: Login, kind: Kind[Offer]) -> tuple[Foreseen, ...] | None:
-    """All steps of a login at a backend whose reply to EHLO is known; None if a later one has to be known as well."""
-    server, offer = place.server, kind.allows
-    hello = _esmtp_hello(server, login)
-    if hello is None:
-        return None
+def _foreseen(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
+    """All steps of a login at a backend whose replies are known. Raises a PeerError."""
+    server, peer = place.server, place.log.backend
     by_auth = _goes_by_auth(server.settings.proxy, login)
-    steps: tuple[Foreseen, ...] = _introduction(place, login, offer, by_auth=by_auth)
+    begin = _at_once(place, login, by_auth=by_auth)
+    if begin is not None:
+        steps = _after_xclient(place, login)
+        return _with_auth(place, login, begin, steps, NO_OFFER) if by_auth else begin + steps
+    offers, hello = server.offers, _esmtp_hello(server, login)
+    kind = offers.first.expected.get(peer)
+    if kind is None or hello is None or kind.allows.exposed or peer in offers.unsettled or login.envelope is not None:
+        return None
+    steps = _introduction(place, login, kind.allows, by_auth=by_auth)
     begin = _GREETED, (hello, kind.known)
-    if not by_auth:
-        return begin + steps
+    whole = _with_auth(place, login, begin, steps, kind.allows) if by_auth else begin + steps
+    if whole is not None and kind.allows.trusts:
+        offers.ask(peer, kind.allows)
+    return whole
+
+
+def _with_auth(
+    place: Place, login: Login, begin: tuple[Foreseen, ...], steps: tuple[Foreseen, ...], offer: Offer
+) -> tuple[Foreseen, ...] | None:
+    """All steps of a login that ends with AUTH; None if the last reply before AUTH is not known."""
     if steps and _ends_with_ehlo(steps, login):
-        again = server.offers.again.expected.get(place.log.backend)
+        again = place.server.offers.again.expected.get(place.log.backend)
         if again is None:
             return None
         offer, steps = again.allows, (*steps[:-1], (steps[-1][0], again.known))
     auth = usual_auth(login, offer.mechanisms)
     return None if auth is None else begin + steps + auth
+
+
+def _at_once(place: Place, login: Login, *, by_auth: bool) -> tuple[Foreseen, ...] | None:
+    """The greeting of a known backend, and the one XCLIENT that needs no EHLO before it; None if EHLO comes first.
+
+    Before AUTH, XCLIENT goes at once only if an EHLO follows it, as the reply to this tells the mechanisms. Raises a
+    PeerError.
+    """
+    welcome = place.server.offers.welcome(place.log.backend)
+    if welcome is None or login.envelope is not None:
+        return None
+    steps = _xclient(place, login, welcome.listed, by_auth=by_auth)
+    if len(steps) != 1 or (by_auth and not _ends_with_ehlo(steps + _after_xclient(place, login), login)):
+        return None
+    return (None, welcome.greeting), steps[0]
+
+
+def first_steps(
+    place: Place, login: Login, plan: Callable[[Place, Login], tuple[Foreseen, ...] | None] = _foreseen
+) -> tuple[Foreseen, ...] | None:
+    """See `Protocol.first_steps`: None unless the backend's replies are foreseen; `plan` gives the steps."""
+    action = place.log.action
+    try:
+        return plan(place, login)
+    except PeerError:  # it is raised again where the backend has been heard
+        place.log.action = action
+        return None
+
+
+def _introduce_at_once(backend: Backend, login: Login, *, by_auth: bool) -> Talk[tuple[Step, ...] | None]:
+    """Send XCLIENT to a known backend; gives the steps after that, None if EHLO has to come first.
+
+    A backend that refuses XCLIENT gets EHLO first, and nothing is expected of it any more.
+    """
+    steps: tuple[Foreseen, ...] | None = backend.foreseen
+    if not steps and backend.server.settings.proxy.proxy_protocol is NO_HEADER:
+        steps = first_steps(backend, login, partial(_at_once, by_auth=by_auth))
+    if not steps or steps[1][1] is not _XCLIENT:
+        return None
+    (_, known), (command, _) = steps[:2]
+    if (yield from backend.greet(_GREETING)) not in known.last:
+        return None
+    reply = yield ((command, _XCLIENT_AT_ONCE),)
+    if reply.refuses and not reply.data.startswith(_CLOSING):
+        backend.server.offers.forget(backend.log.backend)
+        backend.refusal = InvalidReply(reply, reply.data[:-2])
+        return None
+    _XCLIENT.expect(reply)
+    return _after_xclient(backend, login)
 
 
 def _ends_with_ehlo(steps: tuple[Foreseen, ...], login: Login) -> bool:
@@ -162,12 +218,18 @@ def _introduction(place: Place, login: Login, offer: Offer, *, by_auth: bool) ->
             return ()
     steps = _xclient(place, login, offer.listed, by_auth=by_auth) if offer.listed else ()
     if steps:
-        hello = login.helo or (settings.server_name if _needs_esmtp(login) else b"")
-    else:
-        hello = login.helo if settings.proxy.pass_helo else b""
-    if not hello:
-        return steps
-    return *steps, (_hello(hello, esmtp=login.esmtp or _needs_esmtp(login)), _CLIENT_HELLO)
+        return steps + _after_xclient(place, login)
+    return (_client_hello(login, login.helo),) if settings.proxy.pass_helo and login.helo else ()
+
+
+def _after_xclient(place: Place, login: Login) -> tuple[Step, ...]:
+    """The client's EHLO or HELO after XCLIENT, ours if it has sent none and the reply is needed. Raises a PeerError."""
+    name = login.helo or (place.server.settings.server_name if _needs_esmtp(login) else b"")
+    return (_client_hello(login, name),) if name else ()
+
+
+def _client_hello(login: Login, name: bytes) -> Step:
+    return _hello(name, esmtp=login.esmtp or _needs_esmtp(login)), _CLIENT_HELLO
 
 
 def _xclient(place: Place, login: Login, listed: frozenset[bytes], *, by_auth: bool) -> tuple[Step, ...]:
@@ -199,7 +261,14 @@ def _say_hello(backend: Backend, login: Login) -> Talk[Offer]:
     server, offers, peer = backend.server, backend.server.offers, backend.log.backend
     command = _esmtp_hello(server, login)
     if command is not None:
-        return offers.hear(peer, (yield (_GREETED, (command, _HELLO))).data)
+        if not server.settings.proxy.xclient:
+            return offers.hear(peer, (yield (_GREETED, (command, _HELLO))).data)
+        greeting = yield from backend.greet(_GREETING)
+        reply = (yield ((command, _HELLO),)).data
+        backend.refusal = None
+        if not greeting.endswith(b"\n"):  # it has come in clear before TLS, or to a plan that did not compare it
+            return offers.hear_only(peer, reply)
+        return offers.meet(peer, greeting, reply)
     name = _first_name(server, login)
     hello = (_hello(name, esmtp=False), _HELLO)
     if not _is_guarded(server.settings.proxy.xclient_guard, login):

@@ -30,13 +30,13 @@ EXPOSED = "upstream takes XCLIENT from this proxy, and so from its clients"
 UNTOLD = 'upstream lists no LOGIN for XCLIENT and "proxy_smtp_auth" is off'
 
 
-def smtp_backend(listed: bytes | None, **replies: bytes) -> Script:
+def smtp_backend(listed: bytes | None, greeting: bytes = b"220 backend\r\n", **replies: bytes) -> Script:
     """A backend that lists these attributes of XCLIENT, None for no XCLIENT, and takes whatever comes."""
     hello = b"250 backend\r\n" if listed is None else b"250-backend\r\n250-SIZE\r\n250 XCLIENT %b\r\n" % listed
     answers = {"EHLO": hello, "XCLI": b"220 again\r\n", "AUTH": b"235 in\r\n"} | replies
 
     def follow(peer: Peer) -> None:
-        peer.send(b"220 backend\r\n")
+        peer.send(greeting)
         while line := peer.line():
             peer.send(answers.get(line[:4].decode("latin-1"), FINE))
 
