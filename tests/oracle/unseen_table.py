@@ -49,6 +49,13 @@ UNSEEN: Mapping[str, Unseen] = {
         "connections are limited",
         "tests/mail/test_leaving.py::test_who_leaves_during_auth_wait_is_let_go_at_once",
     ),
+    "xclient-at-once": Unseen(
+        "asks each SMTP backend by EHLO whether it supports XCLIENT",
+        "sends XCLIENT right after the greeting of a backend that has repeated greeting and reply to EHLO, and asks it "
+        "every five minutes, or after a refusal",
+        "Postfix, XCLIENT_README: XCLIENT may be sent at any time outside of a mail transaction; it saves a round trip",
+        "tests/mail/backend/test_smtp_at_once.py::test_a_backend_that_repeats_itself_gets_xclient_at_once",
+    ),
     "proxy-timeout": Unseen(
         "does not count what the backend sends as activity (`proxy_timeout`)",
         "counts what either side sends",

@@ -50,7 +50,7 @@ def _pop3_commands(login: bytes, password: bytes) -> bytes | None:
 
 def _xclient_commands(login: bytes, _password: bytes) -> bytes | None:
     encoded = b"".join(bytes([byte]) if byte in XTEXT else b"+%02X" % byte for byte in login)
-    return b"EHLO mail.example\r\nXCLIENT ADDR=127.0.0.1 LOGIN=%b NAME=[UNAVAILABLE]\r\n" % encoded
+    return b"XCLIENT ADDR=127.0.0.1 LOGIN=%b NAME=[UNAVAILABLE]\r\n" % encoded
 
 
 def _auth_commands(login: bytes, password: bytes) -> bytes | None:
@@ -91,7 +91,8 @@ def test_a_backend_hears_our_commands_only(
                 assert stage.backends[speech.name].overheard(number) in (b"", b"HELO mail.example\r\n"), way
             else:
                 client.talk((b"ping\r\n", b"ping\r\n"))  # what an attacker has slipped in would stand before it
-                assert stage.backends[speech.name].peer(number).received == expected + b"ping\r\n", way
+                heard = stage.backends[speech.name].peer(number).received
+                assert heard.removeprefix(b"EHLO mail.example\r\n") == expected + b"ping\r\n", way
 
 
 TOO_LONG = {"letters": b"u" * 600, "xtext": b"=" * 200}
