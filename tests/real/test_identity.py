@@ -17,6 +17,7 @@ from tests.support.dovecot import Dovecot
 from tests.support.haproxy import HaproxyBehind
 from tests.support.mailbox import Account, make_message
 from tests.support.postfix import Postfix
+from tests.support.wiretap import Wiretap
 
 pytestmark = pytest.mark.skipif(is_oracle(), reason="nginx tells IMAP and POP3 servers nothing")
 
@@ -161,6 +162,20 @@ def test_dovecot_s_submission_service_hears_of_the_session(
         client.login(account.login, account.password)
     line = logged(trusting, "submission", account)
     assert (line[2], line[4]) == ("127.0.0.82", session_of(auth_service, account))
+
+
+def test_dovecot_s_submission_service_takes_xclient_at_once(
+    identity_clients: Clients, account: Account, trusting: Dovecot, submission: Address, auth_service: AuthService
+) -> None:
+    with Wiretap(submission) as wiretap, auth_service.moved(account.login, {"smtp": wiretap.there}):
+        for number in range(3):
+            source = f"127.0.0.{83 + number}"
+            with identity_clients.smtp(Security.NONE, "smtp", source=source) as client:
+                client.ehlo("client.example.test")
+                client.login(account.login, account.password)
+            heard = [command.split(b" ")[0] for command in wiretap.heard(number).splitlines()]
+            assert heard == ([b"EHLO"] if number < 2 else []) + [b"XCLIENT", b"EHLO", b"AUTH", b"QUIT"]
+    wait_until(lambda: f"rip={source}" in trusting.log.read_text(), "the backend's log line")
 
 
 def test_the_helo_is_kept_without_xclient(identity_clients: Clients, account: Account, postfix: Postfix) -> None:

@@ -20,6 +20,7 @@ from tests.support.certificates import CertificateAuthority
 from tests.support.daemon import wait_until
 from tests.support.mailbox import Account, make_message
 from tests.support.postfix import Postfix
+from tests.support.wiretap import Wiretap
 
 pytestmark = pytest.mark.skipif(is_oracle(), reason="nginx does otherwise")
 
@@ -36,6 +37,10 @@ mail {
 
     server {
         listen unix:$socket;
+        protocol smtp;
+    }
+    server {
+        listen 127.0.0.1:$by_xclient;
         protocol smtp;
     }
     server {
@@ -135,6 +140,28 @@ def test_postfix_keeps_a_login_that_comes_in_the_last_of_two_commands(postfix: P
         assert client.rcpt("elsewhere@example.org")[0] == 250
         assert not client.has_extn("xclient")
     wait_until(lambda: f"{name.decode()}[192.0.2.7]" in postfix.log.read_text(), "the backend's log line")
+
+
+def test_postfix_takes_xclient_at_once(
+    clients: Clients, account: Account, auth_service: AuthService, postfix: Postfix
+) -> None:
+    with Wiretap(postfix.submission) as wiretap, auth_service.moved(account.login, {"smtp": wiretap.there}):
+        for number in range(3):
+            with clients.smtp(Security.NONE, "by_xclient") as client:
+                client.ehlo("client.example.test")
+                client.login(account.login, account.password)
+                client.sendmail(account.login, [account.login], make_message(f"number {number}"))
+            hello, *commands = wiretap.heard(number).splitlines()
+            if number == 0:
+                assert hello == b"EHLO proxy.example.test"
+                hello, *commands = commands
+            known = hello.startswith(b"XCLIENT ADDR=127.0.0.1 LOGIN=")
+            assert known or number == 1  # another test may have been the first one
+            assert commands[0 if known else 1] == b"EHLO client.example.test"
+    wait_until(lambda: account.arrivals() > 2, "the deliveries")
+    for message in account.messages():
+        assert b"from client.example.test (unknown [127.0.0.1])" in message
+        assert f"(Authenticated sender: {account.login})".encode() in message
 
 
 def test_without_the_guard_anybody_relays_in_anybodys_name(clients: Clients, postfix: Postfix) -> None:
