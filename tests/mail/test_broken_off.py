@@ -184,13 +184,19 @@ class Play:
         greeting, *replies = self._login.case.backend
         if not self._send("backend", peer, greeting):
             return
-        if peer.line().startswith(b"XCLIENT"):  # the proxy knows what the reply to EHLO lists
+        if _command(peer).startswith(b"XCLIENT"):  # the proxy knows what the reply to EHLO lists
             del replies[0]
         for reply in replies:
             if not self._send("backend", peer, reply):
                 return
-            while peer.line() == b"CAPA\r\n":
-                peer.send(b"-ERR\r\n")
+            _command(peer)
+
+
+def _command(peer: Peer) -> bytes:
+    """The next command but CAPA, which a backend that is asked does not know."""
+    while (line := peer.line()) == b"CAPA\r\n":
+        peer.send(b"-ERR\r\n")
+    return line
 
 
 def _without_numbers(line: str) -> str:

@@ -129,11 +129,11 @@ class Backend(Party):
             if self._is_asked(command):
                 answers.append(b"-ERR\r\n")
                 continue
-            default = self._replies.greeting if self._greets else self._replies.to(command)
             self._asks = self._greets
-            self._greets = False
             answer = self._script.pop(0) if self._script else None
-            answers.append(default if answer is None else answer)
+            if self._greets:
+                answer, self._greets = self._replies.greet(answer), False
+            answers.append(self._replies.to(command) if answer is None else answer)
         return answers
 
     def _is_asked(self, command: bytes) -> bool:

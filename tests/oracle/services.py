@@ -18,6 +18,7 @@ _LITERAL = re.compile(rb"\{([0-9]+)(\+?)\}\r\n\Z")
 
 _GREETINGS = {"imap": b"* OK backend ready\r\n", "pop3": b"+OK backend ready\r\n", "smtp": b"220 backend ESMTP\r\n"}
 _POP3_REPLIES = {b"AUTH PLAIN\r\n": b"+ \r\n", b"CAPA\r\n": b"-ERR\r\n"}
+_SMTP_GREETING = re.compile(rb"220[ -].*\r\n", re.DOTALL)
 _SMTP_REPLIES = {
     b"EHLO": b"250-backend\r\n250 XCLIENT ADDR NAME LOGIN\r\n",
     b"XCLI": b"220 backend ESMTP again\r\n",
@@ -33,14 +34,6 @@ class Scripts:
         self.cases = dict(cases)
         self.transcripts = {number: Transcript() for number, _ in cases}
         self.ports: dict[str, int] = {}
-
-    @staticmethod
-    def unlike_others(greeting: Answer | None, usual: bytes) -> Answer:
-        """A greeting that no backend repeats, as mailworker sends XCLIENT at once to one that does."""
-        greeting = usual if greeting is None else greeting
-        if not isinstance(greeting, bytes) or not greeting.startswith(b"220") or not greeting.endswith(b"\r\n"):
-            return greeting
-        return b"%b %b\r\n" % (greeting[:-2], token_hex(8).encode())
 
     def translate(self, number: int, text: bytes) -> bytes:
         """Put a case's own addresses for its placeholders."""
@@ -113,8 +106,15 @@ class Replies:
     def __init__(self, protocol: str) -> None:
         self._protocol = protocol
         self._tag = b""
-        self.greeting = _GREETINGS[protocol]
         self.literal: int | None = None
+
+    def greet(self, greeting: Answer | None) -> Answer:
+        """A greeting, None for the usual one; no SMTP backend repeats it, as mailworker would send XCLIENT at once."""
+        if greeting is None:
+            greeting = _GREETINGS[self._protocol]
+        if self._protocol != "smtp" or not isinstance(greeting, bytes) or not _SMTP_GREETING.fullmatch(greeting):
+            return greeting
+        return b"%b %b\r\n" % (greeting[:-2], token_hex(8).encode())
 
     def to(self, command: bytes) -> bytes:
         """The reply to a command: a line, or the rest of a literal's line; nothing where the client does not wait."""
@@ -149,9 +149,8 @@ class _Backend:
         if command:
             self._record(command)
         script = list(self._case.backend)
-        if self._case.protocol == "smtp":
-            script[:1] = [self._scripts.unlike_others(script[0] if script else None, self._replies.greeting)]
-        go_on = self._answer(script, self._replies.greeting)
+        script[:1] = [self._replies.greet(script[0] if script else None)]
+        go_on = self._answer(script, b"")
         while go_on and (command := self._read()):
             self._record(command)
             go_on = self._answer(script, self._replies.to(command))
