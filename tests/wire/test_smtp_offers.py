@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
 
 import pytest
 
-from mailworker.wire.smtp_offers import NO_OFFER, Offer, Offers
+from mailworker.wire.smtp_offers import FRESH, NO_OFFER, Offer, Offers
 
 ADDR = frozenset((b"ADDR",))
 BOTH = frozenset((b"ADDR", b"LOGIN"))
@@ -51,3 +52,53 @@ def test_a_long_reply_is_read_each_time() -> None:
     for _ in range(3):
         assert offers.hear("backend", long).listed == ADDR
         assert not offers.first.expected
+
+
+GREETING, LISTING = b"220 backend\r\n", b"250-backend\r\n250 XCLIENT ADDR LOGIN\r\n"
+
+
+def met(clock: Callable[[], float] = monotonic, times: int = 2) -> Offers:
+    """The memory of a backend that has been met so often."""
+    offers = Offers(clock)
+    for _ in range(times):
+        offers.meet("backend", GREETING, LISTING)
+    return offers
+
+
+def test_xclient_goes_at_once_while_the_offer_is_fresh() -> None:
+    now = [0.0]
+    offers = met(lambda: now[0], times=1)
+    assert offers.welcome("backend") is None
+    assert offers.unsettled == {"backend"}
+    offer = offers.meet("backend", GREETING, LISTING)
+    assert not offers.unsettled
+    for time, fresh in ((0.0, True), (FRESH - 1, True), (FRESH, False)):
+        now[0] = time
+        welcome = offers.welcome("backend")
+        assert (welcome is not None) == fresh
+        assert welcome is None or (welcome.greeting.last, welcome.listed) == ({GREETING}, BOTH)
+    offers.ask("backend", offer)
+    assert offers.welcome("backend") is not None
+
+
+@pytest.mark.parametrize(
+    "listing", [b"250 backend\r\n", b"250-backend\r\n250 XCLIENT ADDR\r\n", b"250-b\r\n250 XCLIENT ADDR LOGIN NAME\r\n"]
+)
+def test_another_offer_ends_what_was_expected(listing: bytes) -> None:
+    by_greeting, without = met(), met()
+    by_greeting.meet("backend", GREETING, listing)
+    without.hear_only("backend", listing)
+    assert by_greeting.welcome("backend") is None
+    assert without.welcome("backend") is None
+
+
+def test_a_refusal_is_forgotten_unless_it_is_of_xclient_before_ehlo() -> None:
+    offers = met()
+    offers.forget("backend")
+    assert offers.welcome("backend") is None
+    offers.meet("backend", GREETING, LISTING)
+    assert offers.welcome("backend") is not None
+    offers.insist("backend")
+    for _ in range(3):
+        offers.meet("backend", GREETING, LISTING)
+        assert offers.welcome("backend") is None
