@@ -167,14 +167,16 @@ def test_dovecot_s_submission_service_hears_of_the_session(
 def test_dovecot_s_submission_service_takes_xclient_at_once(
     identity_clients: Clients, account: Account, trusting: Dovecot, submission: Address, auth_service: AuthService
 ) -> None:
+    logged_in = [b"XCLIENT", b"EHLO", b"AUTH", b"QUIT"]
     with Wiretap(submission) as wiretap, auth_service.moved(account.login, {"smtp": wiretap.there}):
         for number in range(3):
             source = f"127.0.0.{83 + number}"
             with identity_clients.smtp(Security.NONE, "smtp", source=source) as client:
                 client.ehlo("client.example.test")
                 client.login(account.login, account.password)
-            heard = [command.split(b" ")[0] for command in wiretap.heard(number).splitlines()]
-            assert heard == ([b"EHLO"] if number < 2 else []) + [b"XCLIENT", b"EHLO", b"AUTH", b"QUIT"]
+        first, _, last = ([line.split(b" ")[0] for line in wiretap.heard(each).splitlines()] for each in range(3))
+    # The second login has EHLO as well, unless another test has let this server's words be known already.
+    assert (first, last) == ([b"EHLO", *logged_in], logged_in)
     wait_until(lambda: f"rip={source}" in trusting.log.read_text(), "the backend's log line")
 
 

@@ -70,13 +70,18 @@ class BackendPeer:
             if not data:
                 return False
             for line in data.splitlines():
-                if line == b"CAPA":  # which a known POP3 backend is asked once
-                    self._left += b"-ERR unknown\r\n"
-                else:
-                    self._left += self._answers.pop(0) if self._answers else b""
+                self._left += self._answer(line)
         with suppress(BlockingIOError):
             self._left = self._left[self.stream.send(self._left) :] if self._left else b""
         return True
+
+    def _answer(self, line: bytes) -> bytes:
+        if line == b"CAPA":  # which a known POP3 backend is asked once
+            return b"-ERR unknown\r\n"
+        if line.startswith(b"XCLIENT"):  # a known SMTP backend gets no EHLO before it
+            while not self._answers[0].startswith(b"220"):
+                del self._answers[0]
+        return self._answers.pop(0) if self._answers else b""
 
 
 class AuthPeer:
