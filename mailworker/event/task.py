@@ -13,7 +13,7 @@ from mailworker.native.core import accelerator
 if TYPE_CHECKING:
     from mailworker.event.loop import Loop
 
-__all__ = ["Pause", "Task", "Waitable", "next_round", "sleep", "wait_for"]
+__all__ = ["Pause", "PauseUntil", "Task", "Waitable", "next_round", "sleep", "sleep_until", "wait_for"]
 
 
 class Waitable(Protocol):
@@ -100,9 +100,27 @@ class Pause:
         """The time has passed, which is no error."""
 
 
+class PauseUntil(Pause):
+    """Lets a task wait until a time, in seconds of the monotonic clock."""
+
+    __slots__ = ()
+
+    def park(self, task: Task) -> None:
+        """Resume `task` when the loop's time has reached this one."""
+        task.loop.set_deadline(task, self._seconds)
+
+
 async def sleep(seconds: float) -> None:
     """Suspend the running task for `seconds`."""
     await wait_for(Pause(seconds))
+
+
+async def sleep_until(deadline: float) -> None:
+    """Suspend the running task until `deadline`, a monotonic time in seconds.
+
+    What follows may count from the loop's time, which is not before the deadline then.
+    """
+    await wait_for(PauseUntil(deadline))
 
 
 class _Turn:

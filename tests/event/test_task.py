@@ -5,7 +5,7 @@ from time import monotonic
 import pytest
 
 from mailworker.errors import Party, TimedOut
-from mailworker.event.task import Task, next_round, sleep, wait_for
+from mailworker.event.task import Task, next_round, sleep, sleep_until, wait_for
 from tests.event.bench import Bell, Bench
 
 
@@ -93,6 +93,19 @@ def test_sleep_takes_its_time(bench: Bench) -> None:
 
     bench.run(coroutine())
     assert begin + 0.04 <= monotonic() < begin + 1
+
+
+def test_a_time_that_only_a_newer_look_at_the_clock_has_passed_comes_with_the_loop_s_own(bench: Bench) -> None:
+    passed: list[float] = []
+
+    async def coroutine() -> None:
+        while (end := monotonic()) <= bench.loop.now:
+            pass
+        await sleep_until(end)
+        passed.append(bench.loop.now - end)
+
+    bench.run(coroutine())
+    assert passed[0] >= 0.0
 
 
 def test_a_missed_deadline_is_raised_where_the_coroutine_waits(bench: Bench) -> None:

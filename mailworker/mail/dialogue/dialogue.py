@@ -11,7 +11,7 @@ from typing import ClassVar, Generic, NoReturn, Protocol, TypeVar
 
 from mailworker.errors import ConnectionLost, Party, ProtocolError, TimedOut, escape
 from mailworker.event.stream import Stream
-from mailworker.event.task import sleep
+from mailworker.event.task import sleep_until
 from mailworker.mail.dialogue.complaints import tell_departure, tell_refusal
 from mailworker.mail.dialogue.offer import NoLogin, Offer, Refused
 from mailworker.mail.end import End
@@ -246,7 +246,7 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
         with suppress(TimedOut):
             while self._parser.room:
                 self._feed(await self.client.read(self.room))
-            await sleep(end - monotonic())
+            await sleep_until(end)
 
     def _next_response(self) -> bytes | None:
         try:
