@@ -77,10 +77,10 @@ class Workforce:
 
     def start(self) -> None:
         """Fill all places from now on."""
+        gc.collect()  # a collection soon after the fork would write to all objects, and so copy them for the children
         self._cycle.log.write(Level.NOTICE, "start worker processes")
         self._failed.clear()
         self._wanted = True
-        gc.collect()  # a collection soon after the fork would write to all objects, and so copy them for the children
         self._fill_all()
 
     def follow(self, cycle: Cycle) -> None:

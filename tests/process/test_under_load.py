@@ -50,7 +50,8 @@ def test_reloads_disturb_nobody(install: Install, port: int) -> None:
             if number == RELOADS // 4:
                 descriptors, memory = own_descriptors(master), master.memory_info().rss
         assert load.failures == []
-        mailworker.await_true(lambda: own_descriptors(master) == descriptors, "as many descriptors as before")
+        # The first count may contain some of the former cycle. A descriptor that a reload leaves open is one for each.
+        mailworker.await_true(lambda: own_descriptors(master) <= descriptors, "no more descriptors than before")
         assert master.memory_info().rss < memory + GROWTH
         load.await_exchanges(5)
         load.finish()
