@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from mailworker.mail.backend.backend import Backend, Place, identity, needed_password
+from mailworker.mail.backend.backend import NO_HEADER, Backend, Place, identity, needed_password
 from mailworker.mail.backend.conversation import Foreseen, Step, Talk, Wanted, anything, wanted
 from mailworker.mail.backend.sasl import authenticate, goes_by_sasl
-from mailworker.model import ProxyProtocol
 from mailworker.native.core import accelerator
 from mailworker.wire.backend import (
     POP3_COMMAND_LIMIT,
@@ -92,7 +91,7 @@ def _may_be_asked(backend: Backend) -> bool:
     Not if it hears who the client is, as it may trust clients who came by TLS; nor if the greeting came before TLS.
     """
     proxy = backend.server.settings.proxy
-    return not (backend.greeted or proxy.pop3_xclient or proxy.proxy_protocol is not ProxyProtocol.OFF)
+    return not (backend.greeted or proxy.pop3_xclient or proxy.proxy_protocol is not NO_HEADER)
 
 
 def _in_one_line(login: Login) -> Step | None:
