@@ -71,21 +71,14 @@ Respond = Callable[[HttpRequest, Address], Response]
 
 
 class Door(Listener):
-    """Accepts until another program serves. All listeners of the socket are woken, as the client may be for another."""
+    """Accepts until another program serves. All listeners of the socket are woken, as the client may be for another.
 
-    __slots__ = ("_displaced",)
+    `displaced`, which is to be set before `open`, tells whether another program serves.
+    """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - those of a listener, and one more
-        self,
-        loop: Loop,
-        listening: int,
-        receive: Callable[[int], Accepted],
-        failed: Callable[[OSError], None],
-        settings: EventsSettings,
-        displaced: Callable[[], bool],
-    ) -> None:
-        super().__init__(loop, listening, receive, failed, settings)
-        self._displaced = displaced
+    __slots__ = ("displaced",)
+
+    displaced: Callable[[], bool]
 
     def watch(self, descriptor: int) -> None:
         """See Listener."""
@@ -93,7 +86,7 @@ class Door(Listener):
 
     def ready(self, mask: int) -> None:
         """See Listener."""
-        if self._displaced():
+        if self.displaced():
             self.close()
         else:
             super().ready(mask)
@@ -130,7 +123,8 @@ class Server(ABC, Generic[VisitT]):
         """
         for each, readonly in listening:
             receive = partial(self._receive, readonly)
-            door = Door(self._loop, each.fileno(), receive, failed, events, displaced)
+            door = Door(self._loop, each.fileno(), receive, failed, events)
+            door.displaced = displaced
             door.open()
             self._doors.append(door)
 
