@@ -13,7 +13,6 @@ from signal import Signals
 from time import monotonic
 from typing import NamedTuple
 
-from mailworker.errors import StartError
 from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.model import After, Level
@@ -33,6 +32,7 @@ from mailworker.process.link import (
     send_found,
     send_level,
 )
+from mailworker.process.system.pipe import open_pipe
 
 # A child that lived for fewer seconds has failed to start, whatever its exit code.
 _YOUNG = 1.0
@@ -123,7 +123,7 @@ class Children:
         self._daemonised = daemonised
         self._leave = leave
         self._pauses: dict[Place, float] = {}
-        self._pipe = _open_pipe()
+        self._pipe = open_pipe()
         self._unblock = unblock
 
     def __iter__(self) -> Iterator[Child]:
@@ -306,14 +306,6 @@ class Children:
         pause = self._pauses.get(child.place, 0.0)
         self._pauses[child.place] = min(max(pause * 2, _FIRST_PAUSE), _LAST_PAUSE)
         return pause
-
-
-def _open_pipe() -> tuple[int, int]:
-    """The end to read from, and the one to write to. Raises StartError."""
-    try:
-        return os.pipe()
-    except OSError as error:
-        raise StartError(f"pipe() failed {describe(error)}") from None
 
 
 def _open_ends(helpers: Iterable[type[Helper]], *, asks: bool) -> tuple[socket.socket, socket.socket, Ends, Ends]:

@@ -85,7 +85,8 @@ class Workforce:
 
     def follow(self, cycle: Cycle) -> None:
         """Work for another cycle, with as many workers as it demands; the old ones are not told yet."""
-        self._cycle, self._workers = cycle, cycle.workers
+        self._cycle = cycle
+        self._workers = cycle.workers
         self.start()
 
     def add(self) -> None:

@@ -14,6 +14,7 @@ from mailworker.errors import StartError
 from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.process.system.inherited_state import UMASK
+from mailworker.process.system.pipe import open_pipe
 
 # What a daemon writes to its waiting parent. Other messages are text for stderr, an empty one means that it has died.
 _SERVES = b"\0"
@@ -55,10 +56,7 @@ def become_daemon(descriptors: Iterable[int]) -> Starter:
     The working directory stays, as do `descriptors` and stderr; stdin and stdout become /dev/null, all other
     descriptors are closed.
     """
-    try:
-        reading, writing = os.pipe()
-    except OSError as error:
-        raise StartError(f"pipe() failed {describe(error)}") from None
+    reading, writing = open_pipe()
     try:
         parent = os.fork() != 0
     except OSError as error:
