@@ -1,6 +1,6 @@
 """Measures mailworker beside nginx.
 
-    python -m bench [--list] [--json FILE] [--profile | --instructions | --shares] [NAME...]
+    python -m bench [--list] [--json FILE] [--profile | --instructions | --shares | --beside FOLDER] [NAME...]
 
 Runs all measures, or the named ones, prints a table, and with --json puts the rows into FILE, beside those of other
 measures that it has already. Exits with 1 where nginx, a compiler or what counts is not installed.
@@ -22,6 +22,7 @@ from bench.measure import Measure, summarise
 from bench.profile import profile
 from bench.results import HEADER, Results, cells
 from bench.shares import print_shares
+from bench.turns import compare
 from tests.support.daemon import ServerUnavailable
 
 LINE = "{:<28} {:>10} {:>10} {:>6}  {:<4} {:<14} {}"
@@ -54,9 +55,12 @@ def parse(arguments: Sequence[str] | None, known: Iterable[str]) -> argparse.Nam
     parser.add_argument("--json", type=Path, metavar="FILE", help="put the figures into FILE")
     parser.add_argument("--profile", action="store_true", help="count the system calls of one login instead")
     parser.add_argument("--instructions", action="store_true", help="count the instructions of one login instead")
+    parser.add_argument(
+        "--beside", type=Path, metavar="FOLDER", help="measure logins of another checkout, too, in turns"
+    )
     parser.add_argument("--shares", action="store_true", help="sample where the CPU time of one login goes instead")
     options = parser.parse_args(arguments)
-    unknown = set(options.names) - set(NAMES if options.instructions else known)
+    unknown = set(options.names) - set(NAMES if options.instructions or options.beside else known)
     if unknown:
         parser.error(f"no measure is named {', '.join(sorted(unknown))}")
     return options
@@ -72,6 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.profile:
             profile(options.names)
+        elif options.beside:
+            compare(options.beside, options.names)
         elif options.shares:
             print_shares(options.names)
         elif options.instructions:

@@ -141,12 +141,12 @@ class Server:
 class Running(Server):
     """nginx or mailworker, with the configuration of a setup."""
 
-    def __init__(self, name: str, folder: Path, setup: Setup, arena: Arena) -> None:
+    def __init__(self, name: str, folder: Path, setup: Setup, arena: Arena, start: Start) -> None:
         self.name = name
         self.folder = folder
         self.text, ports = arena.configuration(setup)
         started = time.monotonic()
-        server = SERVERS[name](folder, self.text, [("127.0.0.1", port) for port in ports.values()])
+        server = start(folder, self.text, [("127.0.0.1", port) for port in ports.values()])
         self.start_seconds = time.monotonic() - started
         super().__init__(server, setup.workers, ports, arena.clients)
 
@@ -218,9 +218,9 @@ class Arena:
         return folder
 
     @contextmanager
-    def running(self, name: str, setup: Setup) -> Iterator[Running]:
-        """One server in a folder of its own."""
-        server = Running(name, self.new_folder(name), setup, self)
+    def running(self, name: str, setup: Setup, start: Start | None = None) -> Iterator[Running]:
+        """One server in a folder of its own; `start` starts another program of this name."""
+        server = Running(name, self.new_folder(name), setup, self, start or SERVERS[name])
         try:
             yield server
         finally:

@@ -27,9 +27,18 @@ def nginx(folder: Path, configuration: str, addresses: Sequence[Address]) -> Pro
 
 
 def mailworker(folder: Path, configuration: str, addresses: Sequence[Address]) -> Proxy:
-    daemon = Daemon(mailworker_command(folder, configuration), folder / "output")
-    daemon.await_ready(lambda: all(accepts(address) for address in addresses))
-    return daemon
+    return _started(mailworker_command(folder, configuration), folder, addresses)
+
+
+def mailworker_of(checkout: Path) -> Start:
+    """As `mailworker`, for another checkout, run by the Python of its virtual environment."""
+
+    def start(folder: Path, configuration: str, addresses: Sequence[Address]) -> Proxy:
+        _, _, *options = mailworker_command(folder, configuration)
+        program = [str(checkout / ".venv/bin/python"), str(checkout / "bin" / LAUNCHER.name)]
+        return _started([*program, *options], folder, addresses)
+
+    return start
 
 
 def mailworker_command(folder: Path, configuration: str) -> list[str]:
@@ -37,3 +46,9 @@ def mailworker_command(folder: Path, configuration: str) -> list[str]:
     path = folder / "mailworker.conf"
     path.write_text(configuration)
     return [sys.executable, str(LAUNCHER), "-p", str(folder), "-c", str(path), "-g", "daemon off;"]
+
+
+def _started(command: list[str], folder: Path, addresses: Sequence[Address]) -> Proxy:
+    daemon = Daemon(command, folder / "output")
+    daemon.await_ready(lambda: all(accepts(address) for address in addresses))
+    return daemon
