@@ -11,6 +11,7 @@ import pickle
 import select
 import socket
 from collections.abc import Mapping
+from math import inf
 from time import monotonic
 from typing import Final
 
@@ -47,7 +48,7 @@ class FileReader:
     __slots__ = ("_due", "_inotify", "_link", "_read", "_rested", "_scans", "_seen", "_settled", "_stirred")
 
     def __init__(self, link: socket.socket, stamps: Mapping[str, Stamp], scans: Mapping[str, FolderScan]) -> None:
-        self._due = 0.0  # when the folders are to be checked
+        self._due = 0.0 if scans else inf  # when the folders are to be checked
         self._inotify = Inotify()
         self._link = link
         self._read = dict(stamps)
@@ -62,7 +63,7 @@ class FileReader:
         while not self._is_over():
             unsettled = [path for path in self._read if not self._look(path)]
             self._settled = not unsettled
-            if self._scans and monotonic() >= self._due:
+            if monotonic() >= self._due:
                 self._look_at_folders()
 
     def _is_over(self) -> bool:

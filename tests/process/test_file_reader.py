@@ -74,3 +74,22 @@ def test_users_and_certificates_are_read_again_when_they_change(
         (folder / "b.pem").write_text("nothing")
         messages = [heard(link)[0] for _ in range(2)]
         assert b'%d "%b/b.pem" holds no certificate and no key' % (Level.WARN, os.fsencode(folder)) in messages
+
+
+def test_a_reader_of_users_alone_rests_between_its_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    users = tmp_path / "users"
+    users.write_text(USER)
+    rests: list[float] = []
+
+    def select(
+        reading: list[socket.socket], _writing: object, _failed: object, rest: float
+    ) -> tuple[list[socket.socket], list[int], list[int]]:
+        rests.append(rest)
+        return reading if len(rests) == 3 else [], [], []
+
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        reader = FileReader(theirs, {str(users): stamp(str(users))}, {})
+        monkeypatch.setattr("select.select", select)
+        reader.run()
+    assert rests == [1.0, 1.0, 1.0]
