@@ -2,7 +2,7 @@
 
     python -m bench.parts [PART...]
 
-Parts are login, passwords, regex, map, keys and lines. Runs for some ten seconds.
+Parts are login, passwords, users, regex, map, keys and lines. Runs for some ten seconds.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ from mailworker.log.log import Log
 from mailworker.log.losses import Losses
 from mailworker.mail.authentication.auth_http import READING
 from mailworker.mail.authentication.passwords import read_password
+from mailworker.mail.authentication.user_table import UserTable, build
 from mailworker.native.crypt import CRYPT
 from mailworker.native.regex import Regex
 from mailworker.native.tls.pair import key_from
+from mailworker.process.steps import at_once
 from mailworker.variables.map import Map
 from mailworker.variables.template import parse
 from mailworker.variables.variables import Variables
@@ -114,6 +116,18 @@ def passwords() -> Iterator[Row]:
         yield "yescrypt, $y$j9T$", cost(partial(CRYPT.hash, b"password", b"$y$j9T$saltsalt$"))
 
 
+def users() -> Iterator[Row]:
+    """A file of many users, for each of them, and a lookup in its table."""
+    hashed = PASSWORDS["SHA512-CRYPT, 5,000 rounds"]
+    text = b"".join(b"user%d@example.com:%b::::::host=192.0.2.10\n" % (each, hashed) for each in range(NAMES))
+    seconds, content = time.process_time(), at_once(build(text, lambda *_: None))
+    yield f"read, one of {NAMES}", (time.process_time() - seconds) / NAMES * 1e6
+    table = UserTable(content)
+    yield "seen to be as before", cost(partial(table.is_of, text)) / NAMES
+    yield "found", cost(partial(table.find, b"user77@example.com"))
+    yield "not found", cost(partial(table.find, b"nobody@example.com"))
+
+
 def regex() -> Iterator[Row]:
     """A match by PCRE2 with its limit of steps."""
     domain = Regex(rb"^(?<user>[^@]+)@(?<domain>.+)$")
@@ -167,7 +181,7 @@ def lines() -> Iterator[Row]:
 
 
 PARTS: Final[dict[str, Callable[[], Iterator[Row]]]] = {
-    "login": login, "passwords": passwords, "regex": regex, "map": map_, "keys": keys, "lines": lines,
+    "login": login, "passwords": passwords, "users": users, "regex": regex, "map": map_, "keys": keys, "lines": lines,
 }  # fmt: skip
 
 

@@ -95,14 +95,14 @@ class Cycle:
 
         Yields the seconds to wait before it is resumed. Raises as `load` does.
         """
-        folders, servers = CertificateFolders(), settings.servers
-        yield from folders.read((server.ssl for server in servers), lambda *_: None, previous.watched.folders)
+        folders, servers, earlier = CertificateFolders(), settings.servers, previous.watched
+        yield from folders.read((server.ssl for server in servers), lambda *_: None, earlier.folders)
         contexts = TlsContexts(invocation.configuration.parent, lambda level, message: None, folders)
         pauses = Pauses()
         for server in servers:
             contexts.add(server.ssl, server.proxy.ssl, server.protocol)
             yield from pauses.due()
-        user_files = yield from UserFiles.read((server.source for server in servers), lambda *_: None)
+        user_files = yield from UserFiles.read((each.source for each in servers), lambda *_: None, earlier.users)
         return cls._of(settings, contexts, previous.log, Zones(_zones(settings), previous._zones), user_files)
 
     @classmethod

@@ -63,9 +63,12 @@ class Errand(Generic[Found]):
     undone: str
 
 
-def read_configuration(invocation: Invocation) -> Errand[Settings]:
-    """Read the settings and try all that they name: files, certificates, logs and names."""
-    find = partial(_read_and_try, invocation)
+def read_configuration(invocation: Invocation, users: UserFiles) -> Errand[Settings]:
+    """Read the settings and try all that they name: files, certificates, logs and names.
+
+    Files that are still as in `users` have been tried.
+    """
+    find = partial(_read_and_try, invocation, users)
     return Errand(find, "reading the configuration", "reads the configuration", "configuration could not be read")
 
 
@@ -200,12 +203,12 @@ def _tell_all(errand: Errand[Found], tell: Tell) -> None:
         tell((Level.ALERT, describe_bug(bug)))
 
 
-def _read_and_try(invocation: Invocation, tell: Tell) -> Settings:
+def _read_and_try(invocation: Invocation, users: UserFiles, tell: Tell) -> Settings:
     tell(_READING)
     settings = _read(invocation, tell)
     tell("reading users")
     sources = [server.source for server in settings.servers]
-    at_once(UserFiles.read(sources, lambda level, message: tell((level, message))))
+    at_once(UserFiles.read(sources, lambda level, message: tell((level, message)), users))
     _try_paths(settings, tell)
     return settings
 

@@ -59,7 +59,7 @@ class Reload(UnderWay[Cycle | None]):
         return None
 
     def _build(self) -> Generator[float, None, Cycle]:
-        self._reader = Reader(read_configuration(self._invocation))
+        self._reader = Reader(read_configuration(self._invocation, self._old.watched.users))
         settings = yield from self._reader.read(self._old.log)
         self._new = new = yield from Cycle.follow(self._old, self._invocation, settings)
         yield from new.open(self._old.listeners)

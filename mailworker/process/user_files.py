@@ -35,16 +35,24 @@ class UserFiles:
         self.users: dict[str, Users] = {}
 
     @classmethod
-    def read(cls, sources: Iterable[LoginSource], warn: Warn) -> Generator[float, None, UserFiles]:
+    def read(
+        cls, sources: Iterable[LoginSource], warn: Warn, earlier: UserFiles | None = None
+    ) -> Generator[float, None, UserFiles]:
         """Read the files of all `sources`, one source per server; broken lines are reported to `warn`.
 
+        Takes from `earlier` the users of a file that has the same content there: a million users take seconds to read.
         Yields the seconds to wait before it is resumed. Raises ConfigError where a file cannot be read.
         """
         files = cls()
         for path in {source.path for source in sources if isinstance(source, UserFileSettings)}:
             files.stamps[path] = stamp(path)
-            content = yield from read_users(path, warn)
-            files.users[path] = Users(path, UserTable(_shared(content)))
+            text = _read(path)
+            known = None if earlier is None else earlier.users.get(path)
+            if known is not None and known.table.is_of(text):
+                table = known.table
+            else:
+                table = UserTable(_shared((yield from _build(text, path, warn))))
+            files.users[path] = Users(path, table)
         return files
 
     def of(self, source: LoginSource) -> Users | None:
@@ -69,10 +77,17 @@ class UserFiles:
 
 def read_users(path: str, warn: Warn) -> Generator[float, None, bytes]:
     """The content that a UserTable is made of; for the rest see `UserFiles.read`."""
+    return (yield from _build(_read(path), path, warn))
+
+
+def _read(path: str) -> bytes:
     try:
-        text = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise ConfigError(f'open() "{path}" failed {describe(error)}') from error
+
+
+def _build(text: bytes, path: str, warn: Warn) -> Generator[float, None, bytes]:
     building = build(text, lambda level, line, message: warn(level, f"{message} in {path}:{line}"))
     pauses = Pauses()
     while True:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Final
 
@@ -85,10 +86,15 @@ def _take(row: PasswdRow, key: bytes, value: bytes, *, given: bool) -> None:
 
 
 def _host(row: PasswdRow, value: bytes) -> None:
+    row.host = _read_host(value)
+
+
+@lru_cache(maxsize=256)  # a file has many users, and few hosts
+def _read_host(value: bytes) -> str:
     text = value.decode("ascii", "replace")
     if not (_is_address(text) or is_host_name(value)):
         raise BrokenLine(f'invalid host "{escape(value)}"')
-    row.host = text.lower()
+    return text.lower()
 
 
 def _port(row: PasswdRow, value: bytes) -> None:

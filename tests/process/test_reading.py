@@ -16,6 +16,8 @@ from mailworker.errors import ConfigError, StartError, UnreadableError
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.process import reading
 from mailworker.process.invocation import Invocation
+from mailworker.process.steps import at_once
+from mailworker.process.user_files import UserFiles
 from tests.support.recorded_log import RecordedLog
 
 # The master has no threads, but pytest's workers have one more.
@@ -39,9 +41,13 @@ EXAMPLE = """
 """
 
 
-def read(invocation: Invocation = INVOCATION, log: RecordedLog | None = None) -> Settings:
+def read(
+    invocation: Invocation = INVOCATION, log: RecordedLog | None = None, users: UserFiles | None = None
+) -> Settings:
     children = set(psutil.Process().children())
-    steps = reading.Reader(reading.read_configuration(invocation)).read((log or RecordedLog()).log)
+    steps = reading.Reader(reading.read_configuration(invocation, users or UserFiles())).read(
+        (log or RecordedLog()).log
+    )
     try:
         while True:
             time.sleep(next(steps))
@@ -117,3 +123,21 @@ def test_what_cannot_be_read_in_time_is_refused_and_the_step_is_named(
     with pytest.raises(StartError) as caught:
         read(Invocation(("mailworker",), tmp_path, path, None))
     assert str(caught.value) == f"configuration could not be read within 0.2 seconds, {step}"
+
+
+def test_a_file_of_users_that_has_not_changed_is_not_read_again(tmp_path: Path) -> None:
+    """It was told of when it was read, and a million users take seconds."""
+    users = tmp_path / "users"
+    users.write_text("anna:{PLAIN}a\nbroken:{HMAC}x\n")
+    users.chmod(0o600)
+    path = tmp_path / "mailworker.conf"
+    server = "server { listen 127.0.0.1:10143; protocol imap; }"
+    path.write_text(f"events {{}} mail {{ auth_user_file users; proxy_pass 127.0.0.1:143; server_name x; {server} }}")
+    invocation = Invocation(("mailworker",), tmp_path, path, None, "")
+    log = RecordedLog()
+    settings = read(invocation, log)
+    assert log.lines == [f'[error] unknown password scheme "HMAC" in {users}:2']
+    known = at_once(UserFiles.read([server.source for server in settings.servers], lambda *_: None))
+    log = RecordedLog()
+    read(invocation, log, known)
+    assert log.lines == []

@@ -15,10 +15,10 @@ from mailworker.shm.sealed import seal
 from tests.support.settings import mail_server
 
 
-def read(*paths: Path) -> tuple[UserFiles, list[tuple[Level, str]]]:
+def read(*paths: Path, earlier: UserFiles | None = None) -> tuple[UserFiles, list[tuple[Level, str]]]:
     told: list[tuple[Level, str]] = []
     sources = [*(UserFileSettings(str(path)) for path in paths), mail_server("imap").source]
-    return at_once(UserFiles.read(sources, lambda level, message: told.append((level, message)))), told
+    return at_once(UserFiles.read(sources, lambda level, message: told.append((level, message)), earlier)), told
 
 
 def content(text: bytes) -> bytes:
@@ -35,6 +35,20 @@ def test_servers_with_the_same_file_share_its_users(tmp_path: Path) -> None:
     users = files.of(UserFileSettings(str(first)))
     assert users is files.users[str(first)]
     assert files.of(mail_server("imap").source) is None
+
+
+def test_users_of_a_file_with_the_same_content_are_taken_from_an_earlier_cycle(tmp_path: Path) -> None:
+    same, other, new = (tmp_path / name for name in ("same", "other", "new"))
+    for path in (same, other, new):
+        path.write_text("anna:{PLAIN}a\nbroken:{HMAC}x\n")
+    earlier, told = read(same, other)
+    assert len(told) == 2
+    other.write_text("berta:{PLAIN}a\nbroken:{HMAC}x\n")
+    later, told = read(same, other, new, earlier=earlier)
+    assert later.users[str(same)].table is earlier.users[str(same)].table
+    assert later.users[str(same)] is not earlier.users[str(same)]  # each follows its own cycle's changes
+    assert later.users[str(other)].table.find(b"berta") is not None
+    assert sorted(text for _, text in told) == [f'unknown password scheme "HMAC" in {path}:2' for path in (new, other)]
 
 
 @pytest.mark.parametrize(("name", "reason"), [("nowhere", "2: No such file or directory"), (".", "21: Is a directory")])

@@ -62,6 +62,10 @@ class UserTable:
         self._text_end = _HEAD.size + length
         self.decoy = self._read_decoy(decoy)
 
+    def is_of(self, text: bytes) -> bool:
+        """Whether it was built from that text."""
+        return memoryview(self._memory)[_HEAD.size : self._text_end] == _ended(text)
+
     def find(self, name: bytes) -> User | None:
         """The user of that name; None where there is none."""
         wanted = _hash(name)
@@ -97,9 +101,15 @@ def build(text: bytes, complain: Complain) -> Generator[None, None, bytes]:
         if number % _TURN == 0:
             yield
     lines.tell_of_dear()
-    ended = text if text.endswith(b"\n") else text + b"\n"
+    ended = _ended(text)
     slots = yield from _index(lines.found)
-    return _HEAD.pack(len(ended), len(slots) // _SLOT.size, len(lines.found), lines.decoy) + ended + slots
+    head = _HEAD.pack(len(ended), len(slots) // _SLOT.size, len(lines.found), lines.decoy)
+    lines.found.clear()  # takes more memory than all the rest
+    return b"".join((head, ended, slots))
+
+
+def _ended(text: bytes) -> bytes:
+    return text if text.endswith(b"\n") else text + b"\n"
 
 
 class _Lines:
@@ -163,7 +173,7 @@ class _Lines:
         return self._firsts.get(kind, 0)
 
 
-def _index(found: dict[bytes, tuple[int, int, int, int]]) -> Generator[None, None, bytes]:
+def _index(found: dict[bytes, tuple[int, int, int, int]]) -> Generator[None, None, bytearray]:
     count = len(found) * _LOADED + 1
     slots = bytearray(count * _SLOT.size)
     for turn, (name, rest) in enumerate(found.items(), 1):
@@ -174,7 +184,7 @@ def _index(found: dict[bytes, tuple[int, int, int, int]]) -> Generator[None, Non
         _SLOT.pack_into(slots, place * _SLOT.size, hashed, *rest)
         if turn % _TURN == 0:
             yield
-    return bytes(slots)
+    return slots
 
 
 def _hash(name: bytes) -> int:

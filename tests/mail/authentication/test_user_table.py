@@ -39,6 +39,14 @@ def test_all_users_of_a_file_are_found_and_nobody_else(count: int) -> None:
         assert table.find(name) is None
 
 
+@pytest.mark.parametrize("text", [b"", b"anna:{PLAIN}a", b"anna:{PLAIN}a\n", b"\xff"])
+def test_a_table_knows_the_text_that_it_was_built_from(text: bytes) -> None:
+    table, _ = table_of(text)
+    assert table.is_of(text)
+    for other in (text + b"\n\n", b"b" + text, text[1:] + b"b"):
+        assert not table.is_of(other)
+
+
 @pytest.mark.parametrize("text", [b"anna:{PLAIN}a", b"\n\nanna:{PLAIN}a\r\n", b"# anna:{PLAIN}b\nanna:{PLAIN}a\n"])
 def test_lines_end_as_they_like(text: bytes) -> None:
     user = table_of(text)[0].find(b"anna")
