@@ -81,6 +81,42 @@ def _run_unbuilt(folder: Path, name: str, version: str) -> subprocess.CompletedP
     return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
 
 
+def _run_maintainer_script(folder: Path, name: str, *words: str, **programs: str) -> str:
+    """What debian/mailworker.`name` says when it succeeds; `programs`, shell lines, take the place of the system's."""
+    script = (ROOT / "debian" / f"mailworker.{name}").read_text(encoding="utf-8")
+    for path in ("/etc/mailworker", "/var/log/mailworker", "/run/mailworker"):
+        script = script.replace(path, f"{folder}{path}")
+    (folder / name).write_text(script, encoding="utf-8")
+    for program, line in programs.items():
+        (folder / program).write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
+        (folder / program).chmod(0o755)
+    environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
+    command = ["sh", folder / name, *words]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return ran.stdout + ran.stderr
+
+
+def test_an_upgrade_while_the_former_version_still_leaves_says_so_at_once(tmp_path: Path) -> None:
+    pids = tmp_path / "run" / "mailworker"
+    pids.mkdir(parents=True)
+    for name in ("mailworker.pid", "mailworker.pid.oldbin"):
+        (pids / name).write_text(f"{os.getpid()}\n")  # SIGUSR2 would end us
+    said = _run_maintainer_script(tmp_path, "postinst", "configure", "0.1.0", adduser="true", mailworker="true")
+    assert said == (
+        "mailworker: the earlier version goes on, as sessions of the version before it have not ended; "
+        f"when {pids}/mailworker.pid.oldbin is gone, run: dpkg-reconfigure mailworker\n"
+    )
+
+
+def test_purging_succeeds_where_the_user_cannot_be_removed(tmp_path: Path) -> None:
+    programs = {"getent": "true", "deluser": "echo userdel: user mailworker is currently used >&2; exit 1"}
+    said = _run_maintainer_script(tmp_path, "postrm", "purge", **programs)
+    assert said.splitlines() == [
+        "userdel: user mailworker is currently used",
+        "mailworker: the user mailworker stays, see above",
+    ]
+
+
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_says_what_it_does_before_each_step_that_takes_long(tmp_path: Path) -> None:
     steps = subprocess.run(
