@@ -91,7 +91,7 @@ def _run_maintainer_script(folder: Path, name: str, *words: str, **programs: str
         (folder / program).write_text(f"#!/bin/sh\n{line}\n", encoding="utf-8")
         (folder / program).chmod(0o755)
     environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
-    command = ["sh", folder / name, *words]
+    command = ["sh", str(folder / name), *words]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     return ran.stdout + ran.stderr
 
