@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Final
 
-from mailworker.variables.prefix import Lengths, packed_prefix
+from mailworker.variables.prefix import WHOLE, Lengths, packed_prefix
 
 GIVEN: Final = 0
 """The number of a key that the caller has to give; the numbers of KEYS follow."""
@@ -25,13 +25,38 @@ USER: Final = number_of("remote_user")
 UNIX: Final = "unix:"
 """The address of clients of a unix socket."""
 
+_IPV6: Final = 16  # bytes
+
+
+# What servers cut off a name, or end it at: Cyrus the spaces, PHP's trim() and programs in C the NULs.
+_BLANKS: Final = b"\0\t\n\v\f\r "
+
+
+def user_key(login: bytes) -> bytes:
+    """The key of a user: servers that ignore case or spaces take many logins for one user, and those have one key.
+
+    No key begins with NUL, as the keys of entries for trust do.
+    """
+    return login.strip(_BLANKS).partition(b"\0")[0].rstrip(_BLANKS).lower()
+
+
+def packed_key(client: str) -> bytes:
+    """The bytes of an address; an IPv4 client has one key, also if it comes to an IPv6 socket."""
+    return packed_prefix(client, WHOLE)
+
+
+def text_key(client: str) -> bytes:
+    """The text of an address, see `packed_key`, or "unix:"."""
+    if ":" not in client or client == UNIX:
+        return client.encode()
+    packed = packed_key(client)
+    return client.encode() if len(packed) == _IPV6 else socket.inet_ntop(socket.AF_INET, packed).encode()
+
 
 def key(number: int, client: str, login: bytes, lengths: Lengths) -> bytes:
-    """The value of one of KEYS; empty where there is nothing to count. `lengths` are the lengths of prefixes."""
+    """The key that one of KEYS gives; empty where there is nothing to count. `lengths` are the lengths of prefixes."""
     if number == USER:
-        return login
+        return user_key(login)
     if client == UNIX or KEYS[number - 1] == "remote_addr":
-        return client.encode()
-    if KEYS[number - 1] == "binary_remote_prefix":
-        return packed_prefix(client, lengths)
-    return socket.inet_pton(socket.AF_INET6 if ":" in client else socket.AF_INET, client)
+        return text_key(client)
+    return packed_prefix(client, lengths) if KEYS[number - 1] == "binary_remote_prefix" else packed_key(client)

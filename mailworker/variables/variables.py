@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Protocol
 
 from mailworker.errors import ConfigError
@@ -35,7 +36,7 @@ class Variables:
     session may try to log in as one user and then as another, and `map` must not give the first one's value again.
 
     `elsewhere` are names that other servers set: here they have no value, as in nginx. `asked` collects the built-in
-    variables that the variables found so far depend on.
+    variables that the variables found so far depend on. Functions in `replaced` stand for built-in ones.
     """
 
     def __init__(
@@ -44,16 +45,22 @@ class Variables:
         sets: tuple[tuple[str, Template], ...] = (),
         elsewhere: frozenset[str] = frozenset(),
         asked: set[str] | None = None,
+        replaced: Mapping[str, Evaluate] = MappingProxyType({}),
     ) -> None:
         self._definitions = definitions
         self._sets = sets
         self._elsewhere = elsewhere
+        self._replaced = replaced
         self._found: dict[str, Evaluate | None] = {}  # None while a function is being made
         self.asked: set[str] = set() if asked is None else asked
 
     def alone(self) -> Variables:
         """A copy, whose `asked` collects only what the copy itself finds."""
         return Variables(self._definitions, self._sets, self._elsewhere)
+
+    def replacing(self, functions: Mapping[str, Evaluate]) -> Variables:
+        """The same variables, in which some built-in ones have other functions."""
+        return Variables(self._definitions, self._sets, self._elsewhere, self.asked, functions)
 
     def knows(self, name: str) -> bool:
         """Whether there is a variable of that name."""
@@ -95,8 +102,9 @@ class Variables:
         return composed([*parts], make)
 
     def _part(self, name: str, where: str | None, escape: Escape) -> Part:
-        source = None if self._setting(name) is not None or name in self._definitions else SOURCES.get(name)
-        return Part(self.find(name, where), escape.absent, None if escape is NONE else escape.value, source)
+        function = self.find(name, where)
+        source = SOURCES.get(name) if function is builtin(name) else None
+        return Part(function, escape.absent, None if escape is NONE else escape.value, source)
 
     def client_says(self, template: Template) -> str | None:
         """The first variable in it whose value is not only text of the configuration, None without one.
@@ -134,7 +142,8 @@ class Variables:
         """The last `set` of a variable, and the variables as they are before it."""
         for index in reversed(range(len(self._sets))):
             if self._sets[index][0] == name:
-                earlier = Variables(self._definitions, self._sets[:index], self._elsewhere, self.asked)
+                sets = self._sets[:index]
+                earlier = Variables(self._definitions, sets, self._elsewhere, self.asked, self._replaced)
                 return earlier, self._sets[index][1]
         return None
 
@@ -146,7 +155,7 @@ class Variables:
         definition = self._definitions.get(name)
         if definition is not None:
             return definition.bind(self)
-        function = builtin(name)
+        function = self._replaced.get(name) or builtin(name)
         if function is not None:
             self.asked.add(name)
             return function

@@ -16,7 +16,7 @@ from mailworker.mail.client.address import is_inside
 from mailworker.mail.limits.delay import Penalty
 from mailworker.shm import attempts
 from mailworker.shm.attempts import NONE, Attempt, Attempts, Rule, distrust
-from mailworker.shm.keys import GIVEN, KEYS, UNIX
+from mailworker.shm.keys import GIVEN, KEYS, UNIX, user_key
 from mailworker.shm.limit_table import HEADER_SIZE, SET_SIZE, LimitTable
 from tests.shm.limits import IMPLEMENTATIONS as TABLES
 from tests.shm.limits import SECRET, SIZE, NginxLimit
@@ -175,6 +175,24 @@ def test_a_ban_of_an_operator_holds_for_trusted_clients_too(kind: str) -> None:
     counting.enter(72.0).succeed()
     table.ban(ALICE, 73.0, 60.0)
     assert counting.enter(74.0).wait == 0.0
+
+
+def test_no_name_that_a_client_sends_is_an_entry_for_trust(kind: str) -> None:
+    """Else a failed login as b"\\0alice\\0" and an address gives a stranger trust, or takes it from the owner."""
+    counting = Counting(kind, {"number": USER, "trusts": True}, penalised=0)
+    counting.enter(10.0).succeed()
+    for name in (distrust(ALICE) + packed(OTHER)[0], distrust(ALICE)):
+        counting.enter(11.0, client=OTHER, login=name).fail(b"", 11.0)
+    while (stranger := counting.enter(100.0, client=OTHER)).wait >= 0.0:
+        stranger.fail(b"", 100.0)
+    assert counting.enter(200.0).wait >= 0.0
+
+
+@given(st.text("Ab \0\n\xff", max_size=9).map(lambda text: text.encode("latin-1")))
+@settings(max_examples=200)
+def test_both_implementations_have_the_same_key_for_a_user(login: bytes) -> None:
+    for name in KINDS:
+        assert Counting(name, {"number": USER}).enter(10.0, login=login).key(0) == user_key(login)
 
 
 def test_who_is_trusted_gives_nothing_back_that_it_has_not_taken(kind: str) -> None:

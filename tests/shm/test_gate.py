@@ -90,6 +90,15 @@ def test_a_connection_is_counted_once_in_each_table(kind: str) -> None:
     assert house.counts == [0, 0]
 
 
+def test_spellings_of_a_user_or_an_address_are_counted_as_one(kind: str) -> None:
+    house = House(kind)
+    gate = house.gate((0, USER, 3), (1, TEXT, 3))
+    for number, (client, login) in enumerate(((CLIENT, b"A"), (f"::ffff:{CLIENT}", b"a"), (CLIENT, b" a\0"))):
+        assert gate.refusal(number, client, login) is None
+    assert (house.tables[0].count(b"a"), house.tables[1].count(CLIENT.encode())) == (3, 3)
+    assert [gate.admits(9, 9, CLIENT, b"A"), gate.admits(9, 9, f"::ffff:{CLIENT}", b"other")] == [False, False]
+
+
 def test_empty_keys_count_nobody(kind: str) -> None:
     house = House(kind)
     gate = house.gate((0, USER, 1), (1, GIVEN, 1))

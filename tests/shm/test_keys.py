@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mailworker.config import limit_auth, limit_conn
-from mailworker.shm.keys import GIVEN, KEYS, UNIX, key, number_of
+from mailworker.shm.keys import GIVEN, KEYS, UNIX, key, number_of, user_key
 from mailworker.variables.table import TABLE
 from tests.variables.facts import Session
 
@@ -12,9 +12,30 @@ LENGTHS = (24, 44)
 
 @pytest.mark.parametrize("name", KEYS)
 def test_what_every_session_knows_is_what_variables_say(name: str) -> None:
-    for host, port in (("192.0.2.7", 1), ("2001:db8::7", 1), ("::ffff:192.0.2.7", 1), (UNIX, None)):
+    for host, port in (("192.0.2.7", 1), ("2001:db8::7", 1), (UNIX, None)):
         facts = Session(client=host, port=port, remote_user=b"user", attempts=1, prefix_lengths=LENGTHS)
         assert key(number_of(name), host, b"user", LENGTHS) == (TABLE[name](facts) or b"")
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_an_ipv4_client_has_one_key_at_every_socket(name: str) -> None:
+    assert key(number_of(name), "::ffff:192.0.2.7", b"", LENGTHS) == key(number_of(name), "192.0.2.7", b"", LENGTHS)
+
+
+@pytest.mark.parametrize(
+    ("login", "user"),
+    [
+        (b"alice", b"alice"),
+        (b"Alice@EXAMPLE.com", b"alice@example.com"),
+        (b" alice\t", b"alice"),
+        (b"\0\0alice \0bob\0", b"alice"),
+        (b"al\xc3\x84\xff", b"al\xc3\x84\xff"),
+        (b"\0 ", b""),
+        (b"", b""),
+    ],
+)
+def test_spellings_of_a_user_have_one_key(login: bytes, user: bytes) -> None:
+    assert user_key(login) == user
 
 
 def test_a_key_that_every_session_knows_has_a_number() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from mailworker.config.limit_auth import OF_CLIENT, LimitZone
 from mailworker.mail.session_facts import SessionFacts
 from mailworker.mail.session_log import SessionLog
+from mailworker.shm.keys import UNIX, packed_key, text_key, user_key
+from mailworker.variables.table import TABLE
 from mailworker.variables.template import Template
-from mailworker.variables.variables import Variables
+from mailworker.variables.variables import Evaluate, Variables
 
 Key = Callable[[SessionLog], bytes]
 """Gives the key by which a session is counted; empty if it is not counted."""
@@ -21,9 +23,26 @@ _AT_ACCEPT: Final = OF_CLIENT | {
 }
 
 
+USERS: Final = frozenset({"auth_user", "remote_user", "remote_user_local", "remote_user_domain"})
+"""The variables whose values are names of users, or parts of them."""
+
+
+def _user(name: str) -> Evaluate:
+    function = TABLE[name]
+    return lambda facts: user_key(function(facts) or b"")
+
+
+# In a key, all spellings of a user or an address have one value.
+_FUNCTIONS: Final[Mapping[str, Evaluate]] = {
+    "remote_addr": lambda facts: text_key(facts.client),
+    "binary_remote_addr": lambda facts: text_key(UNIX) if facts.port is None else packed_key(facts.client),
+    **{name: _user(name) for name in USERS},
+}
+
+
 def rendered(key: Template, variables: Variables) -> Key:
     """The function that renders a key from its variables."""
-    render = variables.bind(key)
+    render = variables.replacing(_FUNCTIONS).bind(key)
 
     def read(record: SessionLog) -> bytes:
         assert isinstance(record, SessionFacts)

@@ -12,7 +12,9 @@ from typing import NamedTuple, Protocol
 
 from mailworker.config.limit_auth import LimitAuthSettings, LimitZone
 from mailworker.errors import escape
+from mailworker.mail.limits.keys import USERS
 from mailworker.shm.attempts import distrust
+from mailworker.shm.keys import packed_key, text_key, user_key
 from mailworker.shm.limit_table import LimitTable
 from mailworker.shm.limits import Limits
 from mailworker.variables.prefix import WHOLE, Lengths, packed_prefix, spelled_prefix
@@ -97,7 +99,7 @@ class LimitZones:
     def ban_user(self, user: str, seconds: float) -> list[str]:
         """Ban a user in all zones whose key is the user and nothing else; gives their names."""
         zones = [each for each in self._zones.values() if each.name in self._banning and each.counts_users]
-        packed = user.encode(errors="surrogateescape")
+        packed = user_key(user.encode(errors="surrogateescape"))
         return [each.name for each in zones if each.ban(packed, self._clock(), seconds)]
 
     @property
@@ -152,7 +154,7 @@ class _Zone:
         """Whether its key is the user, None where that is only a part of it."""
         if self._key == "remote_user":
             return True
-        return False if _USERS.isdisjoint(self._zone.key.names) else None
+        return False if USERS.isdisjoint(self._zone.key.names) else None
 
     def ban(self, key: bytes, now: float, seconds: float) -> bool:
         """Ban a key, or lift its ban by 0 seconds. A ban of a user holds for clients that have logged in as well."""
@@ -169,7 +171,8 @@ class _Zone:
         if self._packed or not self._frames(text):
             return None
         if self._key not in _ADDRESSES:
-            return text.encode(errors="surrogateescape")
+            key = text.encode(errors="surrogateescape")
+            return user_key(key) if self._key in USERS else key
         if text == "unix:":
             return text.encode()
         try:
@@ -213,13 +216,14 @@ def _prefix(address: IPv4Address | IPv6Address, lengths: Lengths) -> bytes:
 # Texts that may be an address or a prefix; neither a name nor a number alone is.
 _ADDRESS = re.compile(r"unix:|[0-9]+(\.[0-9]+){3}|[0-9a-f]{0,4}:[0-9a-f.:]*:")
 _ADDRESS_AT_END = re.compile(r"(unix:|([0-9]+(\.[0-9]+){3}|:[0-9a-f:]*)(/[0-9]+)?)\Z")
-_USERS = frozenset({"remote_user", "remote_user_local", "remote_user_domain"})
 _PREFIXES = frozenset({"binary_remote_prefix", "remote_prefix"})
 _PACKED = frozenset({"binary_remote_prefix", "binary_remote_addr"})
 _ADDRESSES: Mapping[str, Callable[[IPv4Address | IPv6Address, Lengths], bytes]] = {
-    "binary_remote_addr": lambda address, _: address.packed,
+    "binary_remote_addr": lambda address, _: packed_key(str(address)),
     "binary_remote_prefix": _prefix,
-    "remote_addr": lambda address, _: inet_ntop(AF_INET6 if address.version == 6 else AF_INET, address.packed).encode(),
+    "remote_addr": lambda address, _: text_key(
+        inet_ntop(AF_INET6 if address.version == 6 else AF_INET, address.packed)
+    ),
     "remote_prefix": lambda address, lengths: spelled_prefix(_prefix(address, lengths), lengths).encode(),
 }
 """The key for an address, by the variable that alone makes up the key."""

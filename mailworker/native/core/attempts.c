@@ -57,7 +57,7 @@ struct mine {
 
 struct attempt {
     PyObject_VAR_HEAD struct attempts *all;
-    PyObject *text, *login, *given; /* the keys point into these, `text` is the client's address */
+    PyObject *text, *user, *given; /* the keys point into these, `text` is the client's address */
     struct client client;
     double asked, wait;
     Py_ssize_t over, full;
@@ -339,7 +339,7 @@ static void attempt_dealloc(PyObject *object)
 
     Py_XDECREF(self->all);
     Py_XDECREF(self->text);
-    Py_XDECREF(self->login);
+    Py_XDECREF(self->user);
     Py_XDECREF(self->given);
     Py_TYPE(object)->tp_free(object);
 }
@@ -355,7 +355,7 @@ static int hash_keys(struct attempt *self)
         struct key key;
 
         if (rule->number != KEY_GIVEN) {
-            key = client_key(&self->client, rule->number, self->login, all->lengths, mine->room);
+            key = client_key(&self->client, rule->number, self->user, all->lengths, mine->room);
         } else if (!take_given(self->given, &next, &key)) {
             return 0;
         }
@@ -606,9 +606,9 @@ static PyObject *enter(PyObject *object, PyObject *const *arguments, Py_ssize_t 
     attempt->all = (struct attempts *) Py_NewRef(self);
     attempt->text = Py_NewRef(arguments[0]);
     attempt->client = client;
-    attempt->login = Py_NewRef(arguments[1]);
+    attempt->user = user_key(arguments[1]);
     attempt->given = Py_XNewRef(keys);
-    if (!hash_keys(attempt) || !try(attempt, now)) {
+    if (attempt->user == NULL || !hash_keys(attempt) || !try(attempt, now)) {
         Py_CLEAR(attempt);
     }
     return (PyObject *) attempt;

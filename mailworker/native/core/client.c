@@ -79,20 +79,58 @@ size_t client_cut(struct client *client, const int lengths[2])
     return whole + (bits % 8 != 0);
 }
 
-struct key client_key(const struct client *client, int number, PyObject *login, const int lengths[2],
+static int is_blank(char byte)
+{
+    return byte == '\0' || byte == ' ' || (byte >= '\t' && byte <= '\r');
+}
+
+PyObject *user_key(PyObject *login)
+{
+    const char *start = PyBytes_AS_STRING(login), *end = start + PyBytes_GET_SIZE(login), *at;
+    int has_capitals = 0;
+    PyObject *key;
+    char *place;
+
+    while (start < end && is_blank(*start)) {
+        start++;
+    }
+    for (at = start; at < end && *at != '\0'; at++) {
+        has_capitals |= *at >= 'A' && *at <= 'Z';
+    }
+    while (at > start && is_blank(at[-1])) {
+        at--;
+    }
+    if (!has_capitals && at - start == PyBytes_GET_SIZE(login)) {
+        return Py_NewRef(login);
+    }
+    key = PyBytes_FromStringAndSize(NULL, at - start);
+    for (place = key == NULL ? NULL : PyBytes_AS_STRING(key); key != NULL && start < at; start++) {
+        *place++ = *start >= 'A' && *start <= 'Z' ? (char) (*start + ('a' - 'A')) : *start;
+    }
+    return key;
+}
+
+struct key client_key(const struct client *client, int number, PyObject *user, const int lengths[2],
                       unsigned char *room)
 {
     struct client copy;
 
     if (number == KEY_USER) {
-        return (struct key){PyBytes_AS_STRING(login), (size_t) PyBytes_GET_SIZE(login)};
+        return (struct key){PyBytes_AS_STRING(user), (size_t) PyBytes_GET_SIZE(user)};
     }
-    if (client->is_unix || number == KEY_TEXT) {
+    if (client->is_unix || (number == KEY_TEXT && client->size == IPV4_SIZE)) {
         return (struct key){client->text, client->length};
     }
     copy = *client;
     if (number == KEY_PREFIX) {
         copy.size = client_cut(&copy, lengths);
+    } else {
+        client_unmap(&copy);
+    }
+    if (number == KEY_TEXT) {
+        return copy.size == IPV4_SIZE && inet_ntop(AF_INET, copy.address, (char *) room, INET_ADDRSTRLEN) != NULL
+                   ? (struct key){room, strlen((char *) room)}
+                   : (struct key){client->text, client->length};
     }
     memcpy(room, copy.address, sizeof(copy.address));
     return (struct key){room, copy.size};

@@ -37,8 +37,11 @@ void client_unmap(struct client *client);
 /* Sets all bits after a prefix to 0; gives its length in bytes. `lengths` are the prefix lengths of IPv4 and IPv6. */
 size_t client_cut(struct client *client, const int lengths[2]);
 
-/* The value of any key but KEY_GIVEN, which may be written to `room` of 16 bytes. */
-struct key client_key(const struct client *client, int number, PyObject *login, const int lengths[2],
+/* The key of a user, see user_key() in shm/keys.py: a new reference, mostly to `login` itself. */
+PyObject *user_key(PyObject *login);
+
+/* The value of any key but KEY_GIVEN, which may be written to `room` of 16 bytes; `user` is what user_key() gives. */
+struct key client_key(const struct client *client, int number, PyObject *user, const int lengths[2],
                       unsigned char *room);
 
 /* Takes the next one of the keys that the caller gives, a tuple or NULL; an empty key where there is none left. */

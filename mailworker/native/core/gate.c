@@ -162,7 +162,7 @@ struct visit {
     PyObject *text; /* the client's address, which is parsed when a key needs it */
     int is_read;
     struct client client;
-    PyObject *login, *given;
+    PyObject *user, *given;
     Py_ssize_t next; /* the next one in `given` */
     unsigned long long without;
     const struct place *before;
@@ -170,11 +170,12 @@ struct visit {
     struct place places[MOST_RULES];
 };
 
-static void begin(struct visit *visit, PyObject *client, PyObject *login, PyObject *given, unsigned long long without)
+/* `user` is what user_key() gives. */
+static void begin(struct visit *visit, PyObject *client, PyObject *user, PyObject *given, unsigned long long without)
 {
     visit->text = client;
     visit->is_read = 0;
-    visit->login = login;
+    visit->user = user;
     visit->given = given;
     visit->without = without;
     visit->next = 0;
@@ -204,7 +205,7 @@ static int key_of(struct visit *visit, const struct rule *rule, unsigned char *r
         return 0;
     }
     visit->is_read |= rule->number != KEY_USER;
-    *key = client_key(&visit->client, rule->number, visit->login, whole, room);
+    *key = client_key(&visit->client, rule->number, visit->user, whole, room);
     return 1;
 }
 
@@ -302,9 +303,12 @@ static int take_rest(struct visit *visit, PyObject *const *arguments, Py_ssize_t
         PyErr_SetString(PyExc_TypeError, "a number, a client, a login, a tuple of keys, and bits");
         return 0;
     }
-    begin(visit, arguments[1], arguments[2], given > 3 ? arguments[3] : NULL,
+    begin(visit, arguments[1], user_key(arguments[2]), given > 3 ? arguments[3] : NULL,
           given > 4 ? PyLong_AsUnsignedLongLong(arguments[4]) : 0);
-    return !PyErr_Occurred();
+    if (PyErr_Occurred()) {
+        Py_CLEAR(visit->user);
+    }
+    return visit->user != NULL;
 }
 
 static PyObject *refusal(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
@@ -317,6 +321,7 @@ static PyObject *refusal(PyObject *object, PyObject *const *arguments, Py_ssize_
         return NULL;
     }
     place = visit_all(self, &visit, arguments[0], &why);
+    Py_DECREF(visit.user);
     if (place < 0) {
         return NULL;
     }
@@ -336,8 +341,9 @@ static PyObject *admits(PyObject *object, PyObject *const *arguments, Py_ssize_t
         return PyErr_Format(PyExc_TypeError, "a login is bytes");
     }
     if (!self->gives) {
-        begin(&visit, arguments[2], arguments[3], NULL, 0);
-        place = visit_all(self, &visit, arguments[1], &why);
+        begin(&visit, arguments[2], user_key(arguments[3]), NULL, 0);
+        place = visit.user == NULL ? -1 : visit_all(self, &visit, arguments[1], &why);
+        Py_XDECREF(visit.user);
         if (place < 0) {
             return NULL;
         }

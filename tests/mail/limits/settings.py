@@ -9,6 +9,7 @@ from mailworker.config.limit_auth import USE, AuthDelay, LimitAuth, LimitAuthSet
 from mailworker.config.zones import SharedZone
 from mailworker.mail.limits.guard import Guard
 from mailworker.mail.limits.limit import Limit
+from mailworker.mail.session_facts import SessionFacts
 from mailworker.variables.template import parse
 from tests.mail.cases import IMAP, Case
 from tests.mail.conftest import Scene
@@ -55,6 +56,18 @@ def judging(scene: Scene, backend: ScriptedServer) -> AuthService:
 
     service = scene.auth(judge)
     return service
+
+
+class Known(SessionFacts):
+    """No more of a session than a key needs."""
+
+    prefix_lengths = (32, 64)
+
+    def __init__(self, client: str, user: bytes = b"") -> None:
+        self.client = client
+        self.port = 1
+        self.login = self.auth_user = user
+        self.attempts = 1
 
 
 class Mailbox:

@@ -6,7 +6,7 @@ from mailworker.mail.limits.keys import asked, known_at_accept, rendered, tells_
 from mailworker.mail.record import SessionRecord
 from mailworker.variables.template import parse
 from mailworker.variables.variables import Variables
-from tests.mail.limits.settings import zone
+from tests.mail.limits.settings import Known, zone
 
 
 class Record(SessionRecord):
@@ -37,6 +37,22 @@ def test_a_key_tells_what_it_is_made_of(key: str, at_accept: bool, of_client: bo
     assert known_at_accept(names) is at_accept
     assert tells_the_client(names) is of_client
     assert not variables.asked
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("$binary_remote_addr$remote_user", bytes((192, 0, 2, 7)) + b"bob@example.com"),
+        ("$remote_addr/$remote_user_local", b"192.0.2.7/bob"),
+        ("$remote_user_domain", b"example.com"),
+        ("$auth_user!", b"bob@example.com!"),
+        ("$named", b"+bob@example.com"),
+    ],
+)
+def test_spellings_of_a_user_or_an_address_are_one_key(key: str, value: bytes) -> None:
+    render = rendered(zone(key).key, Variables({}, (("named", parse(b"+$remote_user")),)))
+    for client, user in (("192.0.2.7", b"bob@example.com"), ("::ffff:192.0.2.7", b"\0Bob@EXAMPLE.com \0")):
+        assert render(Known(client, user)) == value
 
 
 def test_other_keys_are_rendered() -> None:

@@ -66,6 +66,16 @@ def test_a_stranger_cannot_lock_out_the_owner_of_a_mailbox(scene: Scene) -> None
     assert mailbox.try_to_log_in(b"secret", source=stranger, user=b"other@example.com") == IMAP.answer
 
 
+def test_other_spellings_of_a_name_give_a_stranger_no_further_guesses(scene: Scene) -> None:
+    """Dovecot and Cyrus take all of them for one user."""
+    mailbox = Mailbox(scene, settings(limit(2, of=zone("$remote_user"), ban=900.0)), SMTP)
+    for user in (b"user@example.com", b"User@example.com", b"USER@EXAMPLE.COM"):
+        assert mailbox.try_to_log_in(b"wrong" + user, user=user) == b"535 5.7.0 Wrong password\r\n"
+    scene.skip(SETTLED)
+    for user in (b"useR@example.com", b" user@example.com "):
+        assert mailbox.try_to_log_in(b"secret", user=user) == TEMPORARY["smtp"]
+
+
 def test_failures_that_never_reach_the_service_are_counted(scene: Scene) -> None:
     mailbox = Mailbox(scene, settings(GUARDED), SMTP)
     for _ in range(6):
