@@ -84,6 +84,13 @@ class Greetings:
         self._of(backend).taking.add(_without_timestamp(greeting))
         self.waiting.discard(backend)
 
+    def forget(self, backend: str | None) -> None:
+        """Ask a backend once more that has refused AUTH PLAIN; logins under way keep the steps that they have."""
+        heard = self._heard.pop(backend, None)
+        self.expected.pop(backend, None)
+        if heard is not None:
+            self._of(backend).once |= heard.once
+
     def _of(self, backend: str | None) -> _Heard:
         heard = self._heard.get(backend)
         if heard is None:

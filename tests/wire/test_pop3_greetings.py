@@ -51,6 +51,22 @@ def test_plain_is_expected_after_the_greeting_that_lists_it() -> None:
     assert greetings.expected
 
 
+def test_a_backend_that_has_refused_is_asked_once_more() -> None:
+    greetings = Greetings()
+    greetings.forget("backend")
+    for text in (READY, b"+OK another\r\n"):
+        assert [greetings.hear("backend", text) for _ in range(2)] == [False, None]
+        greetings.learn("backend", text)
+    assert greetings.hear("backend", READY) is True
+    under_way = greetings.expected["backend"]
+    greetings.forget("backend")
+    assert not greetings.expected
+    assert READY in under_way[1].last
+    assert greetings.hear("backend", READY) is None
+    greetings.learn("backend", READY)
+    assert greetings.hear("backend", READY) is True
+
+
 def test_what_a_backend_lists_says_nothing_about_another_with_the_same_greeting() -> None:
     greetings = Greetings()
     for _ in range(2):

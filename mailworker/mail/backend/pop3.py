@@ -30,13 +30,14 @@ if accelerator is not None and not TYPE_CHECKING:
 _JUDGED = POP3_OK._replace(judges=True)
 _GREETING = wanted(POP3_OK, None)
 _GREETED: Step = None, _GREETING
+_WITH_REASON = b"-ERR ["
 _TAKES_XCLIENT = b"+OK [XCLIENT]"
 _XCLIENT = wanted(POP3_OK, "XCLIENT")
 _STLS = wanted(POP3_OK, "STLS")
 _USER = wanted(_JUDGED, "user name")
 _AUTH = Wanted(b"+", None, "AUTH", anything)
 _PASSWORD = wanted(_JUDGED, "password")
-_PLAIN = wanted(_JUDGED, "AUTH")
+_PLAIN = wanted(_JUDGED, "AUTH")._replace(expect=anything)
 _GO_AHEAD = wanted(POP3_GO_AHEAD, "AUTH")
 _CAPA = wanted(POP3_OK, "CAPA")._replace(expect=anything)
 _LISTED = Wanted(b"", None, "CAPA", anything)
@@ -139,7 +140,17 @@ def _foreseen(backend: Backend) -> Talk[bytes | None]:
         if (yield from backend.greet(_GREETING)) not in steps[0][1].last:
             return None
         steps = steps[1:]
-    return (yield cast("tuple[Step, ...]", steps)).data
+    said = cast("tuple[Step, ...]", steps)
+    return (yield from _by_plain(backend, *said)) if said[-1][1] is _PLAIN else (yield said).data
+
+
+def _by_plain(backend: Backend, *steps: Step) -> Talk[bytes]:
+    """Log in by AUTH PLAIN. A refusal without a reason may mean that the backend does not take that any more."""
+    reply = yield steps
+    if not reply.data.upper().startswith((POP3_OK.last, _WITH_REASON)):
+        backend.server.pop3_greetings.forget(backend.log.backend)
+    _JUDGED.expect(reply)
+    return reply.data
 
 
 def log_in(backend: Backend, login: Login) -> Talk[bytes]:
@@ -158,7 +169,7 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
     if steps is None:
         return (yield from _log_in_at_length(login))
     if asks and (line := _in_one_line(login)) is not None and (yield from _takes_plain(backend)):
-        return (yield (line,)).data
+        return (yield from _by_plain(backend, line))
     return (yield _GREETED, *steps).data
 
 

@@ -149,6 +149,18 @@ def test_what_is_no_success_ends_the_login(scene: Scene, known: int, answer: byt
     assert "while reading response from upstream" in proxy.log.find(f'upstream sent invalid response: "{text}"')
 
 
+@pytest.mark.parametrize("known", [1, 2, 4])
+def test_a_backend_that_does_not_take_plain_any_more_costs_one_login(scene: Scene, known: int) -> None:
+    """It may have been configured anew, or another server has answered for it once."""
+    proxy, backend = proxy_for(
+        scene, *[server()] * known, server(answer=b"-ERR unknown\r\n"), *[server(listed=NOT_LISTED)] * 3
+    )
+    for number in range(known + 4):
+        logging_in(scene, proxy).expect(POP3.error if number == known else POP3.answer)
+    heard = [backend.peer(number).received for number in range(known, known + 4)]
+    assert heard == [ASKED + AUTH_PLAIN if known == 1 else AUTH_PLAIN, ASKED + POP3.commands, *[POP3.commands] * 2]
+
+
 def test_a_refusal_is_passed_on_as_one_of_pass_is(scene: Scene) -> None:
     refusal = b"-ERR [AUTH] not you\r\n"
     proxy, _ = proxy_for(scene, *[server()] * 2, server(answer=refusal), pass_error_message=True)
