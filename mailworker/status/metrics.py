@@ -111,7 +111,10 @@ class Metrics:
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The text in the format that an Accept header asks for, and its type."""
-        encode, kind = self._choose(accept)
+        try:
+            encode, kind = self._choose(accept)
+        except (TypeError, ValueError):  # the library fails at a version that is no number
+            encode, kind = self._choose("")
         lines, texts = self._lines_of(kind), _Texts(self._write)
         written: list[str] = []
         for family in families(self._take()):

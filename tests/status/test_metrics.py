@@ -120,6 +120,12 @@ def test_of_two_workers_with_one_number_as_during_a_reload_the_latest_is_shown(s
     assert found[labelled("workers")] == 2
 
 
+@pytest.mark.parametrize("version", ["x", "1.x", "=", "\xff", "1" * 5000, "-1", "1..0", "9.9.9"])
+@pytest.mark.parametrize("kind", ["text/plain", "application/openmetrics-text"])
+def test_a_version_that_does_not_exist_is_no_bug(scene: Scene, kind: str, version: str) -> None:
+    assert b"mailworker_ready 1" in Metrics(scene.take).render(f"{kind}; version={version}; escaping={version}")[0]
+
+
 def test_only_the_formats_asked_for_last_are_kept(scene: Scene) -> None:
     metrics = Metrics(scene.take)
     kinds = [metrics.render(f"{OPENMETRICS[:-5]}1.0.{number}")[1] for number in range(10)]
