@@ -43,6 +43,15 @@ class Attempting(Arriving):
         self.dialogue.missed = False
         return None if self.server.guard is None else self.server.guard.miss(self)
 
+    def banned_as(self) -> Link:
+        """Refuse a right login of a user who is banned by the name that the source has given; None for all others."""
+        attempt, guard = self.attempt, self.server.guard
+        if attempt is None or guard is None or not guard.bans(self):
+            return None
+        attempt.drop()
+        self.attempt = None
+        return self.limited()
+
     def let_in(self) -> bool:
         """Count the attempt as a success; gives whether `limit_conn` allows one more connection."""
         attempt, limits, log = self.attempt, self.server.limits, self.log

@@ -181,12 +181,18 @@ class Session(Entering):
         if log.entrance.log.talkative:
             log.debug(f"sent to {verdict.address}")
         self._login.adopt(verdict)
-        if self.limited_here and not verdict.passed_on and not self.let_in():
-            return self.turn_away()
+        if self.limited_here and not verdict.passed_on and (refused := self._keep_out(verdict)) is not None:
+            return refused
         try:
             return self.enter(verdict)
         except PeerError as error:
             return self._refused(error)
+
+    def _keep_out(self, verdict: Accepted) -> Link:
+        """Refuse a right login that a limit does not allow; None if it is let in."""
+        if verdict.login is not None and (refused := self.banned_as()) is not None:
+            return refused
+        return None if self.let_in() else self.turn_away()
 
     def fail(self, error: Exception) -> Coroutine[Any, Any, None]:
         """See `Chain.fail`."""

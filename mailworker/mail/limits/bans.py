@@ -40,9 +40,10 @@ class BanCheck:
         if banned is None:
             return None
         place, left = banned
-        return self._refuse(self._limits[place], left, record)
+        return self.refuse(self._limits[place], left, record)
 
-    def _refuse(self, limit: Limit, left: float, record: SessionRecord) -> End | None:
+    def refuse(self, limit: Limit, left: float, record: SessionRecord) -> End | None:
+        """Note that a key of the client is banned for `left` seconds; gives how the session ends, if it does."""
         if isinstance(record, FactsRecord):
             record.limit(b"BANNED_DRY_RUN" if self._dry_run else b"BANNED", limit.name.encode())
         limit.count("limit_dry_run" if self._dry_run else "limit_banned")

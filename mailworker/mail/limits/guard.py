@@ -19,6 +19,7 @@ from mailworker.mail.record import Checks, SessionRecord
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod, Level
 from mailworker.shm.attempts import NONE, Attempt, Attempts
+from mailworker.shm.keys import user_key
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.login import Login
 
@@ -39,10 +40,12 @@ class Guard:
 
     __slots__ = (
         "_attempts",
+        "_check",
         "_dry_run",
         "_given",
         "_held",
         "_level",
+        "_of_users",
         "_seconds",
         "_shuffled",
         "_zone",
@@ -74,8 +77,9 @@ class Guard:
         )
         banning = tuple(limit.settings.zone for limit in self.limits if limit.at_accept and limit.settings.ban)
         same = (banning, settings.exempt, settings.dry_run, settings.prefix)
-        check = BanCheck(self.limits, attempts, dry_run=settings.dry_run, same=same)
+        self._check = check = BanCheck(self.limits, attempts, dry_run=settings.dry_run, same=same)
         self.checks: Checks = (check,) if banning else ()
+        self._of_users = tuple(limit for limit in self.limits if limit.settings.ban and not limit.at_accept)
         self.quick = None if self._given or self._zone is not None else attempts
 
     def enter(self, login: Login, session: LimitedApplicant) -> Link:
@@ -101,6 +105,16 @@ class Guard:
             return None
         self._complain(attempt, session)
         return self._refuse(attempt, session) if attempt.wait < 0.0 else None
+
+    def bans(self, session: Limited) -> bool:
+        """See `LoginGuard.bans`."""
+        record, now = _record(session.log), session.connections.loop.now
+        for limit in self._of_users:
+            key = user_key(record.login) if limit.key is None else limit.key(record)
+            left = limit.table.banned(key, now) if key else 0.0
+            if left and self._check.refuse(limit, left, record) is not None:
+                return True
+        return False
 
     def fail(self, attempt: Attempt, login: Login, verdict: Rejected, now: float) -> bool:
         """See `LoginGuard.fail`."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
+from time import monotonic
 
 import pytest
 
 from mailworker.model import AuthMethod
 from tests.mail.cases import IMAP, SMTP, WITH_SIEVE, Case
 from tests.mail.conftest import Scene
-from tests.mail.limits.settings import TEMPORARY, Mailbox, limit, login, settings, zone
+from tests.mail.limits.settings import TEMPORARY, Mailbox, limit, limits_of, login, settings, zone
+from tests.support.auth import accepted
 from tests.support.settings import dialogue_settings
 
 GUARDED = limit(5, ban=900.0)
@@ -74,6 +76,30 @@ def test_other_spellings_of_a_name_give_a_stranger_no_further_guesses(scene: Sce
     scene.skip(SETTLED)
     for user in (b"useR@example.com", b" user@example.com "):
         assert mailbox.try_to_log_in(b"secret", user=user) == TEMPORARY["smtp"]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_banned_user_is_kept_out_by_each_name_that_the_service_takes(scene: Scene, dry_run: bool) -> None:
+    """An operator sees and bans the name that the service has given; a thief may log in by an alias."""
+    users = zone("$remote_user", name="user"), zone("$remote_user/$protocol", name="both")
+    backend = scene.backend(IMAP.script())
+    service = scene.auth(*[accepted(backend.address, (b"Auth-User", b"user@example.com"))] * 4)
+    limits = settings(*(limit(9, of=each, ban=900.0) for each in users), dry_run=dry_run)
+    proxy = scene.proxy("imap", service, limit_auth=limits)
+
+    def log_in() -> bytes:
+        client = scene.client(proxy)
+        client.expect(IMAP.greeting)
+        client.send(login(IMAP, b"secret", b"alias"))
+        return client.until(b"\r\n")
+
+    assert log_in() == IMAP.answer
+    for one, key in zip(limits_of(proxy), (b"user@example.com", b"user@example.com/imap"), strict=True):
+        one.table.ban(key, monotonic(), 60.0)
+        assert log_in() == (IMAP.answer if dry_run else TEMPORARY["imap"])
+        assert "client is banned" in proxy.log.find(f's more by zone "{one.name}"')
+        one.table.ban(key, monotonic(), 0.0)
+    assert log_in() == IMAP.answer
 
 
 def test_failures_that_never_reach_the_service_are_counted(scene: Scene) -> None:
