@@ -97,9 +97,12 @@ def _digest(name: str, value: bytes, encoding: bytes, *, salted: bool) -> Stored
 
 def _decode(value: bytes, encoding: bytes) -> bytes:
     try:
-        return a2b_hex(value) if encoding == b"hex" else a2b_base64(value)
+        decoded = a2b_hex(value) if encoding == b"hex" else a2b_base64(value)
     except BinasciiError:
-        raise BadPassword("password hash that is neither hex nor base64") from None
+        decoded = b""
+    if not decoded:  # also for text without any digit of base64
+        raise BadPassword("password hash that is neither hex nor base64")
+    return decoded
 
 
 # Hashes in rounds

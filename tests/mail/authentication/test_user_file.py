@@ -120,12 +120,20 @@ def test_each_protocol_has_its_own_words(protocol: str, refusal: Rejected) -> No
     assert Stage(b"", protocol=protocol).ask() == refusal
 
 
-@pytest.mark.parametrize("line", [b"anna", b"anna:", b"anna:{PLAIN}", b"anna:{CRYPT}", b"anna:::::::nologin=no"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"anna", b"anna:", b"anna:{PLAIN}", b"anna:{CRYPT}", b"anna:::::::nologin=no"),
+        *(b"anna:{PLAIN.B64}=", b"anna:{CLEAR.BASE64}!", b"anna:{PLAIN.HEX}"),
+    ],
+)
 @pytest.mark.parametrize("password", [b"", b"\0", b"secret", None])
 def test_a_line_without_a_password_never_lets_anybody_in(line: bytes, password: bytes | None) -> None:
     stage = Stage(line)
     for method in AuthMethod:
         assert not stage.lets_in(password=password, method=method, salt=SALT)
+        digest = hmac.new(b"", SALT, "md5") if method is AuthMethod.CRAM_MD5 else hashlib.md5(SALT)
+        assert not stage.lets_in(password=digest.hexdigest().encode(), method=method, salt=SALT)
 
 
 def test_only_the_word_nopassword_lets_anybody_in() -> None:
