@@ -11,7 +11,7 @@ from mailworker.event.task import sleep
 from mailworker.mail.limits.zones import MOST, LimitZones
 from mailworker.model import Level
 from mailworker.status.control_server import Answers, Asker, Denied
-from mailworker.status.listing import SELECTORS, Listed, Selection, shown
+from mailworker.status.listing import SELECTORS, Listed, Selection, is_logged_in, shown
 from mailworker.wire.control_request import Read, flag, one_of, take, text, whole
 
 RATE: Final = 100
@@ -149,9 +149,10 @@ def _ban_users(
 ) -> Mapping[str, Sequence[str]]:
     """Ban the users whose sessions end from logging in, for a while; gives the zones that do so, and those that cannot.
 
-    Users whose names were shortened are not known.
+    Users whose names were shortened are not known. A stranger before the login may have sent anybody's name.
     """
-    users = {each.name.decode(errors="surrogateescape"): None for each in meant if each.name and not each.shortened}
+    known = (each.name for each in meant if is_logged_in(each) and not each.shortened)
+    users = {name.decode(errors="surrogateescape"): None for name in known if name}
     mask = found.get("user")
     if mask is not None and mask.is_name:
         users[str(mask)] = None  # a session of this user may be about to log in

@@ -107,6 +107,11 @@ class Selection:
         return all(test(session) for test in self.tests)
 
 
+def is_logged_in(session: Listed) -> bool:
+    """Whether the client has logged in, so that its name is not only what a stranger has sent."""
+    return _state(session) == "relay"
+
+
 def _state(session: Listed) -> str:
     """The session's state; that of a backend has nginx's name."""
     name = session.state.name.lower()

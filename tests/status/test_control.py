@@ -347,6 +347,14 @@ def test_users_whose_sessions_end_can_be_kept_out_for_a_while() -> None:
     ]
 
 
+def test_nobody_is_kept_out_whose_name_a_stranger_has_sent() -> None:
+    """A client that has not logged in may have sent the name of any user."""
+    strangers = [Session(5, "carol", state=state) for state in State if state is not State.RELAY]
+    desk = Desk([*PEOPLE, *strangers], Zones(USER).zones)
+    assert desk.obey("kick", all=True, ban=300)[-1]["ok"]
+    assert {line["ban"]["key"] for line in desk.obey("bans")[:-1]} == {"alice", "bob@example.com"}
+
+
 def test_a_user_is_kept_out_who_has_no_session_yet() -> None:
     desk = Desk([], Zones(USER).zones)
     last = {"ok": True, "kicked": 0, "foreign": 0, "banned_in": ["user"], "not_banned_in": []}
