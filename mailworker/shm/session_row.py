@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from mailworker.errors import escape
+from mailworker.shm.siphash import siphash
 
 
 class State(IntEnum):
@@ -70,9 +71,7 @@ _MOST: Final = 1 << 62
 _PART: Final = 16  # bytes of a long name's beginning, and of its end
 _HASH: Final = 4  # bytes of a long path's hash; its end follows
 _PATH: Final = 12
-# FNV-1a of 32 bits.
-_FNV_START: Final = 2166136261
-_FNV_PRIME: Final = 16777619
+_NO_KEY: Final = bytes(16)
 _STATES: Final = {int(state): state for state in State}
 
 
@@ -175,10 +174,8 @@ def keep_path(path: bytes) -> bytes:
     """
     if len(path) <= _PATH:
         return bytes(_HASH) + path.ljust(_PATH, b"\0")
-    found = _FNV_START
-    for byte in path:
-        found = (found ^ byte) * _FNV_PRIME & 0xFFFFFFFF
-    return (found or 1).to_bytes(_HASH, sys.byteorder) + path[-_PATH:]
+    hashed = siphash(_NO_KEY, path) & 0xFFFFFFFF or 1
+    return hashed.to_bytes(_HASH, sys.byteorder) + path[-_PATH:]
 
 
 def checksum(words: Sequence[int]) -> int:

@@ -1,6 +1,7 @@
 /* A worker's rows of the session table; event/rows.py describes the methods, shm/session_row.py the layout. */
 
 #include "client.h"
+#include "siphash.h"
 
 #include <arpa/inet.h>
 #include <stdint.h>
@@ -8,8 +9,6 @@
 
 #define LONGEST_NAME 40
 #define LONGEST_PATH 12
-#define FNV_START 2166136261U
-#define FNV_PRIME 16777619U
 #define SHORTENED 255
 #define UNIX 0x80
 #define SEED 0x6D61696CU
@@ -184,22 +183,20 @@ static int take_path(PyObject *argument, unsigned char *kept)
 {
     PyObject *path = PyObject_GetAttr(argument, names.path);
     PyObject *bytes = path == NULL ? NULL : PyUnicode_AsEncodedString(path, "utf-8", "surrogateescape");
-    const unsigned char *text;
-    uint32_t hash = FNV_START;
-    Py_ssize_t length, i;
+    const char *text;
+    uint32_t hash;
+    size_t length;
 
     Py_XDECREF(path);
     if (bytes == NULL) {
         return 0;
     }
-    text = (const unsigned char *) PyBytes_AS_STRING(bytes);
-    length = PyBytes_GET_SIZE(bytes);
+    text = PyBytes_AS_STRING(bytes);
+    length = (size_t) PyBytes_GET_SIZE(bytes);
     if (length <= LONGEST_PATH) {
-        memcpy(kept + sizeof(hash), text, (size_t) length);
+        memcpy(kept + sizeof(hash), text, length);
     } else {
-        for (i = 0; i < length; i++) {
-            hash = (hash ^ text[i]) * FNV_PRIME;
-        }
+        hash = (uint32_t) siphash_2_4(0, 0, text, length);
         hash += hash == 0;
         memcpy(kept, &hash, sizeof(hash));
         memcpy(kept + sizeof(hash), text + length - LONGEST_PATH, LONGEST_PATH);

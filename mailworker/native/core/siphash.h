@@ -1,4 +1,4 @@
-/* SipHash-2-4 on little-endian machines; others get another hash that is as good, as it never leaves the machine. */
+/* SipHash-2-4; shm/siphash.py has it in Python. */
 
 #ifndef MAILWORKER_SIPHASH_H
 #define MAILWORKER_SIPHASH_H
@@ -27,6 +27,18 @@ static inline void siphash_rounds(uint64_t v[4], int rounds)
     }
 }
 
+/* The next eight bytes as a number whose lowest byte comes first. */
+static inline uint64_t siphash_word(const unsigned char *bytes)
+{
+    uint64_t word;
+
+    memcpy(&word, bytes, sizeof(word));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
+}
+
 static inline uint64_t siphash_2_4(uint64_t low, uint64_t high, const void *data, size_t length)
 {
     uint64_t v[4] = {low ^ 0x736f6d6570736575, high ^ 0x646f72616e646f6d, low ^ 0x6c7967656e657261,
@@ -35,7 +47,7 @@ static inline uint64_t siphash_2_4(uint64_t low, uint64_t high, const void *data
     uint64_t word, last = (uint64_t) length << 56;
 
     for (; length >= sizeof(word); length -= sizeof(word), next += sizeof(word)) {
-        memcpy(&word, next, sizeof(word));
+        word = siphash_word(next);
         v[3] ^= word;
         siphash_rounds(v, 2);
         v[0] ^= word;
