@@ -44,7 +44,7 @@ def _socket(descriptor: int, family: int = socket.AF_INET6) -> Iterator[socket.s
 
 
 def _address(name: Any) -> Address:
-    return InetAddress(name[0], name[1]) if isinstance(name, tuple) else _NAMELESS
+    return InetAddress(name[0].partition("%")[0], name[1]) if isinstance(name, tuple) else _NAMELESS
 
 
 def accept(listening: int) -> tuple[int, Address] | int:

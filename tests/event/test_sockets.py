@@ -205,6 +205,14 @@ def test_what_is_peeked_at_stays(sockets: ModuleType) -> None:
         assert sockets.peek(ours.fileno(), 100) == -errno.EAGAIN
 
 
+def test_no_fewer_bytes_than_none_are_peeked_at(sockets: ModuleType) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(b"abc")
+        with pytest.raises(ValueError, match="negative"):
+            sockets.peek(ours.fileno(), -1)
+
+
 if accelerator is not None:  # Python needs no such test of its own functions
 
     def test_wrong_arguments_are_errors() -> None:

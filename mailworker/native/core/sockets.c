@@ -115,13 +115,21 @@ static PyObject *sockets_accept(PyObject *Py_UNUSED(module), PyObject *argument)
 {
     union address address = {0};
     socklen_t length = sizeof(address);
+    PyObject *made;
     int fd;
 
     if (!take_int(argument, &fd)) {
         return NULL;
     }
     fd = accepted(fd, &address.any, &length);
-    return fd < 0 ? PyLong_FromLong(-(long) errno) : Py_BuildValue("iN", fd, new_address(&address));
+    if (fd < 0) {
+        return PyLong_FromLong(-(long) errno);
+    }
+    made = Py_BuildValue("iN", fd, new_address(&address));
+    if (made == NULL) {
+        close(fd);
+    }
+    return made;
 }
 
 /* Accepts and calls a function at once, which spares a tuple of descriptor and address. */
@@ -292,6 +300,9 @@ static PyObject *sockets_peek(PyObject *Py_UNUSED(module), PyObject *arguments)
 
     if (!PyArg_ParseTuple(arguments, "ii", &fd, &limit)) {
         return NULL;
+    }
+    if (limit < 0) {
+        return PyErr_Format(PyExc_ValueError, "negative limit");
     }
     do {
         result = recv(fd, page, (size_t) (limit < PAGE_SIZE ? limit : PAGE_SIZE), MSG_DONTWAIT | MSG_PEEK);
