@@ -38,10 +38,15 @@ static int system_error(void)
     return 0;
 }
 
+static int is_watched(const struct epoll *self, int fd)
+{
+    return fd >= 0 && fd < self->size && self->watches[fd].handler != NULL;
+}
+
 /* The watch of a descriptor; NULL with an exception if it has none. */
 static struct watch *find(struct epoll *self, int fd)
 {
-    if (fd < 0 || fd >= self->size || self->watches[fd].handler == NULL) {
+    if (!is_watched(self, fd)) {
         PyErr_Format(PyExc_KeyError, "%d is not registered", fd);
         return NULL;
     }
@@ -70,20 +75,17 @@ static int is_events(uint32_t events)
     return fine;
 }
 
+/* Makes room for the watch of a descriptor that the system knows. */
 static int make_room(struct epoll *self, int fd)
 {
     int size = self->size < 32 ? 32 : self->size;
     struct watch *larger;
 
-    if (fd < 0) {
-        PyErr_Format(PyExc_ValueError, "%d is no descriptor", fd);
-        return 0;
-    }
     if (fd < self->size) {
         return 1;
     }
     while (size <= fd) {
-        size = size > INT_MAX / 2 ? INT_MAX : size * 2;
+        size *= 2; /* the system's descriptors are below 2^30 */
     }
     larger = PyMem_Realloc(self->watches, (size_t) size * sizeof(*larger));
     if (larger == NULL) {
@@ -100,17 +102,21 @@ static int add(struct epoll *self, int fd, uint32_t events, uint32_t extra_bits,
 {
     struct watch *watch;
 
-    if (!is_events(events) || !make_room(self, fd)) {
+    if (!is_events(events)) {
         return 0;
     }
-    watch = &self->watches[fd];
-    if (watch->handler != NULL) {
+    if (is_watched(self, fd)) {
         PyErr_Format(PyExc_KeyError, "%d is already registered", fd);
         return 0;
     }
     if (control(self, EPOLL_CTL_ADD, fd, epoll_bits(events) | extra_bits, ++self->generation) < 0) {
         return system_error();
     }
+    if (!make_room(self, fd)) {
+        (void) control(self, EPOLL_CTL_DEL, fd, 0, 0);
+        return 0;
+    }
+    watch = &self->watches[fd];
     watch->generation = self->generation;
     watch->events = events;
     watch->handler = Py_NewRef(handler);
