@@ -178,20 +178,18 @@ int timers_set(struct timers *timers, struct timed *timed, double deadline, doub
 {
     /* Unless this is positive, its bucket is due before the deadline, or soon enough after it. */
     double early = (timed->bucket == NULL ? (double) INFINITY : timed->bucket->due) - deadline;
-    int was_filed;
+    int was_filed, fine;
 
     timed->deadline = deadline;
     if (early <= 0 || early <= width(deadline - now)) {
         return 1;
     }
     was_filed = leave(timed);
-    if (!enter(timers, timed, now)) {
-        return 0;
-    }
+    fine = enter(timers, timed, now);
     if (was_filed) {
         Py_DECREF(timed);
     }
-    return 1;
+    return fine;
 }
 
 void timers_cancel(struct timed *timed)
