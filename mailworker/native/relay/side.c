@@ -480,7 +480,7 @@ PyTypeObject side_type = {
     .tp_getset = side_properties,
 };
 
-static PyObject *watched_refuses(PyObject *object, PyObject *argument)
+static PyObject *refuses(struct line *line, PyObject *argument)
 {
     char *data;
     Py_ssize_t length;
@@ -488,7 +488,12 @@ static PyObject *watched_refuses(PyObject *object, PyObject *argument)
     if (PyBytes_AsStringAndSize(argument, &data, &length) < 0) {
         return NULL;
     }
-    return PyBool_FromLong(line_refuses(&((struct watched_side *) object)->line, data, (size_t) length));
+    return PyBool_FromLong(line_refuses(line, data, (size_t) length));
+}
+
+static PyObject *watched_refuses(PyObject *object, PyObject *data)
+{
+    return refuses(&((struct watched_side *) object)->line, data);
 }
 
 static PyMemberDef listed_members[] = {
@@ -530,15 +535,9 @@ struct line_object {
     struct line line;
 };
 
-static PyObject *sieve_line_refuses(PyObject *object, PyObject *argument)
+static PyObject *sieve_line_refuses(PyObject *object, PyObject *data)
 {
-    char *data;
-    Py_ssize_t length;
-
-    if (PyBytes_AsStringAndSize(argument, &data, &length) < 0) {
-        return NULL;
-    }
-    return PyBool_FromLong(line_refuses(&((struct line_object *) object)->line, data, (size_t) length));
+    return refuses(&((struct line_object *) object)->line, data);
 }
 
 static PyMethodDef sieve_line_methods[] = {
