@@ -48,18 +48,12 @@ COLLECTED(connections, REFERENCES)
 /* Counts one more connection; 0 with the exception of the class in Python where there may be no more. */
 static int count(struct connections *self)
 {
-    PyObject *error;
-
     if (self->in_use < self->limit) {
         self->in_use++;
         self->next += self->step;
         return 1;
     }
-    error = PyObject_CallMethodNoArgs((PyObject *) self, names._exhausted);
-    if (error != NULL) {
-        PyErr_SetObject((PyObject *) Py_TYPE(error), error);
-        Py_DECREF(error);
-    }
+    raise_error(PyObject_CallMethodNoArgs((PyObject *) self, names._exhausted));
     return 0;
 }
 
@@ -133,18 +127,6 @@ static PyObject *stream(PyObject *object, PyObject *const *arguments, Py_ssize_t
     return made;
 }
 
-/* Raises the exception that the class in Python makes for a system call that failed. */
-static PyObject *refused(struct connections *self, PyObject *address, PyObject *party, const char *call, int number)
-{
-    PyObject *error = PyObject_CallMethod((PyObject *) self, "_failed", "OOsi", address, party, call, number);
-
-    if (error != NULL) {
-        PyErr_SetObject((PyObject *) Py_TYPE(error), error);
-        Py_DECREF(error);
-    }
-    return NULL;
-}
-
 static PyObject *dial(struct connections *self, PyObject *address, PyObject *party)
 {
     struct destination destination = {0};
@@ -162,7 +144,10 @@ static PyObject *dial(struct connections *self, PyObject *address, PyObject *par
         }
         return made;
     }
-    return call == NULL ? NULL : refused(self, address, party, call, number);
+    if (call != NULL) {
+        raise_error(PyObject_CallMethod((PyObject *) self, "_failed", "OOsi", address, party, call, number));
+    }
+    return NULL;
 }
 
 static PyObject *connect_to(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
@@ -187,9 +172,10 @@ static PyObject *connect_to(PyObject *object, PyObject *const *arguments, Py_ssi
         PyObject *error = take_exception();
 
         if (connections_release(object)) {
-            PyErr_SetObject((PyObject *) Py_TYPE(error), error);
+            raise_error(error);
+        } else {
+            Py_DECREF(error);
         }
-        Py_DECREF(error);
     }
     return made;
 }

@@ -120,6 +120,9 @@ int take_real(PyObject *argument, double *value);
 /* Takes the raised exception, as an object with its traceback; the reference is the caller's. */
 PyObject *take_exception(void);
 
+/* Raises an exception, whose reference it steals; NULL where the method that had to make it has raised one itself. */
+void raise_error(PyObject *error);
+
 /* The SSL of a TLS connection, or the SSL_CTX of a context; NULL for None, or with an exception. */
 void *connection_of(PyObject *tls);
 

@@ -123,11 +123,9 @@ static int call_late(struct loop *loop, PyObject **handlers, Py_ssize_t count)
         }
         Py_DECREF(handlers[i]);
     }
-    if (bug != NULL) {
-        PyErr_SetObject((PyObject *) Py_TYPE(bug), bug);
-        Py_DECREF(bug);
-    }
-    return fine && bug == NULL;
+    fine = fine && bug == NULL;
+    raise_error(bug);
+    return fine;
 }
 
 int loop_serve_late(struct loop *loop)
@@ -176,7 +174,7 @@ static PyMemberDef loop_members[] = {
     {"urgent", T_BOOL, offsetof(struct loop, urgent), 0, NULL},
     {"clock", T_OBJECT_EX, offsetof(struct loop, clock), 0, NULL},
     {"poller", T_OBJECT_EX, offsetof(struct loop, poller), READONLY, NULL},
-    {"on_bug", T_OBJECT_EX, offsetof(struct loop, on_bug), 0, NULL},
+    {"on_bug", T_OBJECT_EX, offsetof(struct loop, on_bug), READONLY, NULL},
     {"late", T_OBJECT_EX, offsetof(struct loop, late), READONLY, NULL},
     {"timers", T_OBJECT_EX, offsetof(struct loop, timers), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},

@@ -45,6 +45,14 @@ PyObject *take_exception(void)
 #endif
 }
 
+void raise_error(PyObject *error)
+{
+    if (error != NULL) {
+        PyErr_SetObject((PyObject *) Py_TYPE(error), error);
+        Py_DECREF(error);
+    }
+}
+
 void *connection_of(PyObject *tls)
 {
     PyObject *address = tls == Py_None ? NULL : PyObject_GetAttr(tls, names.address);

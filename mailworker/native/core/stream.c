@@ -95,15 +95,6 @@ COLLECTED_BEHIND(stream, REFERENCES, close_lost(self))
  * each wait.
  */
 
-/* Raises `error`, which a Python method has made; NULL where that method has raised an exception itself. */
-static void raise_error(PyObject *error)
-{
-    if (error != NULL) {
-        PyErr_SetObject((PyObject *) Py_TYPE(error), error);
-        Py_DECREF(error);
-    }
-}
-
 /* Replaces the poller's exception by the one that the class in Python makes of it. */
 static void refuse_watch(struct stream *self)
 {
