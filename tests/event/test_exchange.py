@@ -12,7 +12,7 @@ from contextlib import ExitStack, nullcontext, suppress
 import pytest
 
 from mailworker.errors import ConnectionLost, MailworkerError, TimedOut
-from mailworker.event.poller import READ
+from mailworker.event.poller import READ, WRITE
 from mailworker.event.stream import SocketStream
 from tests.event.bench import Bench
 
@@ -262,6 +262,23 @@ def test_commands_of_a_round_are_sent_after_all_that_was_ready(bench: Bench, res
         peer.send(b"221 bye\r\n")
     bench.run()
     assert not bench.bugs
+
+
+def test_a_command_that_finds_no_room_is_not_put_off_again(bench: Bench, pair: Pair) -> None:
+    stream = bench.stream(pair[0])
+    assert stream.heard is None
+
+    async def ask() -> None:
+        await stream.exchange(4096, ((bytes(1 << 20), (b"+OK", None)),))
+
+    task = bench.start(ask())
+    bench.loop.serve_late()
+    pair[1].recv(1 << 20)
+    sent = stream.sent
+    stream.ready(WRITE)
+    assert stream.sent > sent
+    assert not bench.loop.late
+    task.cancel()
 
 
 @pytest.mark.parametrize("end", ["closed", "interrupted"])

@@ -324,13 +324,13 @@ struct stream {
     Py_ssize_t limit;  /* bytes of one read */
     int events;        /* of an action that only waits */
     int waited;        /* whether it has waited */
-    char late;         /* whether it has put a write off */
+    char late;         /* whether it has put a write off, until that is done */
     PyObject *data;    /* to be written, and how much of it was written */
     Py_ssize_t offset;
     PyObject *steps;   /* of an exchange, and the index of the present one */
     Py_ssize_t step;
     PyObject *choices; /* lines that the peer may send now, borrowed from the steps; NULL for none */
-    PyObject *heard;   /* the lines that fitted a choice; None for none */
+    PyObject *heard;   /* the lines that fitted a choice; NULL for none */
 };
 
 extern PyTypeObject stream_type;

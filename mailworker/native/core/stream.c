@@ -51,7 +51,6 @@ PyObject *stream_new(PyTypeObject *type, struct loop *loop, int descriptor, PyOb
         self->loop = (struct loop *) Py_NewRef((PyObject *) loop);
         self->party = Py_NewRef(party);
         self->tls = Py_NewRef(Py_None);
-        self->heard = Py_NewRef(Py_None);
         self->closed = Py_NewRef(closed);
     }
     return (PyObject *) self;
@@ -276,8 +275,8 @@ static PyObject *chosen(PyObject *choices, PyObject *words)
 /* Appends the peer's words to `heard`, steals their reference, and goes on with the answer to them. */
 static int serve(struct stream *self, PyObject *choice, PyObject *words)
 {
-    if (self->heard == Py_None) {
-        Py_SETREF(self->heard, words);
+    if (self->heard == NULL) {
+        self->heard = words;
     } else {
         PyBytes_ConcatAndDel(&self->heard, words);
     }
@@ -312,7 +311,6 @@ static PySendResult go_on_exchanging(struct stream *self, PyObject **result)
         if (!self->late && (self->data != NULL || self->address != NULL)) {
             return put_off(self, result);
         }
-        self->late = 0;
         if (!reach(self)) {
             return PYGEN_ERROR;
         }
@@ -323,6 +321,7 @@ static PySendResult go_on_exchanging(struct stream *self, PyObject **result)
             }
             Py_CLEAR(*result);
         }
+        self->late = 0;
         status = go_on_reading(self, &reply);
         if (status != PYGEN_RETURN) {
             *result = reply;
@@ -486,7 +485,7 @@ int stream_exchange(struct stream *self, PyObject *limit, PyObject *steps)
         return 0;
     }
     Py_DECREF(begun);
-    Py_XSETREF(self->heard, Py_NewRef(Py_None));
+    Py_CLEAR(self->heard);
     Py_XSETREF(self->steps, Py_NewRef(steps));
     begin_step(self, 0);
     return 1;
@@ -741,7 +740,7 @@ static PyMemberDef stream_members[] = {
     {"row", T_INT, offsetof(struct stream, row), 0, NULL},
     {"sent", T_ULONGLONG, offsetof(struct stream, sent), 0, NULL},
     {"step", T_PYSSIZET, offsetof(struct stream, step), READONLY, NULL},
-    {"heard", T_OBJECT_EX, offsetof(struct stream, heard), READONLY, NULL},
+    {"heard", T_OBJECT, offsetof(struct stream, heard), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
