@@ -193,6 +193,19 @@ def test_a_chain_can_be_given_up(bench: Bench, pair: Pair) -> None:
     assert closed == [True]
 
 
+def test_a_chain_that_gives_itself_up_is_a_bug_and_goes_on(bench: Bench) -> None:
+    async def give_up() -> Link:
+        task.cancel()
+        chain.told.append("still here")
+        return None
+
+    chain = Chain(give_up)
+    task = bench.implementation.task.Task(bench.loop, carry_out(bench, chain))
+    task.resume()
+    assert chain.told == ["still here"]
+    assert [str(bug) for bug in bench.bugs] == ["coroutine already executing"]
+
+
 def test_nothing_of_a_chain_is_left_for_the_collector(bench: Bench, pair: Pair) -> None:
     stream = bench.stream(pair[0])
     gc.collect()

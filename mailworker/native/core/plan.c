@@ -107,15 +107,18 @@ static int fail(struct engine *self)
 /* Takes the next link after an exception in a plan's exchange. */
 static int lose(struct engine *self)
 {
-    PyObject *error, *link;
+    PyObject *plan, *error;
+    int fine;
 
     if (!is_peer_error()) {
         return 0;
     }
+    plan = Py_NewRef(self->link);
     error = take_exception();
-    link = PyObject_CallOneArg(PyTuple_GET_ITEM(self->link, 4), error);
+    fine = follow(self, PyObject_CallOneArg(PyTuple_GET_ITEM(plan, 4), error));
     Py_DECREF(error);
-    return follow(self, link);
+    Py_DECREF(plan);
+    return fine;
 }
 
 /* Takes the next link after an exchange; `heard` is how many replies were usual, and the last one. */
@@ -171,6 +174,7 @@ static PySendResult go_on(struct engine *self, PyObject **result)
     }
     for (;;) {
         if (status == PYGEN_ERROR && !fail(self)) {
+            *result = NULL;
             return PYGEN_ERROR;
         }
         if (self->link == NULL) {
@@ -235,7 +239,7 @@ static PyObject *engine_throw(PyObject *object, PyObject *error)
         }
         fine = PyErr_ExceptionMatches(PyExc_StopIteration) ? follow(self, returned()) : fail(self);
     } else {
-        PyErr_SetObject((PyObject *) Py_TYPE(error), error);
+        raise_error(Py_NewRef(error));
         fine = (self->link != NULL && lose(self)) || fail(self);
     }
     if (!fine) {
@@ -248,15 +252,14 @@ static PyObject *engine_throw(PyObject *object, PyObject *error)
 static PyObject *engine_close(PyObject *object, PyObject *Py_UNUSED(none))
 {
     struct engine *self = (struct engine *) object;
-    PyObject *link = self->link, *closed = Py_NewRef(Py_None);
 
-    self->link = NULL;
-    self->begun = 1;
-    if (link != NULL && !is_plan(link)) {
-        Py_SETREF(closed, PyObject_CallMethodNoArgs(link, names.close));
+    if (self->link != NULL && !is_plan(self->link) &&
+        !done(PyObject_CallMethodNoArgs(self->link, names.close))) { /* it may be running */
+        return NULL;
     }
-    Py_XDECREF(link);
-    return closed;
+    self->begun = 1;
+    Py_CLEAR(self->link);
+    Py_RETURN_NONE;
 }
 
 static PyMethodDef engine_methods[] = {
