@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from mailworker.errors import Party, PeerError
 from mailworker.event.connections import Connections
 from mailworker.event.poller import READ
-from mailworker.event.rows import Rows
+from mailworker.event.rows import NO_ROW, Rows
 from mailworker.event.stream import SocketStream, Step, TlsContext
 from mailworker.event.task import Task
 from mailworker.model import Address, InetAddress
@@ -119,7 +119,7 @@ class Lobby:
         try:
             self._receive_or_stop(guest)
         except Exception:
-            guest.stream.close()
+            self._forget(guest)
             raise
 
     def _receive_or_stop(self, guest: Guest) -> None:
@@ -141,10 +141,18 @@ class Lobby:
             heard = await self._hear(guest)
             self.guests.remove(guest)
             self._left(guest, heard)
-        except Exception:  # a bug, after which nobody has the guest
-            self.guests.discard(guest)
-            guest.stream.close()
+        except Exception:
+            self._forget(guest)
             raise
+
+    def _forget(self, guest: Guest) -> None:
+        """After a bug nobody has the guest: close its connection, and its row unless that was passed on."""
+        stream, rows = guest.stream, self._rows
+        self.guests.discard(guest)
+        if rows is not None and rows.owner(stream.row) is guest:
+            rows.close(stream.row)
+            stream.row = NO_ROW
+        stream.close()
 
     async def _hear(self, guest: Guest) -> bytes | PeerError:
         try:

@@ -322,6 +322,26 @@ def test_a_bug_behind_it_is_the_loop_s(bench: Bench, stage: Stage) -> None:
     assert stage.connections.in_use == 0
 
 
+@pytest.mark.parametrize("passed_on", [False, True])
+def test_after_a_bug_a_row_is_free_unless_it_was_passed_on(bench: Bench, resources: ExitStack, passed_on: bool) -> None:
+    stage = Stage(bench, resources, rows=1)
+    rows, session = stage.rows, object()
+    assert rows is not None
+
+    def break_down() -> None:
+        if passed_on:
+            rows.pass_on(0, session)
+        bench.loop.stop()
+        raise LookupError("behind the lobby")
+
+    stage.action = break_down
+    stage.comes().send(b"x")
+    bench.loop.run()
+    assert [str(bug) for bug in bench.bugs] == ["behind the lobby"]
+    assert rows.owner(0) is (session if passed_on else None)
+    assert any(stage.memory[8:]) == passed_on
+
+
 def test_nothing_is_left_of_a_lobby(bench: Bench, resources: ExitStack) -> None:
     stages: list[Any] = [Stage(bench, resources)]
     stages[0].comes().send(b"x")

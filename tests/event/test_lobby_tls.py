@@ -8,7 +8,7 @@ from contextlib import ExitStack, suppress
 
 import pytest
 
-from mailworker.errors import ConnectionLost, Party, TimedOut, TlsError
+from mailworker.errors import ConnectionLost, Kicked, Party, TimedOut, TlsError
 from mailworker.event.lobby import Guest
 from mailworker.tls.context import TlsContext
 from tests.event.bench import Bench, anonymous_client
@@ -25,6 +25,7 @@ class SecureStage(Stage):
     def __init__(self, bench: Bench, resources: ExitStack, context: TlsContext, *, asks: bool = True) -> None:
         super().__init__(bench, resources)
         self.shaken: list[Guest] = []
+        self.interruption: Kicked | None = None
         self.lobby.shake_hands(context, self._note if asks else None)
 
     def comes_by_tls(self, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> ssl.SSLSocket:
@@ -54,6 +55,8 @@ class SecureStage(Stage):
         assert guest in self.lobby.guests
         assert not guest.stream.sent
         self.shaken.append(guest)
+        if self.interruption is not None:
+            guest.interrupt(self.interruption)
 
 
 @pytest.fixture
@@ -100,6 +103,17 @@ def test_what_is_asked_for_by_name_is_agreed_on(stage: SecureStage) -> None:
     agreement = stage.shaken[0].stream.agreement
     assert agreement is not None
     assert agreement[2] == b"Mail.example.com"
+
+
+def test_who_is_interrupted_where_its_handshake_is_told_is_greeted_all_the_same(stage: SecureStage) -> None:
+    """As a task, it is interrupted only while it waits."""
+    stage.interruption = Kicked("kicked")
+    client = stage.comes_by_tls()
+    stage.serve()
+    assert client.recv(100) == GREETING
+    assert not stage.left
+    stage.shaken[0].interrupt(stage.interruption)
+    assert stage.left == [(stage.shaken[0], stage.interruption)]
 
 
 def test_nothing_is_said_to_who_does_not_begin(stage: SecureStage) -> None:

@@ -103,8 +103,7 @@ static int unless_bug(struct guest *self, int fine)
     if (!done(PyObject_CallMethodNoArgs((PyObject *) self->stream, names.close))) {
         PyErr_Clear();
     }
-    PyErr_SetObject((PyObject *) Py_TYPE(bug), bug);
-    Py_DECREF(bug);
+    raise_error(bug);
     return 0;
 }
 
@@ -175,7 +174,7 @@ static PyObject *guest_interrupt(PyObject *object, PyObject *error)
     struct guest *self = (struct guest *) object;
     PyObject *instead;
 
-    if (self->lobby == NULL) {
+    if (self->stream->task != object) { /* it has left, or calls a function of the session */
         Py_RETURN_NONE;
     }
     instead = PyObject_CallMethodNoArgs((PyObject *) self->stream, names.timed_out);
