@@ -40,6 +40,7 @@ _CALLS: Final = {
     "gettid": (186, 178), "getppid": (110, 173), "getuid": (102, 174), "geteuid": (107, 175), "getgid": (104, 176),
     "getegid": (108, 177), "sched_yield": (24, 124), "set_robust_list": (273, 99), "rseq": (334, 293),
     "membarrier": (324, 283), "restart_syscall": (219, 128), "exit": (60, 93), "exit_group": (231, 94),
+    "uname": (63, 160),  # $hostname
 }  # fmt: skip
 
 

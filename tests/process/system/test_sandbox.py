@@ -17,6 +17,7 @@ from mailworker.errors import StartError
 from mailworker.process.system import sandbox
 from mailworker.process.system.hardening import LIBC
 from mailworker.process.system.sandbox import _CALLS
+from mailworker.variables.table import TABLE
 from tests.long.site import WORKERS, running
 
 ROOT = Path(__file__).parents[3]
@@ -152,6 +153,19 @@ def test_fenced_workers_serve_reload_and_begin_logs_anew() -> None:
         told = {int(line.split("#")[0].split()[-1]) for line in mailworker.lines("client 127.0.0.1:")}
         assert told
         assert told <= workers
+        assert site.alerts() == []
+
+
+def test_fenced_workers_write_all_variables_and_predefined_formats() -> None:
+    variables = " ".join(f"${name}" for name in TABLE if not name.endswith("_"))
+    logs = "access_log logs/all all; access_log logs/json json; access_log logs/dovecot dovecot;"
+    headers = "auth_http_header X-Host $hostname;"
+    with running(main="worker_sandbox on;", mail=f"log_format all '{variables}'; {logs} {headers}") as site:
+        mailworker = site.mailworker
+        assert site.served()
+        for name in ("all", "json", "dovecot"):
+            log = mailworker.folder / "logs" / name
+            mailworker.await_true(lambda log=log: log.read_text().count("\n") == len(site.doors), f"lines in {name}")
         assert site.alerts() == []
 
 
