@@ -115,6 +115,7 @@ _SERVERS: Final = (
     *("-Server", "-Protocol", "Before login", "Logged in", "Clients", "Logins", "Handshakes", "Failed", "Received"),
     *("Sent", "-Ends to look at", "-The last of them"),
 )
+_OF_SERVERS: Final = ("bytes", "ended", "handshakes", "handshake_failures")
 _SOURCES: Final = ("-Source", "-Protocol", "OK", "Refused", "Told to wait", "Error", "Timeout")
 _TIMES: Final = ("-What took it", "-Of", "Count", "Half", "95 %", "99 %")
 _WORKERS: Final = ("-Worker", "Process", "-State", "-Since", "Connections", "Memory", "Processor time")
@@ -124,14 +125,16 @@ _CERTIFICATES: Final = ("-Name", "-Server", "-Serial number", "Days left")
 
 
 def _servers(snapshot: Snapshot) -> Iterable[Sequence[str]]:
+    counted = {family: _by_server(snapshot, family) for family in _OF_SERVERS}
     for each, living in snapshot.sessions.items():
-        traffic = _below(snapshot, "bytes", *each)
-        ends = sorted(_below(snapshot, "ended", *each).items(), key=lambda pair: -pair[1])
+        below = {family: found.get(each, {}) for family, found in counted.items()}
+        traffic = below["bytes"]
+        ends = sorted(below["ended"].items(), key=lambda pair: -pair[1])
         odd = [f"{count:,} {end}" for end, count in ends if count and end not in _USUAL][:_MOST_ENDS]
         yield (
             *(each.server, each.protocol, f"{living.login:,}", f"{living.relay:,}"),
             *(f"{snapshot.words.get((name, *each), 0):,}" for name in ("accepted", "logins")),
-            *(f"{sum(_below(snapshot, name, *each).values()):,}" for name in ("handshakes", "handshake_failures")),
+            *(f"{sum(below[name].values()):,}" for name in ("handshakes", "handshake_failures")),
             *(_size(traffic[direction]) for direction in ("client_in", "client_out")),
             ", ".join(odd) or "none",
             _last(snapshot, each),
@@ -233,12 +236,12 @@ def _marked(kind: str, text: str) -> str:
     return f'<span class="{kind}">{_escape(text)}</span>'
 
 
-def _below(snapshot: Snapshot, family: str, server: str, protocol: str) -> Mapping[str, int]:
-    """The counters of a server by their last label, summed up over the labels before it."""
-    found: dict[str, int] = {}
+def _by_server(snapshot: Snapshot, family: str) -> Mapping[tuple[str, ...], Mapping[str, int]]:
+    """The counters of each server by their last label, summed up over the labels before it."""
+    found: dict[tuple[str, ...], dict[str, int]] = {}
     for parts, value in snapshot.family(family):
-        if parts[:2] == (server, protocol):
-            found[parts[-1]] = found.get(parts[-1], 0) + value
+        below = found.setdefault(parts[:2], {})
+        below[parts[-1]] = below.get(parts[-1], 0) + value
     return found
 
 

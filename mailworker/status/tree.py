@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from mailworker import __version__
@@ -14,13 +15,16 @@ _FAMILIES = (
     *("dropped", "auth", "auth_seconds", "handshake_seconds", "login_seconds", "session_seconds", "loop_lag"),
     *("respawns", "tls_cache"),
 )
+_OF_SERVERS = ("bytes", "ended", "handshakes", "handshake_failures")
 
 
 def tree(snapshot: Snapshot) -> dict[str, Any]:
     """The whole tree: totals since the start, and the present state. It contains no names of users."""
     servers: dict[str, dict[str, Any]] = {}
+    counted = {family: _of(snapshot, family) for family in _OF_SERVERS}
     for each in snapshot.sessions:
-        servers.setdefault(each.server, {})[each.protocol] = _server(snapshot, each)
+        below = {family: found.get(each.server, {}).get(each.protocol, {}) for family, found in counted.items()}
+        servers.setdefault(each.server, {})[each.protocol] = _server(snapshot, each, below)
     return {
         "version": __version__,
         "now": snapshot.now,
@@ -44,17 +48,17 @@ def _zone(snapshot: Snapshot, zone: ZoneUse) -> dict[str, Any]:
     return {**zone._asdict(), **{family.removeprefix("limit_"): value for family, value in counts.items()}}
 
 
-def _server(snapshot: Snapshot, label: Label) -> dict[str, Any]:
+def _server(snapshot: Snapshot, label: Label, below: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "connections": snapshot.sessions[label]._asdict(),
         "accepted": snapshot.words.get(("accepted", *label), 0),
         "logins": snapshot.words.get(("logins", *label), 0),
-        "sessions": _of(snapshot, "ended", *label),
+        "sessions": below["ended"],
         "last_end_to_look_at": _latest(snapshot, label),
-        "bytes": _of(snapshot, "bytes", *label),
+        "bytes": below["bytes"],
         "tls": {
-            "handshakes": _of(snapshot, "handshakes", *label),
-            "failures": _of(snapshot, "handshake_failures", *label),
+            "handshakes": below["handshakes"],
+            "failures": below["handshake_failures"],
         },
     }
 
@@ -77,13 +81,10 @@ def _latest(snapshot: Snapshot, server: Label) -> dict[str, Any] | None:
     return None if found is None else {"time": found[0], "end": found[1].word}
 
 
-def _of(snapshot: Snapshot, family: str, *labels: str) -> dict[str, Any]:
-    """The counters of a family below these labels, as objects nested by the remaining labels."""
+def _of(snapshot: Snapshot, family: str) -> dict[str, Any]:
+    """The counters of a family, as objects nested by labels."""
     found: dict[str, Any] = {}
-    for parts, value in snapshot.family(family):
-        if parts[: len(labels)] != labels:
-            continue
-        *outer, last = parts[len(labels) :]
+    for (*outer, last), value in snapshot.family(family):
         place = found
         for part in outer:
             place = place.setdefault(part, {})

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
-from mailworker.status.snapshot import Sessions
+import pytest
+
+from mailworker.status.page import render
+from mailworker.status.snapshot import Sessions, Snapshot
+from mailworker.status.tree import tree
 from tests.status.stage import IMAP, SMTP, Scene
 
 
@@ -66,3 +72,23 @@ def test_processor_time_is_that_of_the_worker() -> None:
     assert mine.cpu is not None
     assert 0 < mine.cpu <= used.user + used.system + 1
     assert nobodys.cpu is None
+
+
+class _Counted(list[tuple[tuple[str, ...], int]]):
+    """Counts how often it is read from its beginning."""
+
+    readings = 0
+
+    def __iter__(self) -> Iterator[tuple[tuple[str, ...], int]]:
+        self.readings += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("show", [tree, render])
+def test_counters_are_read_as_often_for_many_servers_as_for_one(show: Callable[[Snapshot], object]) -> None:
+    snapshot = Scene().take()
+    counted = {name: _Counted(values) for name, values in snapshot.families.items()}
+    show(replace(snapshot, families=counted))
+    readings = {name: values.readings for name, values in counted.items() if values and values[0][0][:2] == IMAP}
+    assert readings.keys() > {"ended", "bytes", "handshakes"}
+    assert max(readings.values()) == 1
