@@ -129,6 +129,7 @@ class ChildProcess(ABC):
         try:
             self._cycle.stop_publishing()
             self._cycle.claim(self._master.row)
+            self._cycle.logs.close_all_but(self.files(self._cycle))
             self._start()
         except StartError as error:
             self._log.write(Level.EMERG, str(error))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from mailworker.config.destinations import Destination, literal_paths
@@ -81,9 +81,9 @@ class Logs:
         self._writing = Destinations(self._destinations, self._files.open, self._log, after)
         return self._writing
 
-    def leave_access_logs(self) -> None:
-        """Close the access logs, in a process that does not write them."""
-        self._files.close_all_but(self._error_log_paths)
+    def close_all_but(self, paths: Collection[Path]) -> None:
+        """Close the files that this process does not write."""
+        self._files.close_all_but(paths)
 
     def reopen(self, owner: int | None = None) -> None:
         """Open the files again; `owner` is the user id of the workers."""

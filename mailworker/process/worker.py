@@ -29,7 +29,6 @@ class Worker(ChildProcess):
 
     def _start(self) -> None:
         core = self._cycle.settings.core
-        self._cycle.logs.leave_access_logs()
         identity.assume(core, self._number, self._log)
         for listener in self._cycle.status_listeners:
             listener.close()

@@ -29,7 +29,7 @@ def test_those_who_write_no_access_log_give_its_files_back(logs: Logs) -> None:
     assert names(logs.files) == {"error", "both", "access"}
     assert names(logs.error_log_files) == {"error", "both"}
     access = next(number for path, number in logs.files.items() if path.name == "access")
-    logs.leave_access_logs()
+    logs.close_all_but(logs.error_log_files)
     assert names(logs.files) == {"error", "both"}
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(access)

@@ -65,6 +65,17 @@ def test_it_shows_what_happens_behind_its_fence(start: Start, port: int) -> None
     assert workers == set(shown.await_workers(2))
 
 
+def test_a_rotation_leaves_it_no_old_file(start: Start, folder: Path) -> None:
+    shown = start("worker_sandbox on;", mail="access_log logs/access.log;")
+    [process] = shown.status_processes()
+    (folder / "logs" / "access.log").rename(folder / "logs" / "old.log")
+    shown.signal(signal.SIGUSR1)
+    shown.await_line(f"{process.pid}#{process.pid}: reopening logs")
+    assert "old.log" not in {Path(file.path).name for file in process.open_files()}
+    shown.await_true((folder / "logs" / "access.log").exists, "a new log")
+    assert shown.lines(r"\[emerg\]") == []
+
+
 def test_rules_decide_who_is_answered(start: Start) -> None:
     shown = start(block="allow 192.0.2.1; deny all;")
     assert shown.get("/metrics")[0] == 403

@@ -9,6 +9,7 @@ import platform
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,10 @@ def test_fenced_workers_serve_reload_and_begin_logs_anew() -> None:
         assert site.alerts() == []
 
 
+def has_lines(log: Path, count: int) -> bool:
+    return log.read_text().count("\n") == count
+
+
 def test_fenced_workers_write_all_variables_and_predefined_formats() -> None:
     variables = " ".join(f"${name}" for name in TABLE if not name.endswith("_"))
     logs = "access_log logs/all all; access_log logs/json json; access_log logs/dovecot dovecot;"
@@ -163,9 +168,9 @@ def test_fenced_workers_write_all_variables_and_predefined_formats() -> None:
     with running(main="worker_sandbox on;", mail=f"log_format all '{variables}'; {logs} {headers}") as site:
         mailworker = site.mailworker
         assert site.served()
-        for name in ("all", "json", "dovecot"):
-            log = mailworker.folder / "logs" / name
-            mailworker.await_true(lambda log=log: log.read_text().count("\n") == len(site.doors), f"lines in {name}")
+        logged = [mailworker.folder / "logs" / name for name in ("all", "json", "dovecot")]
+        for log in logged:
+            mailworker.await_true(partial(has_lines, log, len(site.doors)), f"the lines of {log.name}")
         assert site.alerts() == []
 
 
