@@ -23,7 +23,7 @@ from mailworker.status.control import Control
 from mailworker.status.control_server import ControlServer
 from mailworker.status.server import Respond, StatusServer, plain
 from mailworker.status.snapshot import CertificateState, take
-from mailworker.status.standing import posted
+from mailworker.status.standing import posted, serving
 from mailworker.wire.http_request import parse
 
 # Seconds between two checks whether a worker of a new program serves.
@@ -79,6 +79,7 @@ class StatusProcess(Helper):
                     _certificates(self._cycle),
                     limits=limit_zones(self._cycle).usage,
                 ),
+                partial(serving, counters),
             )
         except ImportError as error:
             raise StartError(f"the status process needs what is not installed: {error}") from None

@@ -13,6 +13,7 @@ from mailworker.status.metrics import Metrics
 from mailworker.status.page import Page, render
 from mailworker.status.server import Response, plain
 from mailworker.status.snapshot import Snapshot
+from mailworker.status.standing import Serving
 from mailworker.status.tree import tree
 from mailworker.wire.http_request import HttpRequest
 
@@ -23,10 +24,11 @@ _LOCAL: Final = ("localhost", "")
 class Answers:
     """Made before the sandbox: it loads all that it will need."""
 
-    __slots__ = ("_access", "_metrics", "_page", "_pages", "_settings", "_take")
+    __slots__ = ("_access", "_look", "_metrics", "_page", "_pages", "_settings", "_take")
 
-    def __init__(self, settings: StatusSettings, take: Callable[[], Snapshot]) -> None:
+    def __init__(self, settings: StatusSettings, take: Callable[[], Snapshot], look: Callable[[], Serving]) -> None:
         self._access = Access(settings.rules)
+        self._look = look
         self._metrics = Metrics(take)
         self._page = Page()
         self._pages: dict[str, Callable[[HttpRequest], Response]] = {
@@ -74,11 +76,10 @@ class Answers:
 
     def _health(self, _: HttpRequest) -> Response:
         """Healthy as long as a worker serves, whatever backends do: restarting proxies does not mend backends."""
-        alive = any(each.process.serves for each in self._take().workers)
-        return plain(200, "ok") if alive else plain(503, "no workers")
+        return plain(200, "ok") if self._look().alive else plain(503, "no workers")
 
     def _readiness(self, _: HttpRequest) -> Response:
-        snapshot = self._take()
-        if snapshot.stopping:
+        serving = self._look()
+        if serving.stopping:
             return plain(503, "draining")
-        return plain(200, "ok") if snapshot.ready else plain(503, "no workers")
+        return plain(200, "ok") if serving.ready else plain(503, "no workers")

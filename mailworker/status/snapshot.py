@@ -13,7 +13,7 @@ from mailworker.mail.counting import DURATION, Label, word
 from mailworker.mail.limits.zones import ZoneUse
 from mailworker.mail.vitals import CONNECTIONS, MEMORY, STARTED
 from mailworker.shm.counters import Counters
-from mailworker.status.standing import Posted, Said, posted
+from mailworker.status.standing import Posted, Said, Serving, posted
 
 MICROSECONDS = 1_000_000
 
@@ -77,7 +77,7 @@ class Snapshot:
     @property
     def ready(self) -> bool:
         """Whether clients are accepted, and will be for a while."""
-        return not self.stopping and any(each.process.serves and not each.process.leaving for each in self.workers)
+        return Serving(self.stopping, [each.process for each in self.workers]).ready
 
     @property
     def serving(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from time import time
 from typing import Any, NamedTuple
@@ -44,6 +44,23 @@ class Posted(NamedTuple):
     works: bool
     leaving: bool
     serves: bool
+
+
+class Serving(NamedTuple):
+    """What probes ask: whether the master is stopping, and its workers."""
+
+    stopping: bool
+    workers: Sequence[Posted]
+
+    @property
+    def alive(self) -> bool:
+        """Whether a worker serves, if only its last sessions."""
+        return any(each.serves for each in self.workers)
+
+    @property
+    def ready(self) -> bool:
+        """Whether clients are accepted, and will be for a while."""
+        return not self.stopping and any(each.serves and not each.leaving for each in self.workers)
 
 
 class Standing:
@@ -95,6 +112,11 @@ def posted(counters: Counters) -> list[Posted]:
         pid, number = entry & ((1 << _PID_BITS) - 1), entry >> _PID_BITS & ((1 << _NUMBER_BITS) - 1)
         found.append(Posted(pid, row, number, bool(entry & _WORKS), bool(entry & _LEAVING), serves))
     return found
+
+
+def serving(counters: Counters) -> Serving:
+    """Tell who serves, without reading what is counted: that takes long for many servers."""
+    return Serving(bool(counters.said(Said.STOPPING)), [each for each in posted(counters) if each.works])
 
 
 def _entry(process: Process) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 from mailworker.config.destinations import AccessLogFile
@@ -15,7 +16,7 @@ from mailworker.shm.counters import Counters
 from mailworker.status.answers import Answers
 from mailworker.status.server import Response
 from mailworker.status.snapshot import CertificateState, Snapshot, take
-from mailworker.status.standing import Process, Standing
+from mailworker.status.standing import Process, Standing, serving
 from mailworker.wire.http_request import HttpRequest
 from tests.support.settings import mail_server
 
@@ -33,7 +34,8 @@ class Scene:
         self.standing = Standing()
         self.processes: list[Process] = []
         self.certificates: list[CertificateState] = []
-        self.answers = Answers(settings or StatusSettings((), ("status.example",), ()), self.take)
+        look = partial(serving, self.counters)
+        self.answers = Answers(settings or StatusSettings((), ("status.example",), ()), self.take, look)
 
     def take(self) -> Snapshot:
         return take(self.counters, LABELS, 512, self.certificates)

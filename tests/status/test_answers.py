@@ -9,6 +9,7 @@ import pytest
 from mailworker.config.access import ALL, Rule
 from mailworker.config.status import StatusSettings
 from mailworker.model import Address, InetAddress, UnixAddress
+from mailworker.shm.counters import Counters
 from mailworker.wire.http_request import HttpRequest
 from tests.status.stage import PEER, Scene
 
@@ -93,3 +94,10 @@ def test_whatever_workers_have_written_there_is_an_answer() -> None:
     for path in scene.answers.paths:
         assert scene.get(path).status in {200, 503}
     json.loads(scene.get("/status.json").content)
+
+
+def test_a_probe_reads_no_counters(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene()
+    scene.work(0)
+    monkeypatch.setattr(Counters, "read", None)
+    assert [scene.get(path).status for path in ("/readyz", "/healthz", "/livez")] == [200, 200, 200]
