@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mailworker.mail.counting import DURATION, Label, word
 from mailworker.mail.limits.zones import ZoneUse
@@ -92,6 +92,10 @@ class Snapshot:
     def family(self, name: str) -> Sequence[tuple[tuple[str, ...], int]]:
         """The labels and values of one family."""
         return self.families.get(name, ())
+
+
+NOTHING: Final = Snapshot(0.0, 0.0, 0.0, False, 0, False, (), {}, {}, {}, 0)
+"""What is shown where nothing is counted."""
 
 
 def take(  # noqa: PLR0913, PLR0917 - what is shown beside the counters
