@@ -88,7 +88,7 @@ class StderrSink:
 class SyslogSink:
     """A syslog server, over UDP or a unix datagram socket, in the form of RFC 3164 (section 4.1) that nginx sends.
 
-    `server` is (host, port) or the socket's path. Nothing is resolved after the start.
+    `server` is an address and a port, or the socket's path. Nothing is looked up.
     """
 
     __slots__ = (
@@ -101,8 +101,7 @@ class SyslogSink:
     )
 
     def __init__(self, server: tuple[str, int] | str, facility: int, tag: str, nohostname: bool) -> None:
-        """Raises StartError if the server's name cannot be resolved."""
-        self._family, self._address = _resolve(server)
+        self._family, self._address = _family(server), server
         self._facility = facility
         self._name = f"{tag}: " if nohostname else f"{socket.gethostname().lower()} {tag}: "
         self._socket: socket.socket | None = None
@@ -187,14 +186,7 @@ def _give(descriptor: int, path: Path, owner: int) -> None:
         raise StartError(f'chown() "{path}" failed {describe(error)}') from None
 
 
-def _resolve(
-    server: tuple[str, int] | str,
-) -> tuple[socket.AddressFamily, tuple[str, int] | str]:
+def _family(server: tuple[str, int] | str) -> socket.AddressFamily:
     if isinstance(server, str):
-        return socket.AF_UNIX, server
-    host, port = server
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-    except OSError:
-        raise StartError(f'host not found in syslog server "{host}:{port}"') from None
-    return family, (str(address[0]), port)
+        return socket.AF_UNIX
+    return socket.AF_INET6 if ":" in server[0] else socket.AF_INET
