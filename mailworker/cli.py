@@ -23,8 +23,8 @@ Usage: mailworker [-?hvVtTq] [-s signal] [-p prefix]
                   [-e filename] [-c filename] [-g directives]
 
 Options:
-  -?,-h         : this help
-  -v            : show version and exit
+  -?,-h,--help  : this help
+  -v,--version  : show version and exit
   -V            : show version and configure options then exit
   -t            : test configuration and exit
   -T            : test configuration, dump it and exit
@@ -39,6 +39,8 @@ Options:
 """
 
 _FLAGS = "?hvVtTq"
+# The usual long names, which nginx does not have, of two flags.
+_LONG = {"--help": "h", "--version": "v"}
 
 # What each switch with a parameter requires, in nginx's words.
 _PARAMETERS = {
@@ -122,6 +124,9 @@ def parse(arguments: Sequence[str]) -> Options:
     for argument in remaining:
         if not argument.startswith("-"):
             raise UsageError(f'invalid option: "{argument}"')
+        if argument in _LONG:
+            flags.add(_LONG[argument])
+            continue
         for position, letter in enumerate(argument[1:], start=2):
             if letter in _PARAMETERS:
                 parameters[letter] = _parameter(letter, argument[position:] or next(remaining, None))

@@ -24,6 +24,11 @@ def escape(value: bytes | str) -> str:
     return "".join(c if c.isprintable() and c not in '"\\' else escape_character(c) for c in text)
 
 
+def printable(text: str) -> str:
+    r"""The text, with every unprintable character as \xXX."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else escape_character(c) for c in text)
+
+
 def escape_character(character: str) -> str:
     r"""A character as \xXX, byte by byte."""
     if "\udc80" <= character <= "\udcff":

@@ -43,7 +43,8 @@ def test_switches_are_read_as_nginx_reads_them(arguments: list[str], flags: str,
     [
         (["-x"], 'invalid option: "x"'),
         (["-tx"], 'invalid option: "x"'),
-        (["--help"], 'invalid option: "-"'),
+        (["--x"], 'invalid option: "-"'),
+        (["--helpx"], 'invalid option: "-"'),
         (["start"], 'invalid option: "start"'),
         (["-s", "foo"], 'invalid option: "-s foo"'),
         (["-sfoo"], 'invalid option: "-s foo"'),
@@ -61,13 +62,13 @@ def test_nonsense_is_refused_in_the_words_of_nginx(
     assert capsys.readouterr() == ("", f"mailworker: {message}\n")
 
 
-@pytest.mark.parametrize("switch", ["-v", "-V", "-h", "-?", "-hv"])
+@pytest.mark.parametrize("switch", ["-v", "--version", "-V", "-h", "--help", "-?", "-hv"])
 def test_the_version_goes_to_stderr(switch: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["mailworker", switch]) == 0
     output, error = capsys.readouterr()
     assert output == ""
     assert error.splitlines()[0] == f"mailworker version: mailworker/{__version__}"
-    assert ("Usage: mailworker" in error) == (switch not in ("-v", "-V"))
+    assert ("Usage: mailworker" in error) == (switch not in ("-v", "--version", "-V"))
     assert ("configure arguments:" in error) == (switch == "-V")
     assert bool(re.search("^built with OpenSSL [0-9]", error, re.MULTILINE)) == (switch == "-V")
 

@@ -9,8 +9,8 @@ _mailworker() {
     -c) _filedir conf ;;
     -e) _filedir ;;
     --explain) COMPREPLY=($(compgen -W "$("$1" --explain 2>/dev/null | tr -d '$')" -- "$cur")) ;;
-    -g | -h | -\? | -v) ;;
-    *) COMPREPLY=($(compgen -W '-h -v -V -t -T -q -s -p -e -c -g --explain' -- "$cur")) ;;
+    -g | -h | -\? | -v | --help | --version) ;;
+    *) COMPREPLY=($(compgen -W '-h -v -V -t -T -q -s -p -e -c -g --explain --help --version' -- "$cur")) ;;
     esac
 } && complete -F _mailworker mailworker
 

@@ -1,8 +1,8 @@
 # Completion of mailworker for fish.
 
 complete -c mailworker -f
-complete -c mailworker -s h -d 'Print a help'
-complete -c mailworker -s v -d 'Print the version'
+complete -c mailworker -s h -l help -d 'Print a help'
+complete -c mailworker -s v -l version -d 'Print the version'
 complete -c mailworker -s V -d 'Print the version, and where files are found'
 complete -c mailworker -s t -d 'Test the configuration'
 complete -c mailworker -s T -d 'Test the configuration and print it'

@@ -10,7 +10,8 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from mailworker.control.client import Client
-from mailworker.control.output import BANS, CERTIFICATES, LIMITS, SESSIONS, WHO, printable, table, word
+from mailworker.control.output import BANS, CERTIFICATES, LIMITS, SESSIONS, WHO, table, word
+from mailworker.errors import printable
 
 DONE: Final = 0
 NONE_MATCHED: Final = 1

@@ -11,7 +11,7 @@ from typing import Final
 from mailworker import __version__
 from mailworker.control.client import DEFAULT, VARIABLE, Client, NoAnswer, Refusal, default_path
 from mailworker.control.commands import DONE, NO_ANSWER, SUBCOMMANDS, USAGE
-from mailworker.control.output import printable
+from mailworker.errors import printable
 
 NAME: Final = "mailworker-ctl"
 _EPILOG: Final = f"""\

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import Any, Final, NamedTuple
 
-from mailworker.errors import escape_character
+from mailworker.errors import printable
 
 # Rows that decide about the widths of columns: later rows do not change them.
 _LOOKED_AT: Final = 256
@@ -20,11 +20,6 @@ class Column(NamedTuple):
     key: str
     spell: Callable[[Any], str]
     right: bool = False
-
-
-def printable(text: str) -> str:
-    r"""The text, with every unprintable character as \xXX."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else escape_character(c) for c in text)
 
 
 def word(value: Any) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mailworker.control.client import Client
-from mailworker.control.output import SESSIONS, printable
+from mailworker.control.output import SESSIONS
+from mailworker.errors import printable
 
 Row = Mapping[str, Any]
 

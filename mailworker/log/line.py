@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import threading
 from collections.abc import Mapping
 from typing import Protocol
 
-from mailworker.errors import escape_character
+from mailworker.errors import printable
 from mailworker.log.stamp import Stamp, error_log_time, iso8601_time
 from mailworker.model import Level
 
 # Size of the longest record in bytes, with its LF; nginx's NGX_MAX_ERROR_STR.
 MAX_LINE = 2048
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
 
 def describe(error: OSError) -> str:
     """The end of nginx's messages about failed system calls: "(2: No such file or directory)"."""
     number = error.errno or 0
     return f"({number}: {os.strerror(number) if number else error})"
-
-
-def _escape(match: re.Match[str]) -> str:
-    return escape_character(match[0])
 
 
 class About(Protocol):
@@ -48,14 +41,14 @@ class LineBuilder:
     def build(self, level: Level, message: str, connection: int | None = None) -> bytes:
         """One record with its LF, at most MAX_LINE bytes: "YYYY/MM/DD HH:MM:SS [level] PID#TID: *CONN MESSAGE".
 
-        Control bytes in `message` are escaped, so a record is always one line.
+        What cannot be printed in `message` is escaped, so a record is always one line.
         """
         number = "" if connection is None else f"*{connection} "
         line = (
             f"{self._stamp.text()} [{level.name.lower()}] {os.getpid()}#{threading.get_native_id()}: "
-            f"{number}{_CONTROL.sub(_escape, message)}"
+            f"{number}{printable(message)}"
         )
-        record = line.encode("utf-8", "backslashreplace")
+        record = line.encode()
         if len(record) >= MAX_LINE:
             record = record[: MAX_LINE - 1].decode("utf-8", "ignore").encode()  # no character is cut in two
         return record + b"\n"

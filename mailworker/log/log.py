@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from mailworker.config.logs import FileLog, LogTarget, MemoryLog, StderrLog, SyslogLog
-from mailworker.errors import StartError
+from mailworker.errors import StartError, printable
 from mailworker.log.line import About, LineBuilder
 from mailworker.log.sinks import FileSink, MemorySink, Sink, StderrSink, SyslogSink
 from mailworker.model import Level
@@ -26,7 +26,7 @@ class Console:
         """Show "mailworker: [level] TEXT" while the start lasts."""
         if self._open and level <= Level.WARN:
             print(
-                f"mailworker: [{level.name.lower()}] {message}",
+                f"mailworker: [{level.name.lower()}] {printable(message)}",
                 file=sys.stderr,
                 flush=True,
             )

@@ -10,7 +10,7 @@ from pathlib import Path
 from signal import Signals
 
 from mailworker.config.settings import Settings
-from mailworker.errors import ConfigError, StartError
+from mailworker.errors import ConfigError, StartError, printable
 from mailworker.log.line import describe
 from mailworker.log.log import Console, Log, OpenFiles
 from mailworker.log.sinks import StderrSink
@@ -156,7 +156,7 @@ def open_early_log(path: Path | None, level: Level, files: OpenFiles, console: C
 
 def say(text: str) -> None:
     """Tell the person at the terminal, on stderr."""
-    print(f"mailworker: {text}", file=sys.stderr, flush=True)
+    print(f"mailworker: {printable(text)}", file=sys.stderr, flush=True)
 
 
 def _say_unless(quiet: bool, text: str) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import math
 import resource
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
+from mailworker import __version__
 from mailworker.config.load import load
 from mailworker.config.settings import MailServer, Settings
 from mailworker.config.ssl import SslSettings
-from mailworker.errors import ConfigError, StartError
+from mailworker.errors import ConfigError, StartError, printable
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import Level
 from mailworker.process.system.processors import allowed_processors, usable_processors
@@ -24,6 +27,7 @@ from mailworker.tune.advice import advise
 from mailworker.tune.trial import Result, Trial
 
 _SESSION_TIMEOUT = 300  # seconds, the directive's default
+_LEAST_SECONDS = 0.1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         tls = None if server is None else _with_certificates(server)
         results = _measure(settings, tls, options)
     except (ConfigError, StartError) as error:
-        print(f"mailworker-tune: {error}", file=sys.stderr)
+        print(f"mailworker-tune: {printable(str(error))}", file=sys.stderr)
         return 1
     limit = settings.core.worker_rlimit_nofile or resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     advice = advise(
@@ -56,10 +60,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("config", type=Path, help="the configuration whose certificates are used")
     parser.add_argument("-p", dest="prefix", type=Path, default=Path("/usr/local/mailworker"), help="its prefix")
-    parser.add_argument("--workers", type=int, default=usable_processors(), metavar="N", help="measure 1 to N workers")
-    parser.add_argument("--seconds", type=float, default=3.0, help="how long each measurement takes")
+    parser.add_argument(
+        "--workers", type=_count, default=usable_processors(), metavar="N", help="measure 1 to N workers"
+    )
+    parser.add_argument("--seconds", type=_seconds, default=3.0, help="how long each measurement takes")
     parser.add_argument("--json", action="store_true", help="print for scripts")
+    parser.add_argument("--version", action="version", version=f"mailworker-tune {__version__}")
     return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f'invalid number "{text}"')
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    """A time in which something can be measured: without one, all figures would be chance."""
+    with suppress(ValueError):
+        if _LEAST_SECONDS <= (seconds := float(text)) < math.inf:
+            return seconds
+    raise argparse.ArgumentTypeError(f'invalid time "{text}"')
 
 
 def _settings(path: Path, prefix: Path) -> Settings:
@@ -69,7 +90,7 @@ def _settings(path: Path, prefix: Path) -> Settings:
 
 
 def _show(level: Level, message: str) -> None:
-    print(f"mailworker-tune: [{level.name.lower()}] {message}", file=sys.stderr)
+    print(f"mailworker-tune: [{level.name.lower()}] {printable(message)}", file=sys.stderr)
 
 
 def _has_certificates(server: MailServer) -> bool:
@@ -106,6 +127,6 @@ def _measure(settings: Settings, tls: SslSettings | None, options: argparse.Name
         ssl=tls,
         worker_connections=settings.events.worker_connections,
         seconds=options.seconds,
-        loads=max(options.workers, 1),
+        loads=options.workers,
     )
-    return [trial.run(kind, workers) for kind in trial.kinds for workers in range(1, max(options.workers, 1) + 1)]
+    return [trial.run(kind, workers) for kind in trial.kinds for workers in range(1, options.workers + 1)]

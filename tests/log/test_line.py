@@ -41,6 +41,20 @@ def test_a_record_is_one_bounded_line(message: str, connection: int | None) -> N
     assert line.endswith(b"\n")
 
 
+@pytest.mark.parametrize(
+    ("message", "written"),
+    [
+        (b"caf\xe9.conf", rb"caf\xE9.conf"),
+        (b"\xef\xbb\xbfevents", rb"\xEF\xBB\xBFevents"),
+        (b"143\xc2\xa0ssl", rb"143\xC2\xA0ssl"),
+        ("Jürgen".encode(), "Jürgen".encode()),
+    ],
+)
+def test_what_cannot_be_seen_is_written_byte_by_byte(message: bytes, written: bytes) -> None:
+    text = message.decode("utf-8", "surrogateescape")
+    assert LineBuilder().build(Level.EMERG, text).endswith(b": %s\n" % written)
+
+
 def test_a_long_message_is_cut() -> None:
     assert len(LineBuilder().build(Level.ERROR, "x" * 5000)) == MAX_LINE
     for shift in range(4):  # no character in two pieces

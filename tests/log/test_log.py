@@ -130,6 +130,13 @@ def test_the_start_is_followed_on_stderr(capfd: pytest.CaptureFixture[str], tmp_
     assert capfd.readouterr().err == "mailworker: [warn] a warning\n"
 
 
+def test_on_stderr_one_sees_every_byte(capfd: pytest.CaptureFixture[str]) -> None:
+    Console().write(Level.EMERG, 'unknown directive "\ufeffevents", open() "caf\udce9"')
+    assert (
+        capfd.readouterr().err == 'mailworker: [emerg] unknown directive "\\xEF\\xBB\\xBFevents", open() "caf\\xE9"\n'
+    )
+
+
 def test_what_is_on_stderr_is_not_copied_there(capfd: pytest.CaptureFixture[str]) -> None:
     log = open_logs([StderrLog(Level.NOTICE)], OpenFiles(), Console())
     log.write(Level.EMERG, "message")

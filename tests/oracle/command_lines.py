@@ -21,7 +21,7 @@ class Case:
 
 
 _SWITCHES = (
-    "-t", "-T", "-tq", "-qT", "-x", "-tx", "x", "--help", "-c", "-p",
+    "-t", "-T", "-tq", "-qT", "-x", "-tx", "x", "--x", "-c", "-p",
     "-g", "-s", "-e", "-tc", "-s foo", "-sstop", "-s reload", "-ts quit",
     "-t -c nosuch.conf", "-c nosuch.conf", "-tcnosuch.conf", "-t -e @/missing/error.log", "-t -e stderr",
     "-t -e @/other.log", "-t -e", "-t -g x;", "-t -g daemon", "-t -gdaemon", "-t -g }", "-t -g events{", "-t -g user;",

@@ -23,9 +23,10 @@ Result = tuple[int, str, str]
 
 _STAMP = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d (\[[a-z]+\]) \d+#\d+:", re.MULTILINE)
 _VERSION = re.compile(r"(version: NAME/)\S+")
-# What is compiled in differs; the usage's second line is indented by the name's length, its last one is ours alone.
+# What is compiled in differs; the usage's second line is indented by the name's length, long names are ours alone.
 _DEFAULT = re.compile(r"\(default: \S+\)")
 _INDENT = re.compile(r"^ +(?=\[)", re.MULTILINE)
+_LONG = re.compile(r"(?:,--\w+)? +: ")
 _EXPLAIN = re.compile(r"^  --explain .*\n +without .*\n", re.MULTILINE)
 
 
@@ -50,6 +51,6 @@ def _run(command: Sequence[str], name: str, case: Case, folder: Path) -> Result:
 
 
 def _masked(text: str, name: str, folder: Path) -> str:
-    text = _EXPLAIN.sub("", text)
+    text = _LONG.sub(": ", _EXPLAIN.sub("", text))
     text = _STAMP.sub(r"DATE \1:", text.replace(str(folder), "@").replace(name, "NAME"))
     return _INDENT.sub("", _DEFAULT.sub("(default)", _VERSION.sub(r"\1VERSION", text)))

@@ -59,6 +59,24 @@ def test_a_bad_configuration_fails(install: Install, folder: Path, text: str, me
     assert tested.stderr.decode() == "".join(f"mailworker: {message}\n" for message in expected)
 
 
+@pytest.mark.parametrize(
+    ("text", "directive"),
+    [
+        (b"\xef\xbb\xbfevents {}", rb"\xEF\xBB\xBFevents"),
+        (b"\xe9 x;", rb"\xE9"),
+        (b"user\xc2\xa0a;", rb"user\xC2\xA0a"),
+    ],
+)
+def test_bytes_that_nobody_sees_are_shown_on_stderr_and_in_the_log(
+    install: Install, text: bytes, directive: bytes
+) -> None:
+    mailworker = install("")
+    (mailworker.folder / "conf" / "mailworker.conf").write_bytes(text)
+    tested = mailworker.run("-t")
+    assert b'mailworker: [emerg] unknown directive "%s" in ' % directive in tested.stderr
+    assert b'unknown directive "%s" in ' % directive in mailworker.error_log.read_bytes()
+
+
 def test_files_for_tls_are_loaded_before_auth_http_is_missed(install: Install) -> None:
     server = "listen 127.0.0.1:1 ssl; protocol imap; ssl_certificate gone.crt; ssl_certificate_key gone.key;"
     tested = install(f"events {{}} mail {{ server {{ {server} }} }}").run("-t")

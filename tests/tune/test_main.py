@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mailworker import __version__
 from mailworker.tune.load import Kind
 from mailworker.tune.main import main
 from mailworker.tune.trial import Result, Trial
@@ -114,3 +115,34 @@ def test_a_certificate_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
     assert tuned.returncode == 1
     assert "mailworker did not start: " in tuned.stderr
     assert "gone.crt" in tuned.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "complaint"),
+    [
+        ("--workers", "0", 'invalid number "0"'),
+        ("--workers", "-1", 'invalid number "-1"'),
+        ("--workers", "x", 'invalid number "x"'),
+        ("--seconds", "0", 'invalid time "0"'),
+        ("--seconds", "-1", 'invalid time "-1"'),
+        ("--seconds", "nan", 'invalid time "nan"'),
+        ("--seconds", "inf", 'invalid time "inf"'),
+        ("--seconds", "x", 'invalid time "x"'),
+    ],
+)
+def test_without_workers_or_time_nothing_is_measured_or_recommended(
+    option: str, value: str, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([option, value, "a.conf"])
+    assert ended.value.code == 2
+    output, error = capsys.readouterr()
+    assert output == ""
+    assert error.endswith(f"mailworker-tune: error: argument {option}: {complaint}\n")
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"mailworker-tune {__version__}\n"
