@@ -10,6 +10,7 @@ from pathlib import Path
 from mailworker.config.logs import FileLog, LogTarget, MemoryLog, StderrLog, SyslogLog
 from mailworker.errors import StartError, printable
 from mailworker.log.line import About, LineBuilder
+from mailworker.log.losses import Unwritten
 from mailworker.log.sinks import FileSink, MemorySink, Sink, StderrSink, SyslogSink
 from mailworker.model import Level
 
@@ -116,7 +117,8 @@ class Log:
     """
 
     __slots__ = (
-        "_builder", "_configured", "_console", "_json_targets", "_targets", "informative", "level", "talkative",
+        "_builder", "_configured", "_console", "_json_targets", "_targets", "_unwritten",
+        "informative", "level", "talkative",
     )  # fmt: skip
 
     def __init__(self, targets: Iterable[Target], console: Console | None = None, json: Iterable[Target] = ()) -> None:
@@ -124,6 +126,7 @@ class Log:
         self._configured = tuple(targets), tuple(json)
         self._builder = LineBuilder()
         self._console = console
+        self._unwritten: Unwritten | None = None
         self.limit(None)
 
     def limit(self, level: Level | None) -> None:
@@ -162,22 +165,38 @@ class Log:
         if level > self.level:
             return
         line = self._builder.build(level, message if about is None else message + about.suffix(), connection)
-        on_stderr = _hand_out(self._targets, level, line)
+        on_stderr = self._hand_out(self._targets, level, line)
         if self._json_targets:
             line = self._builder.build_json(level, message, connection, about)
-            on_stderr = _hand_out(self._json_targets, level, line) or on_stderr
+            on_stderr = self._hand_out(self._json_targets, level, line) or on_stderr
+        if self._unwritten is not None:
+            self._unwritten.report(self._report)
         if self._console is not None and not on_stderr:
             self._console.write(level, message)
 
+    def _hand_out(self, targets: Iterable[Target], level: Level, line: bytes) -> bool:
+        """Give a line to the targets that take its level; returns whether stderr is one of them."""
+        on_stderr = False
+        for most_verbose, sink in targets:
+            if level <= most_verbose:
+                failure = sink.write(level, line)
+                if failure is not None:
+                    self._unwritten = self._unwritten or Unwritten()
+                    self._unwritten.add(failure)
+                on_stderr = on_stderr or isinstance(sink, StderrSink)
+        return on_stderr
 
-def _hand_out(targets: Iterable[Target], level: Level, line: bytes) -> bool:
-    """Give a line to the targets that take its level; returns whether stderr is one of them."""
-    on_stderr = False
-    for most_verbose, sink in targets:
-        if level <= most_verbose:
-            sink.write(level, line)
-            on_stderr = on_stderr or isinstance(sink, StderrSink)
-    return on_stderr
+    def _report(self, text: str) -> bool:
+        """Log that records were lost; returns whether any target took that."""
+        taken = False
+        for targets, line in (
+            (self._targets, self._builder.build(Level.ALERT, text)),
+            (self._json_targets, self._builder.build_json(Level.ALERT, text, None, None)),
+        ):
+            for most_verbose, sink in targets:
+                if most_verbose >= Level.ALERT and sink.write(Level.ALERT, line) is None:
+                    taken = True
+        return taken
 
 
 def open_logs(targets: Iterable[LogTarget], files: OpenFiles, console: Console | None = None) -> Log:

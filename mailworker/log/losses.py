@@ -2,14 +2,48 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from mailworker.log.log import Log
 from mailworker.model import After, Level
+
+if TYPE_CHECKING:
+    from mailworker.log.log import Log
 
 PAUSE: Final = 60.0
 """Seconds between two reports about the same log, as in nginx."""
+
+
+# Seconds until a report that no target took is tried again: each attempt costs system calls.
+_RETRY: Final = 1.0
+
+
+class Unwritten:
+    """Counts the records that targets of an error log have lost, until one of the targets takes a report about them."""
+
+    __slots__ = ("_counts", "_quiet_until")
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._quiet_until = 0.0
+
+    def add(self, reason: str) -> None:
+        """Count a lost record; `reason` is nginx's text of the call that failed."""
+        self._counts[reason] = self._counts.get(reason, 0) + 1
+
+    def report(self, take: Callable[[str], bool]) -> None:
+        """Give what was lost to `take`, once a minute; it returns whether any target took the text."""
+        now = time.monotonic()
+        if not self._counts or now < self._quiet_until:
+            return
+        counts, self._counts = self._counts, {}
+        for reason, lines in counts.items():
+            if take(_lost(reason, lines)):
+                self._quiet_until = now + PAUSE
+            else:
+                self._counts[reason] = lines
+                self._quiet_until = max(self._quiet_until, now + _RETRY)
 
 
 class Losses:
@@ -44,15 +78,19 @@ class Losses:
     def say(self) -> None:
         """Report at once the losses that are not reported yet, as the process is about to end."""
         if self._unsaid:
-            lines = "1 line" if self._unsaid == 1 else f"{self._unsaid} lines"
+            text = _lost(self._reason, self._unsaid)
             self._unsaid = 0
-            self._log.write(self._level, f"{self._reason}, {lines} lost")
+            self._log.write(self._level, text)
 
     def _again(self) -> None:
         self._quiet = self._unsaid > 0
         if self._quiet:
             self.say()
             self._after(PAUSE, self._again)
+
+
+def _lost(reason: str, lines: int) -> str:
+    return f"{reason}, {'1 line' if lines == 1 else f'{lines} lines'} lost"
 
 
 def _nobody(lines: int) -> None:

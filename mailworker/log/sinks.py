@@ -1,4 +1,4 @@
-"""Sinks of log lines. An open sink never blocks and never raises: a record that it cannot take is lost."""
+"""Sinks of log lines. An open sink never blocks and never raises: it says why a record that it cannot take is lost."""
 
 from __future__ import annotations
 
@@ -21,29 +21,40 @@ from mailworker.model import Level
 class Sink(Protocol):
     """Takes the lines of one target."""
 
-    def write(self, level: Level, line: bytes) -> None:
-        """Take one record, which ends in LF."""
+    def write(self, level: Level, line: bytes) -> str | None:
+        """Take one record, which ends in LF. Returns which call failed, and why, if the record is lost."""
 
 
 class FileSink:
     """A file, shared by all logs that name it."""
 
-    __slots__ = ("_full_second", "descriptor", "path")
+    __slots__ = ("_full_second", "_torn", "descriptor", "path")
 
     def __init__(self, path: Path) -> None:
         """Open `path` for appending; raises StartError."""
         self.path = path
         self.descriptor = _open(path)
         self._full_second = 0
+        self._torn = False
 
-    def write(self, level: Level, line: bytes) -> None:
+    def write(self, level: Level, line: bytes) -> str | None:
         """Append the record. When the disk is full, nothing is tried for the rest of the second, as in nginx."""
+        if self.descriptor < 0:
+            return None  # closed on purpose
         if self._full_second and int(time.time()) == self._full_second:
-            return
+            return self._failure(errno.ENOSPC)
+        if self._torn:
+            line = b"\n" + line
         try:
-            os.write(self.descriptor, line)
+            written = os.write(self.descriptor, line)
         except OSError as error:
             self._full_second = int(time.time()) if error.errno == errno.ENOSPC else 0
+            return self._failure(error.errno or 0)
+        self._torn = written < len(line)
+        return self._failure(errno.ENOSPC) if self._torn else None
+
+    def _failure(self, number: int) -> str:
+        return f'write() to "{self.path}" failed ({number}: {os.strerror(number)})'
 
     def reopen(self, owner: int | None) -> None:
         """Open the file that now has this path; if that fails, raises StartError and keeps the old one.
@@ -58,6 +69,7 @@ class FileSink:
     def adopt(self, descriptor: int) -> None:
         """Use the file that another process has opened for us."""
         self.close()
+        self._torn = False
         self.descriptor = descriptor
 
     def close(self) -> None:
@@ -72,17 +84,19 @@ class StderrSink:
 
     __slots__ = ()
 
-    def write(self, level: Level, line: bytes) -> None:
+    def write(self, level: Level, line: bytes) -> str | None:
         """Write the record if the stream takes it at once.
 
         The process that started us shares the stream, so we cannot make it non-blocking. A pipe that polls as ready
         takes PIPE_BUF bytes (4096), which is more than the longest record.
         """
         try:
-            if select.select([], [2], [], 0)[1]:
-                os.write(2, line)
-        except OSError:
-            return  # closed: there is no place left to report it
+            if not select.select([], [2], [], 0)[1]:
+                raise BlockingIOError(errno.EAGAIN, "nobody reads")
+            os.write(2, line)
+        except OSError as error:
+            return f"write() to stderr failed {describe(error)}"
+        return None
 
 
 class SyslogSink:
@@ -107,9 +121,10 @@ class SyslogSink:
         self._socket: socket.socket | None = None
         self._stamp = Stamp(syslog_time)
 
-    def write(self, level: Level, line: bytes) -> None:
+    def write(self, level: Level, line: bytes) -> str | None:
         """Send the record without its LF, if the server takes it."""
-        self.send(level, line)
+        error = self.send(level, line)
+        return None if error is None else f"send() to syslog failed {describe(error)}"
 
     def send(self, level: Level, line: bytes) -> OSError | None:
         """As `write`; returns the error if it was not sent. After a failure the next record opens a new socket."""
@@ -161,7 +176,7 @@ class MemorySink:
             raise StartError(f"malloc({size}) failed {describe(error)}") from None
         self._position = 0
 
-    def write(self, level: Level, line: bytes) -> None:
+    def write(self, level: Level, line: bytes) -> str | None:
         """Store the record in place of the oldest ones."""
         line = line[-len(self.ring) :]
         first = line[: len(self.ring) - self._position]
@@ -169,6 +184,7 @@ class MemorySink:
         rest = line[len(first) :]
         self.ring[: len(rest)] = rest
         self._position = (self._position + len(line)) % len(self.ring)
+        return None
 
 
 def _open(path: Path) -> int:

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
-from mailworker.config.logs import FileLog, MemoryLog, StderrLog, SyslogLog
+from mailworker.config.logs import FileLog, LogTarget, MemoryLog, StderrLog, SyslogLog
 from mailworker.errors import StartError
 from mailworker.log.log import Console, Log, OpenFiles, open_logs
 from mailworker.model import Level
@@ -118,6 +120,37 @@ def test_syslog_is_not_connected_before_it_is_needed(tmp_path: Path) -> None:
     log = open_logs([SyslogLog(str(tmp_path / "log"), 23, "t", True, Level.ERROR)], OpenFiles())
     log.write(Level.ERROR, "lost")
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_lines_that_syslog_has_lost_are_told_to_a_file_at_once(tmp_path: Path) -> None:
+    targets: list[LogTarget] = [
+        FileLog(tmp_path / "text.log", Level.ERROR),
+        FileLog(tmp_path / "json.log", Level.ERROR, json=True),
+        SyslogLog(str(tmp_path / "syslog"), 23, "t", True, Level.INFO),
+    ]
+    log = open_logs(targets, OpenFiles())
+    log.write(Level.INFO, "lost")
+    log.write(Level.INFO, "lost as well")
+    lost = "send() to syslog failed (2: No such file or directory), 1 line lost"
+    assert re.fullmatch(rf"\S+ \S+ \[alert\] \S+ {re.escape(lost)}\n", (tmp_path / "text.log").read_text())
+    assert json.loads((tmp_path / "json.log").read_text())["message"] == lost
+
+
+def test_a_syslog_server_hears_itself_what_it_has_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "syslog")
+    files = OpenFiles()
+    log = open_logs([SyslogLog(path, 23, "t", True, Level.ERROR)], files)
+    now = time.monotonic()
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    log.write(Level.ERROR, "lost")
+    log.write(Level.ERROR, "lost as well")
+    now += 2
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(path)
+        log.write(Level.ERROR, "heard")
+        assert server.recv(1000).endswith(b": heard")
+        assert server.recv(1000).endswith(b": send() to syslog failed (2: No such file or directory), 2 lines lost")
+    files.close()
 
 
 def test_the_start_is_followed_on_stderr(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mailworker.log.losses import PAUSE, Losses
+from mailworker.log.losses import PAUSE, Losses, Unwritten
 from mailworker.model import Level
 from tests.support.recorded_log import RecordedLog
 
@@ -62,3 +62,38 @@ def test_who_ends_says_the_rest(clock: Clock, log: RecordedLog) -> None:
     losses.add(2, "x")
     losses.say()
     assert log.lines == ["[alert] x, 1 line lost", "[alert] x, 2 lines lost"]
+
+
+def test_a_log_tells_of_its_own_losses_once_a_target_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    unwritten = Unwritten()
+    heard: list[str] = []
+
+    def deaf(text: str) -> bool:
+        heard.append(f"unheard: {text}")
+        return False
+
+    def hears(text: str) -> bool:
+        heard.append(text)
+        return True
+
+    unwritten.report(hears)
+    for _ in range(3):
+        unwritten.add("send() failed")
+        unwritten.report(deaf)
+    now += 1
+    unwritten.report(hears)
+    unwritten.add("send() failed")
+    unwritten.report(hears)
+    now += PAUSE
+    unwritten.add("write() failed")
+    unwritten.report(hears)
+    now += PAUSE
+    unwritten.report(hears)
+    assert heard == [
+        "unheard: send() failed, 1 line lost",
+        "send() failed, 3 lines lost",
+        "send() failed, 1 line lost",
+        "write() failed, 1 line lost",
+    ]

@@ -93,9 +93,21 @@ def test_a_link_of_the_administrator_is_followed(tmp_path: Path) -> None:
 
 def test_a_full_disk_loses_records_only() -> None:
     sink = FileSink(Path("/dev/full"))
-    sink.write(Level.ERROR, b"lost\n")
-    sink.write(Level.ERROR, b"lost as well\n")
+    for line in (b"lost\n", b"lost as well\n"):
+        assert sink.write(Level.ERROR, line) == 'write() to "/dev/full" failed (28: No space left on device)'
     sink.close()
+    assert sink.write(Level.ERROR, b"after its end\n") is None
+
+
+def test_a_line_does_not_go_on_behind_one_that_was_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = FileSink(tmp_path / "error.log")
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, line: write(descriptor, line[:3]))
+    assert str(sink.write(Level.ERROR, b"cut off\n")).endswith("(28: No space left on device)")
+    monkeypatch.undo()
+    assert [sink.write(Level.ERROR, line) for line in (b"next\n", b"last\n")] == [None, None]
+    sink.close()
+    assert sink.path.read_bytes() == b"cut\nnext\nlast\n"
 
 
 def test_a_fifo_that_nobody_empties_does_not_block(tmp_path: Path) -> None:
@@ -120,7 +132,8 @@ def test_a_pipe_that_nobody_empties_does_not_block_stderr() -> None:
     os.dup2(write, 2)
     try:
         for _ in range(100):
-            StderrSink().write(Level.ERROR, b"x" * 2047 + b"\n")
+            failure = StderrSink().write(Level.ERROR, b"x" * 2047 + b"\n")
+        assert failure == "write() to stderr failed (11: Resource temporarily unavailable)"
     finally:
         os.dup2(saved, 2)
         os.close(saved)
@@ -166,7 +179,8 @@ def test_syslog_pads_the_day_with_a_space(monkeypatch: pytest.MonkeyPatch) -> No
 def test_syslog_comes_back_with_its_server(tmp_path: Path) -> None:
     path = str(tmp_path / "log")
     sink = SyslogSink(path, facility=3, tag="t", nohostname=True)
-    sink.write(Level.ERROR, b"nobody there\n")
+    failure = "send() to syslog failed (2: No such file or directory)"
+    assert sink.write(Level.ERROR, b"nobody there\n") == failure
     for text in (b"first", b"after a restart"):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
             server.bind(path)
