@@ -53,10 +53,10 @@ class End(Enum):
     """The required PROXY header was missing or invalid."""
 
     DENIED = ("denied", 403, "PR")
-    """A `deny` rule matches the client: the connection was closed without a reply."""
+    """A `deny` rule matches the client: the connection was closed, without a reply unless `deny_reply` is on."""
 
     BANNED = ("banned", 403, "PR")
-    """The client is banned, by failed logins or an administrator: the connection was closed without a reply."""
+    """The client is banned, by failed logins or an administrator: closed, without a reply unless `deny_reply` is on."""
 
     INVALID_COMMAND = ("invalid_command", 400, "PR")
     """The client sent a command whose end cannot be found (too long, or with too large a literal), or a login that must
@@ -85,10 +85,10 @@ class End(Enum):
     """Too many logins have failed or were tried: the client was told to try again later (`limit_auth`)."""
 
     AUTH_TIMEOUT = ("auth_timeout", 500, "sR")
-    """The auth service, or the backend that decides, did not answer within `auth_http_timeout`."""
+    """The auth service did not answer within `auth_http_timeout`."""
 
     AUTH_ERROR = ("auth_error", 500, "SR")
-    """The auth service, or the backend that decides, was not reached, closed early, or gave an unusable answer."""
+    """The auth service was not reached, closed early, or gave an unusable answer."""
 
     LIMIT_CONN = ("limit_conn", 503, "PQ")
     """`limit_conn` allows no more connections of this key: closed without a reply at accept, or refused at login."""
