@@ -1,4 +1,4 @@
-"""The auth services that docs/auth-service.md and docs/auth-protocol.md show, behind the real proxy."""
+"""The auth services that docs/auth-service.md shows, behind the real proxy."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from tests.support.peer import Peer
 from tests.support.ports import Ports
 from tests.support.process import Mailworker
 
-DOCS = Path(__file__).parents[2] / "docs"
+PAGE = Path(__file__).parents[2] / "docs" / "auth-service.md"
 EXAMPLE = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PLAIN, STARLETTE = 0, 1  # in the order of the page
 BACKEND = re.compile(r'"(\w+)": \("192\.0\.2\.\d+", ("?)\d+"?\)')
 
 ACCOUNTS = {
@@ -118,12 +119,11 @@ def backends() -> Iterator[dict[str, ScriptedServer]]:
         server.stop()
 
 
-def write_example(page: str, path: Path, backends: dict[str, ScriptedServer]) -> Path:
-    """The example as it stands on a page, but for the backends."""
-    found = EXAMPLE.search((DOCS / page).read_text(encoding="utf-8"))
-    assert found
+def write_example(number: int, path: Path, backends: dict[str, ScriptedServer]) -> Path:
+    """An example as it stands on the page, but for the backends."""
+    shown = EXAMPLE.findall(PAGE.read_text(encoding="utf-8"))[number]
     text, count = BACKEND.subn(
-        lambda match: f'"{match[1]}": ("127.0.0.1", {match[2]}{backends[match[1]].address.port}{match[2]})', found[1]
+        lambda match: f'"{match[1]}": ("127.0.0.1", {match[2]}{backends[match[1]].address.port}{match[2]})', shown
     )
     assert count == 3
     path.write_text(text, encoding="utf-8")
@@ -133,7 +133,7 @@ def write_example(page: str, path: Path, backends: dict[str, ScriptedServer]) ->
 @pytest.fixture(scope="module")
 def program(folder: Path, backends: dict[str, ScriptedServer]) -> Path:
     """The one that needs nothing but Python."""
-    return write_example("auth-service.md", folder / "auth_service.py", backends)
+    return write_example(PLAIN, folder / "auth_service.py", backends)
 
 
 @pytest.fixture(scope="module")
@@ -164,10 +164,10 @@ def starlette_command(program: Path, port: int, passwords: Path) -> list[str]:
 
 
 SERVICES = [
-    pytest.param("auth-service.md", plain_command, 0, id="Python, a connection each"),
-    pytest.param("auth-service.md", plain_command, 4, id="Python, kept connections"),
-    pytest.param("auth-protocol.md", starlette_command, 0, id="Starlette, a connection each"),
-    pytest.param("auth-protocol.md", starlette_command, 4, id="Starlette, kept connections"),
+    pytest.param(PLAIN, plain_command, 0, id="Python, a connection each"),
+    pytest.param(PLAIN, plain_command, 4, id="Python, kept connections"),
+    pytest.param(STARLETTE, starlette_command, 0, id="Starlette, a connection each"),
+    pytest.param(STARLETTE, starlette_command, 4, id="Starlette, kept connections"),
 ]
 
 
@@ -180,11 +180,11 @@ def site(
 ) -> Iterator[Site]:
     ports = Ports()
     names = ("auth", *backends)
-    page, command, keepalive = request.param
+    number, command, keepalive = request.param
     text = CONFIGURATION.format(keepalive=keepalive, **{name: ports[name] for name in names})
-    program = write_example(page, folder / f"service_{page.removesuffix('.md').replace('-', '_')}.py", backends)
+    program = write_example(number, folder / f"service_{number}.py", backends)
     service = Daemon(command(program, ports["auth"], passwords), folder / "output of the service")
-    proxy = Mailworker(folder / f"prefix-{page}-{keepalive}", text)
+    proxy = Mailworker(folder / f"prefix-{number}-{keepalive}", text)
     try:
         service.await_ready(lambda: accepts(("127.0.0.1", ports["auth"])))
         proxy.start()

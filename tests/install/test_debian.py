@@ -79,6 +79,6 @@ def test_the_first_configuration_loads(tmp_path: Path, uncommented: bool) -> Non
 
 
 def test_documents_have_the_installed_logrotate_file() -> None:
-    shown = re.search(r"## logrotate.*?```\n(.*?)```", text("docs/logs.md"), re.DOTALL)
+    shown = re.search(r"```\n(.*?)```", text("docs/recipes/logrotate.md"), re.DOTALL)
     assert shown is not None
     assert shown[1] == text("install/logrotate")

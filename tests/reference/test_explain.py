@@ -20,9 +20,10 @@ timeout
   Since:    0.1.0
   nginx:    https://nginx.org/en/docs/mail/ngx_mail_core_module.html#timeout
 
-  Sets how long a client may be silent before its login, and how long a
-  backend may take to be reached and for each answer of the login. Afterwards
-  `proxy_timeout` holds.
+  Sets how long a client may take from its connection to its login, whatever
+  it sends; after a refused login the time begins anew. Connecting to the
+  backend and logging in there may take as long. Afterwards `proxy_timeout`
+  holds.
 
   Example:
 
