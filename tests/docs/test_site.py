@@ -161,6 +161,9 @@ def test_a_variable_is_found_without_its_dollar_unless_it_is_another_name_or_a_w
         ("upgrade", "running.html#upgrade-and-rollback"),
         ("haproxy", "recipes/haproxy.html"),
         ("moving from nginx", "moving-from-nginx.html"),
+        ("log rotation", "recipes/logrotate.html"),
+        ("certificate renewal", "certificates.html#renewal"),
+        ("open relay", "control.html#is-my-backend-an-open-relay"),
     ],
 )
 def test_what_people_look_for_is_on_the_first_screen(search: Search, words: str, page: str) -> None:

@@ -35,10 +35,12 @@ _LINK: Final = re.compile(r"(\]\()([^)#:\s]+)(#[^)\s]*)?(\))")
 _NUMBER: Final = re.compile(r"^# (?:Decision )?(?:[0-9]+[.:]? )?")
 _TABLE: Final = re.compile(r"<table>.*?</table>", re.DOTALL)
 _CELL: Final = re.compile(r"<(t[hd])[^>]*>(.*?)</\1>", re.DOTALL)
-_PROSE: Final = 60  # characters of a cell
-# Weights in the search: of an entry of the reference against a page, and against longer names that begin with its name.
+_PROSE: Final = 50  # characters of a cell
+# Weights in the search: of an entry of the reference against a page, and against longer names that begin with its name;
+# and of a design decision, which is for developers.
 _ENTRY: Final = 8
 _SHORTER: Final = 6
+_DECISION: Final = 0.1
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -79,7 +81,7 @@ def _labelled(table: str) -> str:
 
 @event_priority(-100)  # when the index is written
 def on_post_build(config: MkDocsConfig) -> None:
-    """Let the search find a name's own entry before those of longer names, and variables without their `$`."""
+    """Let the search find a name's own entry before those of longer names, variables without `$`, and decisions last."""
     path = Path(config.site_dir, "search", "search_index.json")
     index = json.loads(path.read_text(encoding="utf-8"))
     entries = [each for each in index["docs"] if re.match(r"reference/[\w-]+\.html#", each["location"])]
@@ -89,6 +91,9 @@ def on_post_build(config: MkDocsConfig) -> None:
         each["boost"] = _ENTRY * _SHORTER ** heights[name]
         if name.startswith("$"):
             each["text"] += f"<p>{name.removeprefix('$')}</p>"
+    for each in index["docs"]:
+        if each["location"].startswith("decisions/"):
+            each["boost"] = _DECISION
     path.write_text(json.dumps(index, separators=(",", ":")), encoding="utf-8")
 
 
