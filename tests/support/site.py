@@ -81,7 +81,7 @@ def _labelled(table: str) -> str:
 
 @event_priority(-100)  # when the index is written
 def on_post_build(config: MkDocsConfig) -> None:
-    """Let the search find a name's own entry before those of longer names, variables without `$`, and decisions last."""
+    """Let the search find an entry before those of longer names, variables without their `$`, and decisions last."""
     path = Path(config.site_dir, "search", "search_index.json")
     index = json.loads(path.read_text(encoding="utf-8"))
     entries = [each for each in index["docs"] if re.match(r"reference/[\w-]+\.html#", each["location"])]
