@@ -55,12 +55,12 @@ def select(parser: ArgumentParser) -> None:
     parser.add_argument("-p", "--protocol", help="imap, pop3, smtp or sieve")
     parser.add_argument("-s", "--server", help="the server's status_zone, or its first listen")
     parser.add_argument("--state", help="login, auth, upstream or relay")
-    parser.add_argument("-o", "--older", type=seconds, metavar="TIME", help="accepted so long ago, such as 90, 5m, 2h")
-    parser.add_argument("-i", "--id", help="the session's id, as logs have it")
+    parser.add_argument("-o", "--older", type=seconds, metavar="TIME", help="at least this old, such as 90, 5m, 2h")
+    parser.add_argument("-i", "--id", help="the session's id, $session_id of logs")
 
 
 def _json(parser: ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="an object in each line, as the socket gives them")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
 
 def choices(arguments: Namespace) -> Iterator[dict[str, Any]]:
@@ -144,11 +144,11 @@ def _host(client: str) -> str:
 
 def _kick_options(parser: ArgumentParser) -> None:
     select(parser)
-    parser.add_argument("--all", action="store_true", help="everybody, where nothing else chooses")
-    parser.add_argument("--reason", metavar="TEXT", help="why, for the log")
-    parser.add_argument("--rate", type=int, metavar="N", help="end N a second (100): their clients come back at once")
-    parser.add_argument("--ban", type=seconds, metavar="TIME", help="let their users not log in again for so long")
-    parser.add_argument("--dry-run", action="store_true", help="show who would be ended")
+    parser.add_argument("--all", action="store_true", help="all sessions, if no other option selects any")
+    parser.add_argument("--reason", metavar="TEXT", help="the reason, for the log")
+    parser.add_argument("--rate", type=int, metavar="N", help="end at most N per second, by default 100")
+    parser.add_argument("--ban", type=seconds, metavar="TIME", help="ban their users for this time")
+    parser.add_argument("--dry-run", action="store_true", help="list the sessions that would end")
     _json(parser)
 
 
@@ -187,7 +187,7 @@ def _kick_keys(arguments: Namespace) -> dict[str, Any]:
 
 
 def _certificates_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--within", type=int, metavar="DAYS", help="only those that expire within so many days")
+    parser.add_argument("--within", type=int, metavar="DAYS", help="only those that expire within this number of days")
     _json(parser)
 
 
@@ -250,8 +250,8 @@ def _counted(sessions: int | None) -> str:
 def _probe_options(parser: ArgumentParser) -> None:
     parser.add_argument("backend", nargs="?", metavar="UPSTREAM", help="ADDRESS:PORT; without it, those of proxy_pass")
     parser.add_argument("-s", "--server", help="connect as this server does: its status_zone, or its first listen")
-    parser.add_argument("--from", dest="sender", metavar="ADDRESS", help="sender, nobody by default")
-    parser.add_argument("--to", dest="recipient", metavar="ADDRESS", help="recipient elsewhere (probe@example.org)")
+    parser.add_argument("--from", dest="sender", metavar="ADDRESS", help="the sender, by default empty")
+    parser.add_argument("--to", dest="recipient", metavar="ADDRESS", help="a recipient elsewhere (probe@example.org)")
     _json(parser)
 
 
@@ -291,7 +291,7 @@ def _ban_options(parser: ArgumentParser) -> None:
 
 
 def _key(parser: ArgumentParser) -> None:
-    parser.add_argument("key", metavar="KEY", help="an address, a network, or whatever the zone has keys of")
+    parser.add_argument("key", metavar="KEY", help="an address, a network, or another key of the zone")
 
 
 def _ban(client: Client, arguments: Namespace, say: Say) -> int:
@@ -323,14 +323,14 @@ SUBCOMMANDS: Final[tuple[Subcommand, ...]] = (
     Subcommand("sessions", "list sessions", _sessions_options, _sessions),
     Subcommand("who", "list users with their sessions", _who_options, _who),
     Subcommand("kick", "end sessions", _kick_options, _kick),
-    Subcommand("limits", "tell how full the zones of limits are", _json, _limits),
-    Subcommand("bans", "list who is banned", _zone_option, _bans),
-    Subcommand("ban", "refuse a client, or whatever zones have keys of, for a time", _ban_options, _ban),
+    Subcommand("limits", "show how full the zones of limit_auth are", _json, _limits),
+    Subcommand("bans", "list bans", _zone_option, _bans),
+    Subcommand("ban", "ban an address, a network or another key for a time", _ban_options, _ban),
     Subcommand("unban", "lift a ban", _unban_options, _unban),
     Subcommand("certificates", "list certificates, the first to expire first", _certificates_options, _certificates),
-    Subcommand("reload", "read the configuration anew, and wait for what comes of it", _json, _reload),
-    Subcommand("reload-status", "tell what came of the last reload", _json, _reload_status),
-    Subcommand("log-level", "show the level of the error log, or set it", _log_level_options, _log_level),
-    Subcommand("shutdown-status", "tell who is still there", _json, _shutdown_status),
-    Subcommand("probe-relay", "try whether a backend relays mail without a login", _probe_options, _probe),
+    Subcommand("reload", "reload the configuration, and wait for the result", _json, _reload),
+    Subcommand("reload-status", "show the result of the last reload", _json, _reload_status),
+    Subcommand("log-level", "show or set the level of the error log", _log_level_options, _log_level),
+    Subcommand("shutdown-status", "show which workers serve, and which are shutting down", _json, _shutdown_status),
+    Subcommand("probe-relay", "test whether a backend relays mail without a login", _probe_options, _probe),
 )

@@ -1,4 +1,4 @@
-"""mailworker-ctl: asks and steers a mailworker that runs."""
+"""mailworker-ctl queries and controls a running mailworker."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mailworker.errors import printable
 
 NAME: Final = "mailworker-ctl"
 _EPILOG: Final = f"""\
-The socket is that of a "listen" in the control block of mailworker's configuration: the one of --socket, of the
+The socket is one of a "listen" in the control block of mailworker's configuration. Its path is that of --socket, of the
 environment variable {VARIABLE}, or {DEFAULT}.
 
 Exit codes: 0 done; 1 nothing matched, the reload failed, or the backend relays; 2 invalid or refused; 3 no answer.
@@ -25,7 +25,7 @@ Examples:
   {NAME} sessions -u '*@example.com' -o 1d        sessions of a domain that last for a day
   {NAME} kick bob@example.com --reason 'stolen'   end all sessions of a user
   {NAME} kick -b 192.0.2.7 --rate 20              empty a backend slowly
-  {NAME} certificates --within 14                 what expires in two weeks
+  {NAME} certificates --within 14                 certificates that expire within two weeks
 """
 
 

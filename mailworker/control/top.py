@@ -1,4 +1,4 @@
-"""mailworker-top: the sessions of a mailworker that runs, live in a terminal."""
+"""mailworker-top shows the sessions of a running mailworker, live in a terminal."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run until the user quits; returns the exit code."""
     parser = argparse.ArgumentParser(NAME, description=__doc__)
     parser.add_argument("-S", "--socket", type=Path, default=default_path(), metavar="PATH", help="the control socket")
-    parser.add_argument("-d", "--delay", type=float, default=_SECONDS, metavar="SECONDS", help="between two looks (2)")
+    parser.add_argument("-d", "--delay", type=float, default=_SECONDS, metavar="SECONDS", help="between updates (2)")
     parser.add_argument("--version", action="version", version=f"{NAME} {__version__}")
     select(parser)
     found = parser.parse_args(arguments)
