@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 import mailworker
+from tests.support.daemon import wait_until
+from tests.support.patience import PATIENCE
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"\]\(([^)]*)\)")
@@ -96,16 +98,33 @@ def _run_maintainer_script(folder: Path, name: str, *words: str, **programs: str
     return ran.stdout + ran.stderr
 
 
-def test_an_upgrade_while_the_former_version_still_leaves_says_so_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("tested", "why"),
+    [
+        ("true", "as sessions of the version before it have not ended; when {}/mailworker.pid.oldbin is gone,"),
+        ("false", "see the log, then"),
+    ],
+)
+def test_an_upgrade_that_cannot_change_the_binary_now_tells_how_to_later(tmp_path: Path, tested: str, why: str) -> None:
     pids = tmp_path / "run" / "mailworker"
     pids.mkdir(parents=True)
     for name in ("mailworker.pid", "mailworker.pid.oldbin"):
         (pids / name).write_text(f"{os.getpid()}\n")  # SIGUSR2 would end us
-    said = _run_maintainer_script(tmp_path, "postinst", "configure", "0.1.0", adduser="true", mailworker="true")
-    assert said == (
-        "mailworker: the earlier version goes on, as sessions of the version before it have not ended; "
-        f"when {pids}/mailworker.pid.oldbin is gone, run: dpkg-reconfigure mailworker\n"
+    said = _run_maintainer_script(tmp_path, "postinst", "configure", "0.1.0", adduser="true", mailworker=tested)
+    assert said == f"mailworker: the earlier version goes on, {why.format(pids)} run: dpkg-reconfigure mailworker\n"
+
+
+def test_an_upgrade_changes_the_binary_of_the_running_master(tmp_path: Path) -> None:
+    pids = tmp_path / "run" / "mailworker"
+    pids.mkdir(parents=True)
+    pid_file = pids / "mailworker.pid"
+    serve = (
+        f"trap 'echo {os.getpid()} >{pid_file}' USR2; trap exit QUIT; echo $$ >{pid_file}; while :; do sleep 0.1; done"
     )
+    with subprocess.Popen(["sh", "-c", serve]) as master:
+        wait_until(lambda: pid_file.exists() and pid_file.read_text() != "", "the pid file")
+        assert not _run_maintainer_script(tmp_path, "postinst", "configure", "0.1.0", adduser="true", mailworker="true")
+        assert master.wait(PATIENCE) == 0
 
 
 def test_purging_succeeds_where_the_user_cannot_be_removed(tmp_path: Path) -> None:
