@@ -203,26 +203,29 @@ static void drop_rules(struct attempts *self)
     memset(&self->exempt, 0, sizeof(self->exempt));
 }
 
-static int attempts_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+static PyObject *attempts_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
-    struct attempts *self = (struct attempts *) object;
     PyObject *rules, *lengths, *exempt, *penalties, *clock;
+    struct attempts *self;
+    Py_ssize_t penalised;
 
-    if (!PyArg_ParseTuple(arguments, "O!OO!nOO", &PyTuple_Type, &rules, &lengths, &PyTuple_Type, &exempt,
-                          &self->penalised, &penalties, &clock)) {
-        return -1;
+    if (!PyArg_ParseTuple(arguments, "O!OO!nOO", &PyTuple_Type, &rules, &lengths, &PyTuple_Type, &exempt, &penalised,
+                          &penalties, &clock)) {
+        return NULL;
     }
-    drop_rules(self);
-    Py_XSETREF(self->penalties, Py_NewRef(penalties));
-    Py_XSETREF(self->clock, Py_NewRef(clock));
-    if (!take_lengths(lengths, self->lengths) || !take_rules(self, rules) || !take_exempt(&self->exempt, exempt)) {
-        return -1;
+    if (penalised < NONE || penalised >= PyTuple_GET_SIZE(rules)) {
+        return PyErr_Format(PyExc_ValueError, "no such rule");
     }
-    if (self->penalised < NONE || self->penalised >= self->count) {
-        PyErr_SetString(PyExc_ValueError, "no such rule");
-        return -1;
+    self = (struct attempts *) type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->penalised = penalised;
+        self->penalties = Py_NewRef(penalties);
+        self->clock = Py_NewRef(clock);
+        if (!take_lengths(lengths, self->lengths) || !take_rules(self, rules) || !take_exempt(&self->exempt, exempt)) {
+            Py_CLEAR(self);
+        }
     }
-    return 0;
+    return (PyObject *) self;
 }
 
 /* The collector may drop the rules: an attempt, which it does not track, would have kept this object from it. */
@@ -819,8 +822,7 @@ PyTypeObject attempts_type = {
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_traverse = attempts_traverse,
     .tp_clear = attempts_clear,
-    .tp_new = PyType_GenericNew,
-    .tp_init = attempts_init,
+    .tp_new = attempts_new,
     .tp_dealloc = attempts_dealloc,
     .tp_methods = attempts_methods,
 };

@@ -281,40 +281,47 @@ static PyObject *usage(PyObject *object, PyObject *Py_UNUSED(none))
 
 static int take_memory(PyObject *memory, Py_buffer *buffer)
 {
-    PyBuffer_Release(buffer);
     return PyObject_GetBuffer(memory, buffer, PyBUF_WRITABLE) == 0 && (uintptr_t) buffer->buf % sizeof(uint64_t) == 0;
 }
 
-static int conns_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+static int take_memories(struct conns *self, PyObject *memory, PyObject *journal)
 {
-    struct conns *self = (struct conns *) object;
-    PyObject *memory, *journal;
-    const char *secret;
-    Py_ssize_t length;
-
-    if (!PyArg_ParseTuple(arguments, "Oy#O", &memory, &secret, &length, &journal)) {
-        return -1;
-    }
     if (!take_memory(memory, &self->memory) || !take_memory(journal, &self->journal) ||
-        length != sizeof(self->secret) || self->memory.len < (Py_ssize_t) (2 * WAYS * sizeof(uint64_t))) {
+        self->memory.len < (Py_ssize_t) (2 * WAYS * sizeof(uint64_t))) {
         if (!PyErr_Occurred()) {
-            PyErr_SetString(PyExc_ValueError, "no memory that will do, or no secret");
+            PyErr_SetString(PyExc_ValueError, "no memory that will do");
         }
-        return -1;
+        return 0;
     }
-    memcpy(self->secret, secret, sizeof(self->secret));
     self->counts = self->memory.buf;
     self->held = self->journal.buf;
     self->sets = (size_t) self->memory.len / (WAYS * sizeof(uint64_t));
     self->places = (size_t) self->journal.len / sizeof(uint64_t);
-    self->used = self->free = 0;
-    PyMem_Free(self->unused);
     self->unused = PyMem_Malloc((self->places + 1) * sizeof(uint32_t));
-    if (self->unused == NULL) {
-        PyErr_NoMemory();
-        return -1;
+    return self->unused != NULL || done(PyErr_NoMemory());
+}
+
+static PyObject *conns_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+{
+    PyObject *memory, *journal;
+    struct conns *self;
+    const char *secret;
+    Py_ssize_t length;
+
+    if (!PyArg_ParseTuple(arguments, "Oy#O", &memory, &secret, &length, &journal)) {
+        return NULL;
     }
-    return 0;
+    if (length != sizeof(self->secret)) {
+        return PyErr_Format(PyExc_ValueError, "no memory that will do, or no secret");
+    }
+    self = (struct conns *) type->tp_alloc(type, 0);
+    if (self != NULL) {
+        memcpy(self->secret, secret, sizeof(self->secret));
+        if (!take_memories(self, memory, journal)) {
+            Py_CLEAR(self);
+        }
+    }
+    return (PyObject *) self;
 }
 
 static void conns_dealloc(PyObject *object)
@@ -343,8 +350,7 @@ PyTypeObject conns_type = {
     .tp_doc = "Connection counts by key, in shared memory.",
     .tp_basicsize = sizeof(struct conns),
     .tp_flags = Py_TPFLAGS_DEFAULT,
-    .tp_new = PyType_GenericNew,
-    .tp_init = conns_init,
+    .tp_new = conns_new,
     .tp_dealloc = conns_dealloc,
     .tp_methods = conns_methods,
 };

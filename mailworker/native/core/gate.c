@@ -32,24 +32,29 @@ struct gate {
     struct rule rules[MOST_RULES];
 };
 
-static int holdings_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+static PyObject *holdings_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
-    struct holdings *self = (struct holdings *) object;
+    struct holdings *self;
     PyObject *tables;
     Py_ssize_t i;
 
     if (!PyArg_ParseTuple(arguments, "O!", &PyTuple_Type, &tables)) {
-        return -1;
+        return NULL;
     }
     for (i = 0; i < PyTuple_GET_SIZE(tables); i++) {
         if (!PyObject_TypeCheck(PyTuple_GET_ITEM(tables, i), &conns_type)) {
-            PyErr_SetString(PyExc_TypeError, "no table");
-            return -1;
+            return PyErr_Format(PyExc_TypeError, "no table");
         }
     }
-    Py_XSETREF(self->tables, Py_NewRef(tables));
-    Py_XSETREF(self->places, PyDict_New());
-    return self->places == NULL ? -1 : 0;
+    self = (struct holdings *) type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->tables = Py_NewRef(tables);
+        self->places = PyDict_New();
+        if (self->places == NULL) {
+            Py_CLEAR(self);
+        }
+    }
+    return (PyObject *) self;
 }
 
 static void holdings_dealloc(PyObject *object)
@@ -110,8 +115,7 @@ PyTypeObject holdings_type = {
     .tp_doc = "The counted connections of a worker.",
     .tp_basicsize = sizeof(struct holdings),
     .tp_flags = Py_TPFLAGS_DEFAULT,
-    .tp_new = PyType_GenericNew,
-    .tp_init = holdings_init,
+    .tp_new = holdings_new,
     .tp_dealloc = holdings_dealloc,
     .tp_as_sequence = &holdings_sequence,
     .tp_methods = holdings_methods,
@@ -130,28 +134,37 @@ static int take_rule(const struct holdings *held, PyObject *argument, struct rul
     return 1;
 }
 
-static int gate_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+static int take_rules(struct gate *self, PyObject *rules)
 {
-    struct gate *self = (struct gate *) object;
-    PyObject *held, *rules, *slow;
-
-    if (!PyArg_ParseTuple(arguments, "O!O!O", &holdings_type, &held, &PyTuple_Type, &rules, &slow)) {
-        return -1;
-    }
-    if (PyTuple_GET_SIZE(rules) > MOST_RULES) {
-        PyErr_SetString(PyExc_ValueError, "too many rules");
-        return -1;
-    }
-    Py_XSETREF(self->held, (struct holdings *) Py_NewRef(held));
-    Py_XSETREF(self->slow, Py_NewRef(slow));
-    self->gives = 0;
-    for (self->count = 0; self->count < PyTuple_GET_SIZE(rules); self->count++) {
+    for (; self->count < PyTuple_GET_SIZE(rules); self->count++) {
         if (!take_rule(self->held, PyTuple_GET_ITEM(rules, self->count), &self->rules[self->count])) {
-            return -1;
+            return 0;
         }
         self->gives |= self->rules[self->count].number == KEY_GIVEN;
     }
-    return 0;
+    return 1;
+}
+
+static PyObject *gate_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+{
+    PyObject *held, *rules, *slow;
+    struct gate *self;
+
+    if (!PyArg_ParseTuple(arguments, "O!O!O", &holdings_type, &held, &PyTuple_Type, &rules, &slow)) {
+        return NULL;
+    }
+    if (PyTuple_GET_SIZE(rules) > MOST_RULES) {
+        return PyErr_Format(PyExc_ValueError, "too many rules");
+    }
+    self = (struct gate *) type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->held = (struct holdings *) Py_NewRef(held);
+        self->slow = Py_NewRef(slow);
+        if (!take_rules(self, rules)) {
+            Py_CLEAR(self);
+        }
+    }
+    return (PyObject *) self;
 }
 
 #define REFERENCES(REF) REF(held) REF(slow)
@@ -370,8 +383,7 @@ PyTypeObject gate_type = {
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_traverse = gate_traverse,
     .tp_clear = gate_clear,
-    .tp_new = PyType_GenericNew,
-    .tp_init = gate_init,
+    .tp_new = gate_new,
     .tp_dealloc = gate_dealloc,
     .tp_methods = gate_methods,
 };

@@ -21,7 +21,6 @@
 
 #define GENERATION 0xFu
 #define CLAIMED 0x10u
-#define HASH_SHIFT 5
 #define EXCESS_SHIFT 4
 #define LAST_SHIFT 27
 #define TIME_BITS 37
@@ -96,7 +95,7 @@ void limit_key(const struct limit_table *table, const void *text, size_t length,
 {
     key->text = text;
     key->length = length;
-    key->hash = siphash_2_4(table->secret[0], table->secret[1], text, length) >> HASH_SHIFT;
+    key->hash = siphash_2_4(table->secret[0], table->secret[1], text, length) >> LIMIT_HASH_SHIFT;
     key->hash += key->hash == 0;
     place_key(table, key);
 }
@@ -108,7 +107,7 @@ static struct limit_entry *entry_at(const struct limit_key *key, size_t place)
 
 int limit_is_entry(uint64_t tag)
 {
-    return tag >> HASH_SHIFT != 0 && !(tag & CLAIMED);
+    return tag >> LIMIT_HASH_SHIFT != 0 && !(tag & CLAIMED);
 }
 
 /* Whether the claim of a slot is the one that a turn has committed. */
@@ -125,7 +124,7 @@ static struct limit_entry *find(const struct limit_key *key, uint64_t turn, uint
         struct limit_entry *entry = entry_at(key, place);
         uint64_t found = LIMIT_LOAD(&entry->tag);
 
-        if (found >> HASH_SHIFT != key->hash) {
+        if (found >> LIMIT_HASH_SHIFT != key->hash) {
             continue;
         }
         if (found & CLAIMED) {
@@ -216,7 +215,7 @@ static uint64_t bid_of(const struct limit_table *table, const struct limit_entry
     uint64_t age = age_of(last_of(rate), now), left = limit_banned(entry, tag, now), excess = excess_of(rate);
     struct limit_penalty penalty = penalty_in(entry, tag, now);
 
-    if (tag >> HASH_SHIFT == 0) {
+    if (tag >> LIMIT_HASH_SHIFT == 0) {
         return bid(BID_FREE, 0);
     }
     if (tag & CLAIMED) {
@@ -274,7 +273,7 @@ static struct limit_entry *make(struct limit_table *table, const struct limit_ke
 {
     struct offer offer = choose(table, key, now);
     struct limit_entry *entry = entry_at(key, offer.place);
-    uint64_t next = generation(offer.tag + 1), mine = key->hash << HASH_SHIFT | CLAIMED | next;
+    uint64_t next = generation(offer.tag + 1), mine = key->hash << LIMIT_HASH_SHIFT | CLAIMED | next;
     uint64_t committed = (turn & PLACE_MASK) - 1;
 
     if (offer.bid == 0 || !swap(&entry->rate, offer.rate, rate_word(next, EXCESS_NONE, now)) ||
@@ -467,7 +466,7 @@ static void adopt(struct limit_table *table, const struct limit_entry *other, ui
 {
     struct limit_entry copy = *other, *former = &copy, *entry;
     uint64_t tag = former->tag, own;
-    struct limit_key key = {.text = former->text, .length = 0, .hash = tag >> HASH_SHIFT};
+    struct limit_key key = {.text = former->text, .length = 0, .hash = tag >> LIMIT_HASH_SHIFT};
 
     if (!limit_is_entry(tag) || bid_of(table, former, tag, former->rate, now) >> 48 >= BID_IDLE) {
         return;

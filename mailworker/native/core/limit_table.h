@@ -46,6 +46,8 @@ struct limit_key {
     struct limit_set *sets[2]; /* the first is the home set */
 };
 
+#define LIMIT_HASH_SHIFT 5 /* of a tag */
+
 /* The excess of an entry without a request, and the largest excess. */
 #define EXCESS_NONE 0x7FFFFF
 #define EXCESS_MAX (EXCESS_NONE - 1)

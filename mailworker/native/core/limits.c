@@ -70,32 +70,45 @@ static size_t sets_in(Py_ssize_t bytes)
     return ((size_t) bytes - sizeof(struct limit_header)) / sizeof(struct limit_set);
 }
 
-static int limits_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+static int take_memory(struct limits *self, PyObject *memory)
 {
-    struct limits *self = (struct limits *) object;
     struct limit_table *table = &self->table;
-    PyObject *memory, *secret;
-    unsigned long long gain, period;
 
-    if (!PyArg_ParseTuple(arguments, "OO(KK)", &memory, &secret, &gain, &period) || !take_secret(table, secret)) {
-        return -1;
-    }
-    PyBuffer_Release(&self->memory);
     if (PyObject_GetBuffer(memory, &self->memory, PyBUF_WRITABLE) < 0) {
-        return -1;
+        return 0;
     }
-    if (self->memory.len < (Py_ssize_t) (sizeof(struct limit_header) + 2 * sizeof(struct limit_set)) || period == 0 ||
+    if (self->memory.len < (Py_ssize_t) (sizeof(struct limit_header) + 2 * sizeof(struct limit_set)) ||
         (uintptr_t) self->memory.buf % sizeof(uint64_t) != 0) {
-        PyBuffer_Release(&self->memory);
-        PyErr_SetString(PyExc_ValueError, "no memory that will do, or no time");
-        return -1;
+        PyErr_SetString(PyExc_ValueError, "no memory that will do");
+        return 0;
     }
     table->header = self->memory.buf;
     table->sets = (struct limit_set *) (table->header + 1);
     table->size = sets_in(self->memory.len);
-    table->gain = gain;
-    table->period = period;
-    return 0;
+    return 1;
+}
+
+static PyObject *limits_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+{
+    unsigned long long gain, period;
+    PyObject *memory, *secret;
+    struct limits *self;
+
+    if (!PyArg_ParseTuple(arguments, "OO(KK)", &memory, &secret, &gain, &period)) {
+        return NULL;
+    }
+    if (period == 0) {
+        return PyErr_Format(PyExc_ValueError, "no time");
+    }
+    self = (struct limits *) type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->table.gain = gain;
+        self->table.period = period;
+        if (!take_secret(&self->table, secret) || !take_memory(self, memory)) {
+            Py_CLEAR(self);
+        }
+    }
+    return (PyObject *) self;
 }
 
 static void limits_dealloc(PyObject *object)
@@ -272,7 +285,7 @@ static int is_whole(const struct limits *self, const unsigned char *text, uint64
         return 0;
     }
     limit_key(&self->table, text + 1, text[0], &key);
-    return key.hash == tag >> 5;
+    return key.hash == tag >> LIMIT_HASH_SHIFT;
 }
 
 static int list_ban(struct limit_entry *entry, uint64_t tag, void *state)
@@ -362,8 +375,7 @@ PyTypeObject limits_type = {
     .tp_doc = "Counters of requests, penalties and bans by key, in shared memory.",
     .tp_basicsize = sizeof(struct limits),
     .tp_flags = Py_TPFLAGS_DEFAULT,
-    .tp_new = PyType_GenericNew,
-    .tp_init = limits_init,
+    .tp_new = limits_new,
     .tp_dealloc = limits_dealloc,
     .tp_methods = limits_methods,
     .tp_getset = limits_attributes,

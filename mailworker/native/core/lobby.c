@@ -212,33 +212,42 @@ PyTypeObject guest_type = {
     .tp_methods = guest_methods,
 };
 
-static int lobby_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+static PyObject *lobby_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
-    struct lobby *self = (struct lobby *) object;
     PyObject *connections, *party, *step, *limit, *left, *noticed, *full, *checks = NULL, *stopped = Py_None;
     PyObject *rows = Py_None;
+    unsigned short server = 0;
+    struct lobby *self;
+    double timeout;
 
     if (!PyArg_ParseTuple(arguments, "O!OOO!dOOO|O!OOH", &connections_type, &connections, &party, &step, &PyLong_Type,
-                          &limit, &self->timeout, &left, &noticed, &full, &PyTuple_Type, &checks, &stopped, &rows,
-                          &self->server)) {
-        return -1;
+                          &limit, &timeout, &left, &noticed, &full, &PyTuple_Type, &checks, &stopped, &rows, &server)) {
+        return NULL;
     }
     if (rows != Py_None && !PyObject_TypeCheck(rows, &rows_type)) {
-        PyErr_SetString(PyExc_TypeError, "rows are wanted");
-        return -1;
+        return PyErr_Format(PyExc_TypeError, "rows are wanted");
     }
-    Py_XSETREF(self->checks, checks == NULL ? PyTuple_New(0) : Py_NewRef(checks));
-    Py_XSETREF(self->stopped, Py_NewRef(stopped));
-    Py_XSETREF(self->connections, Py_NewRef(connections));
-    Py_XSETREF(self->party, Py_NewRef(party));
-    Py_XSETREF(self->steps, PyTuple_Pack(1, step));
-    Py_XSETREF(self->limit, Py_NewRef(limit));
-    Py_XSETREF(self->left, Py_NewRef(left));
-    Py_XSETREF(self->noticed, Py_NewRef(noticed));
-    Py_XSETREF(self->full, Py_NewRef(full));
-    Py_XSETREF(self->guests, PySet_New(NULL));
-    Py_XSETREF(self->rows, rows == Py_None ? NULL : (struct rows *) Py_NewRef(rows));
-    return self->steps == NULL || self->guests == NULL || self->checks == NULL ? -1 : 0;
+    self = (struct lobby *) type->tp_alloc(type, 0);
+    if (self == NULL) {
+        return NULL;
+    }
+    self->connections = Py_NewRef(connections);
+    self->party = Py_NewRef(party);
+    self->steps = PyTuple_Pack(1, step);
+    self->limit = Py_NewRef(limit);
+    self->timeout = timeout;
+    self->left = Py_NewRef(left);
+    self->noticed = Py_NewRef(noticed);
+    self->full = Py_NewRef(full);
+    self->checks = checks == NULL ? PyTuple_New(0) : Py_NewRef(checks);
+    self->stopped = Py_NewRef(stopped);
+    self->guests = PySet_New(NULL);
+    self->rows = rows == Py_None ? NULL : (struct rows *) Py_NewRef(rows);
+    self->server = server;
+    if (self->steps == NULL || self->guests == NULL || self->checks == NULL) {
+        Py_CLEAR(self);
+    }
+    return (PyObject *) self;
 }
 
 #define GIVEN(REF) REF(connections) REF(party) REF(limit) REF(left) REF(noticed) REF(full) REF(checks) REF(stopped)
@@ -405,8 +414,7 @@ PyTypeObject lobby_type = {
     .tp_doc = "Greets all clients.",
     .tp_basicsize = sizeof(struct lobby),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    .tp_new = PyType_GenericNew,
-    .tp_init = lobby_init,
+    .tp_new = lobby_new,
     .tp_traverse = lobby_traverse,
     .tp_clear = lobby_clear,
     .tp_dealloc = lobby_dealloc,

@@ -38,17 +38,23 @@ static PyObject *written(PyObject *Py_UNUSED(module), PyObject *const *arguments
     return result < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromSsize_t(result);
 }
 
-static int direct_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
+static PyObject *direct_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
-    struct direct *self = (struct direct *) object;
     PyObject *sink, *head = NULL;
+    struct direct *self;
 
     if (!PyArg_ParseTuple(arguments, "O|S", &sink, &head)) {
-        return -1;
+        return NULL;
     }
-    Py_XSETREF(self->sink, Py_NewRef(sink));
-    Py_XSETREF(self->head, head == NULL ? PyBytes_FromStringAndSize(NULL, 0) : Py_NewRef(head));
-    return self->head == NULL ? -1 : 0;
+    self = (struct direct *) type->tp_alloc(type, 0);
+    if (self != NULL) {
+        self->sink = Py_NewRef(sink);
+        self->head = head == NULL ? PyBytes_FromStringAndSize(NULL, 0) : Py_NewRef(head);
+        if (self->head == NULL) {
+            Py_CLEAR(self);
+        }
+    }
+    return (PyObject *) self;
 }
 
 #define REFERENCES(REF) REF(sink) REF(head)
@@ -120,8 +126,7 @@ PyTypeObject direct_type = {
     .tp_doc = "Writes each line by one system call.",
     .tp_basicsize = sizeof(struct direct),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    .tp_new = PyType_GenericNew,
-    .tp_init = direct_init,
+    .tp_new = direct_new,
     .tp_traverse = direct_traverse,
     .tp_clear = direct_clear,
     .tp_dealloc = direct_dealloc,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,8 @@ from mailworker.native.core import accelerator
 
 ASK = """
 import sys
+from contextlib import suppress
+from typing import Any
 {before}
 from mailworker.event import loop, poller, relay, sockets, stream, task, timers
 types = {{loop.LoopState, poller.Epoll, relay.Pump, relay.Side, stream.Connection, task.Task, timers.Timed}}
@@ -43,3 +47,21 @@ def test_it_is_left_out_where_that_is_asked_for() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="without epoll there is no type of that name in C")
 def test_what_is_not_built_is_not_missed() -> None:
     assert asked({}, "sys.modules['mailworker.native.core._core'] = None") == IN_PYTHON
+
+
+# Classes in Python are derived from the first ones, and call their constructors; the others need no arguments.
+MADE_EMPTY = {
+    *("Counted", "LoopState", "Pair", "SessionTally", "Stream", "Tally"),
+    *("Epoll", "SieveLine", "Timed", "Timers"),
+}
+
+
+@pytest.mark.skipif(accelerator is None or sys.platform != "linux", reason="tests run without C, or without epoll")
+def test_no_object_is_there_before_it_has_what_it_needs() -> None:
+    kinds: list[Any] = [kind for kind in vars(accelerator).values() if isinstance(kind, type)]
+    made = set()
+    for kind in kinds:
+        with suppress(TypeError):
+            kind.__new__(kind)
+            made.add(kind.__name__)
+    assert made == MADE_EMPTY
