@@ -9,13 +9,18 @@ from typing import Any
 
 import pytest
 
-from mailworker.event.rows import NO_ROW
+from mailworker.errors import Party
+from mailworker.event.loop import Loop
+from mailworker.event.rows import NO_ROW, Rows
+from mailworker.event.stream import SocketStream
 from mailworker.log.access_logs import ReadyLog
 from mailworker.log.handing import HandingSink, unpack
 from mailworker.log.losses import Losses
 from mailworker.mail.end import End
 from mailworker.model import Address, AuthMethod, InetAddress, UnixAddress
 from mailworker.native.core.line import Line
+from mailworker.shm.session_row import ROW
+from mailworker.shm.sessions import HEAD
 from mailworker.variables.line import Part, composed
 from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login, SmtpEnvelope
@@ -132,6 +137,20 @@ def test_a_row_is_given_back_at_the_end(classes: Classes) -> None:
     record.begun(7, PEER, 1.0, SimpleNamespace(row=NO_ROW)).end(End.QUIT)
     record.begun(8, PEER, 1.0, SimpleNamespace(row=5)).end(End.QUIT)
     assert closed == [NO_ROW, 5]
+
+
+@both
+def test_a_row_that_is_not_there_is_not_given_back(classes: Classes) -> None:
+    """It would be given to two sessions later."""
+    rows = Rows(memoryview(bytearray(HEAD)), memoryview(bytearray(ROW)), 0.0, 1)
+    loop = Loop(lambda _: None)
+    record = classes.Record.pattern(Entrance(rows=rows))
+    stream = SocketStream(loop, -1, Party.CLIENT, lambda: None)
+    stream.row = rows.open(object(), 8, 1.0, 0, PEER)
+    record.begun(8, PEER, 1.0, stream).end(End.QUIT)
+    with pytest.raises(IndexError):
+        record.begun(9, PEER, 1.0, stream).end(End.QUIT)
+    loop.close()
 
 
 @both

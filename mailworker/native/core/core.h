@@ -254,8 +254,8 @@ Py_ssize_t rows_begin(struct rows *rows, PyObject *owner, long long number, doub
 int rows_has(const struct rows *rows, Py_ssize_t number);
 int rows_owned(const struct rows *rows, Py_ssize_t number, const PyObject *owner);
 
-/* Rows.close(), for a row that has an owner, or NO_ROW. */
-void rows_end(struct rows *rows, Py_ssize_t number);
+/* Rows.close(). */
+int rows_end(struct rows *rows, Py_ssize_t number);
 
 /* Rows.relay() and Rows.note(), for a row that has an owner. */
 void rows_relay(struct rows *rows, Py_ssize_t number, double now);

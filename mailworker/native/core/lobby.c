@@ -53,7 +53,7 @@ static void guest_dealloc(PyObject *object)
 static void unlist(const struct lobby *lobby, struct guest *self)
 {
     if (lobby->rows != NULL && rows_owned(lobby->rows, self->stream->row, (PyObject *) self)) {
-        rows_end(lobby->rows, self->stream->row);
+        (void) rows_end(lobby->rows, self->stream->row);
         self->stream->row = NO_ROW;
     }
 }

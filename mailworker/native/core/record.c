@@ -212,9 +212,9 @@ static int leave_row(PyObject *self, PyObject *rows)
     int fine = client != NULL;
 
     if (fine && PyObject_TypeCheck(rows, &rows_type) && PyObject_TypeCheck(client, &stream_type)) {
-        rows_end((struct rows *) rows, ((struct stream *) client)->row);
+        fine = rows_end((struct rows *) rows, ((struct stream *) client)->row);
     } else if (fine && PyObject_TypeCheck(rows, &rows_type) && PyObject_TypeCheck(client, &listed_type)) {
-        rows_end((struct rows *) rows, side_row(client));
+        fine = rows_end((struct rows *) rows, side_row(client));
     } else {
         fine = fine && done(call(self, words._leave_row, rows));
     }

@@ -87,6 +87,22 @@ static void finish(struct row *row)
     __atomic_store_n(&row->number, (row->number | 1) + 1, __ATOMIC_RELEASE);
 }
 
+int rows_has(const struct rows *self, Py_ssize_t number)
+{
+    return number >= 0 && number < self->used && self->owners[number] != NULL;
+}
+
+int rows_owned(const struct rows *self, Py_ssize_t number, const PyObject *owner)
+{
+    return rows_has(self, number) && self->owners[number] == owner;
+}
+
+static int no_row(void)
+{
+    PyErr_SetString(PyExc_IndexError, "no such row");
+    return 0;
+}
+
 /* The row with the number in an argument; NULL for NO_ROW, or with an exception. */
 static struct row *find(const struct rows *self, PyObject *argument, Py_ssize_t *number)
 {
@@ -94,8 +110,8 @@ static struct row *find(const struct rows *self, PyObject *argument, Py_ssize_t 
     if (*number == NO_ROW) {
         return NULL;
     }
-    if (*number < 0 || *number >= self->used || self->owners[*number] == NULL) {
-        PyErr_SetString(PyExc_IndexError, "no such row");
+    if (!rows_has(self, *number)) {
+        (void) no_row();
         return NULL;
     }
     return at(self, *number);
@@ -355,10 +371,7 @@ static PyObject *rows_owner(PyObject *object, PyObject *argument)
     if (number == -1 && PyErr_Occurred()) {
         return NULL;
     }
-    if (number < 0 || number >= self->used || self->owners[number] == NULL) {
-        Py_RETURN_NONE;
-    }
-    return Py_NewRef(self->owners[number]);
+    return Py_NewRef(rows_has(self, number) ? self->owners[number] : Py_None);
 }
 
 static PyObject *rows_pass_on(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
@@ -484,16 +497,6 @@ void rows_note(struct rows *self, Py_ssize_t number, uint64_t received, uint64_t
     }
 }
 
-int rows_has(const struct rows *self, Py_ssize_t number)
-{
-    return number >= 0 && number < self->used && self->owners[number] != NULL;
-}
-
-int rows_owned(const struct rows *self, Py_ssize_t number, const PyObject *owner)
-{
-    return rows_has(self, number) && self->owners[number] == owner;
-}
-
 static PyObject *note(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
     struct rows *self = (struct rows *) object;
@@ -531,29 +534,30 @@ static PyObject *rows_key(PyObject *object, PyObject *const *arguments, Py_ssize
     return nothing();
 }
 
-void rows_end(struct rows *self, Py_ssize_t number)
+int rows_end(struct rows *self, Py_ssize_t number)
 {
     struct row *row;
 
     if (number == NO_ROW) {
         say(self, UNLISTED, head_of(self)[UNLISTED] - 1);
-        return;
+        return 1;
+    }
+    if (!rows_has(self, number)) {
+        return no_row();
     }
     row = begin(at(self, number));
     memset(&row->received, 0, sizeof(*row) - offsetof(struct row, received));
     finish(row);
     self->unused[self->free++] = (uint32_t) number;
     Py_CLEAR(self->owners[number]);
+    return 1;
 }
 
 static PyObject *rows_close(PyObject *object, PyObject *argument)
 {
-    Py_ssize_t number;
+    Py_ssize_t number = PyLong_AsSsize_t(argument);
 
-    if (find((struct rows *) object, argument, &number) != NULL || (number == NO_ROW && !PyErr_Occurred())) {
-        rows_end((struct rows *) object, number);
-    }
-    return nothing();
+    return number == NO_ROW && PyErr_Occurred() ? NULL : none_if(rows_end((struct rows *) object, number));
 }
 
 static int rows_traverse(PyObject *object, visitproc visit, void *arg)
