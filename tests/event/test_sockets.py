@@ -223,3 +223,5 @@ if accelerator is not None:  # Python needs no such test of its own functions
             accelerator.peek("1", 1)
         with pytest.raises(OverflowError):
             accelerator.peek(1 << 70, 1)
+        with pytest.raises(OverflowError):
+            accelerator.no_delay(1 << 32)

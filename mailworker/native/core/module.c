@@ -18,6 +18,10 @@ int take_int(PyObject *argument, int *value)
     long number = PyLong_AsLong(argument);
 
     *value = (int) number;
+    if (*value != number) {
+        PyErr_SetString(PyExc_OverflowError, "too large for an int of C");
+        return 0;
+    }
     return !(number == -1 && PyErr_Occurred());
 }
 

@@ -689,9 +689,14 @@ static PyObject *stream_close(PyObject *object, PyObject *Py_UNUSED(none))
 static int set_tls(PyObject *object, PyObject *tls, void *Py_UNUSED(closure))
 {
     struct stream *self = (struct stream *) object;
-    void *connection = tls == NULL ? NULL : connection_of(tls);
+    void *connection;
 
-    if (tls == NULL || PyErr_Occurred()) {
+    if (tls == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "tls");
+        return -1;
+    }
+    connection = connection_of(tls);
+    if (PyErr_Occurred()) {
         return -1;
     }
     forget_tls(self);
