@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -20,22 +21,31 @@ _RETRY: Final = 1.0
 
 
 class Unwritten:
-    """Counts the records that targets of an error log have lost, until one of the targets takes a report about them."""
+    """Counts the records that targets of an error log have lost, until one of the targets takes a report about them.
 
-    __slots__ = ("_counts", "_quiet_until")
+    A process that was forked begins anew: its parent reports what the parent has lost.
+    """
+
+    __slots__ = ("_counts", "_process", "_quiet_until")
 
     def __init__(self) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         self._counts: dict[str, int] = {}
+        self._process = os.getpid()
         self._quiet_until = 0.0
 
     def add(self, reason: str) -> None:
         """Count a lost record; `reason` is nginx's text of the call that failed."""
+        if self._process != os.getpid():
+            self._begin()
         self._counts[reason] = self._counts.get(reason, 0) + 1
 
     def report(self, take: Callable[[str], bool]) -> None:
         """Give what was lost to `take`, once a minute; it returns whether any target took the text."""
         now = time.monotonic()
-        if not self._counts or now < self._quiet_until:
+        if not self._counts or now < self._quiet_until or self._process != os.getpid():
             return
         counts, self._counts = self._counts, {}
         for reason, lines in counts.items():

@@ -91,9 +91,15 @@ def test_a_log_tells_of_its_own_losses_once_a_target_takes_it(monkeypatch: pytes
     unwritten.report(hears)
     now += PAUSE
     unwritten.report(hears)
+    unwritten.add("send() failed")
+    monkeypatch.setattr("os.getpid", lambda: 0)  # a child
+    unwritten.report(hears)
+    unwritten.add("close() failed")
+    unwritten.report(hears)
     assert heard == [
         "unheard: send() failed, 1 line lost",
         "send() failed, 3 lines lost",
         "send() failed, 1 line lost",
         "write() failed, 1 line lost",
+        "close() failed, 1 line lost",
     ]
