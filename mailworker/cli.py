@@ -11,6 +11,7 @@ from pathlib import Path
 from mailworker import __version__
 from mailworker.errors import StartError
 from mailworker.log.line import describe
+from mailworker.log.terminal import put_out, tell
 from mailworker.native.tls import version
 from mailworker.paths import CONFIGURATION, ERROR_LOG, GROUPS, LOCK, PID, PREFIX, USER
 from mailworker.process import start
@@ -109,8 +110,8 @@ def _explain(names: Sequence[str]) -> int:
     from mailworker.reference.explain import UnknownName, explain, names_of_all  # noqa: PLC0415 - no worker needs it
 
     try:
-        print("\n".join(map(explain, names) if names else names_of_all()), end="" if names else "\n")
-    except UnknownName as error:
+        put_out("\n".join(map(explain, names) if names else [*names_of_all(), ""]).encode())
+    except (UnknownName, StartError) as error:
         start.say(str(error))
         return 1
     return 0
@@ -162,7 +163,7 @@ def _invocation(arguments: Sequence[str], options: Options) -> Invocation:
 def _show_version(options: Options) -> None:
     lines = [f"mailworker version: mailworker/{__version__}"]
     if options.any("?h"):
-        lines.append(_USAGE)
+        lines.extend(_USAGE.split("\n"))
     if options.any("V"):
         lines.append(f"running on Python {platform.python_version()}")
         built, running = version.built_with(), version.running_with()
@@ -172,4 +173,4 @@ def _show_version(options: Options) -> None:
             f"configure arguments: --prefix={PREFIX} --conf-path={CONFIGURATION} --error-log-path={ERROR_LOG} "
             f"--pid-path={PID} --lock-path={LOCK} --user={USER} --group={GROUPS[0]} --with-mail_ssl_module"
         )
-    print("\n".join(lines), file=sys.stderr)
+    tell(*lines)

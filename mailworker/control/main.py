@@ -10,7 +10,7 @@ from typing import Final
 
 from mailworker import __version__
 from mailworker.control.client import DEFAULT, VARIABLE, Client, NoAnswer, Refusal, default_path
-from mailworker.control.commands import DONE, NO_ANSWER, SUBCOMMANDS, USAGE
+from mailworker.control.commands import DONE, NO_ANSWER, NONE_MATCHED, SUBCOMMANDS, USAGE
 from mailworker.errors import printable
 
 NAME: Final = "mailworker-ctl"
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with Client(found.socket, None if slow else 30.0) as client:
             code: int = found.run(client, found, print)
-            sys.stdout.flush()
+            print(end="", flush=True)
     except Refusal as error:
         _complain(str(error))
         return USAGE
@@ -60,6 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # as by `head`
         sys.stderr.close()
         return DONE
+    except OSError as error:  # as of a full disk
+        _complain(f"write() to stdout failed: {error.strerror}")
+        sys.stderr.close()  # Python would try again and complain
+        return NONE_MATCHED
     except KeyboardInterrupt:
         return USAGE
     return code

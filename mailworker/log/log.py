@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from mailworker.config.logs import FileLog, LogTarget, MemoryLog, StderrLog, SyslogLog
-from mailworker.errors import StartError, printable
+from mailworker.errors import StartError
 from mailworker.log.line import About, LineBuilder
 from mailworker.log.losses import Unwritten
 from mailworker.log.sinks import FileSink, MemorySink, Sink, StderrSink, SyslogSink
+from mailworker.log.terminal import tell
 from mailworker.model import Level
 
 
@@ -26,11 +26,7 @@ class Console:
     def write(self, level: Level, message: str) -> None:
         """Show "mailworker: [level] TEXT" while the start lasts."""
         if self._open and level <= Level.WARN:
-            print(
-                f"mailworker: [{level.name.lower()}] {printable(message)}",
-                file=sys.stderr,
-                flush=True,
-            )
+            tell(f"mailworker: [{level.name.lower()}] {message}")
 
     def close(self) -> None:
         """Stop copying: the start is over, or stderr is now used for something else."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from signal import Signals
 
-from mailworker.config.settings import Settings
-from mailworker.errors import ConfigError, StartError, printable
+from mailworker.errors import ConfigError, StartError
 from mailworker.log.line import describe
 from mailworker.log.log import Console, Log, OpenFiles
 from mailworker.log.sinks import StderrSink
+from mailworker.log.terminal import put_out, tell
 from mailworker.model import Level
 from mailworker.process.cycle import Cycle
 from mailworker.process.doubts import doubts
@@ -115,9 +115,7 @@ def test(invocation: Invocation, *, quiet: bool, dump: bool) -> int:
     finally:
         files.close()
     _say_unless(quiet, f"configuration file {path} test is successful")
-    if dump:
-        _dump(cycle.settings)
-    return 0
+    return _dump(cycle.settings.files) if dump else 0
 
 
 def send_signal(invocation: Invocation, signal: Signals) -> int:
@@ -156,7 +154,7 @@ def open_early_log(path: Path | None, level: Level, files: OpenFiles, console: C
 
 def say(text: str) -> None:
     """Tell the person at the terminal, on stderr."""
-    print(f"mailworker: {printable(text)}", file=sys.stderr, flush=True)
+    tell(f"mailworker: {text}")
 
 
 def _say_unless(quiet: bool, text: str) -> None:
@@ -164,8 +162,10 @@ def _say_unless(quiet: bool, text: str) -> None:
         say(text)
 
 
-def _dump(settings: Settings) -> None:
-    output = sys.stdout.buffer
-    for path, content in settings.files:
-        output.write(b"# configuration file %s:\n%s\n" % (os.fsencode(path), content))
-    output.flush()
+def _dump(files: Iterable[tuple[Path, bytes]]) -> int:
+    try:
+        put_out(b"".join(b"# configuration file %s:\n%s\n" % (os.fsencode(path), text) for path, text in files))
+    except StartError as error:
+        say(f"[emerg] {error}")
+        return _FAILURE
+    return 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import math
 import resource
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -16,7 +15,8 @@ from mailworker import __version__
 from mailworker.config.load import load
 from mailworker.config.settings import MailServer, Settings
 from mailworker.config.ssl import SslSettings
-from mailworker.errors import ConfigError, StartError, printable
+from mailworker.errors import ConfigError, StartError
+from mailworker.log.terminal import put_out, tell
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import Level
 from mailworker.process.system.processors import allowed_processors, usable_processors
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         tls = None if server is None else _with_certificates(server)
         results = _measure(settings, tls, options)
     except (ConfigError, StartError) as error:
-        print(f"mailworker-tune: {printable(str(error))}", file=sys.stderr)
+        _complain(str(error))
         return 1
     limit = settings.core.worker_rlimit_nofile or resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     advice = advise(
@@ -48,8 +48,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         descriptors=limit,
         session_timeout=_SESSION_TIMEOUT if tls is None else tls.session_timeout,
     )
-    sys.stdout.write((report.as_json if options.json else report.as_text)(results, advice))
+    try:
+        put_out((report.as_json if options.json else report.as_text)(results, advice).encode())
+    except StartError as error:
+        _complain(str(error))
+        return 1
     return 0
+
+
+def _complain(text: str) -> None:
+    tell(f"mailworker-tune: {text}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -90,7 +98,7 @@ def _settings(path: Path, prefix: Path) -> Settings:
 
 
 def _show(level: Level, message: str) -> None:
-    print(f"mailworker-tune: [{level.name.lower()}] {printable(message)}", file=sys.stderr)
+    _complain(f"[{level.name.lower()}] {message}")
 
 
 def _has_certificates(server: MailServer) -> bool:

@@ -60,3 +60,11 @@ def test_a_reader_that_leaves_early_is_no_fault(scripted: Server) -> None:
     ran = subprocess.run(command, shell=True, capture_output=True, check=False)
     assert ran.stdout.startswith(b"id")
     assert ran.stderr == b""
+
+
+def test_a_stdout_that_takes_nothing_is_told_of(scripted: Server) -> None:
+    command = [sys.executable, str(SCRIPT), "-S", str(scripted([{"ok": True, "level": "info"}]).path), "log-level"]
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert ran.returncode != 0
+    assert ran.stderr == b"mailworker-ctl: write() to stdout failed: No space left on device\n"

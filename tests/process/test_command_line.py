@@ -12,6 +12,7 @@ import pytest
 
 from tests.process.conftest import Install
 from tests.support.certificates import self_signed
+from tests.support.patience import PATIENCE
 from tests.support.process import Mailworker, configuration
 
 
@@ -99,6 +100,14 @@ def test_an_address_that_others_use_does_not_fail_a_test(install: Install) -> No
 def test_q_leaves_out_that_all_is_well(install: Install, port: int) -> None:
     tested = install(configuration(port)).run("-tq")
     assert (tested.returncode, tested.stdout, tested.stderr) == (0, b"", b"")
+
+
+def test_a_dump_that_stdout_does_not_take_fails(install: Install, port: int) -> None:
+    command = install(configuration(port)).command("-Tq")
+    with Path("/dev/full").open("wb") as full:
+        tested = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE, check=False)
+    assert tested.returncode == 1
+    assert tested.stderr == b"mailworker: [emerg] write() to stdout failed (28: No space left on device)\n"
 
 
 def test_dump_prints_each_file_once(install: Install, folder: Path) -> None:

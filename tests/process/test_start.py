@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import psutil
@@ -36,6 +38,31 @@ def test_a_daemon_detaches_and_is_found_by_its_pid_file(install: Install, port: 
             master.kill()
     assert not mailworker.pid_file.exists()
     assert mailworker.lines(r"\[notice\] \d+#\d+: signal process started$")
+
+
+def test_a_start_whose_warnings_nobody_can_read_succeeds(install: Install, port: int) -> None:
+    mailworker = install(configuration(port, mail="imap_auth plain plain;"))
+    with Path("/dev/full").open("wb") as full:
+        command = mailworker.command()
+        assert subprocess.run(command, stdout=full, stderr=full, timeout=PATIENCE, check=False).returncode == 0
+    mailworker.await_workers(1)
+    assert mailworker.lines(r"\[warn\] .* duplicate value \"plain\"")
+    assert greeting(port) == b"* OK IMAP4 ready\r\n"
+    assert mailworker.run("-s", "stop").returncode == 0
+    wait_until(lambda: not mailworker.pid_file.exists(), "the end")
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="namespaces need root and util-linux")
+def test_a_daemon_without_dev_null_says_so(install: Install, port: int) -> None:
+    mailworker = install(configuration(port))
+    without = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /dev && exec "$@"', "-"]
+    started = subprocess.run(
+        [*without, *mailworker.command()], capture_output=True, stdin=subprocess.PIPE, timeout=PATIENCE, check=False
+    )
+    message = 'open() "/dev/null" failed (2: No such file or directory)'
+    assert (started.returncode, started.stderr.decode()) == (1, f"mailworker: [emerg] {message}\n")
+    assert mailworker.lines(re.escape(message))
+    assert refuses(port)
 
 
 def test_a_start_tells_the_log_what_nginx_tells(install: Install, port: int) -> None:

@@ -13,6 +13,7 @@ from daemon.daemon import DaemonError
 from mailworker.errors import StartError
 from mailworker.log.line import describe
 from mailworker.log.log import Log
+from mailworker.log.terminal import tell
 from mailworker.process.system.inherited_state import UMASK
 from mailworker.process.system.pipe import open_pipe
 
@@ -79,6 +80,9 @@ def become_daemon(descriptors: Iterable[int]) -> Starter:
     except DaemonError as error:
         starter.fails()
         raise StartError(str(error)) from None
+    except OSError as error:
+        starter.fails()
+        raise StartError(f'open() "{error.filename}" failed {describe(error)}') from None
     return starter
 
 
@@ -90,7 +94,7 @@ def wait_for_daemon(pipe: int) -> int:
         return 0
     if message != _FAILED:
         text = message.decode() or "[emerg] the daemon ended before it served"
-        print(f"mailworker: {text}", file=sys.stderr, flush=True)
+        tell(f"mailworker: {text}")
     return 1
 
 

@@ -1,0 +1,35 @@
+"""What the person at the terminal reads: stderr and stdout of the command line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+
+from mailworker.errors import StartError, printable
+from mailworker.log.line import describe
+
+
+def tell(*lines: str) -> None:
+    """Write to stderr, if it takes that: a start must not fail because nobody can read its warnings."""
+    with suppress(OSError):
+        print(*map(printable, lines), sep="\n", file=sys.stderr, flush=True)
+
+
+def put_out(data: bytes) -> None:
+    """Write to stdout. Raises StartError if it cannot take the data, but not if a reader such as `head` has left."""
+    output = sys.stdout
+    try:
+        output.buffer.write(data)
+        output.flush()
+    except OSError as error:
+        _discard(output.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise StartError(f"write() to stdout failed {describe(error)}") from None
+
+
+def _discard(descriptor: int) -> None:
+    """Let Python lose at its end what is still in its buffer; it would complain otherwise."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
