@@ -37,7 +37,8 @@ def offered(folder: Path, *words: str, program: str = "true") -> set[str]:
 
 
 def test_all_switches_are_offered(tmp_path: Path) -> None:
-    assert offered(tmp_path, "mailworker", "-") == {*(f"-{letter}" for letter in "hvVtTqspecg"), "--explain"}
+    long = {"--explain", "--help", "--version"}
+    assert offered(tmp_path, "mailworker", "-") == {*(f"-{letter}" for letter in "hvVtTqspecg"), *long}
     assert {f"-{letter}" for letter in cli.parse(["-hvVtTq"]).flags} <= offered(tmp_path, "mailworker", "-")
 
 
