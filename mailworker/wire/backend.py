@@ -35,7 +35,9 @@ _MECHANISMS = re.compile(rb"\n250[- ]AUTH[ =]([^\r\n]*)\r", re.IGNORECASE)
 _IMAP_CAPABILITIES = re.compile(rb"(?:\* OK \[|(?:[^\r\n]*\r\n)*?\* )CAPABILITY ([^]\r\n]*)", re.IGNORECASE)
 # Control bytes, except tabs and CRLF.
 _NO_TEXT = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
-_FORBIDDEN = "client sent forbidden bytes in login or password"
+
+FORBIDDEN: Final = "client sent forbidden bytes in login or password"
+"""The error for bytes that a command to the backend cannot have."""
 
 IMAP_COMMAND_LIMIT = 1000
 """Most bytes of one command with its literals, as RFC 2683 section 3.2.1.5 advises for lines; Dovecot takes 1,024."""
@@ -282,7 +284,7 @@ def imap_login(tag: bytes, login: bytes, password: Secret) -> tuple[bytes, bytes
     secret = password.reveal()
     pieces = login_pieces(tag, login, secret)
     if pieces is None:
-        raise ProtocolError(Party.CLIENT, _FORBIDDEN)
+        raise ProtocolError(Party.CLIENT, FORBIDDEN)
     return pieces
 
 
@@ -322,7 +324,7 @@ def pop3_login(login: bytes, password: Secret) -> tuple[bytes, bytes]:
     """
     user, line = command_line(b"USER ", login), command_line(b"PASS ", password.reveal())
     if user is None or line is None:
-        raise ProtocolError(Party.CLIENT, _FORBIDDEN)
+        raise ProtocolError(Party.CLIENT, FORBIDDEN)
     return user, line
 
 
@@ -363,7 +365,7 @@ def plain_response(login: bytes, password: Secret, master: bytes | None = None) 
     """
     secret = password.reveal()
     if 0 in login or 0 in secret:
-        raise ProtocolError(Party.CLIENT, _FORBIDDEN)
+        raise ProtocolError(Party.CLIENT, FORBIDDEN)
     fields = (b"", login, secret) if master is None else (login, master, secret)
     return _response(b"\0".join(fields))
 

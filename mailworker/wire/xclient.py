@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from mailworker.errors import Party, ProtocolError
 from mailworker.model import Address
+from mailworker.wire.backend import FORBIDDEN
 from mailworker.wire.identity import smtp_address
 
 COMMAND_LIMIT = 512
@@ -36,10 +37,12 @@ def xtext(value: bytes) -> bytes:
 
 
 def xclient_command(listed: frozenset[bytes], address: Address, login: bytes | None, name: bytes) -> bytes | None:
-    """The one command of `build` without `more`; empty if there is no attribute, None if it gets too long.
+    """The one command of `build` without `more`; empty if there is no attribute, None if it may not be sent.
 
     native/core/smtp_words.c implements it in C, as each login takes this time.
     """
+    if login is not None and b"\0" in login:
+        return None
     attributes = _attributes(listed, {b"ADDR": smtp_address(address), b"LOGIN": login or b"", b"NAME": name})
     command = b"XCLIENT%b\r\n" % b"".join(attributes) if attributes else b""
     return command if len(command) <= COMMAND_LIMIT else None
@@ -58,8 +61,10 @@ def build(
     other attributes and their values; one that is empty, or fits into no command, is left out. Of several commands the
     last one has address and login: after the address the backend may accept no further command, and a command without
     the login revokes an earlier login. Raises ProtocolError(CLIENT) for a login that does not fit: without it the
-    backend would treat the client as not logged in.
+    backend would treat the client as not logged in; and for one with a NUL, at which Postfix ends the name.
     """
+    if login is not None and b"\0" in login:
+        raise ProtocolError(Party.CLIENT, FORBIDDEN)
     address_and_login = _attributes(listed, {b"ADDR": smtp_address(address), b"LOGIN": login or b""})
     return _several(b"".join(address_and_login), _attributes(listed, {b"NAME": name, **more}))
 

@@ -51,6 +51,13 @@ def test_only_listed_attributes_are_sent(listed: bytes, commands: tuple[bytes, .
     assert build(frozenset(listed.split()), V4, b"u", b"a") == commands
 
 
+@pytest.mark.parametrize("login", [b"admin\0", b"\0", b"admin\0x" * 200])
+def test_a_login_with_a_nul_is_the_client_s_error(login: bytes) -> None:
+    with pytest.raises(ProtocolError) as error:
+        build(ALL, V4, login, b"a")
+    assert error.value.party is Party.CLIENT
+
+
 def test_what_does_not_fit_one_command_goes_before_address_and_login() -> None:
     name, login = b"a" * 255, b"u" * 300
     assert build(ALL, V4, login, name) == (
@@ -107,7 +114,10 @@ def test_a_last_command_of_the_limit_is_built_and_a_longer_one_refused() -> None
     assert error.value.party is Party.CLIENT
 
 
-@given(st.binary(max_size=140), st.binary(max_size=80))
+LOGINS = st.binary(max_size=140).map(lambda login: login.replace(b"\0", b""))
+
+
+@given(LOGINS, st.binary(max_size=80))
 def test_no_login_or_name_adds_an_attribute_or_a_command(login: bytes, name: bytes) -> None:
     commands = build(ALL, V4, login, name)
     text = b"".join(commands)
@@ -141,7 +151,7 @@ def test_what_is_too_long_is_spread_over_commands_and_what_fits_none_is_left_out
 
 
 @given(
-    st.binary(max_size=140),
+    LOGINS,
     st.binary(max_size=255),
     st.dictionaries(st.sampled_from(sorted(EVERYTHING - {b"ADDR", b"LOGIN", b"NAME"})), st.binary(max_size=255)),
 )

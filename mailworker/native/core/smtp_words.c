@@ -61,7 +61,7 @@ static PyObject *plain_words(PyObject *Py_UNUSED(module), PyObject *response)
     return three_parts(bytes, decode(text, length, bytes));
 }
 
-/* A command that is being written; `at` is NULL once it is too long. */
+/* A command that is being written; `at` is NULL if it may not be sent, such as once it is too long. */
 struct command {
     char bytes[LONGEST_COMMAND], *at;
 };
@@ -171,6 +171,10 @@ static PyObject *xclient_command(PyObject *Py_UNUSED(module), PyObject *const *a
         return PyErr_Format(PyExc_TypeError, "xclient_command(listed, address, login, name)");
     }
     put(&command, verb, sizeof(verb) - 1);
+    if (arguments[2] != Py_None &&
+        memchr(PyBytes_AS_STRING(arguments[2]), '\0', (size_t) PyBytes_GET_SIZE(arguments[2])) != NULL) {
+        command.at = NULL;
+    }
     address = put_address(&command, arguments[0], arguments[1]);
     login = address < 0 ? -1 : put_attribute(&command, arguments[0], attributes.login, arguments[2]);
     name = login < 0 ? -1 : put_attribute(&command, arguments[0], attributes.name, arguments[3]);
@@ -187,6 +191,6 @@ static PyObject *xclient_command(PyObject *Py_UNUSED(module), PyObject *const *a
 PyMethodDef smtp_word_functions[] = {
     {"plain_words", plain_words, METH_O, "plain_words(response): its three fields; None where it is no usual one."},
     {"xclient_command", FAST(xclient_command),
-     "xclient_command(listed, address, login, name): None if it is too long."},
+     "xclient_command(listed, address, login, name): None if it may not be sent."},
     {NULL, NULL, 0, NULL},
 };

@@ -56,6 +56,7 @@ def test_both_read_the_same_response(response: bytes) -> None:
         (frozenset({b"NAME"}), b"", b"x" * 497, b"XCLIENT NAME=%b\r\n" % (b"x" * 497)),
         (frozenset({b"NAME"}), b"", b"x" * 498, None),
         (frozenset({b"LOGIN"}), b" " * 200, b"", None),
+        (ALL, b"admin\0x", b"", None),
     ],
 )
 def test_a_command_has_what_is_listed(
