@@ -371,8 +371,11 @@ def plain_response(login: bytes, password: Secret, master: bytes | None = None) 
 
 
 def login_responses(login: bytes, password: Secret) -> tuple[bytes, bytes]:
-    """The two responses of LOGIN, for any bytes. Raises ProtocolError(CLIENT) if a line gets too long."""
-    return _response(login), _response(password.reveal())
+    """The two responses of LOGIN. Raises ProtocolError(CLIENT) for a NUL, as PLAIN does, and for too long a line."""
+    secret = password.reveal()
+    if 0 in login or 0 in secret:
+        raise ProtocolError(Party.CLIENT, FORBIDDEN)
+    return _response(login), _response(secret)
 
 
 def _response(text: bytes) -> bytes:
