@@ -155,7 +155,7 @@ def _invocation(arguments: Sequence[str], options: Options) -> Invocation:
         arguments=tuple(arguments),
         prefix=prefix,
         configuration=prefix / given.get("c", CONFIGURATION),
-        error_log=None if error_log == "stderr" else prefix / error_log,
+        error_log=None if error_log in ("stderr", "") else prefix / error_log,
         globals=given.get("g", ""),
     )
 

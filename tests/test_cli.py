@@ -98,6 +98,7 @@ def test_a_version_asked_for_with_a_test_comes_first(
         (["-p", "/srv", "-c", "a.conf"], "/srv", "/srv/a.conf", "/srv/logs/error.log"),
         (["-p", "/srv", "-c", "/etc/a.conf", "-e", "e.log"], "/srv", "/etc/a.conf", "/srv/e.log"),
         (["-p", "/srv", "-e", "stderr"], "/srv", "/srv/conf/mailworker.conf", None),
+        (["-p", "/srv", "-e", ""], "/srv", "/srv/conf/mailworker.conf", None),
         (["-p", "sub"], "{cwd}/sub", "{cwd}/sub/conf/mailworker.conf", "{cwd}/sub/logs/error.log"),
     ],
 )
