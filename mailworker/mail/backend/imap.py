@@ -23,7 +23,7 @@ from mailworker.wire.backend import (
     plain_response,
 )
 from mailworker.wire.identity import imap_fields
-from mailworker.wire.imap_greetings import takes_literals
+from mailworker.wire.imap_greetings import LoginForms, login_forms
 from mailworker.wire.login import Login
 
 __all__ = ["first_steps", "log_in", "login_at_once", "login_pieces", "starttls"]
@@ -32,7 +32,6 @@ if accelerator is not None and not TYPE_CHECKING:
     login_at_once, login_pieces = accelerator.login_at_once, accelerator.login_pieces
 
 _GREETING = wanted(IMAP_GREETING, None)
-_GREETED: Step = None, _GREETING
 _LOGIN = wanted(IMAP_CONTINUATION, "LOGIN command")
 _AUTHENTICATE = wanted(IMAP_CONTINUATION, "AUTHENTICATE command")._replace(expect=anything)
 _USER = wanted(IMAP_CONTINUATION, "user name")
@@ -89,29 +88,26 @@ def _in_pieces(login: Login) -> tuple[Step, ...] | None:
 
 
 def first_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
-    """See `Protocol.first_steps`: None unless the backend's greeting is foreseen, or does not matter.
-
-    Raises a PeerError.
-    """
+    """See `Protocol.first_steps`: None unless the backend's greeting is foreseen. Raises a PeerError."""
     server = place.server
     if server.settings.proxy.imap_id or login.mechanism is not None:
         return None
-    if login.passed_on and (line := _in_one_line(login)) is not None:
-        return _GREETED, line
     kind = server.greetings.expected.get(place.log.backend)
     if kind is None:
         return None
-    if kind.allows:
+    if login.passed_on and kind.allows.in_line and (line := _in_one_line(login)) is not None:
+        return (None, kind.known), line
+    if kind.allows.at_once:
         step = _in_one_piece(login)
         return None if step is None else ((None, kind.known), step)
     steps = _in_pieces(login)
     return None if steps is None else ((None, kind.known), *steps)
 
 
-def _takes_all_at_once(backend: Backend) -> Talk[bool]:
-    """Whether the backend's greeting says so; one that came in clear before TLS does not count."""
+def _forms(backend: Backend) -> Talk[LoginForms]:
+    """The forms of LOGIN after the backend's greeting; one that came in clear before TLS does not count."""
     if backend.greeted:
-        return False
+        return login_forms(None)
     greeting = yield from backend.greet(_GREETING)
     return backend.server.greetings.hear(backend.log.backend, greeting)
 
@@ -123,10 +119,10 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
         reply = yield from authenticate(login, login.tag + b" AUTHENTICATE", _GO_AHEAD, (None, _GREETING))
         imap_ok(login.tag, judges=True).expect(reply)
         return reply.data
-    if login.passed_on and (line := _in_one_line(login)) is not None:
-        return (yield _GREETED, line).data
-    at_once = (yield from _takes_all_at_once(backend)) if listed is None else takes_literals(listed)
-    if at_once and (step := _in_one_piece(login)) is not None:
+    forms = (yield from _forms(backend)) if listed is None else login_forms(listed)
+    if login.passed_on and forms.in_line and (line := _in_one_line(login)) is not None:
+        return (yield (line,)).data
+    if forms.at_once and (step := _in_one_piece(login)) is not None:
         return (yield (step,)).data
     steps = _in_pieces(login)
     return (yield from _log_in_at_length(login)) if steps is None else (yield steps).data

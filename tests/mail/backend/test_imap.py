@@ -239,6 +239,18 @@ def test_a_backend_that_decides_gets_a_login_in_one_line(
     assert stage.backend.peer().received == heard
 
 
+@pytest.mark.parametrize("imap_id", [False, True])
+def test_a_backend_that_refuses_logins_gets_no_password(scene: Scene, imap_id: bool) -> None:
+    greeting = b"* OK [CAPABILITY IMAP4rev1 LITERAL+ LOGINDISABLED] backend\r\n"
+    stage = deciding.Stage(scene, "imap", *[conversation(greeting, b"a1 NO disabled\r\n")] * 3, imap_id=imap_id)
+    for number in range(3):
+        client = stage.client if number == 0 else scene.client(stage.proxy)
+        client.skip(0 if number == 0 else len(IMAP.greeting))
+        client.send(IMAP.login)
+        assert client.line() != IMAP.answer
+        assert stage.backend.heard(number) == b"a1 LOGIN {16}\r\n"
+
+
 @pytest.mark.parametrize(
     ("name", "password"),
     [(b"u\xc3\xa9", b"p"), (b"u", b"p\xff"), (b"u\r\nb NOOP", b"p"), (b"u", b"p\n"), (b"u", b"\x7f")],
