@@ -3,6 +3,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,18 @@ def _run_maintainer_script(folder: Path, name: str, *words: str, **programs: str
     return ran.stdout + ran.stderr
 
 
+@contextmanager
+def _running(folder: Path, title: str, *names: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with that title, which SIGUSR2 ends, and its pid files of these names."""
+    pids = folder / "run" / "mailworker"
+    pids.mkdir(parents=True)
+    with subprocess.Popen([title, "1h"], executable=shutil.which("sleep")) as process:
+        for name in names:
+            (pids / name).write_text(f"{process.pid}\n")
+        yield process
+        process.kill()
+
+
 @pytest.mark.parametrize(
     ("tested", "why"),
     [
@@ -106,25 +120,33 @@ def _run_maintainer_script(folder: Path, name: str, *words: str, **programs: str
     ],
 )
 def test_an_upgrade_that_cannot_change_the_binary_now_tells_how_to_later(tmp_path: Path, tested: str, why: str) -> None:
-    pids = tmp_path / "run" / "mailworker"
-    pids.mkdir(parents=True)
-    for name in ("mailworker.pid", "mailworker.pid.oldbin"):
-        (pids / name).write_text(f"{os.getpid()}\n")  # SIGUSR2 would end us
-    said = _run_maintainer_script(tmp_path, "postinst", "configure", "0.1.0", adduser="true", mailworker=tested)
-    assert said == f"mailworker: the earlier version goes on, {why.format(pids)} run: dpkg-reconfigure mailworker\n"
+    programs = {"adduser": "true", "mailworker": tested}
+    with _running(tmp_path, "mailworker: master process", "mailworker.pid", "mailworker.pid.oldbin") as master:
+        said = _run_maintainer_script(tmp_path, "postinst", "configure", "0.1.0", **programs)
+        assert master.poll() is None
+    why = why.format(tmp_path / "run" / "mailworker")
+    assert said == f"mailworker: the earlier version goes on, {why} run: dpkg-reconfigure mailworker\n"
+
+
+def test_an_upgrade_sends_no_signal_to_a_process_that_has_got_the_id_of_a_master(tmp_path: Path) -> None:
+    with _running(tmp_path, "another: mailworker: master process", "mailworker.pid") as other:
+        assert not _run_maintainer_script(tmp_path, "postinst", "configure", "0.1.0", adduser="true", mailworker="true")
+        assert other.poll() is None
 
 
 def test_an_upgrade_changes_the_binary_of_the_running_master(tmp_path: Path) -> None:
-    pids = tmp_path / "run" / "mailworker"
-    pids.mkdir(parents=True)
-    pid_file = pids / "mailworker.pid"
+    """The new master takes the pid file, and only then the old one is told to leave."""
+    pid_file = tmp_path / "run" / "mailworker" / "mailworker.pid"
     serve = (
-        f"trap 'echo {os.getpid()} >{pid_file}' USR2; trap exit QUIT; echo $$ >{pid_file}; while :; do sleep 0.1; done"
+        f"trap 'cp {pid_file}.new {pid_file}' USR2; trap exit QUIT; echo $$ >{pid_file}; while :; do sleep 0.1; done"
     )
-    with subprocess.Popen(["sh", "-c", serve]) as master:
-        wait_until(lambda: pid_file.exists() and pid_file.read_text() != "", "the pid file")
-        assert not _run_maintainer_script(tmp_path, "postinst", "configure", "0.1.0", adduser="true", mailworker="true")
-        assert master.wait(PATIENCE) == 0
+    with _running(tmp_path, "mailworker: master process", "mailworker.pid.new"):
+        command = ["mailworker: master process", "-c", serve]
+        with subprocess.Popen(command, executable=shutil.which("sh")) as master:
+            wait_until(lambda: pid_file.exists() and pid_file.read_text() != "", "the pid file")
+            programs = {"adduser": "true", "mailworker": "true"}
+            assert not _run_maintainer_script(tmp_path, "postinst", "configure", "0.1.0", **programs)
+            assert master.wait(PATIENCE) == 0
 
 
 def test_purging_succeeds_where_the_user_cannot_be_removed(tmp_path: Path) -> None:
