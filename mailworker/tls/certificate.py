@@ -6,6 +6,7 @@ Only this module imports cryptography and pyOpenSSL, which bring an OpenSSL of t
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -104,7 +105,13 @@ def _faults(found: _Findings, server_name: bytes | None) -> Iterator[str]:
     if not found.names:
         yield "has no subject alternative name"
     elif not any(_matches(pattern, name) for pattern in found.names):
-        yield f'does not name the server "{escape(server_name)}"'
+        hint = ', the name of this host: set the one that clients use by "server_name"' if name == _host() else ""
+        yield f'does not name the server "{escape(server_name)}"{hint}'
+
+
+def _host() -> str:
+    """The name of a server without `server_name`."""
+    return socket.gethostname().lower()
 
 
 def _faults_of_chain(chain: list[x509.Certificate], roots: crypto.X509Store) -> Iterator[str]:

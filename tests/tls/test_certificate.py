@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -162,6 +163,16 @@ def test_names(check: Check, root: Issuer, names: tuple[str, ...], warning: str 
     assert root.certificate is not None
     expected = [] if warning is None else [f'certificate "/a.crt" {warning}']
     assert check(root.sign("a", curve(), names), root.certificate) == expected
+
+
+def test_a_server_that_is_called_as_its_host_may_need_a_name(tmp_path: Path, root: Issuer) -> None:
+    path = tmp_path / "a.crt"
+    path.write_bytes(root.sign("a", curve(), ("mail.example.com",)).public_bytes(Encoding.PEM))
+    ssl = ssl_settings(Certificate(path, tmp_path / "a.key"))
+    host = socket.gethostname().lower()
+    warnings = check_servers([mail_server("imap", ssl=ssl, server_name=host.encode())], NOW)
+    hint = ', the name of this host: set the one that clients use by "server_name"'
+    assert f'certificate "{path}" does not name the server "{host}"{hint}' in warnings
 
 
 def test_a_name_that_is_not_ascii_is_told_as_it_was_written(tmp_path: Path, root: Issuer) -> None:
