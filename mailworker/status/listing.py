@@ -8,7 +8,9 @@ from enum import IntEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Final, Protocol
 
+from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import unmapped
+from mailworker.shm.session_row import State
 from mailworker.wire import control_request as request
 from mailworker.wire.control_request import Mask, Read
 
@@ -73,15 +75,21 @@ def shown(session: Listed) -> dict[str, Any]:
     }
 
 
+def _name(state: IntEnum) -> str:
+    """The name of a state; that of a backend has nginx's name."""
+    name = state.name.lower()
+    return "upstream" if name == "backend" else name
+
+
 _UNIX: Final = "unix:"
 
 SELECTORS: Final[Mapping[str, Read]] = {
     "user": request.mask,
     "address": request.network,
     "upstream": request.text,
-    "protocol": request.text,
+    "protocol": request.one_of({name: name for name in PROTOCOLS}),
     "server": request.text,
-    "state": request.text,
+    "state": request.one_of({_name(state): _name(state) for state in State}),
     "older": request.whole(0, 1 << 31),
     "id": request.text,
 }
@@ -113,9 +121,7 @@ def is_logged_in(session: Listed) -> bool:
 
 
 def _state(session: Listed) -> str:
-    """The session's state; that of a backend has nginx's name."""
-    name = session.state.name.lower()
-    return "upstream" if name == "backend" else name
+    return _name(session.state)
 
 
 def _by_user(mask: Mask) -> Callable[[Listed], bool]:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mailworker.status.listing import SELECTORS, Selection, shown
-from mailworker.wire.control_request import take
+from mailworker.wire.control_request import BadControlRequest, take
 from tests.status.sessions import Session, State
 
 
@@ -62,6 +62,17 @@ def test_clients_are_written_as_addresses_are() -> None:
 )
 def test_each_selector_chooses(key: str, value: Any, meant: bool) -> None:
     assert means(Session(), **{key: value}) is meant
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [("protocol", "imaps", "imap, pop3, smtp, sieve"), ("state", "relaying", "login, auth, upstream, relay")],
+)
+def test_a_protocol_or_state_that_nobody_can_have_is_refused(key: str, value: str, words: str) -> None:
+    with pytest.raises(BadControlRequest, match=rf'^"{key}" is one of {words}$'):
+        take({key: value}, SELECTORS)
+    for word in words.split(", "):
+        assert take({key: word}, SELECTORS) == {key: word}
 
 
 def test_all_selectors_must_hold() -> None:
