@@ -212,6 +212,8 @@ def test_bytes_of_connections_are_added(bench: Bench) -> None:
         tally.end(Session(Reason(0), "no connection", None, None))  # type: ignore[arg-type]
     with pytest.raises(IndexError):
         counted(bench, bytes=SIZE - 1)[0].end(Session(Reason(0), Moved(1, 1), None, None))
+    with pytest.raises(IndexError):
+        counted(bench, odd=(False,))[0].end(Session(Reason(1), Moved(1, 1), None, None))
 
 
 def test_bytes_of_streams_are_added(bench: Bench) -> None:

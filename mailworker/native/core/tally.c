@@ -275,10 +275,11 @@ static PyObject *log_in(PyObject *object, PyObject *const *arguments, Py_ssize_t
 /* Keeps the reason in one word, with the time, if an administrator should look at it. */
 static int tell_odd(struct session_tally *self, Py_ssize_t number)
 {
+    PyObject *odd = PyTuple_GetItem(self->odd, number);
     uint64_t latest, *row = self->tally.row.buf;
 
-    if (PyTuple_GET_ITEM(self->odd, number) != Py_True) {
-        return 1;
+    if (odd != Py_True) {
+        return odd != NULL;
     }
     latest = (uint64_t) time(NULL) * (uint64_t) PyTuple_GET_SIZE(self->ended) + (uint64_t) number;
     if (!gain_one(&self->tally, self->latest, 0)) {
