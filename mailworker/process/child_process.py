@@ -176,11 +176,13 @@ class ChildProcess(ABC):
         if files is not None:
             self._log.write(Level.NOTICE, "reopening logs")
             self._cycle.logs.adopt(files)
+            self._cycle.redirect_stderr()
 
     def _reopen_logs(self) -> None:
         """Reopen our own files: SIGUSR1 was sent to us alone, or the master could not hand us its files."""
         self._log.write(Level.NOTICE, "reopening logs")
         self._cycle.logs.reopen()
+        self._cycle.redirect_stderr()
 
 
 def live(kind: type[ChildProcess], number: int, cycle: Cycle, master: FromMaster, unblock: Callable[[], None]) -> int:

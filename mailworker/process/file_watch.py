@@ -142,6 +142,7 @@ def _live(link: socket.socket, cycle: Cycle) -> int:
             signal.signal(number, signal.SIG_IGN)  # may be sent to the master's whole group; the master ends this
         gc.freeze()  # a collection would copy all that is shared with the master
         title_file_reader()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # it was the error log, of which nobody gives us the next one
         close_all_but(link.fileno())
         FileReader(link, cycle.watched.users.stamps, cycle.watched.folders.scans).run()
     except BaseException:  # must not run on into the master's frames; the master starts another child

@@ -41,6 +41,7 @@ _CALLS: Final = {
     "getegid": (108, 177), "sched_yield": (24, 124), "set_robust_list": (273, 99), "rseq": (334, 293),
     "membarrier": (324, 283), "restart_syscall": (219, 128), "exit": (60, 93), "exit_group": (231, 94),
     "uname": (63, 160),  # $hostname
+    "dup2": (33, None), "dup3": (292, 24),  # stderr follows the logs
 }  # fmt: skip
 
 
