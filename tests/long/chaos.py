@@ -1,7 +1,9 @@
-"""Logins, bulk relays and idle sessions while workers are killed, the configuration is read again, logs are rotated,
-and the auth service and backends stall, reset and lie.
+"""Logins, bulk relays and idle sessions with all features on, while workers are killed, the configuration is read
+again, logs are rotated, users are kicked, and the auth service and backends stall, reset, restart and lie.
 
-    python -m tests.long.chaos [--seconds 600] [--json FILE]
+    python -m tests.long.chaos [--seconds 600] [--servers 300] [--slower 1.0] [--json FILE]
+
+Trouble comes as many times slower, for a machine that has other work to do.
 
 FILE holds the figures; a run that was broken off goes on where it was. Runs as root, which alone may see whom a
 worker serves: a login on a worker that is killed does not count, and no other one may fail.
@@ -13,75 +15,58 @@ import argparse
 import asyncio
 import os
 import random
-import re
-import signal
 import sys
 import time
-from collections import Counter
+from asyncio import FIRST_COMPLETED
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
-from tests.long.clients import Client, Outcome, connecting, is_right
+from tests.long.all_features import FILED, KICKED, SERVERS, AllFeatures, running_with_all
+from tests.long.clients import Client, Door, Outcome, connecting, is_right
 from tests.long.figures import Figures
-from tests.long.held import hold, served
 from tests.long.peers import Fault
-from tests.long.site import ALERT, Site, running, stop_in_order, system
+from tests.long.site import Site, stop_in_order, system
+from tests.long.trouble import Trouble
 
 SECONDS = 600.0
-_KILL_EVERY = 1.0
-_RELOAD_EVERY = 2.0
+_KILL_EVERY = 2.0
+_RELOAD_EVERY = 4.0
 _ROTATE_EVERY = 5.0
+_KICK_EVERY = 0.7
+_SCRAPE_EVERY = 0.5
+_REWRITE_EVERY = 4.0
+_KILL_HELPER_EVERY = 7.0
 _LOGINS = 6  # clients that log in one time after another, as those below
 _FAULTY_LOGINS = 6
 _IDLE = 60
 _BULK = 3
+_KICKED = 6
+_LEAVING = 4  # before their login is done
 _BULK_SIZE = (1 << 18, 1 << 23)
 _IDLE_SECONDS = (1.0, 12.0)
 _FAULTS = [fault for fault in Fault if fault is not Fault.DENIED_FOR_AN_HOUR]
-_KEPT_LOGS = 2
+_THREADS = 32
+_LONGEST_KICK = 30.0  # seconds after which a session has to be ended by a kick
 # Seconds after which all go home for a moment, what has leaked is counted, and the figures are saved.
 _SLICE = 120.0
-
-
-class Doomed:
-    """The clients of workers that were killed."""
-
-    def __init__(self) -> None:
-        self._clients: dict[tuple[int, int], Client] = {}  # by the ports of both ends
-        self._doomed: set[Client] = set()
-
-    def watch(self, client: Client) -> None:
-        """`client` has a port now, which may have been another's before."""
-        self._clients[client.ports] = client
-
-    def kill(self, worker: psutil.Process) -> bool:
-        """Hold the worker so that nobody comes or goes, note whom it serves, and kill it; False if it is gone."""
-        try:
-            hold(worker)
-        except psutil.NoSuchProcess:
-            return False
-        self._doomed.update(self._clients[ports] for ports in served(worker.pid) if ports in self._clients)
-        worker.kill()
-        return True
-
-    def __contains__(self, client: Client) -> bool:
-        return client in self._doomed
 
 
 class Chaos:
     """One run; `seen` counts what happened."""
 
-    def __init__(self, site: Site, choose: random.Random) -> None:
-        self.seen: Counter[str] = Counter()
-        self.failures: list[str] = []
+    def __init__(self, site: Site, features: AllFeatures, choose: random.Random, slower: float) -> None:
         self._choose = choose
-        self._doomed = Doomed()
+        self._features = features
+        self._trouble = Trouble(site, features, choose)
+        self._doomed = self._trouble.doomed
+        self.failures = self._trouble.failures
+        self.seen = self._trouble.seen
         self._number = 0
         self._over = asyncio.Event()
         self._site = site
+        self._slower = slower
 
     async def run(self, seconds: float, progress: Callable[[], None]) -> float:
         """Let all loose for so long, and wait until all have gone home; returns how long there was trouble."""
@@ -90,12 +75,24 @@ class Chaos:
             *[self._meet_a_fault] * _FAULTY_LOGINS,
             *[self._stay] * _IDLE,
             *[self._relay] * _BULK,
+            *[self._wait_for_a_kick] * _KICKED,
+            *[self._leave_early] * _LEAVING,
         ]
-        trouble = ((_KILL_EVERY, self._kill), (_RELOAD_EVERY, self._reload), (_ROTATE_EVERY, self._rotate))
+        trouble, features = self._trouble, self._features
+        at_a_pace = (
+            *((_KILL_EVERY, trouble.kill), (_RELOAD_EVERY, trouble.reload), (_ROTATE_EVERY, trouble.rotate)),
+            *((_KILL_HELPER_EVERY, trouble.kill_helper), (_REWRITE_EVERY, features.rewrite_users)),
+        )
+        with_a_pause = ((_KICK_EVERY, trouble.kick), (_SCRAPE_EVERY, trouble.scrape))
         tasks = [
             *[asyncio.create_task(self._repeat(client)) for client in clients],
-            *[asyncio.create_task(self._every(interval, action)) for interval, action in trouble],
+            *[asyncio.create_task(self._every(interval * self._slower, action)) for interval, action in at_a_pace],
+            *[
+                asyncio.create_task(self._again_and_again(pause * self._slower, action))
+                for pause, action in with_a_pause
+            ],
         ]
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
         start = time.monotonic()
         end = start + seconds
         while time.monotonic() < end and not any(task.done() for task in tasks):
@@ -104,8 +101,16 @@ class Chaos:
         self._over.set()
         troubled = time.monotonic() - start
         await asyncio.gather(*tasks)
-        self._read_logs()
+        self._trouble.read_logs()
         return troubled
+
+    def census(self, former: Mapping[str, int]) -> dict[str, int]:
+        """What must be as it was in the `former` census once all have gone home, and workers are fresh.
+
+        Those that have relayed keep pipes and connections for later, of which soak sees whether they become more.
+        """
+        self._trouble.reload()
+        return self._site.census(former) | self._features.remaining()
 
     # Clients
 
@@ -125,9 +130,18 @@ class Chaos:
             begun.append(loop.run_in_executor(None, action))
         await asyncio.gather(*begun)
 
-    def _client(self, name: str) -> Client:
+    async def _again_and_again(self, pause: float, action: Callable[[], None]) -> None:
+        """With so many seconds between the end of an action and the next."""
+        while not self._over.is_set():
+            await asyncio.get_running_loop().run_in_executor(None, action)
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._over.wait(), pause)
+
+    def _client(self, name: str, suits: Callable[[Door], bool] = lambda _: True) -> Client:
         self._number += 1
-        return Client(self._choose.choice(self._site.doors), f"{name}.{self._number}")
+        door = self._choose.choice([door for door in self._site.doors if suits(door)])
+        number = self._number % FILED if door.source == "auth_user_file" else self._number
+        return Client(door, f"{name}.{number}")
 
     async def _begin(self, client: Client, fault: Fault | None = None) -> bool:
         """Log in, and judge how that went; whether the session may go on."""
@@ -161,7 +175,7 @@ class Chaos:
 
     async def _meet_a_fault(self) -> None:
         fault = self._choose.choice(_FAULTS)
-        with connecting(self._client(fault.value)) as client:
+        with connecting(self._client(fault.value, lambda door: door.source == "auth_http")) as client:
             await self._begin(client, fault)
 
     async def _stay(self) -> None:
@@ -178,7 +192,7 @@ class Chaos:
 
     async def _relay(self) -> None:
         size, seed = self._choose.randint(*_BULK_SIZE), self._choose.getrandbits(32)
-        with connecting(self._client("bulk")) as client:
+        with connecting(self._client("bulk", lambda door: door.protocol != "sieve")) as client:  # which are not lines
             if not await self._begin(client):
                 return
             stream = await client.bulk(size, seed)
@@ -191,54 +205,35 @@ class Chaos:
             else:
                 self.seen["streams"] += 1
 
-    # Trouble
+    async def _wait_for_a_kick(self) -> None:
+        """Stay until the session is ended; while the user is banned, no login succeeds."""
+        with connecting(self._client(KICKED)) as client:
+            if await client.log_in(lambda: self._doomed.watch(client)) is Outcome.LOGGED_IN:
+                over = asyncio.create_task(self._over.wait())
+                ended = asyncio.create_task(client.wait_for_the_end())
+                done, left = await asyncio.wait((over, ended), timeout=_LONGEST_KICK, return_when=FIRST_COMPLETED)
+                for task in left:
+                    task.cancel()
+                self.seen["sessions kicked"] += ended in done
+                if not done:
+                    self.seen["sessions never kicked"] += 1
+                    self.failures.append(f"{client.user}: never kicked")
 
-    def _kill(self) -> None:
-        workers = self._site.mailworker.workers()
-        if workers and self._doomed.kill(self._choose.choice(workers)):
-            self.seen["kills"] += 1
-
-    def _reload(self) -> None:
-        self._site.mailworker.signal(signal.SIGHUP)
-        self.seen["reloads"] += 1
-
-    def _rotate(self) -> None:
-        log = self._site.mailworker.error_log
-        log.rename(log.with_name(f"{log.name}.{time.time_ns()}"))
-        self._site.mailworker.signal(signal.SIGUSR1)
-        self.seen["rotations"] += 1
-        for old in _rotated(log)[:-_KEPT_LOGS]:
-            self._read_log(old)
-            old.unlink()
-
-    def _read_logs(self) -> None:
-        """All there are, which are then empty for those that come after us."""
-        log = self._site.mailworker.error_log
-        for each in (*_rotated(log), log):
-            self._read_log(each)
-            os.truncate(each, 0)
-
-    def _read_log(self, log: Path) -> None:
-        """What an operator would have to look into: alerts but for those that say that we have killed somebody."""
-        for line in log.read_text(errors="replace").splitlines():
-            self.seen["log lines"] += 1
-            if re.search(ALERT, line):
-                self.seen["alerts"] += 1
-                self.failures.append(line)
+    async def _leave_early(self) -> None:
+        with connecting(self._client("short")) as client:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(client.log_in(), self._choose.expovariate(10))
+            self.seen["clients that left early"] += 1
 
 
-def _rotated(log: Path) -> list[Path]:
-    return sorted(log.parent.glob(f"{log.name}.*"))
-
-
-def run(seconds: float, figures: Figures) -> list[str]:
+def run(seconds: float, figures: Figures, servers: int = SERVERS, slower: float = 1.0) -> list[str]:
     """Go on with a run until it has lasted for so long; returns what went wrong."""
     failures: list[str] = []
     figures.describe(system())  # now, as the files may change while we run
-    with running(main="worker_sandbox on;") as site:
-        before = site.census()
+    with running_with_all(servers) as (site, features):
+        before = site.census() | features.remaining()
         while (left := seconds - figures.number("seconds")) > 0:
-            failures += _run_a_while(site, before, min(left, _SLICE), figures)
+            failures += _run_a_while(Chaos(site, features, random.Random(), slower), before, min(left, _SLICE), figures)
         peers = site.peers.finish()
     figures.add({f"backend: {name}": count for name, count in peers.items()})
     figures.save()
@@ -247,8 +242,7 @@ def run(seconds: float, figures: Figures) -> list[str]:
     return failures
 
 
-def _run_a_while(site: Site, before: Mapping[str, int], seconds: float, figures: Figures) -> list[str]:
-    chaos = Chaos(site, random.Random())
+def _run_a_while(chaos: Chaos, before: Mapping[str, int], seconds: float, figures: Figures) -> list[str]:
     start = time.monotonic()
 
     def progress() -> None:
@@ -257,7 +251,7 @@ def _run_a_while(site: Site, before: Mapping[str, int], seconds: float, figures:
         print(f"{passed:.0f} s  {counts}", file=sys.stderr, flush=True)
 
     troubled = asyncio.run(chaos.run(seconds, progress))
-    leaks = {f"leaked {name}": count - before[name] for name, count in site.census().items()}
+    leaks = {f"leaked {name}": count - before[name] for name, count in chaos.census(before).items()}
     figures.add({"seconds": round(troubled, 1), **chaos.seen, **leaks})
     figures.save()
     return [*chaos.failures, *[f"{name}: {count}" for name, count in leaks.items() if count]]
@@ -266,13 +260,15 @@ def _run_a_while(site: Site, before: Mapping[str, int], seconds: float, figures:
 def main() -> None:
     parser = argparse.ArgumentParser(description="A mailworker in the worst of company.")
     parser.add_argument("--seconds", type=float, default=SECONDS)
+    parser.add_argument("--servers", type=int, default=SERVERS)
+    parser.add_argument("--slower", type=float, default=1.0)
     parser.add_argument("--json", type=Path, default=None)
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         parser.error("only root sees whom a worker serves")
     stop_in_order()
     figures = Figures.resume(arguments.json, "seconds", arguments.seconds)
-    failures = run(arguments.seconds, figures)
+    failures = run(arguments.seconds, figures, arguments.servers, arguments.slower)
     print(figures.text)
     for failure in failures:
         print(failure, file=sys.stderr)

@@ -8,26 +8,29 @@ import socket
 import ssl
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cache
+from random import random
 
-from tests.long.peers import HOST, PIECE, Fault, receive, send
-from tests.long.streams import Stream
+from tests.long.peers import HOST, Fault
+from tests.long.streams import PIECE, Stream, receive, send
 
 # A login must have succeeded or failed after so many seconds: more than any timeout of the proxy.
 PATIENCE = 60.0
-_PASSWORD = "secret"
+_RENEWED = 0.1
+PASSWORD = "secret"
 
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """A port of the proxy. `secure` is TLS from the start."""
+    """A port of the proxy. `secure` is TLS from the start; the directive `source` names who decides about logins."""
 
     protocol: str
     port: int
     secure: bool
+    source: str = "auth_http"
 
 
 class Outcome(Enum):
@@ -42,10 +45,12 @@ class Outcome(Enum):
 # For each protocol: what the client says, and how a good answer to it begins.
 def _dialogue(protocol: str, user: str) -> list[tuple[bytes, bytes]]:
     if protocol == "imap":
-        return [(f"1 LOGIN {user} {_PASSWORD}\r\n".encode(), b"1 OK")]
+        return [(f"1 LOGIN {user} {PASSWORD}\r\n".encode(), b"1 OK")]
     if protocol == "pop3":
-        return [(f"USER {user}\r\n".encode(), b"+OK"), (f"PASS {_PASSWORD}\r\n".encode(), b"+OK")]
-    plain = base64.b64encode(f"\0{user}\0{_PASSWORD}".encode())
+        return [(f"USER {user}\r\n".encode(), b"+OK"), (f"PASS {PASSWORD}\r\n".encode(), b"+OK")]
+    plain = base64.b64encode(f"\0{user}\0{PASSWORD}".encode())
+    if protocol == "sieve":
+        return [(b'AUTHENTICATE "PLAIN" "%b"\r\n' % plain, b"OK")]
     return [(b"EHLO client.example\r\n", b"250 "), (b"AUTH PLAIN " + plain + b"\r\n", b"235")]
 
 
@@ -71,7 +76,9 @@ class Client:
 
     async def _log_in(self, has_port: Callable[[], None] | None) -> Outcome:
         await self._connect(has_port)
-        await self._reader.readuntil(b"\n")
+        line = await self._reader.readuntil(b"\n")
+        while self._door.protocol == "sieve" and line[:1] == b'"':
+            line = await self._reader.readuntil(b"\n")
         for said, expected in _dialogue(self._door.protocol, self.user):
             self._writer.write(said)
             line = await self._reader.readuntil(b"\n")
@@ -90,15 +97,15 @@ class Client:
                 self.ports = connecting.getsockname()[1], self._door.port
                 has_port()
             await asyncio.get_running_loop().sock_connect(connecting, (HOST, self._door.port))
-            self.ports = connecting.getsockname()[1], self._door.port
-            context, name = (_anybody(), "") if self._door.secure else (None, None)
-            self._reader, self._writer = await asyncio.open_connection(
-                sock=connecting, limit=PIECE, ssl=context, server_hostname=name
-            )
-            self._connected = True
         except BaseException:
             connecting.close()
             raise
+        self.ports = connecting.getsockname()[1], self._door.port
+        context, name = (_anybody(), "") if self._door.secure else (None, None)
+        self._reader, self._writer = await asyncio.open_connection(
+            sock=connecting, limit=PIECE, ssl=context, server_hostname=name
+        )
+        self._connected = True
 
     async def echo(self, text: str) -> None:
         """A line to the backend and back; raises EOFError where another one comes."""
@@ -140,6 +147,11 @@ class Client:
         if await self._reader.read():
             raise EOFError
 
+    async def wait_for_the_end(self) -> None:
+        """Return when the other end has closed the connection."""
+        with suppress(OSError):
+            await self._reader.read()
+
     def leave(self) -> None:
         """Close, without a word."""
         if self._connected:
@@ -159,13 +171,42 @@ def is_right(fault: Fault | None, outcome: Outcome) -> bool:
     """Whether a login ended as it should, where nothing but `fault` has happened to it."""
     if fault is None:
         return outcome is Outcome.LOGGED_IN
+    if fault is Fault.BACKEND_RESTARTS:
+        return outcome is not Outcome.HUNG
     return outcome in (Outcome.REFUSED, Outcome.CUT)
+
+
+class _Resuming(ssl.SSLContext):
+    """Offers the session of an earlier connection, whichever server that was."""
+
+    _former: ssl.SSLObject | None = None
+
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        former = None if self._former is None else _session_of(self._former)
+        connection = super().wrap_bio(incoming, outgoing, server_side, server_hostname, session or former)
+        if former is None or random() < _RENEWED:
+            self._former = connection
+        return connection
+
+
+def _session_of(connection: ssl.SSLObject) -> ssl.SSLSession | None:
+    try:
+        return connection.session
+    except ValueError:  # it has none yet
+        return None
 
 
 @cache
 def _anybody() -> ssl.SSLContext:
     """A context that trusts anybody."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = _Resuming(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     return context

@@ -1,4 +1,4 @@
-"""A mailworker with six servers, and the auth service and backends behind it."""
+"""A mailworker with two servers for each protocol, and the auth service and backends behind it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,8 @@ from tempfile import TemporaryDirectory
 import psutil
 
 from tests.long.clients import Client, Door, Outcome, connecting
-from tests.long.peers import HOST, PROTOCOLS
+from tests.long.mailboxes import PROTOCOLS
+from tests.long.peers import HOST
 from tests.support.certificates import Certificate, self_signed
 from tests.support.ports import Ports
 from tests.support.process import Mailworker
@@ -51,7 +52,8 @@ class Peers:
         command = [sys.executable, "-m", "tests.long.peers"]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
-        self.auth_port = int(self._process.stdout.readline())
+        self.ports: dict[str, int] = json.loads(self._process.stdout.readline())
+        self.auth_port = self.ports["auth"]
 
     def finish(self) -> dict[str, int]:
         """End it; returns what it has seen."""
@@ -66,25 +68,27 @@ class Peers:
 
 
 class Site:
-    """`doors` are the ports of the proxy, two for each protocol."""
+    """`doors` are the ports of the proxy. It has so many `helpers` beside its workers."""
 
-    def __init__(self, mailworker: Mailworker, peers: Peers, doors: list[Door]) -> None:
+    def __init__(self, mailworker: Mailworker, peers: Peers, doors: list[Door], helpers: int = 0) -> None:
         self.doors = doors
+        self._helpers = helpers
         self.mailworker = mailworker
         self.peers = peers
         self.master = psutil.Process(mailworker.pid)
 
-    def census(self) -> dict[str, int]:
-        """What must be as before once all is quiet, when it is: waits for that, but not for ever."""
+    def census(self, former: Mapping[str, int] | None = None) -> dict[str, int]:
+        """What must be as before once all is quiet: waits for that, or for what is `former`, but not for ever."""
         end = time.monotonic() + _CALM
-        before: dict[str, int] = {}
+        expected, now = former or {}, self._count()
         while time.monotonic() < end:
-            now = self._count()
-            if now == before and now["processes"] == 1 + WORKERS:
+            if now.items() <= expected.items() and now["processes"] == 1 + WORKERS + self._helpers:
                 break
-            before = now
+            if former is None:
+                expected = now
             time.sleep(_POLL)
-        return before
+            now = self._count()
+        return now
 
     def served(self) -> bool:
         """Whether each door lets somebody in, to say something and to leave in order."""

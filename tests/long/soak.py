@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.long.clients import Client, Outcome, connecting, is_right
+from tests.long.clients import Client, connecting, is_right
 from tests.long.figures import Figures
 from tests.long.peers import Fault
 from tests.long.site import Site, running, stop_in_order, system
@@ -67,7 +67,7 @@ class Soak:
         outcome = await client.log_in()
         if not is_right(fault, outcome):
             self._fail(f"{client.user}: {outcome.name}")
-        elif outcome is Outcome.LOGGED_IN:
+        elif fault is None:
             try:
                 await client.echo("hello")
                 await client.say_goodbye()

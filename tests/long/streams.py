@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import random
+from asyncio import StreamReader, StreamWriter
+
+PIECE = 65536
 
 # No multiple of any buffer's size: a piece that is lost, doubled or out of place shows.
 _PERIOD = 65521
@@ -46,3 +49,22 @@ class Stream:
             expected.update(self._block)
         expected.update(self._block[:rest])
         return expected.hexdigest() == self.digest
+
+
+async def send(writer: StreamWriter, stream: Stream, size: int) -> None:
+    """Send the next `size` bytes of a stream."""
+    while size:
+        piece = stream.take(min(PIECE, size))
+        writer.write(piece)
+        await writer.drain()
+        size -= len(piece)
+
+
+async def receive(reader: StreamReader, stream: Stream, size: int) -> None:
+    """Receive `size` bytes; raises EOFError where less come."""
+    while size:
+        data = await reader.read(min(PIECE, size))
+        if not data:
+            raise EOFError
+        stream.receive(data)
+        size -= len(data)

@@ -1,0 +1,149 @@
+"""What befalls a mailworker in `make chaos`, and what its logs say."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import random
+import re
+import signal
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from mailworker.control.client import NoAnswer
+from tests.long.all_features import AllFeatures
+from tests.long.clients import Client
+from tests.long.held import hold, served
+from tests.long.site import ALERT, Site
+from tests.support.process import title
+
+_KEPT_LOGS = 2
+_HELPERS = ("mailworker: status process", "mailworker: log writer process")
+
+
+class Doomed:
+    """The clients of workers that were killed."""
+
+    def __init__(self) -> None:
+        self._clients: dict[tuple[int, int], Client] = {}  # by the ports of both ends
+        self._doomed: set[Client] = set()
+
+    def watch(self, client: Client) -> None:
+        """`client` has a port now, which may have been another's before."""
+        self._clients[client.ports] = client
+
+    def kill(self, worker: psutil.Process) -> bool:
+        """Hold the worker so that nobody comes or goes, note whom it serves, and kill it; False if it is gone."""
+        try:
+            hold(worker)
+        except psutil.NoSuchProcess:
+            return False
+        self._doomed.update(self._clients[ports] for ports in served(worker.pid) if ports in self._clients)
+        worker.kill()
+        return True
+
+    def __contains__(self, client: Client) -> bool:
+        return client in self._doomed
+
+
+class Trouble:
+    """`seen` counts what happened, `failures` are lines of logs; `doomed` are the clients of killed workers."""
+
+    def __init__(self, site: Site, features: AllFeatures, choose: random.Random) -> None:
+        self.doomed = Doomed()
+        self.failures: list[str] = []
+        self.seen: Counter[str] = Counter()
+        self._choose = choose
+        self._features = features
+        self._site = site
+
+    def kick(self) -> None:
+        """End sessions by the control socket."""
+        try:
+            self.seen["kicks"] += self._features.kick()
+        except NoAnswer:
+            self.seen["kicks without an answer"] += 1
+
+    def scrape(self) -> None:
+        """Ask for all pages."""
+        try:
+            for path in ("/metrics", "/status.json", "/", "/readyz"):
+                self._features.scrape(path)
+                self.seen["scrapes"] += 1
+        except (OSError, http.client.HTTPException) as error:
+            self.seen[f"scrapes failed by {type(error).__name__}"] += 1
+
+    def kill_helper(self) -> None:
+        """Kill the status process or the log writer."""
+        helpers = [child for child in self._site.master.children() if _is_helper(child)]
+        if helpers:
+            self._choose.choice(helpers).kill()
+            self.seen["kills of helpers"] += 1
+
+    def kill(self) -> None:
+        """Kill a worker."""
+        workers = self._site.mailworker.workers()
+        if workers and self.doomed.kill(self._choose.choice(workers)):
+            self.seen["kills"] += 1
+
+    def reload(self) -> None:
+        """Have the configuration read again."""
+        self._site.mailworker.signal(signal.SIGHUP)
+        self.seen["reloads"] += 1
+
+    def rotate(self) -> None:
+        """Begin the logs anew, and read those that are old."""
+        for log in self._logs:
+            log.rename(log.with_name(f"{log.name}.{time.time_ns()}"))
+        self._site.mailworker.signal(signal.SIGUSR1)
+        self.seen["rotations"] += 1
+        for log in self._logs:
+            for old in _rotated(log)[:-_KEPT_LOGS]:
+                self._read_log(old)
+                old.unlink()
+
+    def read_logs(self) -> None:
+        """All there are, which are then empty for those that come after us."""
+        for log in self._logs:
+            for each in (*_rotated(log), log):
+                self._read_log(each)
+                os.truncate(each, 0)
+
+    @property
+    def _logs(self) -> tuple[Path, Path]:
+        log = self._site.mailworker.error_log
+        return log, log.with_name("access.log")
+
+    def _read_log(self, log: Path) -> None:
+        """What an operator would have to look into: alerts but for those that say that we have killed somebody."""
+        if log.name.startswith("access"):
+            self._read_access_log(log)
+            return
+        for line in log.read_text(errors="replace").splitlines():
+            self.seen["log lines"] += 1
+            if re.search(ALERT, line):
+                self.seen["alerts"] += 1
+                self.failures.append(line)
+
+    def _read_access_log(self, log: Path) -> None:
+        for line in log.read_text(errors="replace").splitlines():
+            self.seen["lines of access logs"] += 1
+            try:
+                json.loads(line)
+            except ValueError:
+                self.failures.append(f"no JSON: {line}")
+
+
+def _is_helper(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return title(process).startswith(_HELPERS)
+    return False
+
+
+def _rotated(log: Path) -> list[Path]:
+    return sorted(log.parent.glob(f"{log.name}.*"))
