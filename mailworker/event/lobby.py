@@ -146,10 +146,10 @@ class Lobby:
             raise
 
     def _forget(self, guest: Guest) -> None:
-        """After a bug nobody has the guest: close its connection, and its row unless that was passed on."""
+        """After a bug nobody has the guest: close its connection, and its row or NO_ROW unless that was passed on."""
         stream, rows = guest.stream, self._rows
         self.guests.discard(guest)
-        if rows is not None and rows.owner(stream.row) is guest:
+        if rows is not None and (stream.row == NO_ROW or rows.owner(stream.row) is guest):
             rows.close(stream.row)
             stream.row = NO_ROW
         stream.close()

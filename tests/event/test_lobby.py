@@ -342,6 +342,23 @@ def test_after_a_bug_a_row_is_free_unless_it_was_passed_on(bench: Bench, resourc
     assert any(stage.memory[8:]) == passed_on
 
 
+def test_after_a_bug_a_guest_without_a_row_is_not_counted_as_one(bench: Bench, resources: ExitStack) -> None:
+    stage = Stage(bench, resources, rows=1)
+
+    def break_down() -> None:
+        bench.loop.stop()
+        raise LookupError("behind the lobby")
+
+    stage.action = break_down
+    _, crowded = stage.comes(), stage.comes()
+    unlisted = memoryview(stage.head).cast("Q")
+    assert unlisted[UNLISTED] == 1
+    crowded.send(b"x")
+    bench.loop.run()
+    assert [str(bug) for bug in bench.bugs] == ["behind the lobby"]
+    assert unlisted[UNLISTED] == 0
+
+
 def test_nothing_is_left_of_a_lobby(bench: Bench, resources: ExitStack) -> None:
     stages: list[Any] = [Stage(bench, resources)]
     stages[0].comes().send(b"x")

@@ -37,6 +37,7 @@ struct guest {
     long long number;
     double accepted;
     char shaking; /* whether the handshake is under way */
+    char listed;  /* whether its row was begun, or was counted as missing */
 };
 
 static void guest_dealloc(PyObject *object)
@@ -49,13 +50,16 @@ static void guest_dealloc(PyObject *object)
     Py_TYPE(object)->tp_free(object);
 }
 
-/* Ends the row of a guest that has not passed it on. */
+/* Ends the row of a guest that has not passed it on, or counts it no longer as missing. */
 static void unlist(const struct lobby *lobby, struct guest *self)
 {
-    if (lobby->rows != NULL && rows_owned(lobby->rows, self->stream->row, (PyObject *) self)) {
-        (void) rows_end(lobby->rows, self->stream->row);
+    Py_ssize_t row = self->stream->row;
+
+    if (self->listed && (row == NO_ROW || rows_owned(lobby->rows, row, (PyObject *) self))) {
+        (void) rows_end(lobby->rows, row);
         self->stream->row = NO_ROW;
     }
+    self->listed = 0;
 }
 
 /* Passes on a guest with its first words, or an exception; steals the reference to `heard`. */
@@ -292,7 +296,8 @@ static int list(const struct lobby *self, struct guest *guest)
     }
     row = rows_begin(self->rows, (PyObject *) guest, guest->number, guest->accepted, self->server, guest->peer);
     guest->stream->row = row;
-    return !(row == NO_ROW && PyErr_Occurred());
+    guest->listed = row != NO_ROW || !PyErr_Occurred();
+    return guest->listed;
 }
 
 /* Whether a guest passes one check; -1 with an exception. */

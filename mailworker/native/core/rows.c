@@ -288,21 +288,18 @@ static int enlarge(struct rows *self)
             return 1;
         }
     }
-    PyErr_NoMemory();
     return 0;
 }
 
-/* Takes a free row; NO_ROW where there is none, with an exception or without. */
+/* Takes a free row; NO_ROW where there is none, or no memory for its owner. */
 static Py_ssize_t take_free(struct rows *self)
 {
     if (self->free > 0) {
         return self->unused[--self->free];
     }
-    if (self->used == self->memory.len / (Py_ssize_t) sizeof(struct row)) {
+    if (self->used == self->memory.len / (Py_ssize_t) sizeof(struct row) ||
+        (self->used == self->size && !enlarge(self))) {
         say(self, UNLISTED, head_of(self)[UNLISTED] + 1);
-        return NO_ROW;
-    }
-    if (self->used == self->size && !enlarge(self)) {
         return NO_ROW;
     }
     say(self, USED, (uint64_t) self->used + 1);
