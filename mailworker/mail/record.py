@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from mailworker.config.listen import Listen
 from mailworker.errors import (
@@ -160,6 +160,9 @@ class Entrance:
         return entrance
 
 
+RecordT = TypeVar("RecordT", bound="SessionRecord")
+
+
 class SessionRecord(SessionLog):
     """The record of a session, made at accept: its log, and the data that is used when it has ended.
 
@@ -170,42 +173,22 @@ class SessionRecord(SessionLog):
 
     __slots__ = ("accepted", "backend_bytes", "client_bytes", "logged_in", "reason")
 
+    accepted: float
+    client_bytes: Traffic
     entrance: Entrance
 
-    def __init__(self, entrance: Entrance, number: int, client: str, accepted: float, client_bytes: Traffic) -> None:
-        self._blank(entrance)
-        self._begin(number, client, accepted, client_bytes)
-
-    def _blank(self, entrance: Entrance) -> None:
-        """Set what all sessions of an entrance have in common; this and `_begin` set all fields of SessionLog."""
-        self.entrance = entrance
-        self.action = None
-        self.starttls = False
-        self.login = b""
-        self.backend = None
+    def __init__(self, entrance: Entrance) -> None:
+        """The pattern of an entrance's records, which `begun` copies for each client."""
+        super().__init__(entrance, 0, "")
         self.logged_in: float | None = None
         self.backend_bytes: Traffic | None = None
         self.reason: End | None = None
 
-    def _begin(self, number: int, client: str, accepted: float, client_bytes: Traffic) -> None:
-        self.number = number
-        self.client = client
-        self.accepted = accepted
-        self.client_bytes = client_bytes
-        self.entrance.sessions.live[self] = None
-
-    @classmethod
-    def pattern(cls, entrance: Entrance) -> SessionRecord:
-        """A record without a client, which `begun` copies."""
-        pattern = cls.__new__(cls)
-        pattern._blank(entrance)
-        return pattern
-
-    def begun(self, number: int, peer: Address, accepted: float, client_bytes: Traffic) -> SessionRecord:
+    def begun(self: RecordT, number: int, peer: Address, accepted: float, client_bytes: Traffic) -> RecordT:
         """A new record, copied from this pattern."""
         record = copied(self)
         record.number = number
-        record.client = peer.host if isinstance(peer, InetAddress) else client_ip(peer)  # saves a call
+        record.client = client_ip(peer)
         record.accepted = accepted
         record.client_bytes = client_bytes
         record.entrance.sessions.live[record] = None

@@ -327,16 +327,12 @@ class _Beginnings:
 
     def begin(self, entrance: Entrance, number: int, stream: SocketStream, peer: Address) -> None:
         """Begin a session at accept."""
-        loop = self._connections.loop
-        session = self._session(entrance, number, stream, peer, loop.now)
-        try:
-            task = Task(loop, carry_out(session))
-            if (rows := entrance.server.rows) is not None:
-                stream.row = rows.open(session.log, number, loop.now, entrance.server.number, peer)
-                entrance.sessions.live[session.log] = task
-        except MemoryError:
-            del entrance.sessions.live[session.log]
-            raise
+        now = self._connections.loop.now
+        session = self._session(entrance, number, stream, peer, now)
+        task = self._task(session, None)
+        if (rows := entrance.server.rows) is not None:
+            stream.row = rows.open(session.log, number, now, entrance.server.number, peer)
+            entrance.sessions.live[session.log] = task
         task.resume()
 
     def accepted(self, entrance: Entrance, serve: Accepted) -> Accepted:
@@ -366,15 +362,19 @@ class _Beginnings:
         session = pattern.of(guest.number, stream, peer, guest.accepted)
         if not isinstance(heard, bytes) and guest.shaking:
             session.log.action = SHAKING_HANDS
-        try:
-            task = Task(self._connections.loop, carry_out(session, heard))
-        except MemoryError:
-            del entrance.sessions.live[session.log]
-            raise
+        task = self._task(session, heard)
         if (rows := entrance.server.rows) is not None:
             rows.pass_on(guest.stream.row, session.log)
             entrance.sessions.live[session.log] = task
         task.resume()
+
+    def _task(self, session: Session, heard: bytes | PeerError | None) -> Task:
+        """The session's task. Without memory for it nothing is left of the session, and MemoryError is raised."""
+        try:
+            return Task(self._connections.loop, carry_out(session, heard))
+        except MemoryError:
+            del session.log.entrance.sessions.live[session.log]
+            raise
 
     def _begin_carefully(self, entrance: Entrance, guest: Guest) -> None:
         """Begin a session for a client that fails a check: it repeats all checks, and logs the result."""
@@ -394,7 +394,7 @@ class _Beginnings:
     def _pattern(self, entrance: Entrance, client: Client) -> Session:
         """The pattern of an entrance's sessions, made of its first client."""
         kind = FactsRecord if entrance.has_variables else SessionRecord
-        pattern = Session(client, kind.pattern(entrance), self._connections, self._relays).as_pattern()
+        pattern = Session(client, kind(entrance), self._connections, self._relays).as_pattern()
         if not entrance.watched:  # else this entrance belongs to a single client
             self._patterns[entrance] = pattern
         return pattern

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from mailworker.event.copies import copied
 from mailworker.event.sockets import local_address
-from mailworker.mail.client.address import client_ip
 from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import UNAVAILABLE
 from mailworker.mail.record import Entrance, SessionRecord, Traffic
@@ -63,6 +61,9 @@ class Rare:
     tries: list[BackendTry] = field(default_factory=list)
 
 
+FactsT = TypeVar("FactsT", bound="SessionFacts")
+
+
 class SessionFacts(SessionRecord):
     """A record that gives variables their values, see `mailworker.variables.facts.Facts`.
 
@@ -74,12 +75,8 @@ class SessionFacts(SessionRecord):
         *("who", "attempts", "auth_ms", "auth_user", "event", "login_ms", "method", "port", "rare", "started"),
     )
 
-    def __init__(self, entrance: Entrance, number: int, client: Client, accepted: float) -> None:
-        SessionRecord.__init__(self, entrance, number, client.ip, accepted, client.stream)
-        self._come(client.address)
-
-    def _blank(self, entrance: Entrance) -> None:
-        SessionRecord._blank(self, entrance)
+    def __init__(self, entrance: Entrance) -> None:
+        super().__init__(entrance)
         self.who: Client | Who | None = None
         self.attempts = 0
         self.auth_ms: int | None = None
@@ -97,10 +94,9 @@ class SessionFacts(SessionRecord):
         else:
             self.who = Who(peer, UNAVAILABLE, None)
 
-    def begun(self, number: int, peer: Address, accepted: float, client_bytes: Traffic) -> SessionRecord:
+    def begun(self: FactsT, number: int, peer: Address, accepted: float, client_bytes: Traffic) -> FactsT:
         """See `SessionRecord`."""
-        record = copied(self)
-        record._begin(number, client_ip(peer), accepted, client_bytes)
+        record = super().begun(number, peer, accepted, client_bytes)
         record._come(peer)
         return record
 

@@ -33,7 +33,7 @@ PEER, CONNECTION = InetAddress("192.0.2.1", 4711), Bytes(5)
 
 def begun(classes: Classes, entrance: Entrance, peer: Address = PEER, connection: Bytes = CONNECTION) -> Any:
     """A record of session 7, accepted at 1.0."""
-    return classes.Facts.pattern(entrance).begun(7, peer, 1.0, connection)
+    return classes.Facts(entrance).begun(7, peer, 1.0, connection)
 
 
 @both
@@ -133,7 +133,7 @@ def test_what_fails_while_a_line_is_made_is_logged_and_ends_nothing(classes: Cla
 @both
 def test_a_row_is_given_back_at_the_end(classes: Classes) -> None:
     closed: list[int] = []
-    record = classes.Record.pattern(Entrance(rows=SimpleNamespace(close=closed.append)))
+    record = classes.Record(Entrance(rows=SimpleNamespace(close=closed.append)))
     record.begun(7, PEER, 1.0, SimpleNamespace(row=NO_ROW)).end(End.QUIT)
     record.begun(8, PEER, 1.0, SimpleNamespace(row=5)).end(End.QUIT)
     assert closed == [NO_ROW, 5]
