@@ -22,17 +22,15 @@ def write(path: Path) -> None:
     """
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        with suppress(FileNotFoundError):
-            temporary.unlink()  # left by a killed process that had the same id
+        temporary.unlink(missing_ok=True)  # left by a killed process that had the same id
         with open(temporary, "xb", buffering=0, opener=_open) as file:
             _fill(path, file)
         temporary.replace(path)
     except OSError as error:
-        _discard(temporary)
         raise _cannot_open(path, error) from None
-    except StartError:
-        _discard(temporary)
-        raise
+    finally:
+        with suppress(OSError):
+            temporary.unlink()  # it has become `path`, unless something failed
 
 
 def _open(path: str, flags: int) -> int:
@@ -47,11 +45,6 @@ def _fill(path: Path, file: FileIO) -> None:
         raise StartError(f'write() "{path}" failed {describe(error)}') from None
     if written != len(text):  # a part of the text would be another process's id
         raise StartError(f'write() "{path}" failed (28: No space left on device)')
-
-
-def _discard(temporary: Path) -> None:
-    with suppress(OSError):
-        temporary.unlink()
 
 
 def check(path: Path) -> None:
