@@ -140,7 +140,7 @@ class CoreDraft:
 
 
 def _ignored(because: str) -> Setter:
-    return lambda parser: parser.warn(f'the "{parser.words[0]}" directive is ignored, {because}')
+    return lambda parser: parser.warn(f'{because}, the "{parser.words[0]}" directive is ignored')
 
 
 COMMANDS: Final = (

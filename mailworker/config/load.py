@@ -133,8 +133,8 @@ def _with_error_log(servers: Iterable[MailServer], error_log: tuple[LogTarget, .
 
 
 def _warn_of_mixed_logs(parser: Parser, error_logs: Iterable[tuple[LogTarget, ...]]) -> None:
-    """Warn of a file that is both an access log and an error log, which nginx allows as well."""
+    """Warn of a file that is both an access log and an error log; of containers' /dev/stdout that is meant."""
     files = {target.path for targets in error_logs for target in targets if isinstance(target, FileLog)}
     for path, where in parser.main.draft(MailBlock).access_logs.items():
-        if path in files:
+        if path in files and path.parts[1] != "dev":
             parser.warn(f'"access_log" and "error_log" mix their lines in "{path}"', where)

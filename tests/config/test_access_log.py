@@ -161,9 +161,11 @@ def test_what_is_wrong_is_told_in_nginx_s_words_with_its_line(
     assert str(error.value) == f"{message} in {tmp_path}/mailworker.conf:3"
 
 
-def test_a_file_that_has_both_logs_is_warned_of(load_text: Load, tmp_path: Path) -> None:
-    text = (
-        "events {}\nmail { auth_http 127.0.0.1;\naccess_log /a;\naccess_log /b; server { listen 143; } }\nerror_log /a;"
-    )
-    warnings = [warning for _, warning in load_text(text).warnings]
-    assert warnings == [f'"access_log" and "error_log" mix their lines in "/a" in {tmp_path}/mailworker.conf:3']
+@pytest.mark.parametrize(("path", "warned"), [("/a", True), ("/dev/stdout", False)])
+def test_a_file_that_has_both_logs_is_warned_of_unless_it_is_a_device(
+    load_text: Load, tmp_path: Path, path: str, *, warned: bool
+) -> None:
+    mail = f"mail {{ auth_http 127.0.0.1;\naccess_log {path};\naccess_log /b; server {{ listen 143; }} }}"
+    warnings = [warning for _, warning in load_text(f"events {{}}\n{mail}\nerror_log {path};").warnings]
+    warning = f'"access_log" and "error_log" mix their lines in "{path}" in {tmp_path}/mailworker.conf:3'
+    assert warnings == [warning] * warned
