@@ -11,6 +11,7 @@ from tests.mail.cases import IMAP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted, rejected
 from tests.support.backend import hang_up
+from tests.support.peer import Peer
 from tests.support.settings import proxy_settings
 
 
@@ -65,4 +66,35 @@ def test_nothing_is_left_of_sessions_for_the_collector(scene: Scene, case: Case)
             client = scene.client(proxy)
             client.send(sent)
             client.close()
+        proxy.service_is_idle()
+
+
+@all_protocols
+def test_nothing_is_left_of_logins_that_a_backend_breaks_off(scene: Scene, case: Case) -> None:
+    def leave(peer: Peer) -> None:
+        peer.send(case.backend[0])
+        peer.line()
+
+    def refuse(peer: Peer) -> None:
+        leave(peer)
+        peer.send(b"x\r\n")
+
+    def reset(peer: Peer) -> None:
+        leave(peer)
+        peer.reset()
+
+    scripts = iter((hang_up, leave, refuse, reset))
+
+    def break_off(peer: Peer) -> None:
+        next(scripts)(peer)
+
+    backend = scene.backend(break_off)
+    proxy = scene.proxy(case.protocol, scene.auth(*[accepted(backend.address)] * 4))
+    with no_circles():
+        for _ in range(4):
+            client = scene.client(proxy)
+            client.expect(case.greeting)
+            client.send(case.login)
+            client.expect(case.error)
+            client.rest()
         proxy.service_is_idle()

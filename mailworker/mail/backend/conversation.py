@@ -47,7 +47,7 @@ ValueT = TypeVar("ValueT")
 Talk = Generator[tuple[Step, ...], Reply, ValueT]
 """Yields steps to be taken one after the other, gets the reply to the last of them, and returns a value.
 
-Raises a PeerError.
+Raises a PeerError: its own, or the one that it gets in place of a reply.
 """
 
 
@@ -65,12 +65,10 @@ class Conversation:
 
     `reader` splits its replies, none of which is longer than `limit` (`proxy_buffer`). `greeted` tells whether the
     backend has sent its greeting, `stepwise` whether each reply is needed separately. `failed` gives the link that
-    follows an error. `refusal` is the error to which the failure of another attempt leads, None for the failure's own.
+    follows an error.
     """
 
-    __slots__ = (
-        "_done", "_limit", "_steps", "_talk", "failed", "greeted", "log", "reader", "refusal", "stepwise", "stream",
-    )  # fmt: skip
+    __slots__ = ("_done", "_limit", "_steps", "_talk", "failed", "greeted", "log", "reader", "stepwise", "stream")
 
     _talk: Talk[Any]
     _done: Callable[[Any], Link]
@@ -85,7 +83,6 @@ class Conversation:
         self.log = log
         self._limit = limit
         self.greeted = self.stepwise = False
-        self.refusal: PeerError | None = None
 
     def converse(self, talk: Talk[ValueT], done: Callable[[ValueT], Link]) -> Link:
         """The link that carries out a talk; `done` gets its value, and gives the next link."""
@@ -138,11 +135,12 @@ class Conversation:
         return self._break_off(error)
 
     def _break_off(self, error: PeerError) -> Link:
-        self._talk.close()
-        del self._done, self._talk  # they may refer to this object: break the cycle
-        if self.refusal is not None and error.party is Party.BACKEND:
-            error, self.log.action = self.refusal, READING
-        return self.failed(error)
+        try:
+            self._talk.throw(error)
+        except PeerError as raised:
+            del self._done, self._talk  # they may refer to this object: break the cycle
+            return self.failed(raised.with_traceback(None))  # the same goes for its frames
+        raise AssertionError("a talk has gone on after an error")
 
     def _follow(self, reply: Reply | None) -> Link:
         try:

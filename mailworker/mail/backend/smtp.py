@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mailworker.config.proxy import ProxySettings
-from mailworker.errors import PeerError, ProtocolError
+from mailworker.errors import Party, PeerError, ProtocolError
 from mailworker.mail.backend.backend import NO_HEADER, Backend, Place, Unsafe, identity
-from mailworker.mail.backend.conversation import Foreseen, Step, Talk, anything, sending, wanted
+from mailworker.mail.backend.conversation import READING, Foreseen, Step, Talk, anything, sending, wanted
 from mailworker.mail.backend.sasl import goes_by_sasl
 from mailworker.mail.backend.smtp_auth import log_in_by_auth, usual_auth
 from mailworker.mail.server import Server
@@ -66,10 +66,9 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
     Raises a PeerError.
     """
     by_auth = _goes_by_auth(backend.server.settings.proxy, login)
-    offer, steps = NO_OFFER, (yield from _introduce_at_once(backend, login, by_auth=by_auth))
-    refusal = backend.refusal
+    offer, (steps, refusal) = NO_OFFER, (yield from _introduce_at_once(backend, login, by_auth=by_auth))
     if steps is None:
-        offer = yield from _say_hello(backend, login)
+        offer = yield from _say_hello(backend, login, refusal)
         steps = _introduction(backend, login, offer, by_auth=by_auth)
     if login.envelope is not None:
         return (yield (*steps, *_envelope(login.envelope))).data
@@ -132,38 +131,37 @@ def _at_once(place: Place, login: Login, *, by_auth: bool) -> tuple[Foreseen, ..
     return (None, welcome.greeting), steps[0]
 
 
-def first_steps(
-    place: Place, login: Login, plan: Callable[[Place, Login], tuple[Foreseen, ...] | None] = _foreseen
-) -> tuple[Foreseen, ...] | None:
-    """See `Protocol.first_steps`: None unless the backend's replies are foreseen; `plan` gives the steps."""
+def first_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
+    """See `Protocol.first_steps`: None unless the backend's replies are foreseen."""
     action = place.log.action
     try:
-        return plan(place, login)
-    except PeerError:  # it is raised again where the backend has been heard
+        return _foreseen(place, login)
+    except PeerError:  # it is raised again by `log_in`
         place.log.action = action
         return None
 
 
-def _introduce_at_once(backend: Backend, login: Login, *, by_auth: bool) -> Talk[tuple[Step, ...] | None]:
+def _introduce_at_once(
+    backend: Backend, login: Login, *, by_auth: bool
+) -> Talk[tuple[tuple[Step, ...] | None, InvalidReply | None]]:
     """Send XCLIENT to a known backend; gives the steps after that, None if EHLO has to come first.
 
-    A backend that refuses XCLIENT gets EHLO first, and nothing is expected of it any more.
+    A backend that refuses XCLIENT gets EHLO first, and nothing is expected of it any more; then gives the refusal, too.
     """
     steps: tuple[Foreseen, ...] | None = backend.foreseen
     if not steps and backend.server.settings.proxy.proxy_protocol is NO_HEADER:
-        steps = first_steps(backend, login, partial(_at_once, by_auth=by_auth))
+        steps = _at_once(backend, login, by_auth=by_auth)
     if not steps or steps[1][1] is not _XCLIENT:
-        return None
+        return None, None
     (_, known), (command, _) = steps[:2]
     if (yield from backend.greet(_GREETING)) not in known.last:
-        return None
+        return None, None
     reply = yield ((command, _XCLIENT_AT_ONCE),)
     if reply.refuses and not reply.data.startswith(_CLOSING):
         backend.server.offers.forget(backend.log.backend)
-        backend.refusal = InvalidReply(reply, reply.data[:-2])
-        return None
+        return None, InvalidReply(reply, reply.data[:-2])
     _XCLIENT.expect(reply)
-    return _after_xclient(backend, login)
+    return _after_xclient(backend, login), None
 
 
 def _ends_with_ehlo(steps: tuple[Foreseen, ...], login: Login) -> bool:
@@ -256,16 +254,24 @@ def _hello(name: bytes, *, esmtp: bool) -> bytes:
     return command_line(verb, name) or smtp_line(verb + name)  # which raises the error
 
 
-def _say_hello(backend: Backend, login: Login) -> Talk[Offer]:
-    """Wait for the greeting and send EHLO or HELO; gives the backend's offer, NO_OFFER if EHLO was not sent."""
+def _say_hello(backend: Backend, login: Login, refusal: InvalidReply | None) -> Talk[Offer]:
+    """Wait for the greeting and send EHLO or HELO; gives the backend's offer, NO_OFFER if EHLO was not sent.
+
+    If a backend has refused XCLIENT and does not accept EHLO either, its `refusal` is the error.
+    """
     server, offers, peer = backend.server, backend.server.offers, backend.log.backend
     command = _esmtp_hello(server, login)
     if command is not None:
         if not server.settings.proxy.xclient:
             return offers.hear(peer, (yield (_GREETED, (command, _HELLO))).data)
         greeting = yield from backend.greet(_GREETING)
-        reply = (yield ((command, _HELLO),)).data
-        backend.refusal = None
+        try:
+            reply = (yield ((command, _HELLO),)).data
+        except PeerError as error:
+            if refusal is None or error.party is not Party.BACKEND:
+                raise
+            backend.log.action = READING
+            raise refusal from None
         if not greeting.endswith(b"\n"):  # it has come in clear before TLS, or to a plan that did not compare it
             return offers.hear_only(peer, reply)
         return offers.meet(peer, greeting, reply)
