@@ -11,7 +11,7 @@ from mailworker.event.connections import Connections
 from mailworker.event.plan import Link, Plan
 from mailworker.event.stream import SocketStream
 from mailworker.mail.attempting import Attempting
-from mailworker.mail.backend.backend import Backend
+from mailworker.mail.backend.backend import Backend, Dispensable
 from mailworker.mail.backend.conversation import Foreseen
 from mailworker.mail.backend.judgement import judgement
 from mailworker.mail.client.client import Client
@@ -43,10 +43,11 @@ class Entering(Attempting):
     """
 
     __slots__ = (
-        "_agreed", "_asks", "_attempts", "_began", "_first_login", "_login", "_plain_source", "_quiet", "_relays",
-        "_request", "_steps",
+        "_accepted", "_agreed", "_asks", "_attempts", "_began", "_first_login", "_login", "_plain_source", "_quiet",
+        "_relays", "_request", "_steps",
     )  # fmt: skip
 
+    _accepted: Accepted
     _began: float
     _login: Login
     _request: AuthRequest
@@ -112,6 +113,7 @@ class Entering(Attempting):
         """Connect to the backend, log in there, and leave the rest to a relay."""
         if self._login.password is None and self.protocol.needs_password:
             raise ProtocolError(Party.AUTH_SERVICE, "did not send password")
+        self._accepted = accepted
         server, log = self.server, self.log
         if not self._quiet:
             self._began = self.connections.loop.now
@@ -188,6 +190,10 @@ class Entering(Attempting):
         return None
 
     def _refused(self, error: PeerError) -> Link:
+        if isinstance(error, Dispensable):
+            self.log.gave_up(error.error)
+            self.close_backend()
+            return self.enter(self._accepted)
         if (counted := self.server.counted) is not None:
             counted.fail_at_backend(end_by(error, self.stream, self.backend))
         codes = self.server.settings.proxy.pass_error_codes

@@ -49,6 +49,14 @@ class Unsafe(ProtocolError):
         self.known = known
 
 
+class Dispensable(ProtocolError):
+    """The backend has failed, by `error`, at a step that the next login to it does without."""
+
+    def __init__(self, error: PeerError) -> None:
+        super().__init__(Party.BACKEND, str(error))
+        self.error = error
+
+
 def needed_password(login: Login) -> Secret:
     """The password of the login; raises ProtocolError if neither the client nor the auth service has sent one."""
     if login.password is None:

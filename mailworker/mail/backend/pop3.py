@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from mailworker.mail.backend.backend import NO_HEADER, Backend, Place, identity, needed_password
+from mailworker.errors import ConnectionLost
+from mailworker.mail.backend.backend import NO_HEADER, Backend, Dispensable, Place, identity, needed_password
 from mailworker.mail.backend.conversation import Foreseen, Step, Talk, Wanted, anything, wanted
 from mailworker.mail.backend.sasl import authenticate, goes_by_sasl
 from mailworker.native.core import accelerator
@@ -73,14 +74,20 @@ def _capabilities(backend: Backend) -> Talk[list[bytes]]:
 
 
 def _takes_plain(backend: Backend) -> Talk[bool]:
-    """Whether AUTH PLAIN may be sent at once, for a backend that has not greeted yet. Raises a PeerError."""
+    """Whether AUTH PLAIN may be sent at once, for a backend that has not greeted yet.
+
+    Raises a PeerError: Dispensable if the backend does not bear to be asked.
+    """
     greetings, name = backend.server.pop3_greetings, backend.log.backend
     if name in greetings.waiting:
         return False
     greeting = yield from backend.greet(_GREETING)
     takes = greetings.hear(name, greeting)
     if takes is None:
-        takes = takes_plain((yield from _capabilities(backend)))
+        try:
+            takes = takes_plain((yield from _capabilities(backend)))
+        except (ConnectionLost, TooLongReply) as error:
+            raise Dispensable(error) from None
         if takes:
             greetings.learn(name, greeting)
     return takes
