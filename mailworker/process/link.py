@@ -12,7 +12,6 @@ import json
 import os
 import socket
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -52,10 +51,23 @@ def open_link() -> tuple[socket.socket, socket.socket]:
     return ours, theirs
 
 
+def _send(link: socket.socket, message: bytes, *descriptors: int, if_gone: bool = False) -> bool:
+    """Send a message; False where there is no room for it now, `if_gone` where the other end is closed."""
+    try:
+        if descriptors:
+            socket.send_fds(link, [message], descriptors)
+        else:
+            link.send(message)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return if_gone
+    return True
+
+
 def tell_service(link: socket.socket) -> None:
     """Tell the master that this worker accepts connections."""
-    with suppress(OSError):  # it has gone
-        link.send(_SERVES)
+    _send(link, _SERVES)
 
 
 def hear_of_service(link: socket.socket) -> bool:
@@ -81,11 +93,7 @@ class Question(NamedTuple):
 
 def ask(link: socket.socket, question: Question) -> bool:
     """Ask the master; False where it cannot be asked now. It is notified by SIGIO: see `call_by_signal`."""
-    try:
-        link.send(question.message)
-    except OSError:
-        return False
-    return True
+    return _send(link, question.message)
 
 
 def call_by_signal(link: socket.socket) -> None:
@@ -112,20 +120,12 @@ def hear_questions(link: socket.socket) -> tuple[list[Question], bool]:
 
 def answer(link: socket.socket, number: int, words: bytes) -> bool:
     """Answer a question; False where the child has no room for it, or is gone."""
-    try:
-        link.send(b"%b\0%d\0%b" % (_ANSWER, number, words))
-    except OSError:
-        return False
-    return True
+    return _send(link, b"%b\0%d\0%b" % (_ANSWER, number, words))
 
 
 def send_level(link: socket.socket, level: int) -> bool:
     """Send the level of the error log, 0 for those of the configuration; False where the child has no room for it."""
-    try:
-        link.send(b"%b\0%d" % (_LEVEL, level))
-    except OSError:
-        return False
-    return True
+    return _send(link, b"%b\0%d" % (_LEVEL, level))
 
 
 def send_files(link: socket.socket, files: Mapping[Path, int]) -> bool:
@@ -133,9 +133,7 @@ def send_files(link: socket.socket, files: Mapping[Path, int]) -> bool:
     for start in range(0, max(len(files), 1), _MOST):
         part = dict(islice(files.items(), start, start + _MOST))
         header = b"%d %d" % (start, len(files) - start - len(part))
-        try:
-            socket.send_fds(link, [b"\0".join((header, *map(os.fsencode, part)))], list(part.values()))
-        except OSError:
+        if not _send(link, b"\0".join((header, *map(os.fsencode, part))), *part.values()):
             return False
     return True
 
@@ -161,13 +159,7 @@ class Found(NamedTuple):
 
 def send_found(link: socket.socket, found: Found) -> bool:
     """Send what was found; False where the worker has no room for it yet."""
-    try:
-        socket.send_fds(link, [found.message], [found.descriptor])
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # it is gone
-    return True
+    return _send(link, found.message, found.descriptor, if_gone=True)
 
 
 class Kick(NamedTuple):
@@ -190,22 +182,12 @@ class Kick(NamedTuple):
 
 def send_kick(link: socket.socket, kick: Kick) -> bool:
     """Tell a worker which sessions to end; False where it has no room for the message yet."""
-    try:
-        link.send(kick.message)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # it is gone, and its sessions with it
-    return True
+    return _send(link, kick.message, if_gone=True)  # its sessions are gone with it
 
 
 def send_channel(link: socket.socket, end: socket.socket) -> bool:
     """Send a helper its end of the channel to a worker; False where it has no room for it yet, or is gone."""
-    try:
-        socket.send_fds(link, [_CHANNEL], [end.fileno()])
-    except OSError:
-        return False
-    return True
+    return _send(link, _CHANNEL, end.fileno())
 
 
 def _refuse_channel(channel: socket.socket) -> None:
