@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from mailworker.native.core import accelerator
 from mailworker.shm.siphash import siphash
@@ -37,22 +37,6 @@ _EARLIEST: Final = 1 << 34
 _SPREAD: Final = 0x9E3779B97F4A7C15
 _WORD: Final = (1 << 64) - 1
 _MARK: Final = 0xFFFF
-
-
-class Ban(NamedTuple):
-    """A banned key, with the seconds `left`; `whole` tells whether `key` is complete and matches its hash."""
-
-    key: bytes
-    whole: bool
-    left: float
-
-
-class Usage(NamedTuple):
-    """The number of entries, how many of them are bans, and for how many there is room."""
-
-    entries: int
-    bans: int
-    room: int
 
 
 class LimitTable:
@@ -148,12 +132,12 @@ class LimitTable:
             entry.punish(min(level, 255), _milliseconds(now))
 
     def usage(self, now: float, /) -> tuple[int, int, int]:
-        """See Usage."""
+        """The number of entries, how many of them are bans, and for how many there is room."""
         found = [entry.left(_milliseconds(now)) > 0 for entry in self._all() if entry.hash]
         return len(found), sum(found), self._sets * SLOTS
 
     def bans(self, now: float, most: int, /) -> list[tuple[bytes, bool, float]]:
-        """At most `most` of the banned keys, see Ban."""
+        """At most `most` of the banned keys, whether each is complete and matches its hash, and the seconds left."""
         found: list[tuple[bytes, bool, float]] = []
         for entry in self._all():
             left = entry.left(_milliseconds(now)) if entry.hash else 0
