@@ -83,9 +83,9 @@ class _Probe:
     """One test, on a connection of its own."""
 
     __slots__ = (
-        *("_address", "_command", "_connections", "_envelope", "_manner", "_reader", "_stream", "_xclient"),
+        "_address", "_command", "_connections", "_envelope", "_manner", "_reader", "_stream", "_xclient",
         "takes_xclient",
-    )
+    )  # fmt: skip
 
     _stream: SocketStream
 

@@ -88,23 +88,9 @@ class Entrance:
     """
 
     __slots__ = (
-        *(
-            "at_accept",
-            "door",
-            "greets_at_once",
-            "has_variables",
-            "host",
-            "in_tls",
-            "listen",
-            "local",
-            "log",
-            "name",
-            "port",
-            "protocol",
-            "server",
-        ),
-        *("sessions", "source", "watched"),
-    )
+        "at_accept", "door", "greets_at_once", "has_variables", "host", "in_tls", "listen", "local", "log", "name",
+        "port", "protocol", "server", "sessions", "source", "watched",
+    )  # fmt: skip
 
     def __init__(self, listen: Listen, server: Server, log: Log, sessions: Sessions) -> None:
         self.listen = listen

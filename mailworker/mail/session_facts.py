@@ -72,8 +72,8 @@ class SessionFacts(SessionRecord):
     """
 
     __slots__ = (
-        *("who", "attempts", "auth_ms", "auth_user", "event", "login_ms", "method", "port", "rare", "started"),
-    )
+        "attempts", "auth_ms", "auth_user", "event", "login_ms", "method", "port", "rare", "started", "who",
+    )  # fmt: skip
 
     def __init__(self, entrance: Entrance) -> None:
         super().__init__(entrance)

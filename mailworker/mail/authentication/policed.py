@@ -35,20 +35,9 @@ class Policed:
     """
 
     __slots__ = (
-        *(
-            "_attributes",
-            "_refusals",
-            "_settings",
-            "action",
-            "asks_after",
-            "authzid",
-            "held",
-            "kind",
-            "name",
-            "reports",
-        ),
-        *("service", "source", "temporary"),
-    )
+        "_attributes", "_refusals", "_settings", "action", "asks_after", "authzid", "held", "kind", "name", "reports",
+        "service", "source", "temporary",
+    )  # fmt: skip
 
     def __init__(
         self, source: LoginSource, settings: AuthPolicySettings, variables: Variables, refusals: Refusals
