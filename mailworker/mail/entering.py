@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from mailworker.errors import Party, PeerError, ProtocolError
+from mailworker.errors import BACKEND, Party, PeerError, ProtocolError
 from mailworker.event import sockets
 from mailworker.event.connections import Connections
 from mailworker.event.plan import Link, Plan
@@ -24,9 +24,6 @@ from mailworker.mail.targets import CONNECTING, Target
 from mailworker.wire.auth_request import AuthRequest
 from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login
-
-# Each login needs it, and Python 3.11 takes some 850 instructions to find a member in its enum.
-_BACKEND = Party.BACKEND
 
 IN_AUTH: Final = "in auth state"
 """The action of a session while its client logs in."""
@@ -121,7 +118,7 @@ class Entering(Attempting):
         if target is not None:
             log.action = CONNECTING
             log.backend = target.text
-            stream = self.connections.connect(target.address, _BACKEND, server.settings.timeout)
+            stream = self.connections.connect(target.address, BACKEND, server.settings.timeout)
             return self._connected(stream, target)
         candidates = server.targets.candidates(accepted)
         link = candidates.connect(self.connections, server.settings.timeout, log, self._connected)

@@ -11,7 +11,7 @@ from functools import cache, partial
 from mailworker.config.destinations import Destination
 from mailworker.config.listen import Endpoint
 from mailworker.config.settings import MailServer, Settings
-from mailworker.errors import OutOfConnections, Party, PeerError
+from mailworker.errors import CLIENT, OutOfConnections, PeerError
 from mailworker.event.connections import Connections
 from mailworker.event.listener import Accepted, BoundListener, Listener, check_accepting
 from mailworker.event.lobby import Guest, Lobby
@@ -49,9 +49,6 @@ from mailworker.shm.conn_table import ConnTable
 from mailworker.shm.counters import Counters
 from mailworker.shm.gate import Holdings
 from mailworker.shm.sessions import SessionTable
-
-# Each session needs it, and Python 3.11 takes some 850 instructions to find a member in its enum.
-_CLIENT = Party.CLIENT
 
 
 class _Prepared:
@@ -253,7 +250,7 @@ class MailService(_Prepared):
         watched = self._settings.events.debug_connection
         if watched and is_among(peer, watched):
             entrance = entrance.verbose()
-        self._beginnings.begin(entrance, number, connections.stream(descriptor, _CLIENT), peer)
+        self._beginnings.begin(entrance, number, connections.stream(descriptor, CLIENT), peer)
 
     def _accept_failed(self, error: OSError) -> None:
         self._complain(Level.CRIT, f"accept4() failed {describe(error)}")
@@ -350,7 +347,7 @@ class _Beginnings:
         checks = tuple(check.quick for check in entrance.at_accept if check.quick is not None)
         left, stopped = partial(self._begin_with, entrance), partial(self._begin_carefully, entrance)
         calls = left, None if server.counted is None else server.counted.arrive, serve, checks, stopped
-        lobby = Lobby(self._connections, _CLIENT, step, limit, timeout, *calls, server.rows, server.number)
+        lobby = Lobby(self._connections, CLIENT, step, limit, timeout, *calls, server.rows, server.number)
         if entrance.listen.ssl and server.tls is not None:
             shaken = None if server.counted is None else partial(server.counted.welcome, self._connections.loop)
             lobby.shake_hands(server.tls, shaken)

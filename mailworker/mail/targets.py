@@ -11,7 +11,7 @@ from secrets import randbelow
 from typing import Final, Protocol
 
 from mailworker.config.settings import MailServer
-from mailworker.errors import ConnectionLost, NotResolved, Party, ProtocolError, TimedOut
+from mailworker.errors import BACKEND, ConnectionLost, NotResolved, Party, ProtocolError, TimedOut
 from mailworker.event.connections import Connections
 from mailworker.event.plan import Link
 from mailworker.event.stream import SocketStream
@@ -37,9 +37,6 @@ class Target:
 
 Connected = Callable[[SocketStream, Target], Link]
 """Called with a connection; gives the link that follows."""
-
-# Each login needs it, and Python 3.11 takes some 850 instructions to find a member in its enum.
-_BACKEND = Party.BACKEND
 
 CONNECTING: Final = "connecting to upstream"
 """The action of a session until it is connected, for the log."""
@@ -166,7 +163,7 @@ def choose_targets(settings: MailServer, resolver: Resolver | None) -> Targets:
 async def _establish(address: Address, connections: Connections, timeout: float, log: SessionLog) -> SocketStream:
     log.action = CONNECTING
     log.backend = _given(address).text
-    stream = connections.connect(address, _BACKEND, timeout)
+    stream = connections.connect(address, BACKEND, timeout)
     try:
         await stream.established()
     except BaseException:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from mailworker.config.auth_http import AuthHttpSettings
-from mailworker.errors import ConnectionLost, Party, PeerError, ProtocolError, TimedOut
+from mailworker.errors import AUTH_SERVICE, ConnectionLost, PeerError, ProtocolError, TimedOut
 from mailworker.event import sockets
 from mailworker.event.copies import copied
 from mailworker.event.plan import UNKNOWN, Link, Plan
@@ -39,9 +39,6 @@ READING: Final = (
 
 recalled = READING.recalled
 
-# Each login needs it, and Python 3.11 takes some 850 instructions to find a member in its enum.
-_AUTH_SERVICE = Party.AUTH_SERVICE
-
 _READ_SIZE = 4096
 # Bytes that fit into one packet on any network.
 _SEGMENT = 1200
@@ -53,20 +50,8 @@ class AuthHttp:
     """See `LoginSource`."""
 
     __slots__ = (
-        *(
-            "_host",
-            "_more",
-            "_question",
-            "action",
-            "answers",
-            "authzid",
-            "idle",
-            "name",
-            "settings",
-            "template",
-            "told",
-        ),
-    )
+        "_host", "_more", "_question", "action", "answers", "authzid", "idle", "name", "settings", "template", "told",
+    )  # fmt: skip
 
     kind = "http"
 
@@ -146,9 +131,9 @@ class _Question:
     """
 
     __slots__ = (
-        *("_address", "_head", "_keeps", "_known", "_request", "_reused", "_service", "_stream", "_timeout", "_wait"),
-        *("_waits", "applicant", "plain"),
-    )
+        "_address", "_head", "_keeps", "_known", "_request", "_reused", "_service", "_stream", "_timeout", "_wait",
+        "_waits", "applicant", "plain",
+    )  # fmt: skip
 
     _head: bytes
     _request: AuthRequest  # a plain question makes it when it is needed
@@ -180,7 +165,7 @@ class _Question:
             stream = None if anew else self._service.idle.take(connections)
             self._head, self._reused = head, stream is not None
         if stream is None:
-            stream = connections.connect(self._address, _AUTH_SERVICE, self._timeout)
+            stream = connections.connect(self._address, AUTH_SERVICE, self._timeout)
         else:
             stream.deadline = connections.loop.now + self._timeout
         self._stream = stream
@@ -201,7 +186,7 @@ class _Question:
         except InvalidResponse as error:
             return self._broken(error)
         if answer is None:
-            return self._read_on(data) if data else self._lost(ConnectionLost(_AUTH_SERVICE, "recv()", 0))
+            return self._read_on(data) if data else self._lost(ConnectionLost(AUTH_SERVICE, "recv()", 0))
         return self._follow(answer)
 
     def _follow(self, answer: Answer) -> Link:
@@ -224,7 +209,7 @@ class _Question:
             while (verdict := parser.next()) is None:
                 data = await self._stream.read(_READ_SIZE)
                 if not data:
-                    raise ConnectionLost(_AUTH_SERVICE, "recv()", 0)
+                    raise ConnectionLost(AUTH_SERVICE, "recv()", 0)
                 parser.feed(data)
         except PeerError as error:
             return self._broken(error)
@@ -254,7 +239,7 @@ class _Question:
     async def _pause(self, wait: Wait) -> Link:
         self._waits += 1
         if self._waits > _MOST_WAITS:
-            raise ProtocolError(_AUTH_SERVICE, "sent WAIT too many times")
+            raise ProtocolError(AUTH_SERVICE, "sent WAIT too many times")
         await self.applicant.pause(wait.seconds)
         self._wait = wait
         request, self.plain = self._request if self.plain is None else self.plain.plain_request(), None
