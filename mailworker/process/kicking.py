@@ -1,9 +1,9 @@
-"""Ends sessions of workers, a bounded number per second, because their clients reconnect at once."""
+"""Ends sessions of workers: a worker that has no room for a message gets it later."""
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from mailworker.model import After
@@ -12,10 +12,7 @@ from mailworker.process.link import MOST_KICKED, Kick
 MOST_WAITING: Final = 1 << 20
 """Sessions that may wait to be ended; more are refused."""
 
-DEFAULT_RATE: Final = 100.0
-"""Sessions a second."""
-
-_TICK: Final = 0.1  # seconds
+_PAUSE: Final = 0.1  # seconds until a message is sent again
 
 
 class Chosen(NamedTuple):
@@ -29,7 +26,7 @@ class Chosen(NamedTuple):
 class Kicking:
     """`send(worker, kick)` sends a message to the worker with this row; it returns False where that has no room yet.
 
-    `after(seconds, action)` arranges for a call later.
+    `after(seconds, action)` arranges for a call later. `waiting` counts the sessions of messages that are sent later.
     """
 
     __slots__ = ("_after", "_send", "waiting")
@@ -39,38 +36,35 @@ class Kicking:
         self._send = send
         self.waiting = 0
 
-    def kick(self, chosen: Iterable[Chosen], why: str, rate: float = DEFAULT_RATE) -> bool:
-        """End these, `rate` of them a second, which is more than 0; `why` is for the log, and already escaped.
+    def kick(self, chosen: Sequence[Chosen], why: str) -> bool:
+        """End these; `why` is for the log, and already escaped. False where too many wait.
 
-        False where too many wait. If a session has ended by then, its successor in the row is left alone.
+        If a session has ended by the time its worker hears of it, its successor in the row is left alone.
         """
-        queue = deque(chosen)
-        if self.waiting + len(queue) > MOST_WAITING:
+        if self.waiting + len(chosen) > MOST_WAITING:
             return False
-        self.waiting += len(queue)
-        self._go_on(_Run(queue, why, rate))
+        by_worker: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
+        for session in chosen:
+            by_worker[session.worker].append((session.number, session.id))
+        self._send_all(
+            [
+                (worker, Kick(tuple(sessions[start : start + MOST_KICKED]), why))
+                for worker, sessions in by_worker.items()
+                for start in range(0, len(sessions), MOST_KICKED)
+            ]
+        )
         return True
 
-    def _go_on(self, run: _Run) -> None:
-        """Send the messages that are due; a worker that has no room gets its message later."""
-        pause = max(_TICK, 1 / run.rate)
-        due = min(len(run.queue), max(int(run.rate * pause), 1))
-        by_worker: defaultdict[int, list[Chosen]] = defaultdict(list)
-        for _ in range(due):
-            session = run.queue.popleft()
-            by_worker[session.worker].append(session)
-        self.waiting -= due
-        for worker, sessions in by_worker.items():
-            for start in range(0, len(sessions), MOST_KICKED):
-                part = sessions[start : start + MOST_KICKED]
-                if not self._send(worker, Kick(tuple((each.number, each.id) for each in part), run.why)):
-                    run.queue.extend(part)
-                    self.waiting += len(part)
-        if run.queue:
-            self._after(pause, lambda: self._go_on(run))
+    def _send_all(self, kicks: Sequence[tuple[int, Kick]]) -> None:
+        left = [each for each in kicks if not self._send(*each)]
+        if left:
+            self.waiting += _sessions(left)
+            self._after(_PAUSE, lambda: self._send_again(left))
+
+    def _send_again(self, kicks: Sequence[tuple[int, Kick]]) -> None:
+        self.waiting -= _sessions(kicks)
+        self._send_all(kicks)
 
 
-class _Run(NamedTuple):
-    queue: deque[Chosen]
-    why: str
-    rate: float
+def _sessions(kicks: Sequence[tuple[int, Kick]]) -> int:
+    return sum(len(kick.sessions) for _, kick in kicks)

@@ -21,8 +21,6 @@ from mailworker.status.standing import Standing
 # Seconds until a message is sent again to children that had no room for it.
 _LATER: Final = 0.05
 
-# Sessions a second.
-_AT_ONCE: Final = 1e6
 # The row of the worker, the row of the session there, and the session's id.
 _SESSION: Final = re.compile(rb"([0-9]{1,9}) ([0-9]{1,9}) ([A-Za-z0-9_-]{1,64})")
 
@@ -110,7 +108,7 @@ class Steering:
         if read is None:
             return {"error": "that is no list of sessions"}
         why, chosen = read
-        if not self._kicking.kick(chosen, why, _AT_ONCE):
+        if not self._kicking.kick(chosen, why):
             return {"error": "too many sessions wait for their end"}
         return {"told": len(chosen)}
 

@@ -53,10 +53,10 @@ class Kicked(Mailworker):
         self.await_true(there, f"{count} sessions")
         return found
 
-    def kick(self, rows: list[SessionRow], rate: float = 1000.0) -> None:
+    def kick(self, rows: list[SessionRow]) -> None:
         chosen = [(row.worker, row.number, row.id) for row in rows]
         new = self.folder / f"{_FILE}.new"
-        new.write_text(json.dumps([chosen, rate]))
+        new.write_text(json.dumps(chosen))
         new.rename(self.folder / _FILE)
 
 
@@ -74,9 +74,9 @@ def _size(workers: int, rows: int) -> int:
 
 def _look(master: Master, file: Path) -> None:
     if file.exists():
-        chosen, rate = json.loads(file.read_text())
+        chosen = json.loads(file.read_text())
         file.unlink()
-        master._workforce.kicking.kick([Chosen(*each) for each in chosen], "kicked by a test", rate)
+        master._workforce.kicking.kick([Chosen(*each) for each in chosen], "kicked by a test")
     master._after(0.02, lambda: _look(master, file))
 
 
