@@ -256,7 +256,29 @@ class AuthResponseParser:
         """The verdict of a complete header. Without a 2xx status it can only be a refusal, or WAIT."""
         if self._code[:1] != b"2" and not _refuses(self._statuses):
             raise InvalidResponse(f"sent invalid response with HTTP status {self._code.decode()}")
-        return _verdict(self._statuses, fields, names=self._names, nameless=self._nameless)
+        return self._decide(self._statuses, fields)
+
+    def _decide(self, statuses: list[bytes], fields: dict[bytes, bytes]) -> Verdict:
+        """The verdict in nginx's order: a refusal overrides WAIT, WAIT overrides OK, in any order of the headers."""
+        if statuses == [b"OK"]:
+            return self._accept(fields)
+        refusals = [status for status in statuses if status not in (b"OK", b"WAIT")]
+        if not statuses or refusals[-1:] == [b""]:
+            raise InvalidResponse("did not send status")
+        if refusals:
+            return _rejected(refusals[-1], fields)
+        if b"WAIT" in statuses:
+            return Wait(_wait(fields) or WAIT_WITHOUT_TIME, fields.get(b"auth-user"), _password(fields))
+        return self._accept(fields)
+
+    def _accept(self, fields: dict[bytes, bytes]) -> Accepted:
+        silent = self._nameless and b"auth-server" not in fields and b"auth-port" not in fields
+        address = None if silent else _address(fields, self._names)
+        accepted = Accepted(address, fields.get(b"auth-user"), _password(fields))
+        if b"auth-method" in fields or b"auth-backend-mech" in fields or b"auth-master-user" in fields:
+            mechanism, master = _way_in(fields)
+            return replace(accepted, mechanism=mechanism, master=master)
+        return accepted
 
     def _take_header(self, line: bytes, fields: dict[bytes, bytes]) -> None:
         name, _, value = line.partition(b":")
@@ -288,29 +310,6 @@ def _http_status(line: bytes) -> tuple[bytes, bool]:
 def _refuses(statuses: list[bytes]) -> bool:
     """Whether Auth-Status has another value than OK; an empty one is ignored."""
     return any(status not in (b"OK", b"") for status in statuses)
-
-
-def _verdict(statuses: list[bytes], fields: dict[bytes, bytes], *, names: bool, nameless: bool) -> Verdict:
-    """The verdict in nginx's order: a refusal overrides WAIT, WAIT overrides OK, in any order of the headers."""
-    if statuses == [b"OK"]:
-        return _accepted(fields, names, nameless)
-    refusals = [status for status in statuses if status not in (b"OK", b"WAIT")]
-    if not statuses or refusals[-1:] == [b""]:
-        raise InvalidResponse("did not send status")
-    if refusals:
-        return _rejected(refusals[-1], fields)
-    if b"WAIT" in statuses:
-        return Wait(_wait(fields) or WAIT_WITHOUT_TIME, fields.get(b"auth-user"), _password(fields))
-    return _accepted(fields, names, nameless)
-
-
-def _accepted(fields: dict[bytes, bytes], names: bool, nameless: bool) -> Accepted:
-    silent = nameless and b"auth-server" not in fields and b"auth-port" not in fields
-    accepted = Accepted(None if silent else _address(fields, names), fields.get(b"auth-user"), _password(fields))
-    if b"auth-method" in fields or b"auth-backend-mech" in fields or b"auth-master-user" in fields:
-        mechanism, master = _way_in(fields)
-        return replace(accepted, mechanism=mechanism, master=master)
-    return accepted
 
 
 def _way_in(fields: dict[bytes, bytes]) -> tuple[AuthMethod | None, bytes | None]:
