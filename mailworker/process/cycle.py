@@ -18,7 +18,7 @@ from mailworker.mail.counting import label
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
 from mailworker.mail.vitals import words_of_workers
-from mailworker.model import Level
+from mailworker.model import After, Level
 from mailworker.native.tls.certificate import Certificate
 from mailworker.process.certificate_folders import CertificateFolders
 from mailworker.process.invocation import Invocation
@@ -250,6 +250,17 @@ class Cycle:
         self.remove_listeners(survivor, shared=shared)
         self.logs.close()
         self._zones.stop_publishing(None if survivor is None else survivor._zones)
+
+
+def finish(cycle: Cycle, after: After, done: Callable[[], None]) -> None:
+    """Accept no more clients of a cycle, and call `done` when its sessions have ended.
+
+    After worker_shutdown_timeout, relays are cut.
+    """
+    timeout = cycle.settings.core.worker_shutdown_timeout
+    if timeout is not None:
+        after(timeout, cycle.service.cut)
+    cycle.service.shutdown_gracefully(done)
 
 
 def _remove(listeners: Iterable[BoundListener], *, shared: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
 from functools import partial
 
 from mailworker.event.loop import Loop
@@ -11,7 +10,7 @@ from mailworker.event.poller import READ
 from mailworker.event.timers import Timed
 from mailworker.model import Level
 from mailworker.process.bug import log_unraisable
-from mailworker.process.cycle import Cycle
+from mailworker.process.cycle import Cycle, finish
 from mailworker.process.main_process import MainProcess
 from mailworker.process.origin import Origin
 from mailworker.process.system.callbacks import Watch
@@ -72,18 +71,12 @@ class SingleProcess(MainProcess):
 
     def _end_sessions(self) -> None:
         self._cycle.log.write(Level.NOTICE, "gracefully shutting down")
-        self._finish(self._cycle, self._loop.stop)
-
-    def _finish(self, cycle: Cycle, done: Callable[[], None]) -> None:
-        timeout = cycle.settings.core.worker_shutdown_timeout
-        if timeout is not None:
-            self._after(timeout, cycle.service.cut)
-        cycle.service.shutdown_gracefully(done)
+        finish(self._cycle, self._after, self._loop.stop)
 
     def _succeed(self, old: Cycle) -> None:
         # Sockets that both cycles have must leave the selector before they enter it again.
         self._retiring.append(old)
-        self._finish(old, partial(self._retire, old))
+        finish(old, self._after, partial(self._retire, old))
         old.remove_listeners(self._cycle, shared=self._upgrade.other_runs)
         self._start(self._cycle)
 

@@ -8,7 +8,7 @@ from mailworker.log.access import LineSink
 from mailworker.log.handing import HandingSink
 from mailworker.log.losses import Losses
 from mailworker.process.child_process import ChildProcess, FromMaster
-from mailworker.process.cycle import Cycle
+from mailworker.process.cycle import Cycle, finish
 from mailworker.process.link import Kick
 from mailworker.process.log_counts import count_handing
 from mailworker.process.log_writer import LogWriter
@@ -44,10 +44,7 @@ class Worker(ChildProcess):
             self._cycle.board.serve()
 
     def _finish(self, done: Callable[[], None]) -> None:
-        timeout = self._cycle.settings.core.worker_shutdown_timeout
-        if timeout is not None:
-            self._after(timeout, self._cycle.service.cut)
-        self._cycle.service.shutdown_gracefully(done)
+        finish(self._cycle, self._after, done)
         for listener in self._cycle.listeners:
             listener.close()
 

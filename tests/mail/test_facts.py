@@ -144,7 +144,7 @@ def test_a_row_that_is_not_there_is_not_given_back(classes: Classes) -> None:
     """It would be given to two sessions later."""
     rows = Rows(memoryview(bytearray(HEAD)), memoryview(bytearray(ROW)), 0.0, 1)
     loop = Loop(lambda _: None)
-    record = classes.Record.pattern(Entrance(rows=rows))
+    record = classes.Record(Entrance(rows=rows))
     stream = SocketStream(loop, -1, Party.CLIENT, lambda: None)
     stream.row = rows.open(object(), 8, 1.0, 0, PEER)
     record.begun(8, PEER, 1.0, stream).end(End.QUIT)
