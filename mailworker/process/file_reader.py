@@ -68,16 +68,17 @@ class FileReader:
 
     def _is_over(self) -> bool:
         """Wait; returns whether the master has gone, or watches another cycle by now."""
-        waiting: list[socket.socket | int] = [self._link]
+        waiting = select.poll()  # select() fails for the link if the master has a thousand sockets
+        waiting.register(self._link, select.POLLIN)
         if self._settled and not self._stirred and self._inotify.descriptor >= 0:
-            waiting.append(self._inotify.descriptor)
+            waiting.register(self._inotify.descriptor, select.POLLIN)
         pause = _PAUSE if self._settled else _STILL
-        readable, _, _ = select.select(waiting, [], [], max(0.0, min(pause, self._due - monotonic())))
-        if self._inotify.descriptor in readable:
+        ready = {number for number, _ in waiting.poll(1000 * max(0.0, min(pause, self._due - monotonic())))}
+        if self._inotify.descriptor in ready:
             self._inotify.drain()
             self._stirred = True
             self._due = min(self._due, self._rested)
-        return self._link in readable
+        return self._link.fileno() in ready
 
     def _look(self, path: str) -> bool:
         """Read a file of users that has changed and stayed so for a while; False where that is still to be seen."""

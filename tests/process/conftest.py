@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -57,3 +58,12 @@ def running(install: Install, port: int) -> Mailworker:
     mailworker.start()
     mailworker.await_workers(2)
     return mailworker
+
+
+@pytest.fixture
+def beyond_select() -> Iterator[int]:
+    """The lowest descriptor that select(2) cannot wait for, FD_SETSIZE, which this process may open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (2048, hard))
+    yield 1024
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import pickle
+import select
 import socket
 import threading
 from collections.abc import Iterator
@@ -80,16 +82,28 @@ def test_a_reader_of_users_alone_rests_between_its_checks(tmp_path: Path, monkey
     users = tmp_path / "users"
     users.write_text(USER)
     rests: list[float] = []
-
-    def select(
-        reading: list[socket.socket], _writing: object, _failed: object, rest: float
-    ) -> tuple[list[socket.socket], list[int], list[int]]:
-        rests.append(rest)
-        return reading if len(rests) == 3 else [], [], []
-
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    class Poll:
+        """The link is readable at the third call."""
+
+        def register(self, *_: object) -> None: ...
+
+        def poll(self, rest: float) -> list[tuple[int, int]]:
+            rests.append(rest)
+            return [(theirs.fileno(), select.POLLIN)] if len(rests) == 3 else []
+
     with ours, theirs:
         reader = FileReader(theirs, {str(users): stamp(str(users))}, {})
-        monkeypatch.setattr("select.select", select)
+        monkeypatch.setattr("select.poll", Poll)
         reader.run()
-    assert rests == [1.0, 1.0, 1.0]
+    assert rests == [1000.0, 1000.0, 1000.0]
+
+
+def test_the_reader_of_a_master_with_a_thousand_sockets_reads(tmp_path: Path, beyond_select: int) -> None:
+    users = tmp_path / "users"
+    users.write_text(USER)
+    ours, low = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, low, socket.socket(fileno=fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, beyond_select)) as theirs:
+        ours.close()
+        FileReader(theirs, {str(users): stamp(str(users))}, {}).run()

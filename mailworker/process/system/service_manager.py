@@ -95,7 +95,10 @@ class ServiceManager:
             notifying.sendto("\n".join(assignments).encode(), self._address)
 
     def _is_our_turn(self) -> bool:
-        if self._turn is not None and select.select([self._turn], [], [], 0)[0]:
-            self._turn.close()
-            self._turn = None
+        if self._turn is not None:
+            ready = select.poll()  # select() fails for a turn from a master with a thousand sockets
+            ready.register(self._turn, select.POLLIN)
+            if ready.poll(0):
+                self._turn.close()
+                self._turn = None
         return self._turn is None

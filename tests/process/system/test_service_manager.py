@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -114,6 +115,20 @@ def test_a_new_binary_speaks_where_its_old_master_is_gone(manager: socket.socket
         new = ServiceManager({"NOTIFY_SOCKET": path, TURN: str(os.dup(int(announcement[TURN])))})
     turn.close()
     new.ready("Fine")
+    assert heard(manager)[0] == "READY=1"
+
+
+def test_a_new_binary_of_a_master_with_a_thousand_sockets_speaks(
+    manager: socket.socket, path: str, beyond_select: int
+) -> None:
+    ours, low = socket.socketpair()
+    with low:
+        turn = fcntl.fcntl(low, fcntl.F_DUPFD, beyond_select)
+    service = ServiceManager({"NOTIFY_SOCKET": path, TURN: str(turn)})
+    service.ready("new")
+    assert heard(manager) == []
+    ours.close()
+    service.ready("new")
     assert heard(manager)[0] == "READY=1"
 
 
