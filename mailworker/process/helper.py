@@ -83,8 +83,9 @@ class Helper(ChildProcess):
 
     def _start(self) -> None:
         core = self._cycle.settings.core
+        kept = self._listens_on()
         for listener in self._cycle.listeners:
-            if listener not in self._listens_on():
+            if listener not in kept:
                 listener.close()
         self._load()
         identity.assume(core, None, self._log)
