@@ -37,8 +37,11 @@ BY_BACKEND: Final = "upstream"
 
 METHODS: Final[Mapping[AuthMethod, str]] = {method: names.directive for method, names in METHOD_NAMES.items()}
 _ENDS: Final = tuple(End)
+_ODD: Final = tuple(end not in USUAL for end in _ENDS)
 RESULTS: Final = ("ok", "failed", "wait", "error", "timeout")
 VERSIONS: Final = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+# The numbers of the words "handshakes", by the version and whether the session was resumed.
+_HANDSHAKES: Final = {each: number for number, each in enumerate(product(VERSIONS, (False, True)))}
 DIRECTIONS: Final = ("client_in", "client_out", "upstream_in", "upstream_out")
 DROPPED: Final = ("worker_connections", "system")
 
@@ -82,6 +85,15 @@ class Served(Protocol):
     def status_zone(self) -> str | None: ...
     @property
     def limit_auth(self) -> LimitAuthSettings: ...
+
+
+class Countable(Protocol):
+    """A server whose sessions can be counted."""
+
+    @property
+    def settings(self) -> Served: ...
+
+    counted: Counted | None
 
 
 class Label(NamedTuple):
@@ -170,51 +182,99 @@ class Alarm(Timed):
         raise NotImplementedError
 
 
-class Counted(SessionTally):
-    """Counts the sessions of one server in a worker's row."""
+class _Common(NamedTuple):
+    """The places of words that all servers of one protocol and one source of logins share."""
 
-    __slots__ = (
-        "_arrived",
-        "_auth",
-        "_auth_seconds",
-        "_backend_faults",
-        "_by_backend",
-        "_faults",
-        "_handshakes",
-        "_moved",
-    )
+    auth: Mapping[str, Sequence[int]]
+    auth_seconds: int
+    backend_faults: Mapping[End, int]
+    handshake_seconds: Sequence[int]
+    login_seconds: int
 
-    def __init__(self, counters: Counters, settings: Served, loop: LoopState, alarm: Alarm) -> None:
+
+class Counting:
+    """Makes the objects that count in this process's row, one for all servers whose words are the same.
+
+    Making one takes some 100 microseconds, so a worker with thousands of servers makes it when the first client comes.
+    """
+
+    __slots__ = ("_alarm", "_commons", "_counters", "_loop", "_made")
+
+    def __init__(self, counters: Counters, loop: LoopState, alarm: Alarm) -> None:
         """`counters` must have a row for this process."""
-        assert counters.row is not None
-        place, mine, judge, protocol = counters.place, label(settings), source(settings), settings.protocol
-        self._arrived, self._moved = (place(word(family, *mine)) for family in ("arrived", "moved"))
-        self._handshakes = {
-            (version, resumed == "yes"): (
-                place(word("handshake_seconds", protocol, resumed, repr(LATENCY[0]))),
-                place(word("handshakes", *mine, version, resumed)),
-            )
-            for version, resumed in product(VERSIONS, ("no", "yes"))
-        }
-        self._faults = {fault: place(word("handshake_failures", *mine, fault)) for fault in FAULTS}
-        self._backend_faults = {end: place(word("upstream_failures", protocol, end.word)) for end in BACKEND_FAULTS}
-        self._by_backend = judge == BY_BACKEND
-        self._auth = {
+        self._alarm = alarm
+        self._commons: dict[tuple[str, str], _Common] = {}
+        self._counters = counters
+        self._loop = loop
+        self._made: dict[tuple[Label, str], Counted] = {}
+
+    def count(self, servers: Iterable[Countable]) -> None:
+        """Count the sessions of these servers from now on."""
+        for server in servers:
+            server.counted = self._of(server.settings)
+
+    def _of(self, settings: Served) -> Counted:
+        mine, judge = label(settings), source(settings)
+        if (mine, judge) not in self._made:
+            common = self._common(settings.protocol, judge)
+            self._made[mine, judge] = Counted(self._counters, mine, judge, common, self._loop, self._alarm)
+        return self._made[mine, judge]
+
+    def _common(self, protocol: str, judge: str) -> _Common:
+        if (protocol, judge) not in self._commons:
+            self._commons[protocol, judge] = _common(self._counters, protocol, judge)
+        return self._commons[protocol, judge]
+
+
+def _common(counters: Counters, protocol: str, judge: str) -> _Common:
+    place = counters.place
+    return _Common(
+        auth={
             result: _by_number({each: place(word("auth", protocol, judge, METHODS[each], result)) for each in METHODS})
             for result in RESULTS
-        }
-        self._auth_seconds = place(word("auth_seconds", judge, repr(LATENCY[0])))
+        },
+        auth_seconds=place(word("auth_seconds", judge, repr(LATENCY[0]))),
+        backend_faults={end: place(word("upstream_failures", protocol, end.word)) for end in BACKEND_FAULTS},
+        handshake_seconds=[
+            place(word("handshake_seconds", protocol, resumed, repr(LATENCY[0]))) for resumed in ("no", "yes")
+        ],
+        login_seconds=place(word("login_seconds", protocol, repr(LATENCY[0]))),
+    )
+
+
+class Counted(SessionTally):
+    """Counts the sessions of the servers with one label and one source of logins in a worker's row.
+
+    The words of a family are in a row: `_faults` and `_handshakes` are the places of the first ones.
+    """
+
+    __slots__ = ("_arrived", "_by_backend", "_common", "_faults", "_handshakes", "_moved")
+
+    def __init__(  # noqa: PLR0913, PLR0917 - Counting makes it
+        self, counters: Counters, mine: Label, judge: str, common: _Common, loop: LoopState, alarm: Alarm
+    ) -> None:
+        assert counters.row is not None
+
+        def place(family: str, *labels: str) -> int:
+            return counters.place(word(family, *mine, *labels))
+
+        self._arrived, self._moved = place("arrived"), place("moved")
+        self._by_backend = judge == BY_BACKEND
+        self._common = common
+        self._faults = place("handshake_failures", FAULTS[0])
+        self._handshakes = place("handshakes", VERSIONS[0], "no")
+        ended = place("ended", _ENDS[0].word)
         places = Places(
-            accepted=place(word("accepted", *mine)),
-            logins=place(word("logins", *mine)),
-            bytes=place(word("bytes", *mine, DIRECTIONS[0])),
-            latest=place(word(LATEST_END, *mine)),
-            auth_seconds=self._auth_seconds,
-            login_seconds=place(word("login_seconds", protocol, repr(LATENCY[0]))),
-            session_seconds=place(word("session_seconds", *mine, repr(DURATION[0]))),
-            allowed=tuple(self._auth["ok"]),
-            ended=tuple(place(word("ended", *mine, end.word)) for end in _ENDS),
-            odd=tuple(end not in USUAL for end in _ENDS),
+            accepted=place("accepted"),
+            logins=place("logins"),
+            bytes=place("bytes", DIRECTIONS[0]),
+            latest=place(LATEST_END),
+            auth_seconds=common.auth_seconds,
+            login_seconds=common.login_seconds,
+            session_seconds=place("session_seconds", repr(DURATION[0])),
+            allowed=tuple(common.auth["ok"]),
+            ended=tuple(range(ended, ended + len(_ENDS))),
+            odd=_ODD,
             latency=LATENCY,
             duration=DURATION,
             by_backend=self._by_backend,
@@ -228,9 +288,9 @@ class Counted(SessionTally):
 
     def shake_hands(self, tls: TlsConnection, seconds: float) -> None:
         """Count a successful handshake with a client."""
-        places = self._handshakes.get((tls.protocol, tls.reused))
-        if places is not None:
-            self.observe(places[0], LATENCY, seconds, places[1])
+        number = _HANDSHAKES.get((tls.protocol, tls.reused))
+        if number is not None:
+            self.observe(self._common.handshake_seconds[tls.reused], LATENCY, seconds, self._handshakes + number)
 
     def welcome(self, clock: Clock, guest: Guest) -> None:
         """Count the handshake of a client that has no session yet; it began when the client was accepted."""
@@ -240,27 +300,27 @@ class Counted(SessionTally):
 
     def fail_handshake(self, error: PeerError) -> None:
         """Count a failed handshake with a client."""
-        self.add(self._faults[fault_of(error)])
+        self.add(self._faults + FAULTS.index(fault_of(error)))
 
     def reject(self, method: AuthMethod, verdict: Rejected, seconds: float) -> None:
         """Count a login that the source has refused; refusals by the backend are counted by `refuse`."""
         if not self._by_backend:
-            self.observe(self._auth_seconds, LATENCY, seconds, self._auth[result_of(verdict)][method])
+            self.observe(self._common.auth_seconds, LATENCY, seconds, self._common.auth[result_of(verdict)][method])
 
     def fail_to_judge(self, method: AuthMethod, error: Exception, seconds: float) -> None:
         """Count a login that got no verdict."""
-        place = self._auth["timeout" if isinstance(error, TimedOut) else "error"][method]
-        self.observe(self._auth_seconds, LATENCY, seconds, place)
+        place = self._common.auth["timeout" if isinstance(error, TimedOut) else "error"][method]
+        self.observe(self._common.auth_seconds, LATENCY, seconds, place)
 
     def refuse(self, method: AuthMethod, verdict: Rejected) -> None:
         """Count a refused login if the backend decides; `reject` has counted the refusals of other sources."""
         if self._by_backend:
-            self.add(self._auth[result_of(verdict)][method])
+            self.add(self._common.auth[result_of(verdict)][method])
 
     def fail_at_backend(self, end: End) -> None:
         """Count a login that has failed at a backend; `end` would tell of it, and only BACKEND_FAULTS count."""
-        if end in self._backend_faults:
-            self.add(self._backend_faults[end])
+        if end in self._common.backend_faults:
+            self.add(self._common.backend_faults[end])
 
 
 def _by_number(places: Mapping[AuthMethod, int]) -> list[int]:

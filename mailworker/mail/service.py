@@ -30,7 +30,7 @@ from mailworker.mail.authentication.user_file import Users
 from mailworker.mail.client.address import is_among
 from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import UNAVAILABLE, new_resolver
-from mailworker.mail.counting import Counted, Drops
+from mailworker.mail.counting import Counting, Drops
 from mailworker.mail.end import End
 from mailworker.mail.entrances import ByAddress, new_entrance
 from mailworker.mail.facts import FactsRecord
@@ -55,9 +55,9 @@ class _Prepared:
     """The part of the service that the master makes, and that each worker completes before it starts."""
 
     __slots__ = (
-        "_beginnings", "_bound", "_buffers", "_connections", "_counters", "_descriptors", "_drained", "_drops",
-        "_entrances", "_guarded", "_guards", "_held", "_limits", "_listeners", "_log", "_relays", "_rows", "_sessions",
-        "_settings", "_short", "_tables", "_vitals", "servers",
+        "_beginnings", "_bound", "_buffers", "_connections", "_counters", "_counting", "_descriptors", "_drained",
+        "_drops", "_entrances", "_guarded", "_guards", "_held", "_limits", "_listeners", "_log", "_relays", "_rows",
+        "_sessions", "_settings", "_short", "_tables", "_vitals", "servers",
     )  # fmt: skip
 
     _beginnings: _Beginnings
@@ -88,12 +88,13 @@ class _Prepared:
         self._buffers = {server.proxy.buffer for server in settings.servers}
         self._guarded = [each for each in self.servers if each.policed is not None or each.settings.limit_auth.guards]
         self._held: Holdings | None = None
-        self._limits: list[tuple[Server, ConnLimits]] = []
+        self._limits: dict[int, ConnLimits] = {}  # by the id of server settings, which live as long as this
         self._descriptors = array("i", (bound.socket.fileno() for bound in listeners))
         self._entrances: dict[int, list[Entrance]] = {}
         self._listeners: list[Listener] = []
         self._drained: Callable[[], None] | None = None
         self._counters: Counters | None = None
+        self._counting: Counting | None = None
         self._drops: Drops | None = None
         self._vitals: Vitals | None = None
         self._rows: Rows | None = None
@@ -119,14 +120,13 @@ class _Prepared:
 
     def limit_connections(self, tables: Mapping[str, ConnTable]) -> None:
         """Count connections in these tables, by the names of their zones; to be called before `start`."""
-        limited = [server for server in self.servers if server.settings.limit_conn.limits] if tables else []
-        holdings = Holdings(tuple(tables.values()))
-        for server in limited:
-            settings = server.settings
-            limits = ConnLimits(settings.limit_conn, list(tables), settings.variables.bind(), holdings)
-            self._limits.append((server, limits))
-            server.limits = limits.at_login
-        self._held = holdings if limited else None
+        holdings, names = Holdings(tuple(tables.values())), list(tables)
+        for server in self.servers if tables else ():
+            if (settings := server.settings).limit_conn.limits:
+                limits = ConnLimits(settings.limit_conn, names, settings.variables.bind(), holdings)
+                self._limits[id(settings)] = limits
+                server.limits = limits.at_login
+        self._held = holdings if self._limits else None
 
     def enlist(self, table: SessionTable) -> None:
         """Write this process's rows of `table`; to be called before `start`."""
@@ -166,8 +166,7 @@ class MailService(_Prepared):
         if self._counters is not None:
             contexts = caches((server.settings, server.tls) for server in self.servers)
             self._vitals = vitals = Vitals(self._counters, self._connections, contexts)
-            for server in self.servers:
-                server.counted = Counted(self._counters, server.settings, loop, vitals)
+            self._counting = Counting(self._counters, loop, vitals)
         self._guards = Guards(loop, events.worker_connections, self._tables, self._counters)
         for server in self._guarded:
             server.guard = self._guards.of(server.settings, noted=server.has_variables)
@@ -196,13 +195,14 @@ class MailService(_Prepared):
 
     def _entrance(self, endpoint: Endpoint) -> Entrance:
         servers = [self.servers[number] for number in endpoint.servers or (endpoint.server,)]
-        default = self.servers[endpoint.server]
-        return new_entrance(endpoint.listen, servers, default, self._sessions, self._checks)
+        if self._counting is not None:
+            self._counting.count(servers)
+        return new_entrance(endpoint.listen, servers, self.servers[endpoint.server], self._sessions, self._checks)
 
     def _checks(self, settings: Guarded) -> Checks:
         """The checks for clients that have reached a server."""
-        mine = (each for server, each in self._limits if server.settings is settings and each.asks_at_accept)
-        return (*self._guards.checks(settings), *mine)
+        checks, mine = self._guards.checks(settings), self._limits.get(id(settings))
+        return checks if mine is None or not mine.asks_at_accept else (*checks, mine)
 
     def shutdown_gracefully(self, done: Callable[[], None]) -> None:
         """Stop accepting, and call `done` when the last session has ended, which may be at once.
