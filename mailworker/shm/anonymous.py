@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 from mailworker.errors import StartError
+
+_ZEROS = bytes(mmap.PAGESIZE)
 
 
 def anonymous(size: int) -> mmap.mmap:
@@ -18,3 +22,20 @@ def anonymous(size: int) -> mmap.mmap:
         with suppress(OSError):  # a sandbox may refuse it
             memory.madvise(mmap.MADV_DONTDUMP)
     return memory
+
+
+def pages(content: Any) -> Iterator[tuple[int, bytes]]:
+    """The pages of a buffer that are not all zeros, each with its offset; the last one may be shorter.
+
+    A new memory needs no other pages: to write zeros to it takes memory from the system.
+    """
+    for start in range(0, len(content), len(_ZEROS)):
+        page = bytes(content[start : start + len(_ZEROS)])
+        if page != _ZEROS[: len(page)]:
+            yield start, page
+
+
+def fill(memory: mmap.mmap, content: Any) -> None:
+    """Copy `content`, of the same size, to a memory that is all zeros."""
+    for start, page in pages(content):
+        memory[start : start + len(page)] = page

@@ -9,7 +9,7 @@ from time import monotonic
 from typing import Any, Final
 
 from mailworker.errors import StartError
-from mailworker.shm.anonymous import anonymous
+from mailworker.shm.anonymous import anonymous, fill
 from mailworker.shm.limit_table import SECRET_SIZE, LimitTable
 from mailworker.shm.shared import Shared, Writer
 
@@ -72,7 +72,7 @@ class Limits(Shared):
         """Take over the entries of another zone; its table may be larger or smaller."""
         self._secret = secret
         if len(memory) == self.size:
-            self.memory[:] = memory
+            fill(self.memory, memory)
         else:
             self.table(_SLOW).adopt(memory, monotonic())
 

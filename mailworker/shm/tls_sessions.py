@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mailworker.shm.anonymous import anonymous
+from mailworker.shm.anonymous import anonymous, fill
 from mailworker.shm.shared import Shared, Writer
 
 
@@ -37,4 +37,4 @@ class TlsSessions(Shared):
     def take_over(self, contents: bytes) -> None:
         """See Shared; a copy of another size is ignored."""
         if len(contents) == self.size:
-            self.memory[:] = contents
+            fill(self.memory, contents)

@@ -71,7 +71,7 @@ def memory_of(folder: Path, servers: int) -> int:
 
 
 def test_a_status_process_looks_for_its_listeners_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With 4,000 of them it began to answer after 8 seconds of CPU."""
+    """With 4,000 of them it looked through them for more than a second of CPU before it answered."""
     own, compared, equal = cycle(range(MANY)), [], InetAddress.__eq__
     shown = StatusSettings((Listen(InetAddress("127.0.0.1", MANY - 1)),), (), ())
     own.settings = replace(own.settings, status=shown)

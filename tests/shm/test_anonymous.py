@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mailworker.errors import StartError
-from mailworker.shm.anonymous import anonymous
+from mailworker.shm.anonymous import anonymous, fill, pages
 
 
 def test_it_has_exactly_its_size_of_zeros() -> None:
@@ -38,3 +38,16 @@ def test_core_files_do_not_hold_it() -> None:
     (flags,) = re.findall(pattern, Path("/proc/self/smaps").read_text())
     assert "dd" in flags.split()
     memory.close()
+
+
+def test_pages_of_zeros_are_not_copied() -> None:
+    size = 5 * mmap.PAGESIZE + 7
+    content = bytearray(size)
+    content[mmap.PAGESIZE], content[-1] = 1, 2
+    found = list(pages(memoryview(content)))
+    assert [start for start, _ in found] == [mmap.PAGESIZE, 5 * mmap.PAGESIZE]
+    assert [len(page) for _, page in found] == [mmap.PAGESIZE, 7]
+    memory = anonymous(size)
+    fill(memory, content)
+    assert bytes(memory) == content
+    assert list(pages(b"")) == []

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from mailworker.log.line import describe
 from mailworker.process.system.inherited_state import number
+from mailworker.shm.anonymous import pages
 from mailworker.shm.shared import Shared
 
 # The environment variable that names the descriptors, each ended by a semicolon.
@@ -76,16 +77,25 @@ def _copy(zone: Shared) -> int:
     try:
         os.fchmod(descriptor, 0o600)
         for part in (_label(zone), *zone.contents()):
-            _write(descriptor, memoryview(part))
+            _append(descriptor, part)
     except OSError:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def _write(descriptor: int, content: memoryview) -> None:
+def _append(descriptor: int, content: bytes | memoryview) -> None:
+    """Write `content` behind what is there; pages of zeros become holes, as zones are large and often nearly empty."""
+    end = os.fstat(descriptor).st_size
+    os.ftruncate(descriptor, end + len(content))
+    for start, page in pages(content):
+        _write(descriptor, page, end + start)
+
+
+def _write(descriptor: int, content: bytes, offset: int) -> None:
     while content:
-        content = content[os.write(descriptor, content) :]
+        written = os.pwrite(descriptor, content, offset)
+        content, offset = content[written:], offset + written
 
 
 def _fill(descriptor: int, wanted: dict[bytes, Shared]) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import mmap
 import os
+import re
 import signal
 import socket
 import ssl
@@ -45,6 +47,23 @@ def test_zones_of_the_same_name_and_size_are_filled() -> None:
         assert bytes(zone.memory) == b"head" + bytes(SIZE - 8) + b"body"
     assert not any(bytes(other.memory))
     assert not any(bytes(larger.memory))
+
+
+def test_a_zone_that_is_nearly_empty_takes_no_memory_for_its_size() -> None:
+    """An empty zone of 100 MB took as much in the copy, and for good in the new binary."""
+    size = 3344 * 1024
+    with Handover([marked("one", size)]).announced() as environment:
+        (descriptor,) = map(int, environment[VARIABLE].split(";")[:-1])
+        assert os.fstat(descriptor).st_blocks * 512 <= 8 * mmap.PAGESIZE
+        assert os.fstat(descriptor).st_size > size
+        new = TlsSessions("one", size)
+        take_over(environment[VARIABLE], [new])
+        reopen(environment[VARIABLE])
+    pattern = r"/dev/zero \(deleted\)\nSize: +3344 kB\n(?:(?!Rss).*\n)*Rss: +(\d+) kB"
+    resident = map(int, re.findall(pattern, Path("/proc/self/smaps").read_text()))
+    assert min(resident) * 1024 <= 8 * mmap.PAGESIZE
+    assert new.memory[:4] == b"head"
+    assert new.memory[-4:] == b"body"
 
 
 @pytest.mark.parametrize("name", ["one", "two"])
