@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -72,8 +73,7 @@ class MainProcess(ABC):
         """Serve; returns the exit code."""
         try:
             title_master(self._origin.invocation.arguments)
-            self._ticket_rotation.follow(self._cycle)
-            self._file_watch.follow(self._cycle)
+            self._attend()
             return self._serve()
         finally:
             self._file_watch.close()
@@ -195,11 +195,16 @@ class MainProcess(ABC):
     def _swap(self, new: Cycle) -> None:
         old, self._cycle = self._cycle, new
         new.redirect_stderr()
-        self._ticket_rotation.follow(new)
-        self._file_watch.follow(new)
+        self._attend()
         self._succeed(old)
         if self._reopen_again:
             self._reopen_logs()
+
+    def _attend(self) -> None:
+        """Renew the keys of the present cycle and watch its files, from now on; it serves soon after that."""
+        gc.collect()  # a collection soon after a fork would write to all objects, and so copy them for the children
+        self._ticket_rotation.follow(self._cycle)
+        self._file_watch.follow(self._cycle)
 
     def _abandon_reload(self) -> None:
         self._reload_again = False

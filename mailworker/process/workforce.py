@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import signal
 from collections.abc import Callable
 from errno import EMFILE
@@ -77,7 +76,6 @@ class Workforce:
 
     def start(self) -> None:
         """Fill all places from now on."""
-        gc.collect()  # a collection soon after the fork would write to all objects, and so copy them for the children
         self._cycle.log.write(Level.NOTICE, "start worker processes")
         self._failed.clear()
         self._wanted = True

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import signal
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from signal import Signals
@@ -12,6 +14,7 @@ import pytest
 
 from mailworker.event.timers import Timed
 from mailworker.process.cycle import Cycle
+from mailworker.process.file_watch import FileWatch
 from mailworker.process.handover.inheritance import Inheritance
 from mailworker.process.invocation import Invocation
 from mailworker.process.main_process import MainProcess
@@ -210,3 +213,31 @@ def test_whatever_ends_it_is_logged_and_the_pid_file_goes(
             main.run()
     assert log.lines[-1] == "[notice] exit"
     assert removed == ["mailworker.pid", "mailworker.pid.oldbin"]
+
+
+class _Ring:
+    """Garbage that only the collector frees."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_the_collector_has_run_before_children_share_the_memory(main: Main, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also before the first one: the file reader had its own copy of 10 MB, as workers are forked after it."""
+    rings: list[weakref.ref[_Ring]] = []
+    alive: list[bool] = []
+
+    def litter() -> None:
+        rings.append(weakref.ref(_Ring()))
+
+    monkeypatch.setattr(FileWatch, "follow", lambda _watch, _cycle: alive.append(rings[-1]() is not None))
+    gc.disable()
+    try:
+        litter()
+        main.run()
+        main.obey(HUP)
+        litter()
+        Reload.begun[0].finish(new_cycle())
+    finally:
+        gc.enable()
+    assert alive == [False, False]

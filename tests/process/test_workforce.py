@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import socket
-import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import cast
-from unittest.mock import Mock
 
 import psutil
 import pytest
 
-from mailworker.process.children import Children, Place
-from mailworker.process.cycle import Cycle
+from mailworker.process.children import Place
 from mailworker.process.worker import Worker
-from mailworker.process.workforce import Refusals, Workforce
+from mailworker.process.workforce import Refusals
 from tests.support.daemon import wait_until
 from tests.support.process import Mailworker, configuration, greeting
 from tests.support.recorded_log import RecordedLog
@@ -122,32 +117,6 @@ def test_a_helper_does_not_outlive_its_master(helped: Helped) -> None:
     helper, workers = helped.await_helper(), helped.await_workers(2)
     os.kill(helped.pid, signal.SIGKILL)
     wait_until(lambda: not any(psutil.pid_exists(pid) for pid in (helper, *workers)), "the end of all")
-
-
-class _Ring:
-    """Garbage that only the collector frees."""
-
-    def __init__(self) -> None:
-        self.itself = self
-
-
-def test_the_collector_has_run_before_children_share_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mailworker.process.workforce.HELPERS", ())
-    cycle, children = Mock(spec=Cycle, workers=2), Mock(spec=Children)
-    found: list[_Ring | None] = []
-
-    def spawn(*_arguments: object) -> None:
-        found.append(ring())
-
-    children.fill.return_value = False
-    children.spawn.side_effect = spawn
-    gc.disable()
-    try:
-        ring = weakref.ref(_Ring())
-        Workforce(cast(Cycle, cycle), cast(Children, children), Mock()).start()
-    finally:
-        gc.enable()
-    assert found == [None, None]
 
 
 def test_a_system_that_refuses_processes_for_days_is_asked_every_8_seconds() -> None:
