@@ -41,6 +41,7 @@ class SingleProcess(MainProcess):
     def hold_signals(self) -> None:
         """See MainProcess."""
         self._signals.open(self._handlers)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps file readers, which end after a reload
         BlockedSignals(HELD).unblock()
 
     def _serve(self) -> int:

@@ -177,6 +177,10 @@ def test_a_single_process_reads_its_users_again_too(
     site.write("berta:{PLAIN}new")
     site.mailworker.await_true(lambda: site.log_in("berta", "new").startswith(b"a OK"), "the new user")
     assert site.log_in("anna", "secret") == WRONG
+    former = site.reader()
+    assert former is not None
+    site.mailworker.signal(signal.SIGHUP)
+    site.mailworker.await_true(lambda: not psutil.pid_exists(former.pid), "the former reader is no zombie")
 
 
 def test_a_test_of_the_configuration_tells_what_is_wrong_with_the_file(
