@@ -26,7 +26,7 @@ MOST: Final = 64
 """Connections at one time; a further one replaces the oldest."""
 
 SECONDS: Final = 5.0
-"""The longest life of a connection, however slow its peer is."""
+"""The time that a client has for its request, and then for reading the answer."""
 
 # Bytes that are read and discarded after the answer: without that the system would reset the connection.
 _DEAF: Final = 1 << 16
@@ -191,6 +191,7 @@ class StatusServer(Server[object]):
             response = self._response(request, peer)
         except BadRequest as bad:
             response = plain(bad.status)
+        stream.deadline = self._loop.clock() + SECONDS  # metrics of thousands of servers may take longer to make
         await stream.write(response.encode(head=request is not None and request.method == "HEAD"))
         await _hear_out(stream)
 

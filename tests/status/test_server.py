@@ -108,6 +108,21 @@ def test_a_large_answer_comes_whole(served: HttpServed) -> None:
     assert served.ask(GET.replace(b" / ", b" /large ")).endswith(b"\r\n\r\n" + LARGE)
 
 
+def test_an_answer_that_takes_long_to_make_comes_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Metrics of 4,000 servers were cut off where making them took longer than a client may take."""
+    passed = [0.0]
+
+    def respond(request: HttpRequest, peer: Address) -> Response:
+        passed[0] += 2 * module.SECONDS
+        return Response(200, LARGE)
+
+    monkeypatch.setattr("mailworker.event.loop.monotonic", lambda: time.monotonic() + passed[0])
+    monkeypatch.setattr(HttpServed, "respond", staticmethod(respond))
+    served = HttpServed()
+    assert served.ask(GET).endswith(b"\r\n\r\n" + LARGE)
+    served.close()
+
+
 def test_a_thousand_connections_keep_nobody_from_an_answer(served: HttpServed) -> None:
     with ExitStack() as clients:
         crowd = [clients.enter_context(served.connect()) for _ in range(1000)]
