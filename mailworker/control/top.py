@@ -19,10 +19,13 @@ from mailworker import __version__
 from mailworker.control.client import Client, default_path
 from mailworker.control.commands import choices, select
 from mailworker.control.output import SESSIONS
-from mailworker.control.people import KEYS, Row, Source, View
+from mailworker.control.people import KEYS, MOST, Row, Source, View
 
 NAME: Final = "mailworker-top"
 _SECONDS: Final = 2.0
+
+# Lines of the table at most: 10,000 took more than two seconds of CPU every two seconds.
+_LINES: Final = 500
 
 
 class Top(App[None]):
@@ -45,6 +48,7 @@ class Top(App[None]):
         self.source = source
         self.view = View()
         self.paused = False
+        self._asking = False
         self._seconds = seconds
 
     def compose(self) -> ComposeResult:
@@ -58,7 +62,7 @@ class Top(App[None]):
         """See App."""
         self._table.focus()
         self._headings()
-        self.ask()
+        self._ask_again()
         self.set_interval(self._seconds, self._ask_again)
 
     @property
@@ -66,18 +70,23 @@ class Top(App[None]):
         return self.query_one(DataTable)
 
     def _ask_again(self) -> None:
-        if not self.paused:
-            self.ask()
+        """Ask, but for a slow answer that is still to come: a second thread would read parts of it."""
+        if not self.paused and not self._asking:
+            self._asking = True
+            self._ask()
 
-    @work(thread=True, exclusive=True)
-    def ask(self) -> None:
+    @work(thread=True)
+    def _ask(self) -> None:
         """Ask for all sessions in a thread, while keys are handled."""
-        self.source.refresh()
-        self.call_from_thread(self.show)
+        try:
+            self.source.refresh()
+            self.call_from_thread(self.show)
+        finally:
+            self._asking = False
 
     def show(self) -> None:
-        """Show the rows; the cursor stays on its session."""
-        table, rows = self._table, self.view.of(self.source.rows)
+        """Show the first rows; the cursor stays on its session."""
+        table, rows = self._table, self.view.of(self.source.rows)[:_LINES]
         looked_at = self._looked_at
         table.clear()
         for row in rows:
@@ -99,7 +108,8 @@ class Top(App[None]):
             return f"no answer: {self.source.error}"
         relayed = sum(row["state"] == "relay" for row in self.source.rows)
         paused = ", paused" if self.paused else ""
-        return f"{self.source.count} sessions, {relayed} relayed, {len(rows)} shown{paused}"
+        first = "first " if self.source.count >= MOST else ""  # there may be more
+        return f"{first}{self.source.count} sessions, {relayed} relayed, {len(rows)} shown{paused}"
 
     def _headings(self) -> None:
         table = self._table

@@ -7,16 +7,17 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import DataTable, Static
 
 from mailworker.control.client import Client
-from mailworker.control.people import Source
+from mailworker.control.people import MOST, Row, Source
 from mailworker.control.top import Top, main
 from tests.control.conftest import Server
 from tests.control.test_people import ROWS
@@ -136,6 +137,49 @@ def test_what_sessions_are_called_is_no_markup(scripted: Server) -> None:
         assert str(table.get_row_at(0)[1]) == r"[red]b\x1B[/red]"
 
     play(scripted, act, [{"session": {**ROWS[0], "user": "[red]b\x1b[/red]"}}, {"ok": True, "count": 1, "unlisted": 0}])
+
+
+class Slow:
+    """A source whose answer takes until `answered` is set."""
+
+    def __init__(self, *rows: Row) -> None:
+        self.answered = threading.Event()
+        self.asked = 0
+        self.count, self.error, self.rows = len(rows), "", rows
+
+    def refresh(self) -> None:
+        self.asked += 1
+        self.answered.wait(PATIENCE)
+
+
+def test_a_slow_answer_is_waited_for_before_it_is_asked_again() -> None:
+    async def run() -> None:
+        source = Slow()
+        top = Top(cast(Source, source), PATIENCE)
+        async with top.run_test() as pilot:
+            await settled(top, pilot, lambda: source.asked == 1)
+            for _ in range(3):
+                top._ask_again()
+            source.answered.set()
+            await settled(top, pilot, lambda: "sessions" in state(top) and not top._asking)
+            assert source.asked == 1
+            top._ask_again()
+            await settled(top, pilot, lambda: source.asked == 2 and not top._asking)
+
+    asyncio.run(asyncio.wait_for(run(), PATIENCE))
+
+
+def test_a_busy_host_costs_no_more_lines_than_can_be_looked_at() -> None:
+    async def run() -> None:
+        source = Slow(*({**ROWS[0], "id": str(number)} for number in range(MOST)))
+        source.answered.set()
+        top = Top(cast(Source, source), PATIENCE)
+        async with top.run_test() as pilot:
+            await settled(top, pilot, lambda: "sessions" in state(top))
+            assert state(top) == "first 10000 sessions, 0 relayed, 500 shown"
+            assert len(ids(top)) == 500
+
+    asyncio.run(asyncio.wait_for(run(), PATIENCE))
 
 
 def test_it_quits(scripted: Server) -> None:
