@@ -30,6 +30,9 @@ _SHORT_PAUSE: Final = 0.05
 _FIRST_RETRY: Final = 1.0
 _LAST_RETRY: Final = 60.0
 
+Call = Callable[[socket.socket], bool]
+"""Has `hear` called when a message comes by a link; False where it has to look for messages by itself."""
+
 HandOut = Callable[[Found], bool]
 """Gives all workers what was found; False where one of them has to be given it later."""
 
@@ -37,13 +40,16 @@ HandOut = Callable[[Found], bool]
 class FileWatch(Timed):
     """Keeps a cycle's users and certificates up to date with their files; a cycle without such files costs nothing.
 
-    For `expire_after` see TicketRotation; `hand_out` gives changes to the workers.
+    For `expire_after` see TicketRotation; `hand_out` gives changes to the workers. With `call` the process sleeps until
+    there are some.
     """
 
-    __slots__ = ("_cycle", "_expire_after", "_fresh", "_hand_out", "_pid", "_retry")
+    __slots__ = ("_call", "_called", "_cycle", "_expire_after", "_fresh", "_hand_out", "_pid", "_retry")
 
-    def __init__(self, expire_after: Callable[[Timed, float], None], hand_out: HandOut) -> None:
+    def __init__(self, expire_after: Callable[[Timed, float], None], hand_out: HandOut, call: Call) -> None:
         super().__init__()
+        self._call = call
+        self._called = False
         self._cycle: Cycle | None = None
         self._expire_after = expire_after
         self._fresh: list[Found] = []  # not given to all workers yet, oldest first
@@ -59,18 +65,22 @@ class FileWatch(Timed):
             self._start(cycle)
 
     def expire(self) -> None:
+        """Start a child if there is none, else hear it."""
+        if self._cycle is not None and self._pid is None:
+            self._start(self._cycle)
+        else:
+            self.hear()
+
+    def hear(self) -> None:
         """Take what the child has found, and pass it on."""
         cycle = self._cycle
-        if cycle is None:
-            return
-        if self._pid is None:
-            self._start(cycle)
+        if cycle is None or self._pid is None:
             return
         alive = self._hear(cycle)
         while self._fresh and self._hand_out(self._fresh[0]):
             os.close(self._fresh.pop(0).descriptor)
         if alive:
-            self._expire_after(self, _SHORT_PAUSE if self._fresh else _PAUSE)
+            self._look_again()
         else:
             cycle.log.write(Level.ALERT, f"file reader {self._pid} has ended")
             self._end_child(cycle)
@@ -90,6 +100,7 @@ class FileWatch(Timed):
         try:
             cycle.watched.link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
+                self._called = self._call(cycle.watched.link)
                 self._pid = os.fork()
                 if self._pid == 0:
                     os._exit(_live(theirs, cycle))
@@ -97,7 +108,13 @@ class FileWatch(Timed):
         except OSError as error:
             cycle.log.write(Level.ALERT, f"file reader could not be started {describe(error)}")
             self._end_child(cycle)
-        self._expire_after(self, _PAUSE)
+            self._expire_after(self, _PAUSE)
+        else:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        if self._fresh or not self._called:
+            self._expire_after(self, _SHORT_PAUSE if self._fresh else _PAUSE)
 
     def _end_child(self, cycle: Cycle) -> None:
         """Close its link, by which it ends by itself; we reap it here, or the master does later."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from enum import IntEnum
@@ -58,7 +59,7 @@ class MainProcess(ABC):
         self._reopening_again = False
         self._ticket_rotation = TicketRotation(self._expire_after)
         self._upgrade = Upgrade(origin.inheritance)
-        self._file_watch = FileWatch(self._expire_after, self._hand_out)
+        self._file_watch = FileWatch(self._expire_after, self._hand_out, self._call)
         self._handlers: dict[Signals, Handler] = {
             signal.SIGTERM: (", exiting", self._terminate),
             signal.SIGINT: (", exiting", self._terminate),
@@ -119,6 +120,10 @@ class MainProcess(ABC):
     def _hand_out(self, found: Found) -> bool:
         """See FileWatch; a process that serves by itself has it already."""
         return True
+
+    def _call(self, link: socket.socket) -> bool:
+        """See FileWatch; raises OSError."""
+        return False
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
         self._expire_after(Alarm(action), seconds)

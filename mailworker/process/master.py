@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from contextlib import closing
 from signal import Signals
 from time import monotonic
@@ -12,7 +13,7 @@ from mailworker.event.timers import Timed, Timers
 from mailworker.process.children import Children
 from mailworker.process.cycle import Cycle
 from mailworker.process.handover.upgrade import Upgrade
-from mailworker.process.link import MOST_QUESTIONS, Found
+from mailworker.process.link import MOST_QUESTIONS, Found, call_by_signal
 from mailworker.process.main_process import Leaving, MainProcess
 from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
@@ -82,10 +83,11 @@ class Master(MainProcess):
             self._log_bug(bug)
 
     def _obey(self, received: Received) -> None:
-        """Obey a signal; the log does not mention SIGIO, which the system sends when a child asks."""
+        """Obey a signal; the log does not mention SIGIO, which the system sends when a child has a message."""
         if received.signal == signal.SIGIO and not received.sender:
             self._steering.hear()
             self._hear_successor()
+            self._file_watch.hear()
         else:
             super()._obey(received)
 
@@ -130,6 +132,10 @@ class Master(MainProcess):
         self._timers.set(timed, now + seconds, now)
 
     # Workers
+
+    def _call(self, link: socket.socket) -> bool:
+        call_by_signal(link)
+        return True
 
     def _hand_out(self, found: Found) -> bool:
         return self._workforce.hand_out(found)

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from unittest.mock import Mock
 
 import psutil
 import pytest
 
+from mailworker.process.certificate_folders import CertificateFolders
+from mailworker.process.cycle import Cycle
+from mailworker.process.file_watch import FileWatch
+from mailworker.process.system.inherited_state import close_all_but
+from mailworker.process.user_files import UserFiles
+from mailworker.process.watched_files import WatchedFiles
 from tests.process.conftest import Install
 from tests.support.backend import ScriptedServer
 from tests.support.peer import Peer
 from tests.support.process import Mailworker, title
+from tests.support.recorded_log import RecordedLog
+from tests.support.settings import configuration
 
 WRONG = b"a NO [AUTHENTICATIONFAILED] Authentication failed\r\n"
 
@@ -201,3 +212,36 @@ def test_a_test_of_the_configuration_tells_what_is_wrong_with_the_file(
     tested = site.mailworker.run("-t")
     assert tested.returncode == 1
     assert f'[emerg] open() "{site.users}" failed (2: No such file or directory)' in tested.stderr.decode()
+
+
+@pytest.mark.parametrize("called", [True, False])
+def test_a_process_that_is_called_does_not_look_for_messages(called: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A master that looked was woken up twice a second."""
+
+    def live(link: socket.socket, _cycle: Cycle) -> int:
+        close_all_but(link.fileno())
+        return len(link.recv(1))
+
+    monkeypatch.setattr("mailworker.process.file_watch._live", live)
+    timers, links, users = list[float](), list[socket.socket](), UserFiles()
+    users.users["users"] = Mock()
+    cycle = Cycle(configuration(), (), RecordedLog().log)
+    cycle.watched = WatchedFiles(users, CertificateFolders())
+
+    def call(link: socket.socket) -> bool:
+        links.append(link)
+        return called
+
+    watch = FileWatch(lambda _timed, seconds: timers.append(seconds), lambda found: True, call)
+    watch.follow(cycle)
+    watch.hear()
+    assert timers == ([] if called else [0.5, 0.5])
+    assert links == [cycle.watched.link]
+    child = watch._pid
+    assert child is not None
+    watch.close()
+    watch.hear()
+    watch.expire()
+    assert len(timers) == (0 if called else 2)
+    with suppress(ChildProcessError):
+        os.waitpid(child, 0)
