@@ -33,6 +33,29 @@ def distrust(key: bytes) -> bytes:
     return b"\0%b\0" % key
 
 
+# The level of that entry while the latest ban of its key is an operator's. Any other level only ends trust.
+_BY_OPERATOR: Final = 2
+
+
+def ban_by_operator(table: LimitTable, key: bytes, now: float, seconds: float) -> bool:
+    """Ban a key also for the clients that are trusted, or lift its ban by 0 seconds; gives whether it has an entry."""
+    table.punish(distrust(key), now, _BY_OPERATOR if seconds > 0 else 0)
+    return table.ban(key, now, seconds)
+
+
+def ban_by_limit(table: LimitTable, key: bytes, now: float, seconds: float) -> None:
+    """Ban a key that is over its limit. A stranger can bring about such a ban, so it spares trusted clients."""
+    level, age = table.penalty(distrust(key), now)
+    if level == _BY_OPERATOR:
+        table.punish(distrust(key), now - age, 1)
+    table.ban(key, now, seconds)
+
+
+def banned_by_operator(table: LimitTable, key: bytes, now: float) -> float:
+    """Seconds that an operator's ban of the key still lasts, 0.0 without one."""
+    return table.banned(key, now) if table.penalty(distrust(key), now)[0] == _BY_OPERATOR else 0.0
+
+
 class Rule(NamedTuple):
     """One limit. `number` is that of its key, see `mailworker.shm.keys`.
 

@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 from mailworker.mail.client.address import is_inside
 from mailworker.mail.limits.delay import Penalty
 from mailworker.shm import attempts
-from mailworker.shm.attempts import NONE, Attempt, Attempts, Rule, distrust
+from mailworker.shm.attempts import (
+    NONE,
+    Attempt,
+    Attempts,
+    Rule,
+    ban_by_limit,
+    ban_by_operator,
+    banned_by_operator,
+    distrust,
+)
 from mailworker.shm.keys import GIVEN, KEYS, UNIX, user_key
 from mailworker.shm.limit_table import HEADER_SIZE, SET_SIZE, LimitTable
 from tests.shm.limits import IMPLEMENTATIONS as TABLES
@@ -164,17 +173,21 @@ def test_a_ban_of_an_operator_holds_for_trusted_clients_too(kind: str) -> None:
     table = counting.rules[0].table
     for login in (ALICE, b"bob"):
         counting.enter(10.0, login=login).succeed()
-        table.ban(login, 11.0, 60.0)
+        ban_by_limit(table, login, 11.0, 60.0)
         assert counting.enter(12.0, login=login).wait == 0.0
+        assert not banned_by_operator(table, login, 12.0)
     under_way = counting.enter(12.0)
-    table.punish(distrust(ALICE), 13.0, 1)
+    assert ban_by_operator(table, ALICE, 13.0, 59.0)
+    assert banned_by_operator(table, ALICE, 14.0) == 58.0
     assert counting.enter(14.0).wait == -1.0
     assert counting.enter(14.0, login=b"bob").wait == 0.0
     under_way.succeed()
     assert counting.enter(15.0).wait == -1.0
     counting.enter(72.0).succeed()
-    table.ban(ALICE, 73.0, 60.0)
+    ban_by_limit(table, ALICE, 73.0, 60.0)
     assert counting.enter(74.0).wait == 0.0
+    assert not banned_by_operator(table, ALICE, 74.0)
+    assert table.penalty(distrust(ALICE), 74.0) == (1, 61.0)
 
 
 def test_no_name_that_a_client_sends_is_an_entry_for_trust(kind: str) -> None:

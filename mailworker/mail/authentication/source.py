@@ -69,7 +69,7 @@ class LoginGuard(Protocol):
         """Count a login refused without a verdict; gives the link that follows, None if the session goes on."""
 
     def bans(self, session: Limited, /) -> bool:
-        """Whether the user is banned by the name that the source of logins has given, with another one in the log."""
+        """Whether an operator has banned the user by the name that the source of logins has given."""
 
     def fail(self, attempt: Attempt, login: Login, verdict: Rejected, now: float, /) -> bool:
         """Count a refused attempt if the verdict is about the client; gives whether it is."""

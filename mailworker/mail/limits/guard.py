@@ -18,7 +18,7 @@ from mailworker.mail.limits.shuffled import Shuffled
 from mailworker.mail.record import Checks, SessionRecord
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod, Level
-from mailworker.shm.attempts import NONE, Attempt, Attempts
+from mailworker.shm.attempts import NONE, Attempt, Attempts, banned_by_operator
 from mailworker.shm.keys import user_key
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.login import Login
@@ -111,7 +111,7 @@ class Guard:
         record, now = _record(session.log), session.connections.loop.now
         for limit in self._of_users:
             key = user_key(record.login) if limit.key is None else limit.key(record)
-            left = limit.table.banned(key, now) if key else 0.0
+            left = banned_by_operator(limit.table, key, now) if key else 0.0
             if left and self._check.refuse(limit, left, record) is not None:
                 return True
         return False

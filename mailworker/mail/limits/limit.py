@@ -10,7 +10,7 @@ from mailworker.mail.counting import CountedLimits
 from mailworker.mail.limits.keys import Key, asked, known_at_accept, rendered, tells_the_client
 from mailworker.mail.record import SessionRecord
 from mailworker.model import Level
-from mailworker.shm.attempts import NONE, Rule
+from mailworker.shm.attempts import NONE, Rule, ban_by_limit
 from mailworker.shm.keys import number_of
 from mailworker.shm.limit_table import LimitTable
 from mailworker.variables.variables import Variables
@@ -59,7 +59,7 @@ class Limit:
         """Ban the key and log that, if the limit bans."""
         seconds = self.settings.ban
         if seconds and not self.table.banned(key, now):
-            self.table.ban(key, now, seconds)
+            ban_by_limit(self.table, key, now, seconds)
             record.write(level, f'banned for {seconds:g}s by zone "{escape(self.name.encode())}"')
 
     def complain(self, record: SessionRecord, now: float) -> None:

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from mailworker.config.limit_auth import LimitAuthSettings, LimitZone
 from mailworker.errors import escape
 from mailworker.mail.limits.keys import USERS
-from mailworker.shm.attempts import distrust
+from mailworker.shm.attempts import ban_by_operator
 from mailworker.shm.keys import packed_key, text_key, user_key
 from mailworker.shm.limit_table import LimitTable
 from mailworker.shm.limits import Limits
@@ -157,10 +157,10 @@ class _Zone:
         return False if USERS.isdisjoint(self._zone.key.names) else None
 
     def ban(self, key: bytes, now: float, seconds: float) -> bool:
-        """Ban a key, or lift its ban by 0 seconds. A ban of a user holds for clients that have logged in as well."""
-        if self.counts_users:
-            self.table.punish(distrust(key), now, int(seconds > 0))
-        return self.table.ban(key, now, seconds)
+        """Ban a key, or lift its ban by 0 seconds. A ban of anything but an address holds for trusted clients, too."""
+        if self._key in _ADDRESSES:
+            return self.table.ban(key, now, seconds)
+        return ban_by_operator(self.table, key, now, seconds)
 
     def read(self, text: str) -> bytes | None:
         """The key that people write as `text`.

@@ -46,13 +46,14 @@ def delay(seconds: float = 2.0, most: float = 15.0, of: LimitZone | None = None)
     return AuthDelay(seconds, most, of)
 
 
-def judging(scene: Scene, backend: ScriptedServer) -> AuthService:
-    """Who knows the password `secret` is let in."""
+def judging(scene: Scene, backend: ScriptedServer, returned: bytes | None = None) -> AuthService:
+    """Who knows the password `secret` is let in, as the user `returned`."""
     service: AuthService
+    names = () if returned is None else ((b"Auth-User", returned),)
 
     def judge(peer: Peer) -> None:
         right = service.header(b"Auth-Pass") == b"secret"
-        peer.send(accepted(backend.address) if right else rejected(b"Wrong password"))
+        peer.send(accepted(backend.address, *names) if right else rejected(b"Wrong password"))
 
     service = scene.auth(judge)
     return service
@@ -73,10 +74,18 @@ class Known(SessionFacts):
 class Mailbox:
     """A proxy with an auth service behind it; clients come from 127.0.0.x."""
 
-    def __init__(self, scene: Scene, limits: LimitAuthSettings, case: Case = IMAP, **changes: Any) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        limits: LimitAuthSettings,
+        case: Case = IMAP,
+        *,
+        returned: bytes | None = None,
+        **changes: Any,
+    ) -> None:
         self.scene = scene
         self.case = case
-        self.service = judging(scene, scene.backend(case.script()))
+        self.service = judging(scene, scene.backend(case.script()), returned)
         self.proxy: Proxy = scene.proxy(case.protocol, self.service, limit_auth=limits, **changes)
 
     def client(self, source: str = "127.0.0.1") -> Peer:

@@ -8,6 +8,7 @@ from time import monotonic
 import pytest
 
 from mailworker.model import AuthMethod
+from mailworker.shm.attempts import ban_by_operator
 from tests.mail.cases import IMAP, SMTP, WITH_SIEVE, Case
 from tests.mail.conftest import Scene
 from tests.mail.limits.settings import TEMPORARY, Mailbox, limit, limits_of, login, settings, zone
@@ -68,6 +69,18 @@ def test_a_stranger_cannot_lock_out_the_owner_of_a_mailbox(scene: Scene) -> None
     assert mailbox.try_to_log_in(b"secret", source=stranger, user=b"other@example.com") == IMAP.answer
 
 
+@pytest.mark.parametrize("name", [b"user@example.com", b"user"])
+def test_nor_can_a_stranger_where_the_service_returns_names(scene: Scene, name: bytes) -> None:
+    """A stranger has got the name banned that it returns; the owner logs in by this name or another."""
+    mailbox = Mailbox(scene, settings(limit(0, of=zone("$remote_user"), ban=900.0)), returned=name)
+    assert mailbox.try_to_log_in(b"secret", source="127.0.0.7") == IMAP.answer
+    for number in range(2):
+        mailbox.try_to_log_in(b"guess%d" % number, source="127.0.0.8", user=name)
+        scene.skip(SETTLED)
+    assert limits_of(mailbox.proxy)[0].table.banned(name, monotonic())
+    assert mailbox.try_to_log_in(b"secret", source="127.0.0.7") == IMAP.answer
+
+
 def test_other_spellings_of_a_name_give_a_stranger_no_further_guesses(scene: Scene) -> None:
     """Dovecot and Cyrus take all of them for one user."""
     mailbox = Mailbox(scene, settings(limit(2, of=zone("$remote_user"), ban=900.0)), SMTP)
@@ -95,10 +108,10 @@ def test_a_banned_user_is_kept_out_by_each_name_that_the_service_takes(scene: Sc
 
     assert log_in() == IMAP.answer
     for one, key in zip(limits_of(proxy), (b"user@example.com", b"user@example.com/imap"), strict=True):
-        one.table.ban(key, monotonic(), 60.0)
+        ban_by_operator(one.table, key, monotonic(), 60.0)
         assert log_in() == (IMAP.answer if dry_run else TEMPORARY["imap"])
         assert "client is banned" in proxy.log.find(f's more by zone "{one.name}"')
-        one.table.ban(key, monotonic(), 0.0)
+        ban_by_operator(one.table, key, monotonic(), 0.0)
     assert log_in() == IMAP.answer
 
 
