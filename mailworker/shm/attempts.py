@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from mailworker.native.core import accelerator
-from mailworker.shm.keys import GIVEN, UNIX, USER, key
-from mailworker.shm.limit_table import LimitTable
+from mailworker.shm.keys import GIVEN, UNIX, USER, key, user_key
+from mailworker.shm.limit_table import TRUSTED, LimitTable
 from mailworker.variables.prefix import DEFAULT_LENGTHS, WHOLE, Lengths, packed_prefix
 
 __all__ = ["Attempt", "Attempts"]
@@ -18,8 +18,6 @@ __all__ = ["Attempt", "Attempts"]
 NONE: Final = -1
 """A place that does not exist, or a burst or a delay without a limit."""
 
-# Seconds for which a client that has logged in as a user is trusted for that user.
-_TRUSTED: Final = 30 * 86400.0
 # Seconds within which an attempt is assumed to be under way, so that its outcome may still free a place.
 _UNSETTLED: Final = 1.0
 _REQUEST: Final = 1000
@@ -60,8 +58,8 @@ class Rule(NamedTuple):
     """One limit. `number` is that of its key, see `mailworker.shm.keys`.
 
     `burst` and `delay` are in thousandths; a burst of NONE counts nothing, a delay of NONE delays no attempt. `bans`:
-    attempts of a banned key are refused. `counts_all`: successful attempts count as well. `trusts`: clients that have
-    logged in before are not counted. `gain` and `period` are the table's pace.
+    attempts of a banned key are refused. `counts_all`: successful attempts count as well. `trusts`: clients from whose
+    network the same user has logged in before are not counted. `gain` and `period` are the table's pace.
     """
 
     table: LimitTable
@@ -181,6 +179,7 @@ class Attempt:
         "_level",
         "_plain",
         "_taken",
+        "_user",
         "asked",
         "excess",
         "full",
@@ -194,6 +193,7 @@ class Attempt:
     _level: int  # of the penalty, before the attempt has waited
     _plain: bool
     _taken: list[bool]
+    _user: bytes
     asked: float
     excess: int
     full: int
@@ -209,6 +209,7 @@ class Attempt:
             for rule in attempts._rules
         ]
         self._taken = [False] * len(self._keys)
+        self._user = user_key(login)
         self._level = 0
 
     def __bool__(self) -> bool:
@@ -294,16 +295,17 @@ class Attempt:
     def _is_trusted(self, place: int, now: float) -> bool:
         table = self._all._rules[place].table
         level, age = table.penalty(self._trust(place), now)
-        if not level or age >= _TRUSTED:
+        if not level or age >= TRUSTED:
             return False
         level, since = table.penalty(distrust(self._keys[place]), now)
         return not level or since > age
 
     def _trust(self, place: int) -> bytes:
-        """The key of the entry for trust: the client's network after the rule's key."""
+        """The key of the entry for trust: after the rule's key the user, if that is not the key, and the network."""
         client = self._client
+        user = b"" if self._all._rules[place].number == USER else b"%b\0" % self._user
         network = client.encode() if client == UNIX else packed_prefix(client, DEFAULT_LENGTHS)
-        return distrust(self._keys[place]) + network
+        return distrust(self._keys[place]) + user + network
 
     def _penalty(self, now: float) -> float:
         self._level = level = self._level_now(now)

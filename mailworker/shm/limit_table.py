@@ -21,6 +21,9 @@ SET_SIZE: Final = 8 + SLOTS * ENTRY_SIZE
 EXCESS_MAX: Final = 0x7FFFFE
 """The greatest excess, in thousandths of a request."""
 
+TRUSTED: Final = 30 * 86400
+"""Seconds for which a client that has logged in is trusted; see `mailworker.shm.attempts`."""
+
 _NO_EXCESS: Final = EXCESS_MAX + 1
 _ENTRY_WORDS, _SET_WORDS, _HEADER_WORDS = ENTRY_SIZE // 8, SET_SIZE // 8, HEADER_SIZE // 8
 _TAG, _RATE, _BAN, _PENALTY, _SEEN, _TEXT = range(6)
@@ -43,8 +46,9 @@ class LimitTable:
     """Entries for keys, in shared memory; times are seconds of the monotonic clock.
 
     An excess is in thousandths of a request, as in nginx's limit_req, and falls by `gain / period` in a millisecond.
-    An entry takes 97 bytes. Where there is no room, an idle entry is evicted, else the one that was unused for longest,
-    and banned keys last; `dropped` counts evicted entries that were not idle.
+    An entry takes 97 bytes. Where there is no room, an idle entry is evicted, else trust that was not renewed for
+    longest, else the entry that was unused for longest, and banned keys last; `dropped` counts evicted entries that
+    were not idle.
 
     The memory may hold anything. This table, unlike the one in C, must be its only writer; layout and meaning are the
     same, see native/core/limit_table.c.
@@ -196,9 +200,12 @@ class LimitTable:
             return _Bid.FREE
         if left:
             return _Bid.BANNED + _TIME - min(left, _TIME)
-        falls = entry.excess == _NO_EXCESS or age == _TIME or not self._lessened(entry.excess, age)
-        idle = falls and (not level or _age(when, time) > _PENALTY_LASTS)
-        return (_Bid.IDLE if idle else _Bid.COUNTS) + age
+        if entry.excess != _NO_EXCESS and age != _TIME and self._lessened(entry.excess, age):
+            return _Bid.COUNTS + age
+        since = _age(when, time)
+        if level and since < 1000 * TRUSTED and entry.is_trust:
+            return _Bid.TRUST + since
+        return (_Bid.IDLE if not level or since > _PENALTY_LASTS else _Bid.COUNTS) + age
 
     def _lessened(self, excess: int, age: int) -> int:
         age = 1 if age < -_BACKWARDS else max(age, 0)
@@ -220,8 +227,9 @@ class _Bid:
 
     BANNED = 1 << 48
     COUNTS = 2 << 48
-    IDLE = 3 << 48
-    FREE = 4 << 48
+    TRUST = 3 << 48
+    IDLE = 4 << 48
+    FREE = 5 << 48
 
 
 def _of_set(words: memoryview, number: int) -> Iterator[_Entry]:
@@ -273,6 +281,11 @@ class _Entry:
     @seen.setter
     def seen(self, value: int) -> None:
         self.words[self.start + _SEEN] = value
+
+    @property
+    def is_trust(self) -> bool:
+        """Whether it says that a client has logged in, or ends such trust: its key begins with NUL."""
+        return self.text[0] > 0 and not self.text[1]
 
     @property
     def text(self) -> bytes:

@@ -167,6 +167,21 @@ def test_only_clients_that_have_logged_in_by_a_key_are_trusted(kind: str) -> Non
     assert counting.enter(late).wait == -1.0
 
 
+def test_a_login_as_one_user_gives_no_trust_for_others_of_the_same_key(kind: str) -> None:
+    """As of a domain: else a stranger with a mailbox of its own there is in no limit."""
+    counting = Counting(kind, {"number": GIVEN, "burst": 0, "trusts": True})
+    domain = (b"example.com",)
+    counting.enter(10.0, login=b"mallory", keys=domain).succeed()
+    counting.enter(10.0, keys=domain).fail(b"alice\0guess", 10.0)
+    assert counting.enter(11.0, keys=domain).wait == -1.0
+    assert counting.enter(11.0, login=b"Mallory", keys=domain).wait == 0.0
+    assert counting.enter(11.0, login=b"Mallory", keys=(b"example.org",)).wait == 0.0
+    assert counting.enter(11.0, login=b"Mallory", keys=(b"example.org",)).wait == -1.0
+    assert ban_by_operator(counting.rules[0].table, domain[0], 12.0, 60.0)
+    counting.rules[0].table.take(domain[0], 12.0, 9000)
+    assert counting.enter(13.0, login=b"mallory", keys=domain).wait == -1.0
+
+
 def test_a_ban_of_an_operator_holds_for_trusted_clients_too(kind: str) -> None:
     """A thief who has logged in with a stolen password is trusted."""
     counting = Counting(kind, {"number": USER, "trusts": True, "bans": True})

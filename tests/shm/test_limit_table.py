@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mailworker.native.core import accelerator
 from mailworker.shm.limit_table import EXCESS_MAX, HEADER_SIZE, SET_SIZE, LimitTable
-from tests.shm.limits import ENTRY_SIZE, IMPLEMENTATIONS, SECRET, SIX_A_MINUTE, SIZE, NginxLimit, shared
+from tests.shm.limits import ENTRY_SIZE, IMPLEMENTATIONS, SECRET, SIX_A_MINUTE, SIZE, SLOTS, NginxLimit, shared
 
 KEY = b"192.0.2.7"
 _NAMES = ["Python"] if accelerator is None else ["C", "Python"]
@@ -244,6 +244,32 @@ def test_a_full_zone_drops_idle_keys_first(table: LimitTable) -> None:
     assert table.dropped == dropped == 0
 
 
+def test_trust_goes_after_idle_keys_and_before_what_counts(table: LimitTable) -> None:
+    """Names that strangers try, each once, must not end the trust in those who log in."""
+    room, now = table.usage(0.0)[2], 7 * 86400.0
+    owners = [b"\0owner %d\0" % number for number in range(room // 4)]
+    for owner in owners:
+        table.punish(owner, 0.0, 1)
+    for number in range(4 * room):
+        table.take(b"stranger %d" % number, now, 9000)
+    assert [table.penalty(owner, now)[0] for owner in owners] == [1] * len(owners)
+    assert not table.dropped
+    for number in range(4 * room):
+        for _ in range(3):
+            table.take(b"guesser %d" % number, now, 9000)
+    assert not any(table.penalty(owner, now)[0] for owner in owners)
+    assert table.dropped >= len(owners)
+
+
+def test_the_trust_that_was_not_renewed_for_longest_goes_first(kind: type[LimitTable]) -> None:
+    table = kind(shared(HEADER_SIZE + 2 * SET_SIZE), SECRET, SIX_A_MINUTE)
+    owners = [b"\0%d\0" % number for number in range(2 * SLOTS)]
+    for number, owner in enumerate([*owners, owners[0]]):
+        table.punish(owner, 3600.0 * number, 1)
+    table.punish(b"\0another\0", 86400.0, 1)
+    assert [owner for owner in owners if not table.penalty(owner, 86400.0)[0]] == [owners[1]]
+
+
 def test_a_zone_full_of_what_counts_drops_the_longest_rest_and_counts_that(table: LimitTable) -> None:
     room = table.usage(0.0)[2]
     for number in range(4 * room):
@@ -348,3 +374,14 @@ def test_another_table_goes_on_with_what_counts(kind: type[LimitTable]) -> None:
         assert table.penalty(b"punished", 2.0) == (3, 1.0)
     table.adopt(b"", 2.0)
     assert table.usage(2.0)[0] == 3
+
+
+def test_another_table_goes_on_with_trust(kind: type[LimitTable]) -> None:
+    memory, day = shared(), 86400.0
+    former = kind(memory, SECRET, SIX_A_MINUTE)
+    former.punish(b"\0owner\0", 0.0, 1)
+    former.punish(b"punished", 0.0, 1)
+    for days, expected in ((29, 1), (31, 0)):
+        table = kind(shared(2 * SIZE), SECRET, SIX_A_MINUTE)
+        table.adopt(memory, days * day)
+        assert table.usage(days * day)[0] == table.penalty(b"\0owner\0", days * day)[0] == expected

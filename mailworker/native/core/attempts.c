@@ -7,7 +7,6 @@
 #include "limit_table.h"
 
 #define NONE (-1)
-#define TRUSTED 2592000000u /* milliseconds */
 #define UNSETTLED 1000
 #define REQUEST 1000
 #define MILLISECONDS 1000.0
@@ -369,30 +368,40 @@ static int hash_keys(struct attempt *self)
     return 1;
 }
 
+static unsigned char *put(unsigned char *at, const void *text, size_t length)
+{
+    memcpy(at, text, length);
+    at[length] = 0;
+    return at + length + 1;
+}
+
 /*
- * The key of the entry for trust, which says that the client has logged in: its network after the rule's key. The
- * caller frees its text.
+ * The key of the entry for trust, which says that this user has logged in: after the rule's key the user, if that is
+ * not the key, and the client's network. The caller frees its text.
  */
 static int find_trust(const struct attempt *self, Py_ssize_t place, struct limit_key *key, unsigned char **text)
 {
     static const int lengths[2] = {32, 64};
     const struct limit_key *by = &self->mine[place].key;
-    unsigned char room[ADDRESS_SIZE];
+    const size_t user = (size_t) PyBytes_GET_SIZE(self->user);
+    unsigned char room[ADDRESS_SIZE], *end;
     struct key network;
 
-    *text = PyMem_Malloc(by->length + 2 + ADDRESS_SIZE);
+    *text = PyMem_Malloc(by->length + user + ADDRESS_SIZE + 4);
     if (*text == NULL) {
         return done(PyErr_NoMemory());
     }
     network = client_key(&self->client, KEY_PREFIX, NULL, lengths, room);
-    (*text)[0] = (*text)[by->length + 1] = 0;
-    memcpy(*text + 1, by->text, by->length);
-    memcpy(*text + by->length + 2, network.text, network.length);
-    limit_key(self->all->rules[place].table, *text, by->length + 2 + network.length, key);
+    end = put(put(*text, "", 0), by->text, by->length);
+    if (self->all->rules[place].number != KEY_USER) {
+        end = put(end, PyBytes_AS_STRING(self->user), user);
+    }
+    end = put(end, network.text, network.length) - 1;
+    limit_key(self->all->rules[place].table, *text, (size_t) (end - *text), key);
     return 1;
 }
 
-/* What comes before the network is the key of the entry that ends all trust in clients which logged in before. */
+/* What begins with the rule's key, and ends there, is the key of the entry that ends all trust in clients which logged in before. */
 static int is_trusted(const struct attempt *self, Py_ssize_t place, uint64_t now, int *trusted)
 {
     struct limit_key key;
@@ -403,7 +412,7 @@ static int is_trusted(const struct attempt *self, Py_ssize_t place, uint64_t now
         return 0;
     }
     found = limit_penalty_of(&key, now);
-    *trusted = found.level > 0 && found.age < TRUSTED;
+    *trusted = found.level > 0 && found.age < LIMIT_TRUSTED;
     if (*trusted) {
         limit_key(self->all->rules[place].table, text, self->mine[place].key.length + 2, &key);
         end = limit_penalty_of(&key, now);

@@ -195,12 +195,20 @@ struct limit_penalty limit_penalty_of(const struct limit_key *key, uint64_t now)
     return entry == NULL ? (struct limit_penalty){0, 0} : penalty_in(entry, tag, now);
 }
 
+/* Whether it says that a client has logged in, or ends such trust: a penalty alone, by a key that begins with NUL. */
+static int is_trust(const struct limit_entry *entry, struct limit_penalty penalty)
+{
+    return penalty.level != 0 && penalty.age < LIMIT_TRUSTED && entry->text[0] != 0 && entry->text[1] == 0;
+}
+
 /*
- * The order of eviction: free slots, idle entries, those that were unused for longest, and bans last, of which the one
- * that ends next. The slot with the highest bid goes first; 0 is a slot that cannot be taken.
+ * The order of eviction: free slots, idle entries, trust that was not renewed for longest, entries that were unused for
+ * longest, and bans last, of which the one that ends next. The slot with the highest bid goes first; 0 is a slot that
+ * cannot be taken.
  */
-#define BID_FREE 4
-#define BID_IDLE 3
+#define BID_FREE 5
+#define BID_IDLE 4
+#define BID_TRUST 3
 #define BID_COUNTS 2
 #define BID_BANNED 1
 
@@ -224,12 +232,14 @@ static uint64_t bid_of(const struct limit_table *table, const struct limit_entry
     if (left != 0) {
         return bid(BID_BANNED, TIME_MASK - (left < TIME_MASK ? left : TIME_MASK));
     }
-    if ((excess == EXCESS_NONE || generation(rate) != generation(tag) || age == TIME_MASK ||
-         lessened(table, excess, (int64_t) age) == 0) &&
-        (penalty.level == 0 || penalty.age > PENALTY_LASTS)) {
-        return bid(BID_IDLE, age);
+    if (excess != EXCESS_NONE && generation(rate) == generation(tag) && age != TIME_MASK &&
+        lessened(table, excess, (int64_t) age) != 0) {
+        return bid(BID_COUNTS, age);
     }
-    return bid(BID_COUNTS, age);
+    if (is_trust(entry, penalty)) {
+        return bid(BID_TRUST, penalty.age);
+    }
+    return bid(penalty.level == 0 || penalty.age > PENALTY_LASTS ? BID_IDLE : BID_COUNTS, age);
 }
 
 struct offer {

@@ -54,6 +54,9 @@ struct limit_key {
 
 void limit_key(const struct limit_table *table, const void *text, size_t length, struct limit_key *key);
 
+/* Milliseconds for which a client that has logged in is trusted; see shm/attempts.py. */
+#define LIMIT_TRUSTED 2592000000u
+
 /* The entry of a key, with its tag; NULL without one. Times are in milliseconds. */
 struct limit_entry *limit_find(const struct limit_key *key, uint64_t *tag);
 
