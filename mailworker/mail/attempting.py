@@ -76,5 +76,9 @@ class Attempting(Arriving):
     def forget_attempt(self, error: Exception) -> None:
         """Drop an attempt without a verdict; it still counts if the client itself has left."""
         attempt = self.settle()
-        if attempt is not None and not (isinstance(error, PeerError) and error.party is Party.CLIENT):
+        if attempt is None:
+            return
+        if isinstance(error, PeerError) and error.party is Party.CLIENT:
+            attempt.keep()
+        else:
             attempt.drop()

@@ -18,8 +18,6 @@ __all__ = ["Attempt", "Attempts"]
 NONE: Final = -1
 """A place that does not exist, or a burst or a delay without a limit."""
 
-# Seconds within which an attempt is assumed to be under way, so that its outcome may still free a place.
-_UNSETTLED: Final = 1.0
 _REQUEST: Final = 1000
 
 
@@ -237,12 +235,12 @@ class Attempt:
         """The key of the rule at `place`."""
         return self._keys[place]
 
-    def may_settle(self, now: float, /) -> bool:
+    def may_settle(self) -> bool:
         """Whether attempts under way may keep this one out and not count in the end."""
         if self.over == NONE:
             return False
         rule = self._all._rules[self.over]
-        return not rule.counts_all and rule.table.rest(self._keys[self.over], now) < _UNSETTLED
+        return not rule.counts_all and rule.table.pending(self._keys[self.over]) > 0
 
     def drop(self) -> None:
         """Take the attempt back, as it ended without a decision or was none; limits that count all keep it."""
@@ -250,6 +248,15 @@ class Attempt:
             rule = self._all._rules[place]
             if taken and not rule.counts_all:
                 rule.table.give_back(self._keys[place])
+            elif taken:
+                rule.table.settle(self._keys[place])
+            self._taken[place] = False
+
+    def keep(self) -> None:
+        """The attempt has ended without a decision, and counts."""
+        for place, taken in enumerate(self._taken):
+            if taken:
+                self._all._rules[place].table.settle(self._keys[place])
             self._taken[place] = False
 
     def succeed(self) -> None:
@@ -273,6 +280,8 @@ class Attempt:
                 repeated[place] = again = bool(what) and rule.table.repeats(self._keys[place], what)
                 if again and not rule.counts_all:
                     rule.table.give_back(self._keys[place])
+                else:
+                    rule.table.settle(self._keys[place])
             self._taken[place] = False
         self._punish(what, now, repeated.get(self._all._penalised))
 

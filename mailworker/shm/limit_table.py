@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from mailworker.native.core import accelerator
@@ -33,6 +32,7 @@ _LONGER: Final = 0xFF
 _GENERATION, _CLAIMED, _HASH_SHIFT = 0xF, 0x10, 5
 _TIME: Final = (1 << 37) - 1
 _UNTIL: Final = (1 << 40) - 1
+_PENDING_SHIFT, _PENDING = 44, (1 << 20) - 1
 _REQUEST: Final = 1000
 _BACKWARDS: Final = 60_000
 _PENALTY_LASTS: Final = 600_000
@@ -83,20 +83,29 @@ class LimitTable:
         if excess > min(burst, EXCESS_MAX):
             return -1 - excess
         entry.set_rate(excess, last)
+        entry.add_pending(1, anew=not excess)
         return excess
 
     def give_back(self, key: bytes, /) -> None:
         """Take back a request that was added."""
+        self.settle(key)
         entry = self._find(key)
         if entry is not None and entry.excess != _NO_EXCESS:
             entry.set_rate(*self._given_back(entry.excess, entry.last))
 
-    def rest(self, key: bytes, now: float, /) -> float:
-        """Seconds since the last request that was added; `inf` without one."""
+    def settle(self, key: bytes, /) -> None:
+        """A request that was added counts for good."""
         entry = self._find(key)
-        if entry is None or entry.excess == _NO_EXCESS:
-            return inf
-        return _age(entry.last, _milliseconds(now)) / 1000
+        if entry is not None:
+            entry.add_pending(-1)
+
+    def pending(self, key: bytes, /) -> int:
+        """How many requests were added and neither given back nor settled.
+
+        A process that is killed leaves one too many until the key is idle.
+        """
+        entry = self._find(key)
+        return 0 if entry is None else entry.pending
 
     def repeats(self, key: bytes, what: bytes, /) -> bool:
         """Whether `what` is among the last four of this key, then add it. Only 16 bits of a hash are kept."""
@@ -298,8 +307,16 @@ class _Entry:
     def set_rate(self, excess: int, last: int) -> None:
         self._set(_RATE, (last & _TIME) << 27 | excess << 4)
 
+    @property
+    def pending(self) -> int:
+        return self._field(_BAN, _PENDING_SHIFT, 20)
+
+    def add_pending(self, change: int, *, anew: bool = False) -> None:
+        pending = min(max((0 if anew else self.pending) + change, 0), _PENDING)
+        self._set(_BAN, pending << _PENDING_SHIFT | self.until << 4)
+
     def ban_until(self, time: int) -> None:
-        self._set(_BAN, min(time, _UNTIL) << 4)
+        self._set(_BAN, self.pending << _PENDING_SHIFT | min(time, _UNTIL) << 4)
 
     def punish(self, level: int, time: int) -> None:
         self._set(_PENALTY, (time & _TIME) << 12 | level << 4)
@@ -309,7 +326,7 @@ class _Entry:
         following = (self.words[self.start] + 1) & _GENERATION
         self.words[self.start] = wanted << _HASH_SHIFT | following
         self.set_rate(_NO_EXCESS, time)
-        self.ban_until(0)
+        self._set(_BAN, 0)
         self.punish(0, 0)
         self.seen = 0
 

@@ -85,14 +85,24 @@ def test_an_attempt_counts_until_it_is_settled(kind: str) -> None:
     fourth = counting.enter(10.0)
     assert (fourth.wait, fourth.over, fourth.excess, bool(fourth)) == (-1.0, 0, 3000, False)
     assert fourth.key(0) == bytes((192, 0, 2, 7))
-    assert fourth.may_settle(10.5)
-    assert not fourth.may_settle(11.1)
     first.succeed()
     assert fourth.enter(10.0) == 0.0
     second.drop()
     third.fail(b"alice\0guess", 10.0)
     third.drop()
     assert [counting.enter(10.0).wait for _ in range(2)] == [0.0, -1.0]
+
+
+@pytest.mark.parametrize("counts_all", [False, True])
+def test_what_is_over_the_limit_may_wait_for_attempts_under_way(kind: str, counts_all: bool) -> None:
+    counting = Counting(kind, {"burst": 4000, "counts_all": counts_all})
+    under_way = [counting.enter(10.0) for _ in range(5)]
+    another = counting.enter(10.0)
+    for number, end in enumerate(("fail", "fail", "keep", "succeed", "drop")):
+        assert another.may_settle() is not counts_all
+        getattr(under_way[number], end)(*((b"x", 10.0) if end == "fail" else ()))
+        assert counting.rules[0].table.pending(another.key(0)) == 4 - number
+    assert not another.may_settle()
 
 
 def test_the_same_failure_again_is_free(kind: str) -> None:
@@ -324,17 +334,19 @@ def _live(counting: Counting, chance: random.Random, seen: list[object]) -> None
             seen.append([getattr(attempt, name) for name in ("asked", "wait", "over", "excess", "full")])
             seen.append(bool(attempt))
             seen.append([attempt.key(place) for place in range(5)])
-            seen.append(attempt.may_settle(now))
+            seen.append(attempt.may_settle())
             if attempt.over != NONE and chance.random() < 0.1:
                 counting.rules[0].table.ban(attempt.key(0), now, 3.0)
             open_attempts.append(attempt)
         while open_attempts and chance.random() < 0.6:
             settled = open_attempts.pop(chance.randrange(len(open_attempts)))
-            end = chance.randrange(4)
+            end = chance.randrange(5)
             if end == 0:
                 settled.succeed()
             elif end == 1:
                 settled.drop()
+            elif end == 2:
+                settled.keep()
             else:
                 settled.fail(chance.choice((b"", b"%d" % chance.randrange(6))), now)
 
@@ -363,4 +375,4 @@ def test_nothing_is_left_of_an_attempt() -> None:
     for _ in range(3):
         counting.enter(10.0, keys=keys).fail(b"x", 10.0)
     del counting.attempts
-    assert counting.rules[0].table.rest(keys[0], 10.0) == 0.0
+    assert counting.rules[0].table.pending(keys[0]) == 0

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-from math import inf
 from typing import Any
 
 import pytest
@@ -59,7 +58,6 @@ def test_an_excess_falls_by_the_pace(kind: type[LimitTable], pace: tuple[int, in
 def test_a_refused_request_adds_nothing(table: LimitTable) -> None:
     for excess in (0, 1000, -1 - 2000, -1 - 2000):
         assert table.take(KEY, 5.0, 1000) == excess
-    assert table.rest(KEY, 7.5) == 2.5
 
 
 def test_an_excess_has_a_largest_value(table: LimitTable) -> None:
@@ -71,13 +69,30 @@ def test_an_excess_has_a_largest_value(table: LimitTable) -> None:
 
 def test_what_is_given_back_does_not_count(table: LimitTable) -> None:
     table.give_back(KEY)
-    assert table.rest(KEY, 1.0) == inf
+    assert table.pending(KEY) == 0
     assert [table.take(KEY, 1.0, 5000) for _ in range(3)] == [0, 1000, 2000]
     table.give_back(KEY)
     assert table.take(KEY, 1.0, 1000) == -1 - 2000
     for _ in range(5):
         table.give_back(KEY)
     assert [table.take(KEY, 1.0, 5000) for _ in range(2)] == [0, 1000]
+
+
+def test_requests_are_pending_until_they_are_given_back_or_settled(table: LimitTable) -> None:
+    for expected in (1, 2, 3):
+        table.take(KEY, 1.0, 5000)
+        assert table.pending(KEY) == expected
+    table.ban(KEY, 1.0, 60.0)
+    table.settle(KEY)
+    table.give_back(KEY)
+    assert (table.pending(KEY), table.banned(KEY, 2.0)) == (1, 59.0)
+    assert table.take(KEY, 1.0, 0) == -1 - 2000
+    assert table.pending(KEY) == 1
+    table.take(KEY, 60.0, 5000)
+    assert table.pending(KEY) == 1  # that of a killed process is forgotten
+    for _ in range(3):
+        table.settle(KEY)
+    assert table.pending(KEY) == 0
 
 
 def test_giving_back_is_as_if_nothing_had_been_added(table: LimitTable) -> None:
@@ -166,8 +181,10 @@ def test_both_implementations_see_the_same_in_one_memory() -> None:
         now += chance.random()
         key = b"%d" % chance.randrange(400)
         writer, reader = chance.sample(tables, 2)
-        action = chance.randrange(4)
-        if action == 0:
+        action = chance.randrange(5)
+        if action == 4:
+            writer.settle(key)
+        elif action == 0:
             writer.ban(key, now, chance.randrange(30))
         elif action == 1:
             writer.punish(key, now, chance.randrange(5))
@@ -176,7 +193,7 @@ def test_both_implementations_see_the_same_in_one_memory() -> None:
             assert reader.repeats(key, b"x")
         else:
             writer.give_back(key)
-        assert writer.rest(key, now) == reader.rest(key, now)
+        assert writer.pending(key) == reader.pending(key)
         assert writer.banned(key, now) == reader.banned(key, now)
         assert writer.penalty(key, now) == reader.penalty(key, now)
     assert tables[0].usage(now) == tables[1].usage(now)
@@ -197,19 +214,8 @@ def test_a_secret_has_one_size(kind: type[LimitTable], secret: bytes) -> None:
 
 def test_arguments_of_other_types_are_refused() -> None:
     table = LimitTable(shared(), SECRET, SIX_A_MINUTE)
-    for name in (
-        "take",
-        "rest",
-        "ban",
-        "banned",
-        "penalty",
-        "punish",
-        "repeats",
-        "give_back",
-        "usage",
-        "bans",
-        "adopt",
-    ):
+    names = ["take", "settle", "pending", "ban", "banned", "penalty", "punish", "repeats", "give_back", "usage", "bans"]
+    for name in (*names, "adopt"):
         call: Any = getattr(table, name)
         with pytest.raises(TypeError):
             call("text", "text", "text")
@@ -327,7 +333,8 @@ def test_garbage_in_the_zone_is_no_more_than_a_wrong_count(seed: int, sparse: bo
         for number in range(20):
             key = b"%d" % number
             assert -1 - EXCESS_MAX - 1000 <= table.take(key, 2.0, 5000) <= 5000
-            assert table.rest(key, 2.0) >= 0
+            assert 0 <= table.pending(key) < 1 << 20
+            table.settle(key)
             assert table.banned(key, 2.0) >= 0
             assert 0 <= table.penalty(key, 2.0)[0] <= 255
             table.repeats(key, b"x")
@@ -361,6 +368,7 @@ def test_another_table_goes_on_with_what_counts(kind: type[LimitTable]) -> None:
     for _ in range(3):
         former.take(KEY, 1.0, 9000)
     former.repeats(KEY, b"x")
+    former.take(b"banned", 1.0, 9000)
     former.ban(b"banned", 1.0, 60)
     former.punish(b"punished", 1.0, 3)
     former.take(b"idle", 1.0, 9000)
@@ -371,6 +379,7 @@ def test_another_table_goes_on_with_what_counts(kind: type[LimitTable]) -> None:
         assert table.repeats(KEY, b"x")
         assert table.take(KEY, 2.0, 9000) == 2900
         assert table.bans(2.0, 9) == [(b"banned", True, 59.0)]
+        assert table.pending(b"banned") == 0
         assert table.penalty(b"punished", 2.0) == (3, 1.0)
     table.adopt(b"", 2.0)
     assert table.usage(2.0)[0] == 3

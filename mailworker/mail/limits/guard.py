@@ -103,6 +103,7 @@ class Guard:
         attempt = self._enter(session.log)
         if attempt is None:
             return None
+        attempt.keep()
         self._complain(attempt, session)
         return self._refuse(attempt, session) if attempt.wait < 0.0 else None
 
@@ -139,7 +140,7 @@ class Guard:
         loop = session.connections.loop
         patience = loop.now + _PATIENCE
         self._complain(attempt, session)
-        while attempt.wait < 0.0 and not self._dry_run and loop.now < patience and attempt.may_settle(loop.now):
+        while attempt.wait < 0.0 and not self._dry_run and loop.now < patience and attempt.may_settle():
             if self._held.full:
                 break
             with self._held:
@@ -184,7 +185,11 @@ class Guard:
         limit.count("limit_dry_run" if dry else "limit_rejected")
         if dry:
             return None
-        limit.ban(attempt.key(attempt.over), _record(session.log), session.connections.loop.now, self._level)
+        key = attempt.key(attempt.over)
+        pending = 0 if limit.settings.counts_all else limit.table.pending(key)
+        if attempt.excess - REQUEST * pending > limit.settings.burst:  # also without those that may succeed
+            limit.ban(key, _record(session.log), session.connections.loop.now, self._level)
+        attempt.drop()
         return session.limited()
 
     def _tell(self, attempt: Attempt, limit: Limit, session: Limited, message: str, level: int) -> None:

@@ -7,7 +7,6 @@
 #include "limit_table.h"
 
 #define NONE (-1)
-#define UNSETTLED 1000
 #define REQUEST 1000
 #define MILLISECONDS 1000.0
 #define FAMILIES 2
@@ -476,6 +475,8 @@ static void drop_all(struct attempt *self)
 
         if (self->mine[place].taken && !rule->counts_all) {
             limit_give_back(rule->table, &self->mine[place].key);
+        } else if (self->mine[place].taken) {
+            limit_settle(&self->mine[place].key);
         }
         self->mine[place].taken = 0;
     }
@@ -650,20 +651,26 @@ static PyObject *key_at(PyObject *object, PyObject *argument)
                                      (Py_ssize_t) self->mine[place].key.length);
 }
 
-static PyObject *may_settle(PyObject *object, PyObject *argument)
+static PyObject *may_settle(PyObject *object, PyObject *Py_UNUSED(none))
 {
     const struct attempt *self = (struct attempt *) object;
-    double now;
-    int64_t rest;
 
-    if (!take_real(argument, &now)) {
-        return NULL;
+    return PyBool_FromLong(self->over != NONE && !self->all->rules[self->over].counts_all &&
+                           limit_pending(&self->mine[self->over].key) != 0);
+}
+
+static PyObject *keep(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    struct attempt *self = (struct attempt *) object;
+    Py_ssize_t place;
+
+    for (place = 0; place < self->all->count; place++) {
+        if (self->mine[place].taken) {
+            limit_settle(&self->mine[place].key);
+        }
+        self->mine[place].taken = 0;
     }
-    if (self->over == NONE || self->all->rules[self->over].counts_all) {
-        return Py_NewRef(Py_False);
-    }
-    rest = limit_rest(&self->mine[self->over].key, limit_milliseconds(now));
-    return PyBool_FromLong(rest >= 0 && rest < UNSETTLED);
+    return Py_NewRef(Py_None);
 }
 
 static PyObject *drop(PyObject *object, PyObject *Py_UNUSED(none))
@@ -762,6 +769,8 @@ static PyObject *fail(PyObject *object, PyObject *const *arguments, Py_ssize_t g
 
         if (again && !rule->counts_all) {
             limit_give_back(rule->table, &self->mine[place].key);
+        } else if (self->mine[place].taken) {
+            limit_settle(&self->mine[place].key);
         }
         if (place == self->all->penalised) {
             asked = self->mine[place].taken;
@@ -792,8 +801,9 @@ static PyMethodDef attempt_methods[] = {
     {"enter", enter_again, METH_O,
      "enter(now): count the attempt, again where it was refused before; gives the seconds to wait."},
     {"key", key_at, METH_O, "key(place): the key of the rule at this place."},
-    {"may_settle", may_settle, METH_O,
-     "may_settle(now): whether attempts under way may keep this one out and not count in the end."},
+    {"may_settle", may_settle, METH_NOARGS,
+     "may_settle(): whether attempts under way may keep this one out and not count in the end."},
+    {"keep", keep, METH_NOARGS, "keep(): the attempt has ended without a decision, and counts."},
     {"drop", drop, METH_NOARGS, "drop(): take the attempt back; limits that count all attempts keep it."},
     {"succeed", succeed, METH_NOARGS,
      "succeed(): the login has succeeded: take the attempt back and trust the client from now on."},

@@ -30,6 +30,8 @@
 #define WHEN_SHIFT 12
 #define UNTIL_SHIFT 4
 #define UNTIL_MAX ((UINT64_C(1) << 40) - 1)
+#define PENDING_SHIFT 44
+#define PENDING_MAX ((UINT64_C(1) << 20) - 1)
 #define PLACE_MASK 0x1Fu
 #define TURN_GENERATION_SHIFT 5
 #define SEQUENCE_STEP (UINT64_C(1) << 9)
@@ -333,6 +335,27 @@ struct limit_entry *limit_entry(struct limit_table *table, const struct limit_ke
     return NULL;
 }
 
+/*
+ * Adds to the number of requests that are not settled yet, or begins it anew: a process that is killed leaves one too
+ * many until the key is idle.
+ */
+static void add_pending(struct limit_entry *entry, uint64_t tag, int change, int anew)
+{
+    int tries;
+
+    for (tries = 0; tries < TRIES; tries++) {
+        uint64_t ban = LIMIT_LOAD(&entry->ban), pending = anew ? 0 : ban >> PENDING_SHIFT;
+
+        if (generation(ban) != generation(tag)) {
+            return; /* the slot has become another key's */
+        }
+        pending = change > 0 ? pending + (pending < PENDING_MAX) : pending - (pending > 0);
+        if (swap(&entry->ban, ban, (ban & ((UINT64_C(1) << PENDING_SHIFT) - 1)) | pending << PENDING_SHIFT)) {
+            return;
+        }
+    }
+}
+
 int64_t limit_take(struct limit_table *table, const struct limit_key *key, uint64_t now, uint64_t burst)
 {
     int tries;
@@ -366,6 +389,7 @@ int64_t limit_take(struct limit_table *table, const struct limit_key *key, uint6
             return -1 - (int64_t) excess;
         }
         if (swap(&entry->rate, rate, rate_word(tag, excess, last))) {
+            add_pending(entry, tag, 1, excess == 0);
             return (int64_t) excess;
         }
     }
@@ -384,6 +408,28 @@ static uint64_t given_back(const struct limit_table *table, uint64_t tag, uint64
     return earlier > EARLIEST ? rate_word(tag, EXCESS_NONE, last_of(rate)) : rate_word(tag, 0, last_of(rate) - earlier);
 }
 
+void limit_settle(const struct limit_key *key)
+{
+    uint64_t tag;
+    struct limit_entry *entry = limit_find(key, &tag);
+
+    if (entry != NULL) {
+        add_pending(entry, tag, -1, 0);
+    }
+}
+
+uint64_t limit_pending(const struct limit_key *key)
+{
+    uint64_t tag, ban;
+    struct limit_entry *entry = limit_find(key, &tag);
+
+    if (entry == NULL) {
+        return 0;
+    }
+    ban = LIMIT_LOAD(&entry->ban);
+    return generation(ban) == generation(tag) ? ban >> PENDING_SHIFT : 0;
+}
+
 void limit_give_back(const struct limit_table *table, const struct limit_key *key)
 {
     int tries;
@@ -395,25 +441,15 @@ void limit_give_back(const struct limit_table *table, const struct limit_key *ke
         if (entry == NULL) {
             return;
         }
+        if (tries == 0) {
+            add_pending(entry, tag, -1, 0);
+        }
         rate = LIMIT_LOAD(&entry->rate);
         if (generation(rate) != generation(tag) || excess_of(rate) == EXCESS_NONE ||
             swap(&entry->rate, rate, given_back(table, tag, rate))) {
             return;
         }
     }
-}
-
-int64_t limit_rest(const struct limit_key *key, uint64_t now)
-{
-    uint64_t tag, rate;
-    struct limit_entry *entry = limit_find(key, &tag);
-
-    if (entry == NULL) {
-        return -1;
-    }
-    rate = LIMIT_LOAD(&entry->rate);
-    return generation(rate) != generation(tag) || excess_of(rate) == EXCESS_NONE ? -1
-                                                                                 : (int64_t) age_of(last_of(rate), now);
 }
 
 int limit_repeats(const struct limit_table *table, const struct limit_key *key, const void *what, size_t length)
@@ -443,12 +479,13 @@ int limit_set_ban(struct limit_entry *entry, uint64_t tag, uint64_t until)
     int tries;
 
     for (tries = 0; tries < TRIES; tries++) {
-        uint64_t ban = LIMIT_LOAD(&entry->ban);
+        uint64_t ban = LIMIT_LOAD(&entry->ban), pending = generation(ban) == generation(tag) ? ban >> PENDING_SHIFT : 0;
 
         if (LIMIT_LOAD(&entry->tag) != tag) {
             return 0;
         }
-        if (swap(&entry->ban, ban, (until < UNTIL_MAX ? until : UNTIL_MAX) << UNTIL_SHIFT | generation(tag))) {
+        if (swap(&entry->ban, ban,
+                 pending << PENDING_SHIFT | (until < UNTIL_MAX ? until : UNTIL_MAX) << UNTIL_SHIFT | generation(tag))) {
             return 1;
         }
     }
@@ -490,7 +527,7 @@ static void adopt(struct limit_table *table, const struct limit_entry *other, ui
         entry->rate = (former->rate & ~(uint64_t) GENERATION) | generation(own);
     }
     if (generation(former->ban) == generation(tag)) {
-        entry->ban = (former->ban & ~(uint64_t) GENERATION) | generation(own);
+        entry->ban = (former->ban & UNTIL_MAX << UNTIL_SHIFT) | generation(own);
     }
     if (generation(former->penalty) == generation(tag)) {
         entry->penalty = (former->penalty & ~(uint64_t) GENERATION) | generation(own);

@@ -14,7 +14,7 @@
 struct limit_entry {
     uint64_t tag;     /* hash 59 bits | claimed 1 | generation 4; no hash: it is free */
     uint64_t rate;    /* last 37 bits | excess 23 | generation 4 */
-    uint64_t ban;     /* until 40 bits | generation 4 */
+    uint64_t ban;     /* pending 20 bits | until 40 | generation 4 */
     uint64_t penalty; /* when 37 bits | level 8 | generation 4 */
     uint64_t seen;    /* four marks of 16 bits */
     unsigned char text[TEXT_SIZE];
@@ -67,8 +67,9 @@ struct limit_entry *limit_entry(struct limit_table *table, const struct limit_ke
 int64_t limit_take(struct limit_table *table, const struct limit_key *key, uint64_t now, uint64_t burst);
 void limit_give_back(const struct limit_table *table, const struct limit_key *key);
 
-/* Milliseconds since the last request that was added, -1 where there was none. */
-int64_t limit_rest(const struct limit_key *key, uint64_t now);
+/* A request is pending from when it is added until it is given back, or settled because it counts for good. */
+void limit_settle(const struct limit_key *key);
+uint64_t limit_pending(const struct limit_key *key);
 
 /* Milliseconds that a ban still lasts, of an entry or of a key, which may have none. */
 uint64_t limit_banned(const struct limit_entry *entry, uint64_t tag, uint64_t now);

@@ -3,8 +3,6 @@
 #include "core.h"
 #include "limit_table.h"
 
-#include <math.h>
-
 #define MILLISECONDS 1000.0
 
 struct limits {
@@ -145,17 +143,25 @@ static PyObject *give_back(PyObject *object, PyObject *argument)
     return Py_NewRef(Py_None);
 }
 
-static PyObject *rest(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+static PyObject *settle(PyObject *object, PyObject *argument)
 {
     struct limit_key key;
-    uint64_t now;
-    int64_t found;
 
-    if (!take_two((struct limits *) object, arguments, count, 2, &key, &now)) {
+    if (!take_key((struct limits *) object, argument, &key)) {
         return NULL;
     }
-    found = limit_rest(&key, now);
-    return PyFloat_FromDouble(found < 0 ? INFINITY : (double) found / MILLISECONDS);
+    limit_settle(&key);
+    return Py_NewRef(Py_None);
+}
+
+static PyObject *pending(PyObject *object, PyObject *argument)
+{
+    struct limit_key key;
+
+    if (!take_key((struct limits *) object, argument, &key)) {
+        return NULL;
+    }
+    return PyLong_FromUnsignedLongLong(limit_pending(&key));
 }
 
 static PyObject *repeats(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
@@ -351,7 +357,8 @@ static PyObject *dropped(PyObject *object, void *Py_UNUSED(closure))
 static PyMethodDef limits_methods[] = {
     {"take", FAST(take), "take(key, now, burst): add a request; gives the excess."},
     {"give_back", give_back, METH_O, "give_back(key): take back a request that was added."},
-    {"rest", FAST(rest), "rest(key, now): seconds since the last request that was added, inf without one."},
+    {"settle", settle, METH_O, "settle(key): a request that was added counts for good."},
+    {"pending", pending, METH_O, "pending(key): how many requests were added and neither given back nor settled."},
     {"repeats", FAST(repeats), "repeats(key, what): whether `what` is among the last four of this key; then adds it."},
     {"ban", FAST(ban), "ban(key, now, seconds): ban a key, or lift its ban by 0 seconds."},
     {"banned", FAST(banned), "banned(key, now): the seconds that the key's ban still lasts, 0.0 without one."},

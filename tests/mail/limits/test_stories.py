@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
+from threading import Event
 from time import monotonic
 
 import pytest
@@ -13,6 +14,8 @@ from tests.mail.cases import IMAP, SMTP, WITH_SIEVE, Case
 from tests.mail.conftest import Scene
 from tests.mail.limits.settings import TEMPORARY, Mailbox, limit, limits_of, login, settings, zone
 from tests.support.auth import accepted
+from tests.support.patience import PATIENCE
+from tests.support.peer import Peer
 from tests.support.settings import dialogue_settings
 
 GUARDED = limit(5, ban=900.0)
@@ -172,6 +175,33 @@ def test_an_office_of_many_gets_in_at_once(scene: Scene) -> None:
     answers = [client.until(b"\r\n") for client in clients]
     assert answers.count(IMAP.answer) == 35
     assert TEMPORARY["imap"] not in answers
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_slow_service_gets_no_office_banned(scene: Scene, silent: bool) -> None:
+    """What is over the limit waits for those that may be right, for a few seconds; they are no failures yet."""
+    mailbox = Mailbox(scene, settings(GUARDED), timeout=600.0)
+    judge, decided = mailbox.service._answers[0], Event()
+
+    def judge_late(peer: Peer) -> None:
+        assert decided.wait(PATIENCE)
+        assert not isinstance(judge, bytes)
+        judge(peer)
+
+    mailbox.service.prepare(judge_late)
+    *office, last = [mailbox.client() for _ in range(7)]
+    for client in office:
+        client.send(IMAP.login)
+        mailbox.service.peer()
+    last.send(IMAP.login)
+    mailbox.client()  # so the proxy has read this
+    scene.skip(3.0)
+    while silent and last.is_silent():
+        scene.skip(3.0)
+    decided.set()
+    assert [client.until(b"\r\n") for client in office] == [IMAP.answer] * 6
+    assert last.until(b"\r\n") == (TEMPORARY["imap"] if silent else IMAP.answer)
+    assert not mailbox.is_banned()
 
 
 def test_of_a_dictionary_hardly_a_word_reaches_the_service(scene: Scene) -> None:
