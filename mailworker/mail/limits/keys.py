@@ -32,9 +32,14 @@ def _user(name: str) -> Evaluate:
     return lambda facts: user_key(function(facts) or b"")
 
 
+def _address(name: str) -> Evaluate:
+    function = TABLE[name]
+    return lambda facts: text_key((function(facts) or b"").decode())
+
+
 # In a key, all spellings of a user or an address have one value.
 _FUNCTIONS: Final[Mapping[str, Evaluate]] = {
-    "remote_addr": lambda facts: text_key(facts.client),
+    **{name: _address(name) for name in ("remote_addr", "realip_remote_addr")},
     "binary_remote_addr": lambda facts: text_key(UNIX) if facts.port is None else packed_key(facts.client),
     **{name: _user(name) for name in USERS},
 }

@@ -18,7 +18,7 @@ from mailworker.shm.keys import packed_key, text_key, user_key
 from mailworker.shm.limit_table import LimitTable
 from mailworker.shm.limits import Limits
 from mailworker.variables.prefix import WHOLE, Lengths, packed_prefix, spelled_prefix
-from mailworker.variables.template import Name
+from mailworker.variables.template import Name, Template
 
 MOST: int = 10_000
 """Bans that are listed at most."""
@@ -130,11 +130,12 @@ class LimitZones:
 class _Zone:
     """One zone, with the way in which its keys are written."""
 
-    __slots__ = ("_key", "_lengths", "_memory", "_packed", "_zone", "name", "table")
+    __slots__ = ("_key", "_lengths", "_memory", "_packed", "_pattern", "_zone", "name", "table")
 
     def __init__(self, zone: LimitZone, memory: Limits, lengths: Lengths) -> None:
         self._key = zone.key.only or ""
         self._packed = not self._key and not _PACKED.isdisjoint(zone.key.names)  # nobody can type such keys
+        self._pattern = _pattern(zone.key)
         self._lengths = lengths
         self._memory = memory
         self._zone = zone
@@ -166,9 +167,9 @@ class _Zone:
         """The key that people write as `text`.
 
         None where keys are addresses and this is none, or a network of another length than those that are counted; and
-        where keys have packed addresses among other parts, or begin or end otherwise.
+        where keys have packed addresses among other parts, or other parts than this.
         """
-        if self._packed or not self._frames(text):
+        if self._packed or self._pattern.fullmatch(text) is None:
             return None
         if self._key not in _ADDRESSES:
             key = text.encode(errors="surrogateescape")
@@ -184,38 +185,30 @@ class _Zone:
             return None
         return _ADDRESSES[self._key](network.network_address, lengths)
 
-    def _frames(self, text: str) -> bool:
-        """Whether a key of several parts can begin and end as `text` does."""
-        parts = self._zone.key.parts
-        if len(parts) < 2:
-            return True
-        return _begins(parts[0], text) and _ends(parts[-1], text)
-
     def _spell(self, key: bytes) -> str:
         if self._key in _PACKED and len(key) in range(1, 17) and key != b"unix:":
             return spelled_prefix(key, self._lengths if self._key in _PREFIXES else WHOLE)
         return escape(key)
 
 
-def _begins(part: bytes | Name, text: str) -> bool:
-    if isinstance(part, Name):
-        return part.name not in _ADDRESSES or _ADDRESS.match(text) is not None
-    return text.startswith(part.decode(errors="surrogateescape"))
+def _pattern(key: Template) -> re.Pattern[str]:
+    """Matches what can be a key of several parts, as people write it."""
+    parts = key.parts if len(key.parts) > 1 else ()
+    return re.compile("".join(map(_part, parts)) or ".*", re.DOTALL)
 
 
-def _ends(part: bytes | Name, text: str) -> bool:
+def _part(part: bytes | Name) -> str:
     if isinstance(part, Name):
-        return part.name not in _ADDRESSES or _ADDRESS_AT_END.search(text) is not None
-    return text.endswith(part.decode(errors="surrogateescape"))
+        return _ADDRESS if part.name in _ADDRESSES else ".+" if part.name == "remote_user" else ".*"
+    return re.escape(part.decode(errors="surrogateescape"))
 
 
 def _prefix(address: IPv4Address | IPv6Address, lengths: Lengths) -> bytes:
     return packed_prefix(str(address), lengths)
 
 
-# Texts that may be an address or a prefix; neither a name nor a number alone is.
-_ADDRESS = re.compile(r"unix:|[0-9]+(\.[0-9]+){3}|[0-9a-f]{0,4}:[0-9a-f.:]*:")
-_ADDRESS_AT_END = re.compile(r"(unix:|([0-9]+(\.[0-9]+){3}|:[0-9a-f:]*)(/[0-9]+)?)\Z")
+# Matches an address or a prefix; neither a name nor a number alone is one.
+_ADDRESS = r"(?:unix:|(?:[0-9]+(?:\.[0-9]+){3}|[0-9a-f]*:[0-9a-f.:]*:[0-9a-f.:]*)(?:/[0-9]+)?)"
 _PREFIXES = frozenset({"binary_remote_prefix", "remote_prefix"})
 _PACKED = frozenset({"binary_remote_prefix", "binary_remote_addr"})
 _ADDRESSES: Mapping[str, Callable[[IPv4Address | IPv6Address, Lengths], bytes]] = {

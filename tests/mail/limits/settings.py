@@ -67,6 +67,7 @@ class Known(SessionFacts):
     def __init__(self, client: str, user: bytes = b"") -> None:
         self.client = client
         self.port = 1
+        self.who = None
         self.login = self.auth_user = user
         self.attempts = 1
 

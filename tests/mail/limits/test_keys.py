@@ -47,6 +47,7 @@ def test_a_key_tells_what_it_is_made_of(key: str, at_accept: bool, of_client: bo
         ("$remote_user_domain", b"example.com"),
         ("$auth_user!", b"bob@example.com!"),
         ("$named", b"+bob@example.com"),
+        ("$realip_remote_addr!", b"192.0.2.7!"),
     ],
 )
 def test_spellings_of_a_user_or_an_address_are_one_key(key: str, value: bytes) -> None:

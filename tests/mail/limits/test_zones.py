@@ -90,6 +90,9 @@ def test_a_key_with_a_packed_part_is_none_that_can_be_typed(key: str) -> None:
     ("key", "whole", "other"),
     [
         ("$remote_addr/$remote_user", "192.0.2.7/bob", "bob"),
+        ("$remote_addr/$remote_user", "2001:db8::7/bob", "192.0.2.7"),
+        ("$remote_addr/$remote_user", "unix:/bob", "2001:db8::7"),
+        ("$remote_addr$remote_user", "192.0.2.7bob", "192.0.2.7"),
         ("$remote_addr$remote_user", "2001:db8::7bob", "bob"),
         ("$remote_addr$remote_user", "unix:bob", "1.2.3"),
         ("$remote_prefix$remote_user", "2001:db8::/64bob", "bad"),
