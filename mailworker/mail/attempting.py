@@ -41,7 +41,10 @@ class Attempting(Arriving):
     def miss(self) -> Link:
         """Count an attempt refused without a verdict; gives the next link if it was one too many, else None."""
         self.dialogue.missed = False
-        return None if self.server.guard is None else self.server.guard.miss(self)
+        refused = None if self.server.guard is None else self.server.guard.miss(self)
+        if refused is None:
+            self.dialogue.tag = None  # the command has its answer
+        return refused
 
     def banned_as(self) -> Link:
         """Refuse a right login of a user who is banned by the name that the source has given; None for all others."""

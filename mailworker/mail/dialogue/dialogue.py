@@ -290,7 +290,7 @@ def _refusal(dialogue: AnyDialogue, error: ProtocolError) -> bytes:
     dialogue.missed = isinstance(error, LoginRefused | NoLogin)
     if isinstance(error, LoginRefused):
         dialogue.log.info(str(error))
-        answer, dialogue.tag = dialogue.rejection(error.verdict), None
+        answer = dialogue.rejection(error.verdict)
     else:
         if isinstance(error, TooLongCommand):
             dialogue.log.info(f'client sent too long command "{escape(without_secrets(error.buffer))}"')

@@ -320,6 +320,7 @@ def test_only_keys_that_not_every_session_knows_ask_for_variables(scene: Scene, 
 UNREACHED = [
     (IMAP, b"a1 AUTHENTICATE NTLM\r\n"),
     (IMAP, b"a1 AUTHENTICATE CRAM-MD5\r\n"),
+    (IMAP, b"a1 AUTHENTICATE PLAIN b3RoZXIAdXNlcgBzZWNyZXQ=\r\n"),
     (POP3, b"AUTH NTLM\r\n"),
     (POP3, b"APOP user 00000000000000000000000000000000\r\n"),
     (SMTP, b"AUTH NTLM\r\n"),
