@@ -14,6 +14,9 @@ from mailworker.wire.confidential import described
 # CR is optional before LF and allowed nowhere else; every other byte, NUL too, is data.
 _VERB_LINE = re.compile(rb"([A-Za-z]+)(?: ([^\r\n]*))?\r?\n")
 
+INVALID_RESPONSE = "invalid response to a challenge"
+"""The description of such a line in the log."""
+
 VerbT = TypeVar("VerbT")
 
 
@@ -67,7 +70,7 @@ class CommandParser:
         text = strip_newline(line)
         response, _, ignored = text.partition(b" ")
         if b"\r" in text or len(split_words(ignored)) >= self.maximum_arguments:
-            raise InvalidCommand(self._tag, what="invalid response to a challenge")
+            raise InvalidCommand(self._tag, what=INVALID_RESPONSE)
         return response
 
     def discard(self) -> None:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from mailworker.wire.command import InvalidCommand, TooLongCommand
-from mailworker.wire.command_parser import CommandParser, strip_newline
+from mailworker.wire.command_parser import INVALID_RESPONSE, CommandParser, strip_newline
+from mailworker.wire.confidential import INVALID, described
 from mailworker.wire.quoted import quoted, unescaped
 
 
@@ -95,12 +96,13 @@ class SieveParser(CommandParser):
     Literals are non-synchronizing. The literal of an invalid command is read, too, or it would be taken for commands.
     """
 
-    __slots__ = ("_due", "_valid", "_words")
+    __slots__ = ("_due", "_valid", "_what", "_words")
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
         self._words: list[tuple[bool, bytes]] = []  # (whether it is a string, word)
         self._valid = True
+        self._what = INVALID  # the description of the last command's first line
         self._due: int | None = None  # bytes of the literal that is being received
 
     def next(self) -> SieveCommand | None:
@@ -116,16 +118,19 @@ class SieveParser(CommandParser):
         (is_string, name), *others = words
         verb = None if is_string else _VERBS.get(name.upper())
         if verb is None or not (verb is SieveVerb.HAVESPACE or all(is_string for is_string, _ in others)):
-            raise InvalidCommand  # only HAVESPACE has a number among its arguments
+            raise InvalidCommand(what=self._what)  # only HAVESPACE has a number among its arguments
         return SieveCommand(verb, tuple(word for _, word in others))
 
     def next_response(self) -> bytes | None:
         """The next string, as the answer to a SASL challenge; None while it is incomplete. Raises as `next` does."""
-        words = self._next_words()
+        try:
+            words = self._next_words()
+        except InvalidCommand as error:
+            raise InvalidCommand(close=error.close, what=INVALID_RESPONSE) from None
         if words is None:
             return None
         if isinstance(words, SieveCommand) or not words[0][0] or len(words) > 1:
-            raise InvalidCommand
+            raise InvalidCommand(what=INVALID_RESPONSE)
         ((_, word),) = words
         return word
 
@@ -147,12 +152,14 @@ class SieveParser(CommandParser):
             if not self._words and self._valid and (usual := _LOGIN.fullmatch(line)) is not None:
                 self._buffer.release()
                 return SieveCommand(_AUTHENTICATE, usual.groups())
+            if not self._words:
+                self._what = described(line)
             if self._take_line(strip_newline(line)):
                 words, valid = self._words, self._valid
                 self._start_over()
                 self._buffer.release()
                 if not words or not valid:
-                    raise InvalidCommand
+                    raise InvalidCommand(what=self._what)
                 return words
         return None
 
@@ -192,5 +199,5 @@ class SieveParser(CommandParser):
         if length >= self._buffer.remaining:
             self._start_over()
             self._buffer.release()
-            raise InvalidCommand(close=True)
+            raise InvalidCommand(close=True, what=self._what)
         self._due = length

@@ -205,7 +205,7 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
             move = self.obey(command)
         except ProtocolError as error:
             return _refusal(self, error)
-        if self.over is End.QUIT:
+        if self.over is End.QUIT and self.commands > 1:  # a health check may send QUIT alone
             tell_departure(self)
         return move
 

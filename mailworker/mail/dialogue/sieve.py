@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from mailworker.event.stream import Stream
+from mailworker.mail.dialogue.complaints import tell_refusal
 from mailworker.mail.dialogue.dialogue import Dialogue, LoginRefused, Move
 from mailworker.mail.dialogue.sasl import exchange
 from mailworker.mail.end import End
@@ -12,6 +13,7 @@ from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.command import InvalidCommand
+from mailworker.wire.confidential import INVALID
 from mailworker.wire.sieve import SieveCommand, SieveParser, SieveVerb, string, text
 
 _TLS_FIRST = Rejected(b"(ENCRYPT-NEEDED) STARTTLS is needed first.")
@@ -49,9 +51,10 @@ class SieveDialogue(Dialogue[SieveCommand]):
             self.demand_tls()
             return self.respond(exchange(self, arguments))
         if verb not in _BEFORE_LOGIN:
+            tell_refusal(self, _invalid(verb))
             return b'NO "Log in first."\r\n'
         if len(arguments) > _ARGUMENTS.get(verb, 0) or verb is SieveVerb.AUTHENTICATE:
-            raise InvalidCommand
+            raise InvalidCommand(what=_invalid(verb))
         return self.accept_starttls() if verb is SieveVerb.STARTTLS else self._answer(command)
 
     def go_ahead(self) -> bytes:
@@ -86,3 +89,8 @@ class SieveDialogue(Dialogue[SieveCommand]):
             case _:
                 self.over = End.QUIT
                 return b'OK "Logout completed."\r\n'
+
+
+def _invalid(verb: SieveVerb) -> str:
+    """The description of a command that does not exist before the login, or has invalid arguments, for the log."""
+    return f"{INVALID} {verb.value.decode()}"

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from mailworker.model import METHOD_NAMES, AuthMethod, Starttls
 from mailworker.wire.confidential import WORDS
 from mailworker.wire.sasl import FOREIGN
-from tests.mail.cases import Case, all_protocols
+from mailworker.wire.sieve import SieveVerb
+from tests.mail.cases import WITH_SIEVE, Case, all_protocols
 from tests.mail.dialogue.dialogues import ALL_METHODS, OAUTH, Outcome, converse, server_of
 from tests.support.memory_stream import MemoryStream
 
@@ -76,7 +77,7 @@ def test_starttls(case: Case) -> None:
         (b'a "\r\n', "invalid command"),
     ],
 )
-@all_protocols
+@pytest.mark.parametrize("case", WITH_SIEVE, ids=lambda case: case.protocol)
 def test_what_is_no_command_here(case: Case, said: bytes, told: str) -> None:
     assert refused(case.protocol, said).refused[0] == told
 
@@ -104,6 +105,15 @@ def test_what_is_no_command_here(case: Case, said: bytes, told: str) -> None:
         ("smtp", b"VRFY hunter2\r\nHELP\r\nDATA", ["VRFY", "HELP", "invalid command DATA"]),
         ("smtp", b"BDAT 99999999", ["invalid command BDAT"]),
         ("smtp", b"NOOP" + b" x" * 12, ["invalid command NOOP"]),
+        ("sieve", b"AUTHENTICATE PLAIN", ["invalid command AUTHENTICATE"]),
+        ("sieve", b"AUTHENTICATE", ["invalid command AUTHENTICATE"]),
+        ("sieve", b'AUTHENTICATE "NTLM"', ["mechanism NTLM is not known"]),
+        ("sieve", b'AUTHENTICATE "PLAIN"\r\nhunter2', ["invalid response to a challenge"]),
+        ("sieve", b'AUTHENTICATE "PLAIN"\r\n"a" {3+}\r\nabc "', ["invalid response to a challenge"]),
+        ("sieve", b'NOOP "a" "b"\r\nLISTSCRIPTS', ["invalid command NOOP", "invalid command LISTSCRIPTS"]),
+        ("sieve", b'PUTSCRIPT "hunter2" {4+}\r\nSTAT', ["invalid command PUTSCRIPT"]),
+        ("sieve", b"LOGIN {4+}\r\nSTAT LIST", ["invalid command LOGIN"]),
+        ("sieve", b"LOGIN {9999999+}", ["invalid command LOGIN"]),
     ],
 )
 def test_a_command(protocol: str, said: bytes, told: Sequence[str]) -> None:
@@ -155,11 +165,12 @@ _ENGLISH = (
 VOCABULARY = {
     *_ENGLISH.split(),
     *(word.decode() for word in WORDS | FOREIGN),
+    *(verb.value.decode() for verb in SieveVerb),
     *(name.sasl for name in METHOD_NAMES.values()),
 }
 
 
-@given(protocol=st.sampled_from(["imap", "pop3", "smtp"]), said=st.binary(min_size=1, max_size=80))
+@given(protocol=st.sampled_from(["imap", "pop3", "smtp", "sieve"]), said=st.binary(min_size=1, max_size=80))
 @example("imap", b"a hunter2 hunter2")
 @example("smtp", b"AUTH hunter2")
 def test_every_word_of_a_line_is_ours(protocol: str, said: bytes) -> None:
@@ -187,7 +198,9 @@ def test_who_leaves_behind_a_refusal_is_told_of_no_more(said: bytes) -> None:
     assert refused("smtp", said).left == []
 
 
-@all_protocols
-def test_a_health_check_that_says_nothing_adds_no_line(case: Case) -> None:
-    outcome = converse(server_of(case.protocol, {}), MemoryStream())
+@pytest.mark.parametrize("leave", [{}, {**LEAVE, "sieve": b"LOGOUT"}], ids=["without a word", "with a word"])
+@pytest.mark.parametrize("case", WITH_SIEVE, ids=lambda case: case.protocol)
+def test_a_health_check_that_only_leaves_adds_no_line(case: Case, leave: dict[str, bytes]) -> None:
+    said = leave.get(case.protocol, b"") + b"\r\n" if leave else b""
+    outcome = converse(server_of(case.protocol, {}), MemoryStream(said))
     assert (outcome.log, outcome.refused, outcome.left) == ([], [], [])
