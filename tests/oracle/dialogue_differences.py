@@ -76,6 +76,12 @@ DIALOGUES: Mapping[str, Entry] = {
         "answers `* BYE Logging out`",
         "RFC 9051, 7.1: a text follows; parsers of clients break without one",
     ),
+    "helo-of-words": Entry(
+        Why.SOUNDER,
+        "refuses HELO and EHLO with a name of several words",
+        "takes the words for the name",
+        "Postfix and Dovecot do: printers and desktops send such names, and cannot send mail otherwise",
+    ),
     "refusal-in-log": Entry(
         Why.LOG,
         "logs nothing of most commands and mechanisms that it refuses, nor of clients that leave before a login",

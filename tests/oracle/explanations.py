@@ -285,10 +285,16 @@ def _unlisted_xclient(case: Case, at: Divergence) -> bool:
     return at.theirs.startswith("backend < XCLIENT ") or at.ours.startswith("log [warn] upstream lists no LOGIN ")
 
 
+def _helo_of_words(case: Case, at: Divergence) -> bool:
+    words = re.match(r"client > (?:HELO|EHLO) +[^ ]+ +[^ \\]", at.said, re.IGNORECASE)
+    return bool(words) and at.theirs == "client < 501 5.5.4 Invalid argument\\r\\n"
+
+
 RULES: Mapping[str, Rule] = {
     "xclient-guard": _xclient_guard,
     "short-reply": _short_reply,
     "octets-obeyed": _octets_obeyed,
+    "helo-of-words": _helo_of_words,
     "pop3-buffer": _pop3_buffer,
     "response-buffer": _response_buffer,
     "pipelining": _pipelining,

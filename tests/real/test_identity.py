@@ -134,19 +134,26 @@ def test_clients_are_greeted_and_identified_to_as_the_page_says(
     reader.quit()
 
 
+# A client's name, and the form in which Postfix writes it.
+NAMES = pytest.mark.parametrize(
+    ("name", "written"), [("client.example.test", b"client.example.test"), ("office printer 4", b"office?printer?4")]
+)
+
+
+@NAMES
 def test_postfix_logs_the_port_of_a_client_and_its_helo(
-    identity_clients: Clients, account: Account, postfix: Postfix
+    identity_clients: Clients, account: Account, postfix: Postfix, name: str, written: bytes
 ) -> None:
     with identity_clients.smtp(Security.TLS, source="127.0.0.81") as client:
         assert client.sock is not None
         port = client.sock.getsockname()[1]
-        client.ehlo("client.example.test")
+        client.ehlo(name)
         client.login(account.login, account.password)
         client.sendmail(account.login, [account.login], make_message("by XCLIENT"))
     wait_until(lambda: f"[127.0.0.81]:{port}" in postfix.log.read_text(), "the backend's log line")
     wait_until(lambda: account.arrivals() > 0, "the delivery")
     (message,) = account.messages()
-    assert b"from client.example.test (unknown [127.0.0.81])" in message
+    assert b"from %b (unknown [127.0.0.81])" % written in message
     assert f"(Authenticated sender: {account.login})".encode() in message
 
 
@@ -180,15 +187,18 @@ def test_dovecot_s_submission_service_takes_xclient_at_once(
     wait_until(lambda: f"rip={source}" in trusting.log.read_text(), "the backend's log line")
 
 
-def test_the_helo_is_kept_without_xclient(identity_clients: Clients, account: Account, postfix: Postfix) -> None:
+@NAMES
+def test_the_helo_is_kept_without_xclient(
+    identity_clients: Clients, account: Account, postfix: Postfix, name: str, written: bytes
+) -> None:
     assert postfix.submission
     with identity_clients.smtp(Security.NONE, "smtp_by_name") as client:
-        client.ehlo("client.example.test")
+        client.ehlo(name)
         client.login(account.login, account.password)
         client.sendmail(account.login, [account.login], make_message("by its own name"))
     wait_until(lambda: account.arrivals() > 0, "the delivery")
     (message,) = account.messages()
-    assert b"from client.example.test (unknown [127.0.0.1])" in message
+    assert b"from %b (unknown [127.0.0.1])" % written in message
 
 
 @pytest.fixture

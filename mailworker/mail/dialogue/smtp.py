@@ -175,10 +175,13 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
         return b"250 %b\r\n" % self.server.settings.server_name
 
     def _greeted(self, command: SmtpCommand) -> bool:
-        """Take the argument of HELO or EHLO, which resets the session; False if there is no valid one."""
-        if len(command.arguments) != 1 or command.has_control:
+        """Take the argument of HELO or EHLO, which resets the session; False if there is no valid one.
+
+        Postfix and Dovecot accept several words, too: printers send their model's name, desktops that of their owner.
+        """
+        if not command.arguments or command.has_control:
             return False
-        self.helo = command.arguments[0]
+        self.helo = b" ".join(command.arguments)
         self.mail = None
         return True
 

@@ -279,7 +279,11 @@ def test_without_the_address_among_the_fields_the_guard_knows_what_clients_could
     assert levels(proxy, EXPOSED) == ["[error]"]
 
 
-@pytest.mark.parametrize("hello", [b"x" * 255, b"a+b=c", b"[192.0.2.1]", b"LOGIN=root", b"\xff", b"IPV6:::1"], ids=repr)
+@pytest.mark.parametrize(
+    "hello",
+    [b"x" * 255, b"a+b=c", b"[192.0.2.1]", b"LOGIN=root", b"a printer", b"a LOGIN=root", b"\xff", b"IPV6:::1"],
+    ids=repr,
+)
 def test_no_helo_is_more_than_a_value(scene: Scene, hello: bytes) -> None:
     backend = scene.backend(smtp_backend(EVERY))
     proxy = proxy_for(scene, backend, xclient_fields=fields("ADDR", "HELO", "LOGIN"))
@@ -289,6 +293,7 @@ def test_no_helo_is_more_than_a_value(scene: Scene, hello: bytes) -> None:
     names = [word.split(b"=")[0] for word in command.split()[1:]]
     assert names == [b"ADDR", b"LOGIN", b"HELO"]
     assert command.endswith(b" HELO=" + xtext(hello))
+    assert backend.peer().received.endswith(b"\r\nEHLO %b\r\nNOOP\r\n" % hello)
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_what_is_no_command_here(case: Case, said: bytes, told: str) -> None:
         ("pop3", b"NOOP a b c d", ["invalid command NOOP"]),
         ("smtp", b"AUTH", ["AUTH without a mechanism"]),
         ("smtp", b"EHLO", ["EHLO with an invalid argument"]),
-        ("smtp", b"HELO a b", ["HELO with an invalid argument"]),
+        ("smtp", b"HELO a\0b", ["HELO with an invalid argument"]),
         ("smtp", b"RCPT TO:<a@b>", ["RCPT without MAIL"]),
         ("smtp", b"VRFY hunter2\r\nHELP\r\nDATA", ["VRFY", "HELP", "invalid command DATA"]),
         ("smtp", b"BDAT 99999999", ["invalid command BDAT"]),

@@ -36,7 +36,8 @@ COMMANDS = [
     Case("helo", b"HELO me\r\n", HELO),
     Case("ehlo", b"ehlo me\n", EHLO),
     Case("helo without an argument", b"HELO\r\nEHLO \r\n", ARGUMENT * 2),
-    Case("helo with two arguments", b"HELO a b\r\nEHLO a b\r\n", ARGUMENT * 2),
+    Case("helo of words", b"HELO a b\r\nEHLO LaserJet  4 \r\n", HELO + EHLO),
+    Case("helo of too many words", b"HELO%b\r\n" % (b" a" * 12), INVALID),
     Case("helo with NUL", b"HELO a\0b\r\nEHLO a\0b\r\n", ARGUMENT * 2),
     Case(
         "capabilities",
@@ -118,6 +119,13 @@ MAILS = [
         b'MAIL "\x1b\\\r\n',
         AUTHENTICATE,
         log=[r'client was rejected: "MAIL \x22\x1B\x5C__"'],
+    ),
+    Case(
+        "a helo of words is the name",
+        b"EHLO LaserJet  4 \r\n%b\r\n%b\r\n" % (MAIL, RCPT),
+        HELO + OK + NO,
+        [envelope(b"LaserJet 4", MAIL, RCPT)],
+        settings=NONE,
     ),
     Case("mail and rcpt", MAIL + b"\r\n" + RCPT + b"\r\n", OK + NO, [envelope(b"", MAIL, RCPT)], settings=NONE),
     Case(
