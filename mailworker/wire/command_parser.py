@@ -17,6 +17,9 @@ _VERB_LINE = re.compile(rb"([A-Za-z]+)(?: ([^\r\n]*))?\r?\n")
 INVALID_RESPONSE = "invalid response to a challenge"
 """The description of such a line in the log."""
 
+TOO_LONG_LITERAL = " with too long literal"
+"""The end of the description of a command whose literal does not fit the buffer."""
+
 VerbT = TypeVar("VerbT")
 
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 from mailworker.wire import imap_id
 from mailworker.wire.command import InvalidCommand, TooLongCommand
 from mailworker.wire.command_buffer import CommandBuffer
-from mailworker.wire.command_parser import CommandParser, strip_newline
+from mailworker.wire.command_parser import TOO_LONG_LITERAL, CommandParser, strip_newline
 from mailworker.wire.confidential import described
 from mailworker.wire.quoted import unescaped
 
@@ -230,7 +230,7 @@ class ImapParser(CommandParser):
     def _expect_literal(self, draft: _Draft, match: re.Match[bytes], line: bytes) -> _Event:
         length = int(match["length"] or b"0")
         if length >= self._buffer.remaining:
-            return self._refuse(line)
+            return self._refuse(line, TOO_LONG_LITERAL)
         draft.literal = length
         self._draft = draft
         return None if match["plus"] else Continuation()
@@ -240,14 +240,16 @@ class ImapParser(CommandParser):
         self._buffer.release()
         return command
 
-    def _refuse(self, line: bytes) -> _Event:
+    def _refuse(self, line: bytes, why: str = "") -> _Event:
         """Raise InvalidCommand, or give None if "{N+}" ends the line: the N bytes that follow are no commands.
 
-        They are skipped if they and the bytes before them would have fitted into the buffer.
+        They are skipped if they and the bytes before them would have fitted into the buffer. `why` ends the
+        description for the log.
         """
         draft = self._draft
         remaining = draft.remaining - len(line) if isinstance(draft, _Refused) else self._buffer.remaining
         what = draft.what if isinstance(draft, _Refused) else described(line if draft is None else draft.verb.value)
+        what += why
         self._draft = None
         self._buffer.release()
         text = strip_newline(line)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from mailworker.wire.command import InvalidCommand, TooLongCommand
-from mailworker.wire.command_parser import INVALID_RESPONSE, CommandParser, strip_newline
+from mailworker.wire.command_parser import INVALID_RESPONSE, TOO_LONG_LITERAL, CommandParser, strip_newline
 from mailworker.wire.confidential import INVALID, described
 from mailworker.wire.quoted import quoted, unescaped
 
@@ -126,7 +126,8 @@ class SieveParser(CommandParser):
         try:
             words = self._next_words()
         except InvalidCommand as error:
-            raise InvalidCommand(close=error.close, what=INVALID_RESPONSE) from None
+            what = INVALID_RESPONSE + TOO_LONG_LITERAL if error.close else INVALID_RESPONSE
+            raise InvalidCommand(close=error.close, what=what) from None
         if words is None:
             return None
         if isinstance(words, SieveCommand) or not words[0][0] or len(words) > 1:
@@ -199,5 +200,5 @@ class SieveParser(CommandParser):
         if length >= self._buffer.remaining:
             self._start_over()
             self._buffer.release()
-            raise InvalidCommand(close=True, what=self._what)
+            raise InvalidCommand(close=True, what=self._what + TOO_LONG_LITERAL)
         self._due = length

@@ -37,6 +37,7 @@ LINES = (
     '"resolver" is needed to look up host',
     "client sent another authorization identity in AUTH PLAIN command",
     "client sent too long command",
+    " with too long literal",
     "client failed to log in too many times",
     "client sent too many invalid commands",
     "prematurely closed connection",

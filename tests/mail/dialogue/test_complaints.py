@@ -88,7 +88,10 @@ def test_what_is_no_command_here(case: Case, said: bytes, told: str) -> None:
         ("imap", b"a LOGIN user", ["LOGIN with invalid arguments"]),
         ("imap", b'a LOGIN "" hunter2', ["LOGIN with invalid arguments"]),
         ("imap", b"a LOGIN a b c d", ["invalid command LOGIN"]),
-        ("imap", b"a LOGIN a {9999999}", ["invalid command LOGIN"]),
+        ("imap", b"a LOGIN a {9999999}", ["invalid command LOGIN with too long literal"]),
+        ("imap", b"a LOGIN a {9999999+}", ["invalid command LOGIN with too long literal"]),
+        ("imap", b"a LOGIN {3+}\r\nabc {5000+}", ["invalid command LOGIN with too long literal"]),
+        ("imap", b'a ID ("name" {9999999+}', ["invalid command ID with too long literal"]),
         ("imap", b"a FETCH {3+}\r\nNOP LOGIN", ["invalid command FETCH"]),
         ("imap", b"a AUTHENTICATE", ["AUTHENTICATE without a mechanism"]),
         ("imap", b"a AUTHENTICATE LOGIN\r\na b c d e f", ["invalid response to a challenge"]),
@@ -113,7 +116,8 @@ def test_what_is_no_command_here(case: Case, said: bytes, told: str) -> None:
         ("sieve", b'NOOP "a" "b"\r\nLISTSCRIPTS', ["invalid command NOOP", "invalid command LISTSCRIPTS"]),
         ("sieve", b'PUTSCRIPT "hunter2" {4+}\r\nSTAT', ["invalid command PUTSCRIPT"]),
         ("sieve", b"LOGIN {4+}\r\nSTAT LIST", ["invalid command LOGIN"]),
-        ("sieve", b"LOGIN {9999999+}", ["invalid command LOGIN"]),
+        ("sieve", b'AUTHENTICATE "PLAIN" {9999999+}', ["invalid command AUTHENTICATE with too long literal"]),
+        ("sieve", b'AUTHENTICATE "PLAIN"\r\n{30000+}', ["invalid response to a challenge with too long literal"]),
     ],
 )
 def test_a_command(protocol: str, said: bytes, told: Sequence[str]) -> None:
@@ -159,8 +163,8 @@ def test_unknown_lines_behind_a_refusal_are_told_of_no_more(case: Case) -> None:
 
 _ENGLISH = (
     "a an and are between behind challenge client command does enabled further handshake header in initial inside "
-    "invalid is it known logged login mechanism name not of off password place protocol refusals request response to "
-    "where with without argument arguments TLS HTTP PROXY"
+    "invalid is it known literal logged login long mechanism name not of off password place protocol refusals "
+    "request response to too where with without argument arguments TLS HTTP PROXY"
 )
 VOCABULARY = {
     *_ENGLISH.split(),
