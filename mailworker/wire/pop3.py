@@ -26,7 +26,10 @@ class Pop3Verb(Enum):
 
 @dataclass(slots=True)
 class Pop3Command:
-    """One command. The argument of USER and PASS is the rest of the line, with its spaces."""
+    """One command. The argument of USER and PASS is the rest of the line, with its spaces.
+
+    A name does not begin with a space, but a password may (RFC 1939 section 3: one space separates them).
+    """
 
     verb: Pop3Verb
     arguments: tuple[bytes, ...] = field(default=(), repr=False)
@@ -78,5 +81,6 @@ class Pop3Parser(CommandParser):
     def _command(self, verb: Pop3Verb, text: bytes, whole: bytes) -> Pop3Command:
         if verb in _WITH_SPACES:
             name = text.lstrip(b" ")
-            return Pop3Command(verb, (name,) if name else ())
+            argument = text if verb is Pop3Verb.PASS else name
+            return Pop3Command(verb, (argument,) if name else ())
         return Pop3Command(verb, self._split_arguments(text, whole))

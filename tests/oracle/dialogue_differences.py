@@ -76,6 +76,12 @@ DIALOGUES: Mapping[str, Entry] = {
         "answers `* BYE Logging out`",
         "RFC 9051, 7.1: a text follows; parsers of clients break without one",
     ),
+    "space-before-password": Entry(
+        Why.SOUNDER,
+        "drops the spaces that a password in POP3's PASS begins with",
+        "takes them for a part of it, as IMAP and SMTP do",
+        "RFC 1939, 3: one space separates an argument; the user could log in by all protocols but this one",
+    ),
     "helo-of-words": Entry(
         Why.SOUNDER,
         "refuses HELO and EHLO with a name of several words",

@@ -285,6 +285,12 @@ def _unlisted_xclient(case: Case, at: Divergence) -> bool:
     return at.theirs.startswith("backend < XCLIENT ") or at.ours.startswith("log [warn] upstream lists no LOGIN ")
 
 
+def _space_before_password(case: Case, at: Divergence) -> bool:
+    start = "auth < Auth-Pass: "
+    spaced = at.ours.startswith(f"{start}%20")
+    return case.protocol == "pop3" and spaced and re.sub("(?<=: )(?:%20)+", "", at.ours, count=1) == at.theirs
+
+
 def _helo_of_words(case: Case, at: Divergence) -> bool:
     words = re.match(r"client > (?:HELO|EHLO) +[^ ]+ +[^ \\]", at.said, re.IGNORECASE)
     return bool(words) and at.theirs == "client < 501 5.5.4 Invalid argument\\r\\n"
@@ -294,6 +300,7 @@ RULES: Mapping[str, Rule] = {
     "xclient-guard": _xclient_guard,
     "short-reply": _short_reply,
     "octets-obeyed": _octets_obeyed,
+    "space-before-password": _space_before_password,
     "helo-of-words": _helo_of_words,
     "pop3-buffer": _pop3_buffer,
     "response-buffer": _response_buffer,

@@ -12,7 +12,9 @@ from tests.wire.corpus import Event, Invalid, run
     ("line", "event"),
     [
         (b"USER joe doe ", Pop3Command(Pop3Verb.USER, (b"joe doe ",))),
-        (b"pass  a b", Pop3Command(Pop3Verb.PASS, (b"a b",))),
+        (b"USER  joe", Pop3Command(Pop3Verb.USER, (b"joe",))),
+        (b"pass  a b", Pop3Command(Pop3Verb.PASS, (b" a b",))),
+        (b"PASS  ", Pop3Command(Pop3Verb.PASS)),
         (b"PASS", Pop3Command(Pop3Verb.PASS)),
         (b"APOP joe  digest", Pop3Command(Pop3Verb.APOP, (b"joe", b"digest"))),
         (b"AUTH a b c", Pop3Command(Pop3Verb.AUTH, (b"a", b"b", b"c"))),

@@ -19,7 +19,7 @@ APOP = {"auth": AuthMethod.APOP}
 
 COMMANDS = [
     Case("user and pass", b"USER u\r\nPASS p\r\n", OK + NO, [plain(b"u", b"p")]),
-    Case("spaces are part of both", b"USER  u v \r\npass  p  q \r\n", OK + NO, [plain(b"u v ", b"p  q ")]),
+    Case("spaces are part of both", b"USER  u v \r\npass  p  q \r\n", OK + NO, [plain(b"u v ", b" p  q ")]),
     Case("whatever pop3_auth says", b"USER u\r\nPASS p\r\n", OK + NO, [plain(b"u", b"p")], settings=APOP),
     Case(
         "may be tried again",
