@@ -39,7 +39,7 @@ PASSWORDS = [
     _one(b"USER joe\r\nPASS secret\r\n", command(USER, b"joe"), command(PASS, b"secret")),
     _one(b"USER joe doe\r\n", command(USER, b"joe doe")),
     _one(b"USER   a  b c d e \r\n", command(USER, b"a  b c d e ")),
-    _one(b'PASS  \xff\0%\t"\\{3+} \n', command(PASS, b'\xff\0%\t"\\{3+} ')),
+    _one(b'PASS  \xff\0%\t"\\{3+} \n', command(PASS, b' \xff\0%\t"\\{3+} ')),
     _one(b"USER\r\n", command(USER)),
     _one(b"USER \r\n", command(USER)),
     _one(b"PASS    \r\n", command(PASS)),
