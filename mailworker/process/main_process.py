@@ -54,15 +54,13 @@ class MainProcess(ABC):
         self._leaving = Leaving.NO
         self._origin = origin
         self._reload: Reload | None = None
-        self._reload_again = self._reopen_again = False
+        self._reload_again = self._reopen_again = self._reopening_again = False
         self._reopening: Reopening | None = None
-        self._reopening_again = False
         self._ticket_rotation = TicketRotation(self._expire_after)
         self._upgrade = Upgrade(origin.inheritance)
         self._file_watch = FileWatch(self._expire_after, self._hand_out, self._call)
         self._handlers: dict[Signals, Handler] = {
-            signal.SIGTERM: (", exiting", self._terminate),
-            signal.SIGINT: (", exiting", self._terminate),
+            **dict.fromkeys((signal.SIGTERM, signal.SIGINT), (", exiting", self._terminate)),
             signal.SIGQUIT: (", shutting down", self._shut_down),
             signal.SIGHUP: (", reconfiguring", self._reconfigure),
             signal.SIGUSR1: (", reopening logs", self._reopen_logs),
