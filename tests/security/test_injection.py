@@ -108,7 +108,7 @@ def test_a_login_that_fits_no_xclient_is_refused(stage: Stage, login: bytes) -> 
         client = stage.greeted(SMTP, tls=way.tls)
         stage.say(client, SMTP.plain(b"\0%b\0p" % login), slowly=way.slowly)
         assert client.rest() == SMTP.invalid
-        assert stage.backends["smtp"].heard(number) == b"EHLO mail.example\r\n"
+        assert stage.backends["smtp"].overheard(number) in (b"", b"EHLO mail.example\r\n")
 
 
 # Bytes inside a command of an envelope, and the answer.
