@@ -30,8 +30,8 @@ _SHORT_PAUSE: Final = 0.05
 _FIRST_RETRY: Final = 1.0
 _LAST_RETRY: Final = 60.0
 
-Call = Callable[[socket.socket], bool]
-"""Has `hear` called when a message comes by a link; False where it has to look for messages by itself."""
+Call = Callable[[socket.socket], None]
+"""Has `hear` called when a message comes by a link; raises OSError."""
 
 HandOut = Callable[[Found], bool]
 """Gives all workers what was found; False where one of them has to be given it later."""
@@ -41,15 +41,16 @@ class FileWatch(Timed):
     """Keeps a cycle's users and certificates up to date with their files; a cycle without such files costs nothing.
 
     For `expire_after` see TicketRotation; `hand_out` gives changes to the workers. With `call` the process sleeps until
-    there are some.
+    there are some; without it, it looks for them.
     """
 
-    __slots__ = ("_call", "_called", "_cycle", "_expire_after", "_fresh", "_hand_out", "_pid", "_retry")
+    __slots__ = ("_call", "_cycle", "_expire_after", "_fresh", "_hand_out", "_pid", "_retry")
 
-    def __init__(self, expire_after: Callable[[Timed, float], None], hand_out: HandOut, call: Call) -> None:
+    def __init__(
+        self, expire_after: Callable[[Timed, float], None], hand_out: HandOut, call: Call | None = None
+    ) -> None:
         super().__init__()
         self._call = call
-        self._called = False
         self._cycle: Cycle | None = None
         self._expire_after = expire_after
         self._fresh: list[Found] = []  # not given to all workers yet, oldest first
@@ -100,7 +101,8 @@ class FileWatch(Timed):
         try:
             cycle.watched.link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
-                self._called = self._call(cycle.watched.link)
+                if self._call is not None:
+                    self._call(cycle.watched.link)
                 self._pid = os.fork()
                 if self._pid == 0:
                     os._exit(_live(theirs, cycle))
@@ -113,7 +115,7 @@ class FileWatch(Timed):
             self._look_again()
 
     def _look_again(self) -> None:
-        if self._fresh or not self._called:
+        if self._fresh or self._call is None:
             self._expire_after(self, _SHORT_PAUSE if self._fresh else _PAUSE)
 
     def _end_child(self, cycle: Cycle) -> None:

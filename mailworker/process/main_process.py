@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import signal
-import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from enum import IntEnum
@@ -58,7 +57,7 @@ class MainProcess(ABC):
         self._reopening: Reopening | None = None
         self._ticket_rotation = TicketRotation(self._expire_after)
         self._upgrade = Upgrade(origin.inheritance)
-        self._file_watch = FileWatch(self._expire_after, self._hand_out, self._call)
+        self._file_watch = FileWatch(self._expire_after, self._hand_out)
         self._handlers: dict[Signals, Handler] = {
             **dict.fromkeys((signal.SIGTERM, signal.SIGINT), (", exiting", self._terminate)),
             signal.SIGQUIT: (", shutting down", self._shut_down),
@@ -118,10 +117,6 @@ class MainProcess(ABC):
     def _hand_out(self, found: Found) -> bool:
         """See FileWatch; a process that serves by itself has it already."""
         return True
-
-    def _call(self, link: socket.socket) -> bool:
-        """See FileWatch; raises OSError."""
-        return False
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
         self._expire_after(Alarm(action), seconds)

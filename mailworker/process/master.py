@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from contextlib import closing
 from signal import Signals
 from time import monotonic
@@ -12,6 +11,7 @@ from time import monotonic
 from mailworker.event.timers import Timed, Timers
 from mailworker.process.children import Children
 from mailworker.process.cycle import Cycle
+from mailworker.process.file_watch import FileWatch
 from mailworker.process.handover.upgrade import Upgrade
 from mailworker.process.link import MOST_QUESTIONS, Found, call_by_signal
 from mailworker.process.main_process import Leaving, MainProcess
@@ -53,6 +53,7 @@ class Master(MainProcess):
             signal.SIGCHLD: ("", self._reap),
         }
         super().__init__(origin, cycle, handlers)
+        self._file_watch = FileWatch(self._expire_after, self._hand_out, call_by_signal)
 
     @property
     def _status(self) -> str:
@@ -132,10 +133,6 @@ class Master(MainProcess):
         self._timers.set(timed, now + seconds, now)
 
     # Workers
-
-    def _call(self, link: socket.socket) -> bool:
-        call_by_signal(link)
-        return True
 
     def _hand_out(self, found: Found) -> bool:
         return self._workforce.hand_out(found)

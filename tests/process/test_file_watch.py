@@ -228,15 +228,13 @@ def test_a_process_that_is_called_does_not_look_for_messages(called: bool, monke
     cycle = Cycle(configuration(), (), RecordedLog().log)
     cycle.watched = WatchedFiles(users, CertificateFolders())
 
-    def call(link: socket.socket) -> bool:
-        links.append(link)
-        return called
-
-    watch = FileWatch(lambda _timed, seconds: timers.append(seconds), lambda found: True, call)
+    watch = FileWatch(
+        lambda _timed, seconds: timers.append(seconds), lambda found: True, links.append if called else None
+    )
     watch.follow(cycle)
     watch.hear()
     assert timers == ([] if called else [0.5, 0.5])
-    assert links == [cycle.watched.link]
+    assert links == ([cycle.watched.link] if called else [])
     child = watch._pid
     assert child is not None
     watch.close()
