@@ -134,19 +134,34 @@ def test_an_upgrade_sends_no_signal_to_a_process_that_has_got_the_id_of_a_master
         assert other.poll() is None
 
 
+# A program with the signals of a master, even where those that started it ignore SIGQUIT.
+_MASTER = """\
+import os, signal, sys
+held = {signal.SIGUSR2, signal.SIGQUIT}
+signal.pthread_sigmask(signal.SIG_BLOCK, held)
+for number in held:
+    signal.signal(number, signal.SIG_DFL)  # an ignored signal would not become pending
+with open(sys.argv[1], "w") as file:
+    file.write(f"{os.getpid()}\\n")
+signal.sigwait({signal.SIGUSR2})
+os.replace(f"{sys.argv[1]}.new", sys.argv[1])
+signal.sigwait({signal.SIGQUIT})
+"""
+
+
 def test_an_upgrade_changes_the_binary_of_the_running_master(tmp_path: Path) -> None:
     """The new master takes the pid file, and only then the old one is told to leave."""
     pid_file = tmp_path / "run" / "mailworker" / "mailworker.pid"
-    serve = (
-        f"trap 'cp {pid_file}.new {pid_file}' USR2; trap exit QUIT; echo $$ >{pid_file}; while :; do sleep 0.1; done"
-    )
     with _running(tmp_path, "mailworker: master process", "mailworker.pid.new"):
-        command = ["mailworker: master process", "-c", serve]
-        with subprocess.Popen(command, executable=shutil.which("sh")) as master:
-            wait_until(lambda: pid_file.exists() and pid_file.read_text() != "", "the pid file")
-            programs = {"adduser": "true", "mailworker": "true"}
-            assert not _run_maintainer_script(tmp_path, "postinst", "configure", "0.1.0", **programs)
-            assert master.wait(PATIENCE) == 0
+        command = ["mailworker: master process", "-c", _MASTER, str(pid_file)]
+        with subprocess.Popen(command, executable=sys.executable) as master:
+            try:
+                wait_until(lambda: pid_file.exists() and pid_file.read_text() != "", "the pid file")
+                programs = {"adduser": "true", "mailworker": "true"}
+                assert not _run_maintainer_script(tmp_path, "postinst", "configure", "0.1.0", **programs)
+                assert master.wait(PATIENCE) == 0
+            finally:
+                master.kill()
 
 
 def test_purging_succeeds_where_the_user_cannot_be_removed(tmp_path: Path) -> None:
