@@ -106,10 +106,12 @@ def _running(folder: Path, title: str, *names: str) -> Iterator[subprocess.Popen
     pids = folder / "run" / "mailworker"
     pids.mkdir(parents=True)
     with subprocess.Popen([title, "1h"], executable=shutil.which("sleep")) as process:
-        for name in names:
-            (pids / name).write_text(f"{process.pid}\n")
-        yield process
-        process.kill()
+        try:
+            for name in names:
+                (pids / name).write_text(f"{process.pid}\n")
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize(
