@@ -231,22 +231,22 @@ static int move_spliced(struct pump *pump, const struct channel *source, const s
 
 static void open_pipe(struct pump *pump)
 {
-    pump->pipe[0] = pump->pipe[1] = -1;
+    (void) pump;
 }
 
 #endif
 
 int pump_open(struct pump *pump, size_t limit, int watching, int limiting)
 {
-    *pump = (struct pump){.move = pump_move, .limit = limit, .watching = watching, .limiting = limiting};
-    if (limiting || watching) {
-        pump->move = limiting ? move_limited : move_watched;
-    }
+    *pump = (struct pump){.limit = limit, .pipe = {-1, -1}, .watching = watching, .limiting = limiting};
+    pump->move = limiting ? move_limited : watching ? move_watched : pump_move;
     pump->page = malloc(limit > LARGEST ? limit : LARGEST); /* untouched pages of it take no memory */
     if (pump->page == NULL) {
         return 0;
     }
-    open_pipe(pump);
+    if (pump->move == pump_move) {
+        open_pipe(pump);
+    }
     return 1;
 }
 
