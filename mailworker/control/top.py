@@ -24,7 +24,7 @@ from mailworker.control.people import KEYS, MOST, Row, Source, View
 NAME: Final = "mailworker-top"
 _SECONDS: Final = 2.0
 
-# Lines of the table at most: 10,000 took more than two seconds of CPU every two seconds.
+# Lines of the table at most: to draw 10,000 takes longer than the time between two updates.
 _LINES: Final = 500
 
 

@@ -23,13 +23,13 @@ def put_out(data: bytes) -> None:
         output.buffer.write(data)
         output.flush()
     except OSError as error:
-        _discard(output.fileno())
+        discard_output(output.fileno())
         if not isinstance(error, BrokenPipeError):
             raise StartError(f"write() to stdout failed {describe(error)}") from None
 
 
-def _discard(descriptor: int) -> None:
-    """Let Python lose at its end what is still in its buffer; it would complain otherwise."""
+def discard_output(descriptor: int) -> None:
+    """Let what is written to a stream get lost, such as the rest in its buffer: Python would complain at its end."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)

@@ -16,6 +16,7 @@ from typing import Final
 
 from mailworker.event.timers import Timed
 from mailworker.log.line import describe
+from mailworker.log.terminal import discard_output
 from mailworker.model import Level
 from mailworker.process.cycle import Cycle
 from mailworker.process.file_reader import LONGEST, FileReader
@@ -161,7 +162,7 @@ def _live(link: socket.socket, cycle: Cycle) -> int:
             signal.signal(number, signal.SIG_IGN)  # may be sent to the master's whole group; the master ends this
         gc.freeze()  # a collection would copy all that is shared with the master
         title_file_reader()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # it was the error log, of which nobody gives us the next one
+        discard_output(2)  # it was the error log, of which nobody gives us the next one
         close_all_but(link.fileno())
         FileReader(link, cycle.watched.users.stamps, cycle.watched.folders.scans).run()
     except BaseException:  # must not run on into the master's frames; the master starts another child

@@ -14,7 +14,7 @@ from mailworker.event.timers import Timed
 from mailworker.model import Level
 from mailworker.process.bug import describe_bug
 from mailworker.process.cycle import Cycle
-from mailworker.process.file_watch import FileWatch
+from mailworker.process.file_watch import Call, FileWatch
 from mailworker.process.handover.upgrade import Upgrade, old_pid_file
 from mailworker.process.link import Found
 from mailworker.process.origin import Origin
@@ -39,7 +39,7 @@ class Leaving(IntEnum):
 class MainProcess(ABC):
     """Runs until it is asked to exit; a reload replaces the old cycle by a new one.
 
-    `handlers` are signals that have another meaning, or an additional one, in a subclass.
+    `handlers` are signals that have another meaning, or an additional one, in a subclass; for `call` see FileWatch.
     """
 
     __slots__ = (
@@ -47,7 +47,9 @@ class MainProcess(ABC):
         "_reopen_again", "_reopening", "_reopening_again", "_ticket_rotation", "_upgrade",
     )  # fmt: skip
 
-    def __init__(self, origin: Origin, cycle: Cycle, handlers: Mapping[Signals, Handler]) -> None:
+    def __init__(
+        self, origin: Origin, cycle: Cycle, handlers: Mapping[Signals, Handler], call: Call | None = None
+    ) -> None:
         self._cycle = cycle
         self._accepts = True
         self._leaving = Leaving.NO
@@ -57,7 +59,7 @@ class MainProcess(ABC):
         self._reopening: Reopening | None = None
         self._ticket_rotation = TicketRotation(self._expire_after)
         self._upgrade = Upgrade(origin.inheritance)
-        self._file_watch = FileWatch(self._expire_after, self._hand_out)
+        self._file_watch = FileWatch(self._expire_after, self._hand_out, call)
         self._handlers: dict[Signals, Handler] = {
             **dict.fromkeys((signal.SIGTERM, signal.SIGINT), (", exiting", self._terminate)),
             signal.SIGQUIT: (", shutting down", self._shut_down),

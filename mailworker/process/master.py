@@ -11,7 +11,6 @@ from time import monotonic
 from mailworker.event.timers import Timed, Timers
 from mailworker.process.children import Children
 from mailworker.process.cycle import Cycle
-from mailworker.process.file_watch import FileWatch
 from mailworker.process.handover.upgrade import Upgrade
 from mailworker.process.link import MOST_QUESTIONS, Found, call_by_signal
 from mailworker.process.main_process import Leaving, MainProcess
@@ -52,8 +51,7 @@ class Master(MainProcess):
             signal.SIGTTOU: (", removing a worker process", self._workforce.remove),
             signal.SIGCHLD: ("", self._reap),
         }
-        super().__init__(origin, cycle, handlers)
-        self._file_watch = FileWatch(self._expire_after, self._hand_out, call_by_signal)
+        super().__init__(origin, cycle, handlers, call_by_signal)
 
     @property
     def _status(self) -> str:
