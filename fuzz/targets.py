@@ -22,6 +22,7 @@ from mailworker.mail.backend import smtp
 from mailworker.mail.dialogue import imap
 from mailworker.mail.dialogue import pop3 as dialogue_pop3
 from mailworker.mail.dialogue import sasl as dialogue_sasl
+from mailworker.mail.dialogue import sieve as dialogue_sieve
 from mailworker.mail.dialogue import smtp as dialogue_smtp
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import InetAddress
@@ -45,7 +46,7 @@ from mailworker.wire.dns import Query, Question, RecordType, to_name
 from mailworker.wire.imap import ImapParser, login_words
 from mailworker.wire.pop3 import Pop3Parser, pop3_words
 from mailworker.wire.proxy_protocol import parse
-from mailworker.wire.sieve import SieveParser
+from mailworker.wire.sieve import SieveParser, sieve_words
 from mailworker.wire.sieve_line import SieveLine
 from mailworker.wire.sieve_response import SieveReplyReader, capabilities, challenge, refusal
 from mailworker.wire.smtp import SmtpParser, smtp_words
@@ -225,7 +226,8 @@ def _take_words(data: bytes) -> None:
     words = data[:3], data[3:16], data[16:]
     assert imap_backend.login_pieces(*words, _COMMAND_LIMIT) == login_pieces(*words, _COMMAND_LIMIT)
     assert imap_backend.login_at_once(*words, _COMMAND_LIMIT) == login_at_once(*words, _COMMAND_LIMIT)
-    assert pop3_backend.auth_plain(*words[1:], _COMMAND_LIMIT) == auth_plain(*words[1:], _COMMAND_LIMIT)
+    parts = words[0], data, words[1], words[2], _COMMAND_LIMIT
+    assert pop3_backend.auth_plain(*parts) == auth_plain(*parts)
     for response in (data, b2a_base64(data, newline=False), b2a_base64(b"\0u\0" + data, newline=False)):
         assert dialogue_sasl.plain_words(response) == sasl.plain_words(response)
     listed = frozenset((b"ADDR", b"LOGIN", b"NAME")[: 1 + len(data) % 3])
@@ -238,8 +240,10 @@ def _take_first_words(data: bytes) -> None:
     for heard, words in (
         *((None, data), (data, data[-9:]), (data, b"PASS x\r\n"), (b"EHLO me\r\n", data), (b"USER u\r\n", data)),
         *((b"USER u\r\n", b"PASS %b\r\n" % data), (b"EHLO %b\r\n" % data, b"AUTH PLAIN AGEAYg==\r\n")),
+        *((None, b'AUTHENTICATE "PLAIN" ' + data), (b'AUTHENTICATE "PLAIN"\r\n', b'"%b"\r\n' % data)),
     ):
         assert dialogue_pop3.pop3_words(heard, words) == pop3_words(heard, words)
+        assert dialogue_sieve.sieve_words(heard, words) == sieve_words(heard, words)
         assert dialogue_smtp.smtp_words(heard, words) == smtp_words(heard, words)
     assert pop3_backend.command_line(b"PASS ", data) == command_line(b"PASS ", data)
 

@@ -31,8 +31,10 @@ from mailworker.model import ProxyProtocol, Starttls, VerifyClient
 from mailworker.tls.backend import BackendTls
 from mailworker.tls.context import TlsContext
 from mailworker.wire.auth_answers import Answers
-from mailworker.wire.imap_greetings import Greetings
+from mailworker.wire.imap_greetings import LoginForms
 from mailworker.wire.pop3_greetings import Greetings as Pop3Greetings
+from mailworker.wire.remembered import Remembered
+from mailworker.wire.sieve_response import LoginOffer
 from mailworker.wire.smtp_offers import Offers
 
 _NO_PLACES: Final[Mapping[Destination, int]] = {}
@@ -59,16 +61,20 @@ class Memories:
     auth `services` and their `capabilities`, too.
     """
 
-    __slots__ = ("agreements", "answers", "capabilities", "greetings", "offers", "pop3_greetings", "services")
+    __slots__ = (
+        "agreements", "answers", "capabilities", "greetings", "offers", "pop3_greetings", "services",
+        "sieve_greetings",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.agreements = Agreements()
         self.answers: Callable[..., Answers] = cache(Answers)
         self.capabilities: dict[object, Capabilities] = {}
-        self.greetings = Greetings()
+        self.greetings = Remembered[LoginForms]()
         self.offers: Callable[..., Offers] = cache(partial(Offers, monotonic))
         self.pop3_greetings: Callable[[ProxySslSettings | None], Pop3Greetings] = cache(lambda _tls: Pop3Greetings())
         self.services: Callable[..., AuthHttp] = cache(AuthHttp)
+        self.sieve_greetings = Remembered[LoginOffer]()
 
 
 class Server:
@@ -85,9 +91,9 @@ class Server:
     tells whether variables use facts of sessions, `asks_for_handshake` whether they use the handshake's duration, and
     `waits_for_facts` whether they use times of the backend that are not measured otherwise. `told` remembers which
     faults of backends were logged, `greetings` those of IMAP backends, `pop3_greetings` those of POP3 backends,
-    `offers` the replies of SMTP backends to EHLO, `agreements` the results of handshakes. `limited` tells whether
-    relays have a rate limit. `logs_in_at_once`: nothing precedes a login to a backend, and its steps need not be seen
-    one by one.
+    `sieve_greetings` those of ManageSieve backends, `offers` the replies of SMTP backends to EHLO, `agreements` the
+    results of handshakes. `limited` tells whether relays have a rate limit. `logs_in_at_once`: nothing precedes a login
+    to a backend, and its steps need not be seen one by one.
     `watched`: a session ends if its client sends a command to change its user at the backend (native/relay/line.c).
     """
 
@@ -116,6 +122,7 @@ class Server:
         "pop3_greetings",
         "rows",
         "settings",
+        "sieve_greetings",
         "starttls_only",
         "targets",
         "tls",
@@ -164,6 +171,7 @@ class Server:
         memories = memories or Memories()
         self.agreements = memories.agreements
         self.greetings = memories.greetings
+        self.sieve_greetings = memories.sieve_greetings
         self.pop3_greetings = memories.pop3_greetings(proxy.ssl)
         self.offers = memories.offers(proxy.xclient_fields, sends=proxy.xclient)
         self.watched = False

@@ -328,15 +328,16 @@ def pop3_login(login: bytes, password: Secret) -> tuple[bytes, bytes]:
     return user, line
 
 
-def auth_plain(login: bytes, secret: bytes, most: int) -> bytes | None:
-    """AUTH PLAIN of POP3 with its response (RFC 5034); None for CR, LF or NUL, and for more than `most` bytes.
+def auth_plain(before: bytes, login: bytes, secret: bytes, after: bytes, most: int) -> bytes | None:
+    """The response of PLAIN (RFC 4616) in a line, between its other parts.
 
-    PASS refuses these bytes, too. native/core/words.c implements it in C, as each login takes this time.
+    None for CR, LF or NUL, which PASS refuses, too, and for more than `most` bytes. native/core/words.c implements it
+    in C, as each login takes this time.
     """
     text = b"\0%b\0%b" % (login, secret)
     if b"\r" in text or b"\n" in text or text.count(b"\0") > 2:
         return None
-    command = b"AUTH PLAIN %b\r\n" % b2a_base64(text, newline=False)
+    command = b"%b%b%b" % (before, b2a_base64(text, newline=False), after)
     return command if len(command) <= most else None
 
 

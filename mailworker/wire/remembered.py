@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 from mailworker.wire.backend import Known
@@ -41,6 +42,15 @@ class Remembered(Generic[AllowedT]):
         self._known = dict[bytes, Kind[AllowedT]]()
         self._once = dict[bytes, AllowedT]()
         self.expected = dict[str | None, Kind[AllowedT]]()
+
+    def allowed(self, backend: str | None, text: bytes, read: Callable[[bytes], AllowedT]) -> AllowedT:
+        """What a backend's text allows, as `hear` remembers it, or as `read` tells now, which may raise an error."""
+        kind = self.hear(backend, text)
+        if kind is not None:
+            return kind.allows
+        allows = read(text)
+        self.remember(backend, text, allows)
+        return allows
 
     def hear(self, backend: str | None, text: bytes) -> Kind[AllowedT] | None:
         """The kind of a backend's text, which is expected of it from now on; the text of the log names the backend.

@@ -31,6 +31,19 @@ class Response(NamedTuple):
     text: bytes = b""
 
 
+class LoginOffer(NamedTuple):
+    """What a greeting says about logins: its SASL mechanisms, None if it lists none, and whether it has STARTTLS."""
+
+    mechanisms: frozenset[bytes] | None
+    starttls: bool
+
+    def obstacle(self, mechanism: bytes) -> str | None:
+        """Why the backend gets no password by this mechanism, else None. Cyrus lists none if it requires TLS."""
+        if self.mechanisms is None:
+            return "upstream offers no login before STARTTLS" if self.starttls else None
+        return None if mechanism in self.mechanisms else f"upstream does not offer AUTHENTICATE {mechanism.decode()}"
+
+
 class SieveReplyReader(ReplyReader):
     """Reads replies: the greeting, in TLS too, is capabilities up to OK; a later line with a string is a challenge.
 
@@ -106,6 +119,15 @@ def capabilities(reply: Reply) -> dict[bytes, bytes]:
             break
         position += 2
     return found
+
+
+def login_offer(greeting: bytes) -> LoginOffer:
+    """The offer of a greeting. Raises InvalidReply, see `expect_list`."""
+    reply = Reply(greeting)
+    expect_list(reply)
+    listed = capabilities(reply)
+    offered = listed.get(b"SASL")
+    return LoginOffer(None if offered is None else frozenset(offered.upper().split()), b"STARTTLS" in listed)
 
 
 def challenge(reply: Reply) -> bytes | None:

@@ -129,13 +129,7 @@ class Offers:
 
     def hear(self, backend: str | None, reply: bytes, *, again: bool = False) -> Offer:
         """The offer of a backend's reply, which is remembered; the text of the log names the backend."""
-        remembered = self.again if again else self.first
-        kind = remembered.hear(backend, reply)
-        if kind is not None:
-            return kind.allows
-        offer = self.read(reply)
-        remembered.remember(backend, reply, offer)
-        return offer
+        return (self.again if again else self.first).allowed(backend, reply, self.read)
 
     def read(self, reply: bytes) -> Offer:
         """The offer of a reply, which is not remembered."""

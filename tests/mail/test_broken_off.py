@@ -18,7 +18,7 @@ import pytest
 from mailworker.config.source import ByBackendSettings
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.record import Entrance
-from tests.mail.cases import AUTH_PLAIN, CREDENTIALS, IMAP, POP3, SASL_PLAIN, SMTP, Case, pop3_server
+from tests.mail.cases import AUTH_PLAIN, CREDENTIALS, IMAP, POP3, SASL_PLAIN, SIEVE, SMTP, Case, pop3_server
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted
 from tests.support.backend import ScriptedServer
@@ -61,6 +61,9 @@ TAKING = replace(SMTP, backend=(SMTP.backend[0], OFFER, b"235 welcome\r\n"))
 TRUSTING = replace(SMTP, backend=(SMTP.backend[0], LISTING, SMTP.backend[2], OFFER, b"235 welcome\r\n"))
 SIMPLE = replace(SMTP, backend=(SMTP.backend[0], b"250 backend\r\n"))
 
+# ManageSieve's OK need not have a text.
+BARE = replace(SIEVE, backend=(SIEVE.backend[0], b"OK\r\n"), answer=b"OK\r\n")
+
 # Who decides itself about a password gets it in one line.
 JUDGING = replace(IMAP, backend=(IMAP.backend[0], IMAP.answer))
 
@@ -82,6 +85,12 @@ LOGINS = {
     "smtp at a backend without either": Login(SIMPLE, (EHLO, AUTH_PLAIN)),
     "smtp that a backend with both judges": Login(TRUSTING, (EHLO, AUTH_PLAIN), judged=True),
     "smtp that the backend judges": Login(TAKING, (EHLO, AUTH_PLAIN), judged=True),
+    "sieve PLAIN": Login(SIEVE, (SIEVE.login,)),
+    "sieve PLAIN behind CAPABILITY": Login(SIEVE, (b"CAPABILITY\r\n", SIEVE.login)),
+    "sieve PLAIN behind a challenge": Login(SIEVE, (b'AUTHENTICATE "PLAIN"\r\n', b'"%b"\r\n' % CREDENTIALS)),
+    "sieve at a backend without a text": Login(BARE, (SIEVE.login,)),
+    "sieve that the backend judges": Login(SIEVE, (SIEVE.login,), judged=True),
+    "sieve PLAIN by TLS": Login(SIEVE, (SIEVE.login,), tls=True),
     "imap LOGIN by TLS": Login(IMAP, (IMAP.login,), tls=True),
     "pop3 USER by TLS": Login(POP3, (b"USER user@example.com\r\n", b"PASS secret\r\n"), tls=True),
     "imap LOGIN by a kept connection": Login(IMAP, (IMAP.login,), kept=True),
@@ -143,9 +152,10 @@ class Play:
         client = self._scene.client(self._proxy)
         if self._login.tls:
             client.start_tls(client_context())
-        client.line()
+        _hear_all(client, self._login.case.greeting)
         for words in self._login.says:
-            if not self._send("client", client, words) or not client.line():
+            heard = self._login.case.greeting if words.startswith(b"CAPABILITY") else b"\n"
+            if not self._send("client", client, words) or not _hear_all(client, heard):
                 break
         client.end()
         client.rest()
@@ -190,6 +200,11 @@ class Play:
             if not self._send("backend", peer, reply):
                 return
             _command(peer)
+
+
+def _hear_all(client: Peer, lines: bytes) -> bool:
+    """Read as many lines as these; gives whether all of them came."""
+    return all(client.line() for _ in range(lines.count(b"\n")))
 
 
 def _command(peer: Peer) -> bytes:

@@ -11,9 +11,10 @@ from mailworker.config.settings import MailServer
 from mailworker.mail.backend.backend import Backend
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import AuthMethod
-from mailworker.wire.imap_greetings import Greetings
+from mailworker.wire.imap_greetings import LoginForms, greeted_forms
 from mailworker.wire.login import Login
 from mailworker.wire.pop3_greetings import Greetings as Pop3Greetings
+from mailworker.wire.remembered import Remembered
 from mailworker.wire.secret import Secret
 from tests.mail.cases import IMAP, POP3
 from tests.mail.conftest import Scene
@@ -32,9 +33,9 @@ def place(settings: MailServer) -> Backend:
     """Stands for a backend that has greeted like this before; test_imap_foreseen.py and test_pop3_foreseen.py are about
     that.
     """
-    server = SimpleNamespace(settings=settings, greetings=Greetings(), pop3_greetings=Pop3Greetings())
+    server = SimpleNamespace(settings=settings, greetings=Remembered[LoginForms](), pop3_greetings=Pop3Greetings())
     for _ in range(2):
-        server.greetings.hear("backend", IMAP.backend[0])
+        server.greetings.allowed("backend", IMAP.backend[0], greeted_forms)
         server.pop3_greetings.hear("backend", POP3.backend[0])
     return cast(
         Backend, SimpleNamespace(server=server, log=SimpleNamespace(backend="backend"), greeted=False, foreseen=())
@@ -56,7 +57,6 @@ def test_first_steps_are_those_that_the_whole_login_begins_with(login: str) -> N
         ("pop3", {"pop3_xclient": True}, {}),
         *((protocol, {}, {"mechanism": AuthMethod.PLAIN}) for protocol in ("imap", "pop3")),
         *((protocol, {}, {"password": Secret(b"x" * 1100)}) for protocol in ("imap", "pop3")),
-        ("sieve", {}, {}),
     ],
 )
 def test_others_have_none(protocol: str, changes: dict[str, Any], login: dict[str, Any]) -> None:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import pytest
+
 from mailworker.wire.remembered import LONGEST, MOST, Remembered
 
 
 def hear(memory: Remembered[int], backend: str, text: bytes, allows: int = 1) -> int:
     """As a server that reads a text which it does not remember."""
-    kind = memory.hear(backend, text)
-    if kind is not None:
-        return kind.allows
-    memory.remember(backend, text, allows)
-    return allows
+    return memory.allowed(backend, text, lambda _text: allows)
+
+
+def test_a_text_that_cannot_be_read_is_not_remembered() -> None:
+    memory = Remembered[int]()
+    for _ in range(3):
+        with pytest.raises(ValueError, match="invalid"):
+            memory.allowed("backend", b"x", int)
+    assert not memory.expected
+    assert [memory.allowed("backend", b"7", int) for _ in range(2)] == [7, 7]
+    assert memory.expected["backend"].allows == 7
 
 
 def test_texts_and_backends_are_remembered_in_bounds() -> None:

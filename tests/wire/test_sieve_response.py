@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from mailworker.wire.backend import InvalidReply, LoginRejected, Reply, TooLongReply
 from mailworker.wire.refusal import Reason, Refusal
 from mailworker.wire.sieve_response import (
+    LoginOffer,
     SieveReplyReader,
     capabilities,
     challenge,
     expect_list,
     expect_login,
     expect_ok,
+    login_offer,
     parse,
     refusal,
 )
@@ -61,6 +63,29 @@ def test_a_greeting_is_a_list_up_to_its_ok_however_it_is_cut(greeting: bytes) ->
     assert listed[b"SASL"] == b"PLAIN LOGIN"
     assert listed[b"STARTTLS"] == b""
     expect_list(Reply(greeting))
+
+
+@pytest.mark.parametrize(
+    ("greeting", "offer", "obstacle"),
+    [
+        (LISTS["Dovecot"], LoginOffer(frozenset((b"PLAIN", b"LOGIN")), starttls=True), None),
+        (b'"sasl" "plain"\r\nOK\r\n', LoginOffer(frozenset((b"PLAIN",)), starttls=False), None),
+        (b"OK\r\n", LoginOffer(None, starttls=False), None),
+        (b'"SASL" ""\r\nOK\r\n', LoginOffer(frozenset(), starttls=False), "upstream does not offer AUTHENTICATE PLAIN"),
+        (b'"STARTTLS"\r\nOK\r\n', LoginOffer(None, starttls=True), "upstream offers no login before STARTTLS"),
+    ],
+)
+def test_a_greeting_tells_whether_a_password_may_be_sent(
+    greeting: bytes, offer: LoginOffer, obstacle: str | None
+) -> None:
+    assert login_offer(greeting) == offer
+    assert offer.obstacle(b"PLAIN") == obstacle
+
+
+@pytest.mark.parametrize("greeting", [b"NO\r\n", b'BYE "later"\r\n', b'"SASL" "PLAIN"\r\n', b"* OK IMAP\r\n", b""])
+def test_what_is_no_greeting_offers_nothing(greeting: bytes) -> None:
+    with pytest.raises(InvalidReply):
+        login_offer(greeting)
 
 
 def test_all_replies_end_where_they_end_however_they_are_cut() -> None:

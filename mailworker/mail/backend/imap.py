@@ -23,7 +23,7 @@ from mailworker.wire.backend import (
     plain_response,
 )
 from mailworker.wire.identity import imap_fields
-from mailworker.wire.imap_greetings import LoginForms, login_forms
+from mailworker.wire.imap_greetings import LoginForms, greeted_forms, login_forms
 from mailworker.wire.login import Login
 
 __all__ = ["first_steps", "log_in", "login_at_once", "login_pieces", "starttls"]
@@ -109,7 +109,7 @@ def _forms(backend: Backend) -> Talk[LoginForms]:
     if backend.greeted:
         return login_forms(None)
     greeting = yield from backend.greet(_GREETING)
-    return backend.server.greetings.hear(backend.log.backend, greeting)
+    return backend.server.greetings.allowed(backend.log.backend, greeting, greeted_forms)
 
 
 def log_in(backend: Backend, login: Login) -> Talk[bytes]:

@@ -104,7 +104,7 @@ def _may_be_asked(backend: Backend) -> bool:
 
 def _in_one_line(login: Login) -> Step | None:
     """AUTH PLAIN with its response, None if it may not be sent so: USER and PASS have the rules for that."""
-    line = auth_plain(login.name, needed_password(login).reveal(), POP3_COMMAND_LIMIT)
+    line = auth_plain(b"AUTH PLAIN ", login.name, needed_password(login).reveal(), b"\r\n", POP3_COMMAND_LIMIT)
     return None if line is None else (line, _PLAIN)
 
 

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 
-from mailworker.mail.backend.backend import Backend, Misconfigured, needed_password
-from mailworker.mail.backend.conversation import Talk, Wanted, anything
+from mailworker.mail.backend.backend import Backend, Misconfigured, Place, needed_password
+from mailworker.mail.backend.conversation import Foreseen, Talk, Wanted, anything
 from mailworker.mail.backend.token import ACKNOWLEDGMENTS, BY_TOKEN
-from mailworker.wire.backend import LoginRejected, Reply, plain_response
+from mailworker.native.core import accelerator
+from mailworker.wire.backend import LoginRejected, Reply, auth_plain, plain_response
 from mailworker.wire.login import Login
 from mailworker.wire.sasl import encode_token
 from mailworker.wire.sieve import QUOTED_LIMIT, client_string
-from mailworker.wire.sieve_response import capabilities, challenge, expect_list, expect_login, expect_ok
+from mailworker.wire.sieve_response import capabilities, challenge, expect_list, expect_login, expect_ok, login_offer
+
+__all__ = ["auth_plain", "first_steps", "log_in", "starttls"]
+
+if accelerator is not None and not TYPE_CHECKING:
+    auth_plain = accelerator.auth_plain
+
+_PLAIN: Final = b'AUTHENTICATE "PLAIN" "'
+_LONGEST: Final = len(_PLAIN) + QUOTED_LIMIT + len(b'"\r\n')
 
 _GREETING = Wanted(b"OK", b'"', None, expect_list)
 _STARTTLS = Wanted(b"OK", None, "STARTTLS", expect_ok)
 _AUTHENTICATE = Wanted(b"OK", None, "AUTHENTICATE command", anything)
 # An OK without a response code; a code would have to be examined.
+_WELCOME = Wanted(b'OK "', None, "AUTHENTICATE command", anything)
 _USUAL_OK = re.compile(rb"OK(?: \"|\r\n)")
 
 
@@ -29,11 +39,21 @@ def starttls(_backend: Backend, _login: Login) -> Talk[None]:
     yield ((b"STARTTLS\r\n", _STARTTLS),)
 
 
-def log_in(_backend: Backend, login: Login) -> Talk[bytes]:
+def first_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
+    """See `Protocol.first_steps`: None unless the backend's greeting is foreseen. Raises a PeerError."""
+    kind = place.server.sieve_greetings.expected.get(place.log.backend)
+    if kind is None or kind.allows.obstacle(b"PLAIN") is not None or _goes_by_token(login):
+        return None
+    command = auth_plain(_PLAIN, login.name, needed_password(login).reveal(), b'"\r\n', _LONGEST)
+    return None if command is None else ((None, kind.known), (command, _WELCOME))
+
+
+def log_in(backend: Backend, login: Login) -> Talk[bytes]:
     """Log in by PLAIN, or by a token; gives the reply for the client. Raises a PeerError."""
-    by_token = login.passed_on and login.method in BY_TOKEN
+    by_token = _goes_by_token(login)
     mechanism = BY_TOKEN[login.method] if by_token else b"PLAIN"
-    obstacle = _obstacle((yield ((None, _GREETING),)).data, mechanism)
+    greeting = (yield ((None, _GREETING),)).data
+    obstacle = backend.server.sieve_greetings.allowed(backend.log.backend, greeting, login_offer).obstacle(mechanism)
     if obstacle is not None:
         raise Misconfigured(obstacle)
     response = _response(login, by_token=by_token)
@@ -41,6 +61,10 @@ def log_in(_backend: Backend, login: Login) -> Talk[bytes]:
     if not _USUAL_OK.match(reply.data):
         reply = yield from _answer(login, reply, response, by_token=by_token)
     return reply.data
+
+
+def _goes_by_token(login: Login) -> bool:
+    return login.passed_on and login.method in BY_TOKEN
 
 
 def _answer(login: Login, reply: Reply, response: bytes, *, by_token: bool) -> Talk[Reply]:
@@ -65,17 +89,3 @@ def _response(login: Login, *, by_token: bool) -> bytes:
     if len(response) <= QUOTED_LIMIT:
         return b'"%b"\r\n' % response[:-2]
     return client_string(response[:-2]) + b"\r\n"
-
-
-@lru_cache(maxsize=64)  # there are few backends and many logins
-def _obstacle(greeting: bytes, mechanism: bytes) -> str | None:
-    """Why this backend gets no password: it lists no mechanism for one. Cyrus lists none if it requires TLS."""
-    reply = Reply(greeting)
-    expect_list(reply)
-    listed = capabilities(reply)
-    offered = listed.get(b"SASL")
-    if offered is None:
-        return "upstream offers no login before STARTTLS" if b"STARTTLS" in listed else None
-    return (
-        None if mechanism in offered.upper().split() else f"upstream does not offer AUTHENTICATE {mechanism.decode()}"
-    )

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
+from mailworker.event.choice import NOTHING, Choice, Choices
 from mailworker.event.stream import Stream
 from mailworker.mail.dialogue.complaints import tell_refusal
 from mailworker.mail.dialogue.dialogue import Dialogue, LoginRefused, Move
-from mailworker.mail.dialogue.sasl import exchange
+from mailworker.mail.dialogue.sasl import by_plain, exchange
 from mailworker.mail.end import End
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
+from mailworker.native.core import accelerator
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.command import InvalidCommand
 from mailworker.wire.confidential import INVALID
-from mailworker.wire.sieve import SieveCommand, SieveParser, SieveVerb, string, text
+from mailworker.wire.login import Login
+from mailworker.wire.sieve import SieveCommand, SieveParser, SieveVerb, sieve_words, string, text
 
+__all__ = ["SieveDialogue", "first_login", "opening", "sieve_words"]
+
+if accelerator is not None and not TYPE_CHECKING:
+    sieve_words = accelerator.sieve_words
+
+_COMPLETED = b'OK "Capability completed."\r\n'
 _TLS_FIRST = Rejected(b"(ENCRYPT-NEEDED) STARTTLS is needed first.")
 
 # The most arguments that a command may have.
@@ -30,6 +40,22 @@ _BEFORE_LOGIN = (
 )
 # A response code before a text, without data; a referral would send clients, with their passwords, to another server.
 _CODE = re.compile(rb"\((?!REFERRAL)([A-Z0-9/-]{1,64})\) *(.*)", re.DOTALL | re.IGNORECASE)
+
+
+def opening(capabilities: bytes) -> Choices:
+    """See `Protocol.opening`."""
+    plain = Choice(b'AUTHENTICATE "PLAIN"', NOTHING, _challenge(b""), ())
+    return plain, Choice(b"CAPABILITY", NOTHING, capabilities + _COMPLETED, (plain,))
+
+
+def first_login(heard: bytes | None, words: bytes) -> Login | None:
+    """See `Protocol.first_login`."""
+    found = sieve_words(heard, words)
+    return None if found is None else by_plain(found[0])
+
+
+def _challenge(text: bytes) -> bytes:
+    return string(text) + b"\r\n"
 
 
 class SieveDialogue(Dialogue[SieveCommand]):
@@ -72,7 +98,7 @@ class SieveDialogue(Dialogue[SieveCommand]):
         return b"NO (%b) %b\r\n" % (coded[1].upper(), text(coded[2]))
 
     def challenge(self, text: bytes) -> bytes:
-        return string(text) + b"\r\n"
+        return _challenge(text)
 
     def demand_tls(self) -> None:
         if self.server.starttls_only and not self.secure:
@@ -81,7 +107,7 @@ class SieveDialogue(Dialogue[SieveCommand]):
     def _answer(self, command: SieveCommand) -> bytes:
         match command.verb:
             case SieveVerb.CAPABILITY:
-                return self.capabilities + b'OK "Capability completed."\r\n'
+                return self.capabilities + _COMPLETED
             case SieveVerb.NOOP if command.arguments:
                 return b'OK (TAG %b) "Done."\r\n' % string(command.arguments[0])
             case SieveVerb.NOOP:

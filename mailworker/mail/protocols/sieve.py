@@ -7,9 +7,9 @@ from typing import Protocol as Interface
 from mailworker.config.dialogue import DialogueSettings
 from mailworker.config.sieve import SieveDraft
 from mailworker.mail.authentication.refusals import Refusals
-from mailworker.mail.backend.sieve import log_in, starttls
+from mailworker.mail.backend.sieve import first_steps, log_in, starttls
 from mailworker.mail.capabilities import mechanisms
-from mailworker.mail.dialogue.sieve import SieveDialogue
+from mailworker.mail.dialogue.sieve import SieveDialogue, first_login, opening
 from mailworker.mail.protocols.protocol import Protocol
 from mailworker.model import Starttls
 from mailworker.wire.sieve import string
@@ -52,7 +52,10 @@ SIEVE = Protocol(
     greeting=_greeting,
     dialogue=SieveDialogue,
     reply_reader=SieveReplyReader,
+    opening=opening,
+    first_login=first_login,
     starttls=starttls,
+    first_steps=first_steps,
     log_in=log_in,
     refusal=refusal,
     refusals=Refusals(

@@ -1,4 +1,4 @@
-/* The words of usual logins by POP3 and SMTP; wire/pop3.py and wire/smtp.py have the same in Python. */
+/* The words of usual logins by POP3, SMTP and ManageSieve; wire/pop3.py, smtp.py and sieve.py have the same in Python. */
 
 #include "words.h"
 
@@ -39,6 +39,14 @@ static int read_smtp(struct rest *rest, struct word *words)
     }
     return TAKE(rest, "LOGIN\r\n") && take_response(rest, &words[2]) && TAKE(rest, "\r\n") &&
            take_response(rest, &words[3]);
+}
+
+/* The response of PLAIN. */
+static int read_sieve(struct rest *rest, struct word *words)
+{
+    (void) TAKE(rest, "CAPABILITY\r\n");
+    return TAKE(rest, "AUTHENTICATE \"PLAIN\"") && (TAKE(rest, " ") || TAKE(rest, "\r\n")) && TAKE(rest, "\"") &&
+           take_until(rest, &words[0], '"', '\\', '\r') && TAKE(rest, "\"");
 }
 
 /* Whether no byte comes after the first line. */
@@ -102,8 +110,14 @@ static PyObject *smtp_words(PyObject *Py_UNUSED(module), PyObject *const *argume
     return found(arguments, given, read_smtp, 4);
 }
 
+static PyObject *sieve_words(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+{
+    return found(arguments, given, read_sieve, 1);
+}
+
 PyMethodDef first_word_functions[] = {
     {"pop3_words", FAST(pop3_words), "pop3_words(heard, words): name, password and response; None for other words."},
+    {"sieve_words", FAST(sieve_words), "sieve_words(heard, words): the response of PLAIN; None for other words."},
     {"smtp_words", FAST(smtp_words),
      "smtp_words(heard, words): EHLO's argument, the response of PLAIN, both of LOGIN; None for other words."},
     {NULL, NULL, 0, NULL},

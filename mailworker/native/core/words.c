@@ -119,17 +119,21 @@ static int has_nul(PyObject *bytes)
     return memchr(PyBytes_AS_STRING(bytes), '\0', (size_t) PyBytes_GET_SIZE(bytes)) != NULL;
 }
 
-/* Reads tag, name, secret and most; gives 0 with an exception set if they are not that. */
-static int take_arguments(PyObject *const *arguments, Py_ssize_t given, Py_ssize_t *most)
+/* Reads so many texts, and `most` after them; gives 0 with an exception set if they are not that. */
+static int take_arguments(PyObject *const *arguments, Py_ssize_t given, Py_ssize_t texts, Py_ssize_t *most)
 {
-    if (!counted(given, 4)) {
+    Py_ssize_t i;
+
+    if (!counted(given, texts + 1)) {
         return 0;
     }
-    if (!PyBytes_Check(arguments[0]) || !PyBytes_Check(arguments[1]) || !PyBytes_Check(arguments[2])) {
-        PyErr_SetString(PyExc_TypeError, "tag, name and secret are bytes");
-        return 0;
+    for (i = 0; i < texts; i++) {
+        if (!PyBytes_Check(arguments[i])) {
+            PyErr_SetString(PyExc_TypeError, "all but the most bytes must be bytes");
+            return 0;
+        }
     }
-    *most = PyLong_AsSsize_t(arguments[3]);
+    *most = PyLong_AsSsize_t(arguments[texts]);
     return *most != -1 || !PyErr_Occurred();
 }
 
@@ -139,7 +143,7 @@ static PyObject *login_pieces(PyObject *Py_UNUSED(module), PyObject *const *argu
     Py_ssize_t length = 0, most;
     int i;
 
-    if (!take_arguments(arguments, given, &most)) {
+    if (!take_arguments(arguments, given, 3, &most)) {
         return NULL;
     }
     tag = arguments[0], name = arguments[1], secret = arguments[2];
@@ -166,7 +170,7 @@ static PyObject *login_at_once(PyObject *Py_UNUSED(module), PyObject *const *arg
     PyObject *tag, *name, *secret, *made;
     Py_ssize_t length, most;
 
-    if (!take_arguments(arguments, given, &most)) {
+    if (!take_arguments(arguments, given, 3, &most)) {
         return NULL;
     }
     tag = arguments[0], name = arguments[1], secret = arguments[2];
@@ -251,31 +255,28 @@ static void end_base64(struct base64 *self)
 
 static PyObject *auth_plain(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
 {
-    static const char verb[] = "AUTH PLAIN ";
-    PyObject *name, *secret, *line;
+    PyObject *before, *name, *secret, *after, *line;
     Py_ssize_t length, most;
 
-    if (!counted(given, 3)) {
+    if (!take_arguments(arguments, given, 4, &most)) {
         return NULL;
     }
-    name = arguments[0], secret = arguments[1], most = PyLong_AsSsize_t(arguments[2]);
-    if (!PyBytes_Check(name) || !PyBytes_Check(secret) || (most == -1 && PyErr_Occurred())) {
-        return PyErr_Format(PyExc_TypeError, "auth_plain(name, secret, most)");
-    }
-    length = (Py_ssize_t) sizeof(verb) + 1 + (PyBytes_GET_SIZE(name) + PyBytes_GET_SIZE(secret) + 4) / 3 * 4;
+    before = arguments[0], name = arguments[1], secret = arguments[2], after = arguments[3];
+    length = PyBytes_GET_SIZE(before) + (PyBytes_GET_SIZE(name) + PyBytes_GET_SIZE(secret) + 4) / 3 * 4 +
+             PyBytes_GET_SIZE(after);
     if (length > most || !fits_into_line(name) || !fits_into_line(secret)) {
         Py_RETURN_NONE;
     }
     line = PyBytes_FromStringAndSize(NULL, length);
     if (line != NULL) {
-        struct base64 response = {put(PyBytes_AS_STRING(line), verb, (Py_ssize_t) sizeof(verb) - 1), 0, 0};
+        struct base64 response = {put_bytes(PyBytes_AS_STRING(line), before), 0, 0};
 
         put_base64(&response, "", 1);
         put_base64(&response, PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name));
         put_base64(&response, "", 1);
         put_base64(&response, PyBytes_AS_STRING(secret), PyBytes_GET_SIZE(secret));
         end_base64(&response);
-        (void) put(response.at, "\r\n", 2);
+        (void) put_bytes(response.at, after);
     }
     return line;
 }
@@ -289,6 +290,7 @@ PyMethodDef word_functions[] = {
      "login_at_once(tag, name, secret, most): LOGIN with literals that need not wait; None if it may not be sent."},
     {"command_line", FAST(command_line),
      "command_line(verb, text): both with CRLF; None if the text does not fit into a line."},
-    {"auth_plain", FAST(auth_plain), "auth_plain(name, secret, most): AUTH PLAIN of POP3; None if it may not be sent."},
+    {"auth_plain", FAST(auth_plain),
+     "auth_plain(before, name, secret, after, most): the response of PLAIN in a line; None if it may not be sent."},
     {NULL, NULL, 0, NULL},
 };

@@ -13,8 +13,9 @@ from mailworker.mail.backend.conversation import Foreseen
 from mailworker.mail.backend.imap import first_steps, log_in
 from mailworker.model import AuthMethod
 from mailworker.wire.backend import Known, Reply
-from mailworker.wire.imap_greetings import Greetings
+from mailworker.wire.imap_greetings import LoginForms
 from mailworker.wire.login import Login
+from mailworker.wire.remembered import Remembered
 from mailworker.wire.secret import Secret
 from tests.mail.cases import IMAP, LITERAL_PLUS
 from tests.mail.conftest import Scene
@@ -58,7 +59,9 @@ ANSWERS = {TAKES: LITERAL_PLUS.backend[1:], WAITS: IMAP.backend[1:]}
 def _place(**settings: Any) -> Backend:
     """Stands for a backend that has not greeted yet."""
     place = SimpleNamespace(
-        server=SimpleNamespace(settings=mail_server("imap", proxy=proxy_settings(**settings)), greetings=Greetings()),
+        server=SimpleNamespace(
+            settings=mail_server("imap", proxy=proxy_settings(**settings)), greetings=Remembered[LoginForms]()
+        ),
         log=SimpleNamespace(backend="192.0.2.1:143"),
         client=SimpleNamespace(identity=_no_identity),
     )

@@ -21,9 +21,13 @@ from tests.support.recorded_log import RecordedLog
 Path = tuple[Choice, ...]
 RESPONSE = b64encode(b"\0user\0secret") + b"\r\n"
 
+QUOTED = b'"%b"\r\n' % RESPONSE[:-2]
+
 LAST = (
     *(b"PASS a b\r\n", b"pass  x\r\n", b"PASS x\n", b"PASS \r\n", b"NOOP\r\n", b"PASS x\r\nSTAT\r\n"),
     *(b"AUTH PLAIN " + RESPONSE, b"auth plain " + RESPONSE, b"AUTH PLAIN =\r\n"),
+    *(b'AUTHENTICATE "PLAIN" ' + QUOTED, b'authenticate "plain" ' + QUOTED, b'AUTHENTICATE "PLAIN" {4+}\r\nAAAA\r\n'),
+    *(QUOTED, QUOTED[:-2] + b"\n", QUOTED + QUOTED, b'"="\r\n', b'"*"\r\n', b'"%b" "x"\r\n' % RESPONSE[:-2]),
     *(RESPONSE, RESPONSE + RESPONSE, b64encode(b"other\0user\0x") + b"\r\n", b"*\r\n"),
 )
 
@@ -54,7 +58,8 @@ def lines_of(path: Path, argument: bytes, lower: bool) -> list[bytes]:
     return [b"%b%b\r\n" % (start, arguments[choice.argument]) for start, choice in zip(starts, path, strict=True)]
 
 
-PATHS = [(protocol, path) for protocol in ("pop3", "smtp") for path in paths(opening_of(protocol))]
+OPENED = ("pop3", "smtp", "sieve")
+PATHS = [(protocol, path) for protocol in OPENED for path in paths(opening_of(protocol))]
 NAMES = [b" ".join((protocol.encode(), *(choice.start for choice in path))).decode() for protocol, path in PATHS]
 
 
@@ -71,7 +76,7 @@ def test_each_answer_is_the_dialogue_s(protocol: str, path: Path, argument: byte
 
 
 @pytest.mark.parametrize("last", LAST)
-@pytest.mark.parametrize(("protocol", "path"), [*PATHS, ("pop3", ()), ("smtp", ())], ids=[*NAMES, "pop3", "smtp"])
+@pytest.mark.parametrize(("protocol", "path"), [*PATHS, *((each, ()) for each in OPENED)], ids=[*NAMES, *OPENED])
 def test_a_login_is_the_dialogue_s_or_none(protocol: str, path: Path, last: bytes) -> None:
     heard = b"".join(lines_of(path, b"name", lower=False)) or None
     login = PROTOCOLS[protocol].first_login(heard, last)
@@ -94,6 +99,9 @@ def test_a_login_is_the_dialogue_s_or_none(protocol: str, path: Path, last: byte
         ("pop3", b"CAPA\r\nUSER name\r\n", b"pass x\n"),
         ("pop3", b"AUTH PLAIN\r\n", RESPONSE),
         ("pop3", None, b"AUTH PLAIN " + RESPONSE),
+        ("sieve", None, b'AUTHENTICATE "PLAIN" ' + QUOTED),
+        ("sieve", b"CAPABILITY\r\n", b'AUTHENTICATE "PLAIN" ' + QUOTED),
+        ("sieve", b'capability\r\nauthenticate "Plain"\r\n', QUOTED),
         ("smtp", b"EHLO me\r\n", b"AUTH PLAIN " + RESPONSE),
         ("smtp", b"ehlo me\r\nauth plain\r\n", RESPONSE),
         ("smtp", b"EHLO me\r\nAUTH LOGIN\r\nbmFtZQ==\r\n", b"eA==\r\n"),

@@ -7,8 +7,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailworker.mail.dialogue.pop3 import pop3_words
+from mailworker.mail.dialogue.sieve import sieve_words
 from mailworker.mail.dialogue.smtp import smtp_words
-from mailworker.wire import pop3, smtp
+from mailworker.wire import pop3, sieve, smtp
 
 PIECES = (
     *(b"a", b" ", b"\r", b"\n", b"\r\n", b"\0", b"\x7f", b"\xe9", b"=", b"CAPA\r\n", b"USER a\r\n", b"PASS b\r\n"),
@@ -21,6 +22,11 @@ PIECES = (
         b"ehlo ",
         b"AGEAYg==",
         b"AUTH PLAIN AGEAYg==\r\n",
+        b"capability\r\n",
+        b'AUTHENTICATE "PLAIN"',
+        b'"AGEAYg=="',
+        b'"',
+        b"\\",
     ),
 )
 TEXTS = st.lists(st.sampled_from(PIECES), max_size=6).map(b"".join)
@@ -95,19 +101,58 @@ def test_all_else_by_smtp_is_for_the_parser(heard: bytes | None, words: bytes) -
     assert smtp_words(heard, words) is smtp.smtp_words(heard, words) is None
 
 
+@pytest.mark.parametrize(
+    ("heard", "words", "found"),
+    [
+        (None, b'AUTHENTICATE "PLAIN" "AGEAYg=="\r\n', b"AGEAYg=="),
+        (b"Capability\r\n", b'authenticate "plain" "AGEAYg=="\n', b"AGEAYg=="),
+        (b'CAPABILITY\r\nAUTHENTICATE "PLAIN"\r\n', b'"AGEAYg=="\r\n', b"AGEAYg=="),
+        (None, b'AUTHENTICATE "PLAIN" "\0 *\xff"\r\n', b"\0 *\xff"),
+    ],
+)
+def test_a_usual_login_by_managesieve_has_its_response(heard: bytes | None, words: bytes, found: bytes) -> None:
+    assert sieve_words(heard, words) == sieve.sieve_words(heard, words) == (found,)
+
+
+@pytest.mark.parametrize(
+    ("heard", "words"),
+    [
+        *((None, words) for words in (b"", b"\n", b"CAPABILITY\r\n", b'AUTHENTICATE "PLAIN"\r\n')),
+        *(
+            (None, b'AUTHENTICATE "PLAIN"' + rest)
+            for rest in (b'"AA=="\r\n', b'  "AA=="\r\n', b' ""\r\n', b" AA==\r\n")
+        ),
+        *((None, b'AUTHENTICATE "PLAIN" ' + rest) for rest in (b'"AA=="', b'"AA=="\r', b'"AA=="\r\r\n', b'"A\\A"\r\n')),
+        *((None, b'AUTHENTICATE "PLAIN" ' + rest) for rest in (b'"AA==" \r\n', b'"AA==\r\n', b"{4+}\r\nAA==\r\n")),
+        (None, b'AUTHENTICATE PLAIN "AA=="\r\n'),
+        (None, b'AUTHENTICATE "PLAINS" "AA=="\r\n'),
+        (None, b'CAPABILITY\r\nAUTHENTICATE "PLAIN" "AA=="\r\n'),
+        (None, b'AUTHENTICATE "PLAIN" "AA=="\r\nNOOP\r\n'),
+        (b"CAPABILITY\r\nCAPABILITY\r\n", b'AUTHENTICATE "PLAIN" "AA=="\r\n'),
+        (b"CAPABILITY\n", b'AUTHENTICATE "PLAIN" "AA=="\r\n'),
+        (b'AUTHENTICATE "PLAIN"\r\n', b"\r\n"),
+    ],
+)
+def test_all_else_by_managesieve_is_for_the_parser(heard: bytes | None, words: bytes) -> None:
+    assert sieve_words(heard, words) is sieve.sieve_words(heard, words) is None
+
+
 @given(HEARD, TEXTS)
+@example(b'AUTHENTICATE "PLAIN"\r\n', b'"x"\n')
 @example(b"USER a\r\nPA", b"SS b\n")
 @example(b"EHLO a\r\nAUTH PLAIN b\r\n", b"")
 def test_both_read_the_same(heard: bytes | None, words: bytes) -> None:
-    for last in (words, words + b"\r\n", b"PASS " + words + b"\r\n", b"AUTH PLAIN " + words + b"\r\n"):
+    sieve_line = b'AUTHENTICATE "PLAIN" "%b"\r\n' % words
+    for last in (words, words + b"\r\n", b"PASS " + words + b"\r\n", b"AUTH PLAIN " + words + b"\r\n", sieve_line):
         for before in (heard, b"USER a\r\n", b"EHLO me\r\n", b"EHLO me\r\nAUTH LOGIN\r\na\r\n"):
             assert pop3_words(before, last) == pop3.pop3_words(before, last)
+            assert sieve_words(before, last) == sieve.sieve_words(before, last)
             assert smtp_words(before, last) == smtp.smtp_words(before, last)
 
 
 @pytest.mark.parametrize("arguments", [("", b""), (b"", ""), (None, None), (b"",), (b"", b"", b"")])
 def test_words_are_read_from_bytes(arguments: tuple[Any, ...]) -> None:
-    for read in (pop3_words, smtp_words):
-        if read not in {pop3.pop3_words, smtp.smtp_words}:  # for Python mypy holds it
+    for read in (pop3_words, sieve_words, smtp_words):
+        if read not in {pop3.pop3_words, sieve.sieve_words, smtp.smtp_words}:  # for Python mypy holds it
             with pytest.raises(TypeError):
                 read(*arguments)

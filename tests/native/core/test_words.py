@@ -132,19 +132,38 @@ def test_a_login_is_made_of_bytes(words: tuple[object, ...]) -> None:
     ],
 )
 def test_auth_plain_has_its_response_in_its_line(name: bytes, secret: bytes, command: bytes | None) -> None:
-    assert auth_plain(name, secret, 255) == backend.auth_plain(name, secret, 255) == command
+    words = b"AUTH PLAIN ", name, secret, b"\r\n", 255
+    assert auth_plain(*words) == backend.auth_plain(*words) == command
 
 
-@given(st.binary(max_size=120), st.binary(max_size=120), st.integers(0, 300))
-def test_both_write_the_same_auth_plain(name: bytes, secret: bytes, most: int) -> None:
-    command = auth_plain(name, secret, most)
-    assert command == backend.auth_plain(name, secret, most)
+def test_the_response_stands_between_the_other_parts_of_its_line() -> None:
+    words = b'AUTHENTICATE "PLAIN" "', b"a", b"b", b'"\r\n', 255
+    assert auth_plain(*words) == backend.auth_plain(*words) == b'AUTHENTICATE "PLAIN" "AGEAYg=="\r\n'
+
+
+@given(*[st.binary(max_size=120)] * 2, *[st.binary(max_size=9)] * 2, st.integers(0, 300))
+def test_both_write_the_same_auth_plain(name: bytes, secret: bytes, before: bytes, after: bytes, most: int) -> None:
+    words = before, name, secret, after, most
+    command = auth_plain(*words)
+    assert command == backend.auth_plain(*words)
     if command is not None:
         assert len(command) <= most
-        assert b64decode(command[len(b"AUTH PLAIN ") :], validate=False) == b"\0%b\0%b" % (name, secret)
+        response = command[len(before) : len(command) - len(after)]
+        assert command == before + response + after
+        assert b64decode(response, validate=True) == b"\0%b\0%b" % (name, secret)
 
 
-@pytest.mark.parametrize("words", [(b"a", "c", 9), (None, b"c", 9), (b"a", b"c", "9"), (b"a", b"c")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        (b"", b"a", "c", b"", 9),
+        (b"", None, b"c", b"", 9),
+        ("", b"a", b"c", b"", 9),
+        (b"", b"a", b"c", None, 9),
+        (b"", b"a", b"c", b"", "9"),
+        (b"", b"a", b"c", b""),
+    ],
+)
 def test_auth_plain_is_made_of_bytes(words: tuple[object, ...]) -> None:
     with pytest.raises(TypeError):
         auth_plain(*words)  # type: ignore[arg-type]
