@@ -23,34 +23,41 @@ _PREFIX: Final = "mailworker_"
 
 # A family of words, its metric, its help text, and its labels.
 _COUNTERS: Final[Sequence[tuple[str, str, str, Sequence[str]]]] = (
-    ("reloads", "config_reloads", "Reloads of the configuration.", ("result",)),
-    ("respawns", "worker_respawns", "Workers that were replaced, by how they ended.", ("reason",)),
-    ("accepted", "connections_accepted", "Clients that were accepted.", ("server", "protocol")),
-    ("dropped", "connections_dropped", "Clients that were turned away, or not even accepted.", ("reason",)),
-    ("logins", "logins", "Sessions that were logged in at a backend.", ("server", "protocol")),
-    ("ended", "sessions", "Sessions that have ended, by why.", ("server", "protocol", "end")),
-    ("bytes", "bytes", "Bytes of ended sessions, in TLS those of its data.", ("server", "protocol", "direction")),
-    ("handshakes", "tls_handshakes", "Handshakes with clients.", ("server", "protocol", "version", "resumed")),
-    ("handshake_failures", "tls_handshake_failures", "Those that failed.", ("server", "protocol", "reason")),
-    ("tls_cache", "tls_session_cache_lookups", "Sessions that were asked for by their ids.", ("zone", "result")),
-    ("limit_rejected", "limit_rejected", "Logins that a limit has refused.", ("zone",)),
-    ("limit_delayed", "limit_delayed", "Logins that a limit has delayed.", ("zone",)),
-    ("limit_dry_run", "limit_dry_run", "What a limit would have done, but for its dry run.", ("zone",)),
-    ("limit_banned", "limit_banned", "Connections of who is banned.", ("zone",)),
-    ("log_lines", "log_lines", "Lines that the log writer has taken.", ("log",)),
+    ("reloads", "config_reloads", "Reloads of the configuration, by result.", ("result",)),
+    ("respawns", "worker_respawns", "Workers that ended unexpectedly and were replaced.", ("reason",)),
+    ("accepted", "connections_accepted", "Accepted connections of clients.", ("server", "protocol")),
+    ("dropped", "connections_dropped", "Connections of clients that could not be served.", ("reason",)),
+    ("logins", "logins", "Sessions that have logged in at a backend.", ("server", "protocol")),
+    ("ended", "sessions", "Ended sessions, by reason.", ("server", "protocol", "end")),
+    ("bytes", "bytes", "Bytes of ended sessions; with TLS, of the decrypted data.",
+     ("server", "protocol", "direction")),
+    ("handshakes", "tls_handshakes", "Successful TLS handshakes with clients.",
+     ("server", "protocol", "version", "resumed")),
+    ("handshake_failures", "tls_handshake_failures", "Failed TLS handshakes with clients, by reason.",
+     ("server", "protocol", "reason")),
+    ("tls_cache", "tls_session_cache_lookups", "Lookups of TLS sessions by id, by result.", ("zone", "result")),
+    ("limit_rejected", "limit_rejected", "Logins refused by limit_auth.", ("zone",)),
+    ("limit_delayed", "limit_delayed", "Logins delayed by limit_auth.", ("zone",)),
+    ("limit_dry_run", "limit_dry_run", "Logins that limit_auth would have refused or delayed without dry run.",
+     ("zone",)),
+    ("limit_banned", "limit_banned", "Connections closed because of a ban.", ("zone",)),
+    ("log_lines", "log_lines", "Lines of access logs received by the log writer.", ("log",)),
     ("log_dropped", "log_dropped", "Lines of access logs that were lost.", ("log",)),
-    ("auth", "auth_requests", "Decisions about logins.", ("protocol", "source", "method", "result")),
-    ("upstream_failures", "upstream_failures", "Logins that a backend's fault has prevented.", ("protocol", "reason")),
+    ("auth", "auth_requests", "Decisions about logins, by result.", ("protocol", "source", "method", "result")),
+    ("upstream_failures", "upstream_failures", "Logins that failed by a fault of the backend, by reason.",
+     ("protocol", "reason")),
 )  # fmt: skip
 
 _HISTOGRAMS: Final[Sequence[tuple[str, str, str, Sequence[str], Sequence[float]]]] = (
-    ("auth_seconds", "auth_seconds", "What decisions about logins took.", ("source",), LATENCY),
-    ("handshake_seconds", "tls_handshake_seconds", "What handshakes with clients took that ended well.",
+    ("auth_seconds", "auth_seconds", "Time until the decision about a login.", ("source",), LATENCY),
+    ("handshake_seconds", "tls_handshake_seconds", "Duration of successful TLS handshakes with clients.",
      ("protocol", "resumed"), LATENCY),
-    ("login_seconds", "upstream_login_seconds", "From a decision to the end of the login at a backend.",
+    ("login_seconds", "upstream_login_seconds",
+     "Time from the decision about a login to the end of the login at the backend.",
      ("protocol",), LATENCY),
-    ("session_seconds", "session_seconds", "From a login to the end of its session.", ("server", "protocol"), DURATION),
-    ("loop_lag", "worker_loop_lag_seconds", "How late a worker does what is due; one look a second.", (), LAG),
+    ("session_seconds", "session_seconds", "Time from the login to the end of the session.",
+     ("server", "protocol"), DURATION),
+    ("loop_lag", "worker_loop_lag_seconds", "Delay of a worker's timers, measured once a second.", (), LAG),
 )  # fmt: skip
 
 
@@ -175,11 +182,15 @@ def families(snapshot: Snapshot) -> Iterator[Family]:
     yield from _process(snapshot)
     yield from _workers(snapshot)
     yield _gauge(
-        *("tls_certificate_expiry_seconds", "When it ends, since 1970.", CertificateState._fields[:-1]),
+        *(
+            "tls_certificate_expiry_seconds",
+            "When the certificate expires, in seconds since 1970.",
+            CertificateState._fields[:-1],
+        ),
         [(each[:-1], each.expires) for each in snapshot.certificates],
     )
     yield _gauge(
-        *("connections", "Clients that are there.", ("server", "protocol", "state")),
+        *("connections", "Connected clients, by state.", ("server", "protocol", "state")),
         [
             ((*each, state), value)
             for each, living in snapshot.sessions.items()
@@ -195,15 +206,29 @@ def families(snapshot: Snapshot) -> Iterator[Family]:
 
 def _process(snapshot: Snapshot) -> Iterator[Family]:
     build = {"version": __version__, "python": platform.python_version(), "openssl": running_with()}
-    yield Family("Info", "build", "What runs.", tuple(build), [(tuple(build.values()), (1,))])
+    yield Family(
+        "Info",
+        "build",
+        "The version of mailworker, and the Python and OpenSSL that it runs with.",
+        tuple(build),
+        [(tuple(build.values()), (1,))],
+    )
     for name, text, value in (
-        ("start_time_seconds", "When the master began, since 1970.", snapshot.started),
-        ("config_last_reload_seconds", "When the configuration was last read, since 1970.", snapshot.reloaded),
-        ("config_last_reload_successful", "Whether that succeeded.", not snapshot.reload_failed),
-        ("ready", "Whether clients are accepted, and will be for a while.", snapshot.ready),
-        ("workers", "Workers that accept.", snapshot.serving),
-        ("workers_draining", "Workers that finish what they have.", snapshot.draining),
-        ("worker_connections_limit", "The directive worker_connections.", snapshot.limit),
+        ("start_time_seconds", "When the master started, in seconds since 1970.", snapshot.started),
+        (
+            "config_last_reload_seconds",
+            "When the configuration was last reloaded, in seconds since 1970.",
+            snapshot.reloaded,
+        ),
+        (
+            "config_last_reload_successful",
+            "Whether the last reload of the configuration succeeded.",
+            not snapshot.reload_failed,
+        ),
+        ("ready", "Whether clients are accepted, and no shutdown has begun.", snapshot.ready),
+        ("workers", "Workers that accept clients.", snapshot.serving),
+        ("workers_draining", "Workers that only finish their sessions.", snapshot.draining),
+        ("worker_connections_limit", "The limit of connections of each worker, worker_connections.", snapshot.limit),
     ):
         yield _gauge(name, text, (), [((), value)])
 
@@ -213,21 +238,21 @@ def _workers(snapshot: Snapshot) -> Iterator[Family]:
     staying = (each for each in snapshot.workers if not each.process.leaving)
     workers = {(str(each.process.number),): each for each in sorted(staying, key=lambda each: each.started)}.items()
     cpu = [(name, each.cpu) for name, each in workers if each.cpu is not None]
-    yield Family("Counter", "worker_cpu_seconds", "Processor time.", ("worker",), _single(cpu))
+    yield Family("Counter", "worker_cpu_seconds", "Processor time of the worker.", ("worker",), _single(cpu))
     for field, metric, text in (
-        ("started", "worker_start_time_seconds", "When it began, since 1970."),
-        ("memory", "worker_resident_memory_bytes", "Memory, shared parts of it too."),
-        ("connections", "worker_connections", "Connections in use, of worker_connections_limit."),
+        ("started", "worker_start_time_seconds", "When the worker started, in seconds since 1970."),
+        ("memory", "worker_resident_memory_bytes", "Resident memory of the worker, including shared pages."),
+        ("connections", "worker_connections", "Connections in use, including listening sockets."),
     ):
         yield _gauge(metric, text, ("worker",), [(name, getattr(each, field)) for name, each in workers])
 
 
 def _limits(snapshot: Snapshot) -> Iterator[Family]:
     for kind, field, name, text in (
-        ("Gauge", "entries", "limit_zone_entries", "Keys in a zone of limits."),
-        ("Gauge", "room", "limit_zone_capacity", "How many keys there is room for."),
+        ("Gauge", "entries", "limit_zone_entries", "Keys in the zone."),
+        ("Gauge", "room", "limit_zone_capacity", "Keys that fit into the zone."),
         ("Gauge", "bans", "bans", "Keys that are banned."),
-        ("Counter", "dropped", "limit_zone_exhausted", "Keys that still counted and had to make room."),
+        ("Counter", "dropped", "limit_zone_exhausted", "Keys that were evicted although their count had not decayed."),
     ):
         values = [((zone.zone,), getattr(zone, field)) for zone in snapshot.limits]
         yield Family(kind, name, text, ("zone",), _single(values))
