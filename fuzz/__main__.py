@@ -115,7 +115,7 @@ def main() -> None:
             print(f"fuzzing {target}", file=sys.stderr, flush=True)
             try:
                 figures.set(fuzz(target, arguments.runs, arguments.seconds))
-            except Broken as broken:
+            except (Broken, FileNotFoundError) as broken:  # the latter without clang
                 sys.exit(f"{target}:\n{broken}")
             figures.describe(system())
             figures.save()
