@@ -186,14 +186,14 @@ class Relays:
         record.backend_bytes = relay.backend
         try:
             record.entrance.sessions.live[record] = relay
-            if plain:
+            if plain or not (clients_words or isinstance(relay, LimitedRelay)):
                 relay.begin()
             else:
-                self._begin_watched(relay, record.entrance.server)
+                self._begin_prepared(relay, record.entrance.server)
         except Exception as bug:
             relay.abort(bug)  # nobody else has the connections
 
-    def _begin_watched(self, relay: Relay, server: Server) -> None:
+    def _begin_prepared(self, relay: Relay, server: Server) -> None:
         if isinstance(relay, LimitedRelay):
             relay.keep_rates(server.settings.proxy)
         if server.watched:
