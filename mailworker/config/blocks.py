@@ -23,7 +23,7 @@ from mailworker.config import (
     variables,
 )
 from mailworker.config.access_log import FilesDraft
-from mailworker.config.command import NONE, Command
+from mailworker.config.command import NONE, Command, only_block
 from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.listen import AddressesDraft, ListenDraft
 from mailworker.config.mail import MailCoreDraft
@@ -54,9 +54,8 @@ class ServersDraft:
 
 @dataclass(slots=True)
 class MailBlock:
-    """In the main context, the `mail` block, the resulting servers, and where each access log's file is named."""
+    """In the main context, the servers of the `mail` block, and where each access log's file is named."""
 
-    met: bool = False
     servers: tuple[MailServer, ...] = ()
     access_logs: Mapping[Path, str | None] = field(default_factory=dict)
 
@@ -64,7 +63,7 @@ class MailBlock:
 def commands(on_tls: OnTls) -> tuple[Command, ...]:
     """The rows; `on_tls` gets the complete TLS settings of each server before its other modules are merged."""
     return (
-        Command("mail", Context.MAIN, NONE, lambda parser: _open_mail(parser, on_tls), block=True),
+        only_block(Context.MAIL, lambda parser, scope: _read_mail(parser, scope, on_tls)),
         Command("server", Context.MAIL, NONE, _open_server, block=True),
         *(Command(name, Context.MAIN, NONE, _leave_to_nginx, block=True) for name in ("http", "stream")),
     )
@@ -78,13 +77,9 @@ def _leave_to_nginx(parser: Parser) -> None:
     )
 
 
-def _open_mail(parser: Parser, on_tls: OnTls) -> None:
-    block = parser.main.draft(MailBlock)
-    if block.met:
-        raise parser.error('"mail" directive is duplicate')
-    block.met = True
-    scope = Scope(Context.MAIL, parser.scope, parser.where or "")
+def _read_mail(parser: Parser, scope: Scope, on_tls: OnTls) -> None:
     parser.parse_block(scope)
+    block = parser.main.draft(MailBlock)
     block.servers = _freeze(parser, scope, on_tls)
     block.access_logs = scope.draft(FilesDraft).where
     scope.clear()  # the drafts of the block and the scopes of its servers refer to each other

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from mailworker.config.drafts import Context
+from mailworker.config.drafts import Context, Scope
 from mailworker.config.lexer import Ending, Statement
 from mailworker.config.tree import Parser
 from mailworker.variables.nearest import did_you_mean
@@ -44,6 +44,19 @@ class Command:
     set: Setter
     block: bool = False
     default: str | None = None
+
+
+def only_block(context: Context, read: Callable[[Parser, Scope], None] = Parser.parse_block) -> Command:
+    """The block of the main context that is called as its `context`, and may be given once; see `Parser.blocks`."""
+    name = str(context.name).lower()
+
+    def open_block(parser: Parser) -> None:
+        if context in parser.blocks:
+            raise parser.error(f'"{name}" directive is duplicate')
+        scope = parser.blocks[context] = Scope(context, parser.scope, parser.where or "")
+        read(parser, scope)
+
+    return Command(name, Context.MAIN, NONE, open_block, block=True)
 
 
 class CommandTable:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from mailworker.config.addresses import BadAddress, parse_url
-from mailworker.config.command import NONE, ONE_OR_MORE, Command
-from mailworker.config.drafts import Context, Scope
+from mailworker.config.command import ONE_OR_MORE, only_block
+from mailworker.config.drafts import Context
 from mailworker.config.listen import Access, Listen
 from mailworker.config.rows import Value, commands, merged, row
 from mailworker.config.slots import present
@@ -33,13 +33,6 @@ class ControlSettings:
     """The control sockets of the status process."""
 
     sockets: tuple[ControlListen, ...]
-
-
-@dataclass(slots=True)
-class ControlBlock:
-    """The block in the main context; `scope` is None until it has been met."""
-
-    scope: Scope | None = None
 
 
 _MODE: Final = re.compile("0?[0-7]{3}")
@@ -113,7 +106,7 @@ def freeze(parser: Parser, taken: Iterable[Address], *, master: bool) -> Control
 
     Without a `master` there is no process to control.
     """
-    scope = parser.main.draft(ControlBlock).scope
+    scope = parser.blocks.get(Context.CONTROL)
     if scope is None:
         return None
     if not master:
@@ -128,12 +121,4 @@ def freeze(parser: Parser, taken: Iterable[Address], *, master: bool) -> Control
     return ControlSettings(sockets)
 
 
-def _open(parser: Parser) -> None:
-    block = parser.main.draft(ControlBlock)
-    if block.scope is not None:
-        raise parser.error('"control" directive is duplicate')
-    block.scope = Scope(Context.CONTROL, parser.scope, parser.where or "")
-    parser.parse_block(block.scope)
-
-
-COMMANDS: Final = (Command("control", Context.MAIN, NONE, _open, block=True), *commands(ControlDraft))
+COMMANDS: Final = (only_block(Context.CONTROL), *commands(ControlDraft))

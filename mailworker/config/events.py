@@ -8,8 +8,8 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
 from mailworker.config import values
-from mailworker.config.command import NONE, ONE, Command
-from mailworker.config.drafts import Context, Scope
+from mailworker.config.command import ONE, only_block
+from mailworker.config.drafts import Context
 from mailworker.config.networks import NETWORKS, Network
 from mailworker.config.rows import Value, commands, frozen, merged, row
 from mailworker.config.slots import FLAG, MILLISECONDS, number, once
@@ -65,16 +65,9 @@ class EventsDraft:
     epoll_events: int = row(Context.EVENTS, ONE, number(values.ANY), 512, into=None)
 
 
-@dataclass(slots=True)
-class EventsBlock:
-    """The block in the main context; `scope` is None until it has been met."""
-
-    scope: Scope | None = None
-
-
 def freeze(parser: Parser, listening: int) -> EventsSettings:
     """The block's settings; `listening` is the number of sockets that will listen. Raises ConfigError."""
-    scope = parser.main.draft(EventsBlock).scope
+    scope = parser.blocks.get(Context.EVENTS)
     if scope is None:
         raise ConfigError('no "events" section in configuration')
     draft = merged(EventsDraft, scope)
@@ -85,12 +78,4 @@ def freeze(parser: Parser, listening: int) -> EventsSettings:
     return frozen(EventsSettings, draft, parser)
 
 
-def _open_events(parser: Parser) -> None:
-    block = parser.main.draft(EventsBlock)
-    if block.scope is not None:
-        raise parser.error('"events" directive is duplicate')
-    block.scope = Scope(Context.EVENTS, parser.scope, parser.where or "")
-    parser.parse_block(block.scope)
-
-
-COMMANDS: Final = (Command("events", Context.MAIN, NONE, _open_events, block=True), *commands(EventsDraft))
+COMMANDS: Final = (only_block(Context.EVENTS), *commands(EventsDraft))

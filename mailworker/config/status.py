@@ -11,8 +11,8 @@ from typing import Final
 from mailworker.config import access
 from mailworker.config.access import Rule
 from mailworker.config.addresses import BadAddress, parse_url
-from mailworker.config.command import NONE, ONE, ONE_OR_MORE, Command
-from mailworker.config.drafts import Context, Scope
+from mailworker.config.command import ONE, ONE_OR_MORE, only_block
+from mailworker.config.drafts import Context
 from mailworker.config.listen import Listen
 from mailworker.config.rows import Value, commands, merged, row
 from mailworker.config.slots import STRING, present
@@ -30,13 +30,6 @@ class StatusSettings:
     listens: tuple[Listen, ...]
     names: tuple[str, ...]
     rules: tuple[Rule, ...]
-
-
-@dataclass(slots=True)
-class StatusBlock:
-    """The block in the main context; `scope` is None until it has been met."""
-
-    scope: Scope | None = None
 
 
 def _take_listen(parser: Parser, earlier: tuple[Listen, ...]) -> tuple[Listen, ...]:
@@ -87,7 +80,7 @@ def freeze(parser: Parser, taken: Iterable[Address], *, master: bool) -> StatusS
 
     There is no status process without a `master`.
     """
-    scope = parser.main.draft(StatusBlock).scope
+    scope = parser.blocks.get(Context.STATUS)
     if scope is None:
         return None
     if not master:
@@ -102,16 +95,4 @@ def freeze(parser: Parser, taken: Iterable[Address], *, master: bool) -> StatusS
     return StatusSettings(listens, names, access.freeze(scope))
 
 
-def _open(parser: Parser) -> None:
-    block = parser.main.draft(StatusBlock)
-    if block.scope is not None:
-        raise parser.error('"status" directive is duplicate')
-    block.scope = Scope(Context.STATUS, parser.scope, parser.where or "")
-    parser.parse_block(block.scope)
-
-
-COMMANDS: Final = (
-    Command("status", Context.MAIN, NONE, _open, block=True),
-    *commands(StatusDraft),
-    *commands(StatusZoneDraft),
-)
+COMMANDS: Final = (only_block(Context.STATUS), *commands(StatusDraft), *commands(StatusZoneDraft))

@@ -37,9 +37,9 @@ class SecretFile:
 class Parser:
     """Reads a configuration and hands every directive to `handle`.
 
-    Meanwhile `words` are those of the directive and `scope` is the block around it; `main` is the outermost block.
-    Setters get from here all that they need beside their words. `files` collects each file read, for -T, `secrets` the
-    files of `declare_secret`.
+    Meanwhile `words` are those of the directive and `scope` is the block around it; `main` is the outermost block, and
+    `blocks` are those in it that may be given once. Setters get from here all that they need beside their words.
+    `files` collects each file read, for -T, `secrets` the files of `declare_secret`.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a configuration may ask of the world
@@ -52,6 +52,7 @@ class Parser:
         compile_regex: CompileRegex = no_engine,
     ) -> None:
         self.main = self.scope = Scope(Context.MAIN)
+        self.blocks: dict[Context, Scope] = {}
         self.words: list[str] = []
         self.files: dict[Path, bytes] = {}
         self.secrets: dict[SecretFile, None] = {}
