@@ -231,18 +231,11 @@ def _backlog(parameter: _Parameter) -> Listen:
     return replace(parameter.listen, backlog=backlog)
 
 
-def _rcvbuf(parameter: _Parameter) -> Listen:
+def _buffer(parameter: _Parameter) -> int:
     size = _bounded(values.size(parameter.value))
     if size is None:
-        raise parameter.parser.error(f'invalid rcvbuf "{parameter.word}"')
-    return replace(parameter.listen, rcvbuf=size)
-
-
-def _sndbuf(parameter: _Parameter) -> Listen:
-    size = _bounded(values.size(parameter.value))
-    if size is None:
-        raise parameter.parser.error(f'invalid sndbuf "{parameter.word}"')
-    return replace(parameter.listen, sndbuf=size)
+        raise parameter.parser.error(f'invalid {parameter.word.partition("=")[0]} "{parameter.word}"')
+    return size
 
 
 def _ipv6only(parameter: _Parameter) -> Listen:
@@ -256,21 +249,21 @@ def _ipv6only(parameter: _Parameter) -> Listen:
 
 
 def _so_keepalive(parameter: _Parameter) -> Listen:
-    keepalive = _keepalive(parameter.value)
+    keepalive = _keepalive(parameter.value, parameter.listen.so_keepalive or Keepalive(True))
     if keepalive is None:
         raise parameter.parser.error(f'invalid so_keepalive value: "{parameter.value}"')
     return replace(parameter.listen, so_keepalive=keepalive)
 
 
-def _keepalive(text: str) -> Keepalive | None:
-    """`on`, `off` or `[idle]:[interval]:[count]`; a part that is 0 or empty leaves the kernel's value."""
+def _keepalive(text: str, earlier: Keepalive) -> Keepalive | None:
+    """`on`, `off` or `[idle]:[interval]:[count]`; 0 leaves the kernel's value, an empty part the `earlier` one."""
     if text in ("on", "off"):
-        return Keepalive(text == "on")
+        return replace(earlier, on=text == "on")
     idle_text, _, rest = text.partition(":")
     interval_text, _, count_text = rest.partition(":")
-    idle = _bounded(values.seconds(idle_text)) if idle_text else 0
-    interval = _bounded(values.seconds(interval_text)) if interval_text else 0
-    count = _bounded(values.number(count_text)) if count_text else 0
+    idle = _bounded(values.seconds(idle_text)) if idle_text else earlier.idle or 0
+    interval = _bounded(values.seconds(interval_text)) if interval_text else earlier.interval or 0
+    count = _bounded(values.number(count_text)) if count_text else earlier.count or 0
     if idle is None or interval is None or count is None or not (idle or interval or count):
         return None
     return Keepalive(True, idle or None, interval or None, count or None)
@@ -278,8 +271,8 @@ def _keepalive(text: str) -> Keepalive | None:
 
 _PARAMETERS: Final[dict[str, Callable[[_Parameter], Listen]]] = {
     "backlog": _backlog,
-    "rcvbuf": _rcvbuf,
-    "sndbuf": _sndbuf,
+    "rcvbuf": lambda parameter: replace(parameter.listen, rcvbuf=_buffer(parameter)),
+    "sndbuf": lambda parameter: replace(parameter.listen, sndbuf=_buffer(parameter)),
     "ipv6only": _ipv6only,
     "so_keepalive": _so_keepalive,
 }

@@ -62,6 +62,7 @@ LogTarget = FileLog | StderrLog | SyslogLog | MemoryLog
 
 _LEVELS: Final = {level.name.lower(): level for level in Level}
 _JSON: Final = ("json", "format=json")  # nginx's word and Angie's
+_LEAST_BUFFER: Final = 51 + 2048  # bytes: what nginx marks the ring with, beside the file's name, and a whole record
 _DEBUG_PARTS: Final = {f"debug_{part}" for part in ("core", "alloc", "mutex", "event", "http", "mail", "stream")}
 
 
@@ -80,8 +81,7 @@ def _target(parser: Parser) -> LogTarget:
 
 def _buffer_size(parser: Parser, text: str) -> int:
     buffer = size(text)
-    # Room for the header that nginx marks the ring with: a name, a position and two numbers.
-    if buffer is None or buffer < 51 + len(parser.where or ""):
+    if buffer is None or buffer < _LEAST_BUFFER + len((parser.where or "").rpartition(":")[0]):
         raise parser.error(f'invalid buffer size "{text}"')
     return buffer
 
