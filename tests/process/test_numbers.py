@@ -167,7 +167,7 @@ def test_a_login_succeeds_with_every_number_at_its_edge(
         f"events {{ {blocks[Context.EVENTS]} }} mail {{ auth_http {service.address};"
         f"server {{ listen 127.0.0.1:{port} {listen}; protocol imap; {server} }} }}"
     )
-    mailworker.alerts = [r"setrlimit\(\w+, \d+\) failed", r"setpriority\(\d+\) failed", r"failed, ignored \(22: "]
+    mailworker.alerts = [r"(?:setrlimit\(\w+, \d+\)|setpriority\(\d+\)) failed \(\d+: ", r"failed, ignored \(22: "]
     mailworker.start()
     with socket.create_connection(("127.0.0.1", port)) as connection:
         client = Peer(connection)

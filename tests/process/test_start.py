@@ -175,3 +175,14 @@ def test_workers_go_to_working_directory(install: Install, port: int) -> None:
     mailworker.await_workers(1)
     assert greeting(port)
     assert mailworker.workers()[0].cwd() == "/"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity here")
+def test_workers_run_on_their_processors(install: Install, port: int) -> None:
+    only = min(os.sched_getaffinity(0))
+    mailworker = install(configuration(port, main=f"worker_cpu_affinity {1 << only:b};"))
+    mailworker.start()
+    mailworker.await_workers(1)
+    assert greeting(port)
+    assert os.sched_getaffinity(mailworker.workers()[0].pid) == {only}
+    assert mailworker.lines(rf"\[notice\] \d+#\d+: sched_setaffinity\(\): using cpu #{only}$")

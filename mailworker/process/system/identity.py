@@ -87,26 +87,29 @@ def _set_priority(priority: int, log: Log) -> None:
     if priority:
         try:
             os.setpriority(os.PRIO_PROCESS, 0, priority)
-        except OSError:
-            log.write(Level.ALERT, f"setpriority({priority}) failed")
+        except OSError as error:
+            log.write(Level.ALERT, f"setpriority({priority}) failed {describe(error)}")
 
 
 def _set_limit(limit: int, name: str, value: int | None, log: Log) -> None:
     if value is not None:
         try:
             resource.setrlimit(limit, (value, value))
-        except (OSError, ValueError):
-            log.write(Level.ALERT, f"setrlimit({name}, {value}) failed")
+        except (OSError, ValueError) as error:
+            reason = describe(error) if isinstance(error, OSError) else "(1: Operation not permitted)"
+            log.write(Level.ALERT, f"setrlimit({name}, {value}) failed {reason}")
 
 
 def _bind_to_processors(affinity: CpuAffinity, number: int, log: Log) -> None:
     if not hasattr(os, "sched_setaffinity"):
         return  # a warning has been given for the directive
     processors = processors_of_worker(affinity, number, allowed_processors())
+    for processor in processors:
+        log.write(Level.NOTICE, f"sched_setaffinity(): using cpu #{processor}")
     try:
         os.sched_setaffinity(0, processors)
-    except (OSError, ValueError, OverflowError):
-        log.write(Level.ALERT, f"sched_setaffinity() failed for processors {processors}")
+    except OSError as error:
+        log.write(Level.ALERT, f"sched_setaffinity() failed {describe(error)}")
 
 
 def _become(user: User) -> None:
