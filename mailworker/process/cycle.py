@@ -18,7 +18,7 @@ from mailworker.mail.counting import label
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
 from mailworker.mail.vitals import words_of_workers
-from mailworker.model import After, Level
+from mailworker.model import After, Level, UnixAddress
 from mailworker.native.tls.certificate import Certificate
 from mailworker.process.certificate_folders import CertificateFolders
 from mailworker.process.invocation import Invocation
@@ -236,8 +236,8 @@ class Cycle:
 
         `shared` tells that another master may listen on them as well: then unix sockets stay in their folders.
         """
-        kept = set() if survivor is None else {listener.address for listener in survivor.listeners}
-        _remove((listener for listener in self.listeners if listener.address not in kept), shared=shared)
+        kept, log = (set(), None) if survivor is None else ({each.address for each in survivor.listeners}, survivor.log)
+        _remove((listener for listener in self.listeners if listener.address not in kept), log, shared=shared)
         self.listeners = []  # at the next call another process may have the addresses
 
     def remove_mail_listeners(self, *, shared: bool = False) -> None:
@@ -263,12 +263,14 @@ def finish(cycle: Cycle, after: After, done: Callable[[], None]) -> None:
     cycle.service.shutdown_gracefully(done)
 
 
-def _remove(listeners: Iterable[BoundListener], *, shared: bool) -> None:
+def _remove(listeners: Iterable[BoundListener], log: Log | None = None, *, shared: bool) -> None:
     for listener in listeners:
         if shared:
             listener.close()
-        else:
-            listener.remove()
+            continue
+        if log is not None and isinstance(listener.address, UnixAddress) and not listener.borrowed:
+            log.write(Level.WARN, f"deleting socket {listener.address.path}")
+        listener.remove()
 
 
 def _zones(settings: Settings) -> tuple[SharedZone, ...]:

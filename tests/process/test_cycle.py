@@ -12,7 +12,7 @@ from mailworker.config.listen import Endpoint, Listen
 from mailworker.config.status import StatusSettings
 from mailworker.errors import StartError
 from mailworker.event.listener import BoundListener
-from mailworker.model import InetAddress
+from mailworker.model import InetAddress, UnixAddress
 from mailworker.process.child_process import FromMaster
 from mailworker.process.cycle import Cycle
 from mailworker.process.invocation import Invocation
@@ -50,6 +50,21 @@ def test_a_cycle_keeps_open_what_its_survivor_listens_on(monkeypatch: pytest.Mon
     assert len(compared) < 2 * MANY
     for made in [*sockets, *(listener.socket for listener in new.listeners)]:
         made.close()
+
+
+def test_a_reload_tells_which_unix_sockets_it_deletes(tmp_path: Path) -> None:
+    old, new, noted = cycle(range(0)), cycle(range(0)), RecordedLog()
+    new.log = noted.log
+    for name in ("gone", "kept"):
+        address = UnixAddress(str(tmp_path / name))
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(address.path)
+        old.listeners.append(BoundListener((Endpoint(Listen(address), 0),), listening))
+    new.listeners = [old.listeners[-1]]
+    old.close(new)
+    new.close()
+    assert noted.lines == [f"[warn] deleting socket {tmp_path}/gone"]
+    assert not [*tmp_path.iterdir()]
 
 
 def memory_of(folder: Path, servers: int) -> int:
