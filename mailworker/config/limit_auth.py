@@ -303,14 +303,18 @@ def warn_of_balancers(parser: Parser, settings: LimitAuthSettings, where: str) -
 
 
 def freeze(server: Scope, mail: Scope, variables: Variables) -> LimitAuthSettings:
-    """The limits of a server. Raises ConfigError for a zone that is not declared, and for unknown variables."""
+    """The limits of a server.
+
+    Raises ConfigError for a zone that is not declared, and for unknown variables, in unused zones too.
+    """
     draft, zones = merged(LimitAuthDraft, server, mail), mail.draft(LimitZonesDraft).zones
+    for each in zones.values():
+        variables.check(each.key)
 
     def zone(name: str) -> LimitZone:
         found = zones.get(name)
         if found is None:
             raise ConfigError(f'zero size shared memory zone "{name}"', server.opened_at)
-        variables.check(found.key)
         return found
 
     delay = draft.auth_delay

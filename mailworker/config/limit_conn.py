@@ -18,6 +18,7 @@ from mailworker.config.zones import SMALLEST, SharedZone, declare_zone
 from mailworker.errors import ConfigError
 from mailworker.model import Level
 from mailworker.variables.template import Template
+from mailworker.variables.variables import Variables
 
 USE: Final = "limit_conn_zone"
 
@@ -108,16 +109,22 @@ class LimitConnDraft:
 
 
 def freeze(server: Scope, mail: Scope, variables: VariablesSettings) -> LimitConnSettings:
-    """The limits of a server. Raises ConfigError for an undeclared zone; as in nginx, that has no position."""
+    """The limits of a server. Raises ConfigError for an undeclared zone; as in nginx, that has no position.
+
+    Raises it for unknown variables as well, in unused zones too.
+    """
     draft, zones = merged(LimitConnDraft, server, mail), mail.draft(ConnZonesDraft).zones
-    limits = []
-    for name, most in draft.limit_conn:
-        if name not in zones:
-            raise ConfigError(f'zero size shared memory zone "{name}"')
-        fresh = variables.bind()
-        fresh.check(zones[name].key)
-        limits.append(ConnLimit(zones[name], most, frozenset(fresh.asked)))
-    return LimitConnSettings(tuple(limits), draft.limit_conn_log_level, draft.limit_conn_dry_run)
+    asked = {name: _asked(zone.key, variables.bind()) for name, zone in zones.items()}
+    unknown = next((name for name, _ in draft.limit_conn if name not in zones), None)
+    if unknown is not None:
+        raise ConfigError(f'zero size shared memory zone "{unknown}"')
+    limits = tuple(ConnLimit(zones[name], most, asked[name]) for name, most in draft.limit_conn)
+    return LimitConnSettings(limits, draft.limit_conn_log_level, draft.limit_conn_dry_run)
+
+
+def _asked(key: Template, variables: Variables) -> frozenset[str]:
+    variables.check(key)
+    return frozenset(variables.asked)
 
 
 def _declare(parser: Parser) -> None:

@@ -104,6 +104,7 @@ def test_a_server_with_limits_of_its_own_inherits_none(load_text: Load) -> None:
         ("limit_auth zone=fail;", 'zero size shared memory zone "fail"'),
         ("auth_delay 2s zone=fail;", 'zero size shared memory zone "fail"'),
         ("limit_auth_zone $x zone=fail:1m; limit_auth zone=fail;", 'unknown "x" variable'),
+        ("limit_auth_zone $x zone=fail:1m;", 'unknown "x" variable'),
         ("limit_auth_zone $remote_addr rate=1r/s;", '"limit_auth_zone" must have "zone" parameter'),
         ("limit_auth_zone $remote_addr zone=:1m;", '"limit_auth_zone" must have "zone" parameter'),
         ("limit_auth_zone $remote_addr zone=fail;", 'invalid zone size "zone=fail"'),

@@ -75,6 +75,7 @@ def test_a_limit_knows_what_its_key_is_made_of(load_text: Load) -> None:
         ("limit_conn_log_level alert;", 'invalid value "alert"'),
         ("limit_conn_zone $remote_user zone=user:1m;", 'limit_conn_zone "user" is already bound to key "$remote_user"'),
         ("limit_conn_zone $nothing zone=x:1m; limit_conn x 1;", 'unknown "nothing" variable'),
+        ("limit_conn_zone $nothing zone=x:1m;", 'unknown "nothing" variable'),
     ],
 )
 def test_what_cannot_be_is_refused(load_text: Load, directives: str, message: str) -> None:
