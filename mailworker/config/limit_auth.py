@@ -15,10 +15,10 @@ from mailworker.config.command import ONE, ONE_OR_MORE, TWO, Arity, Command
 from mailworker.config.drafts import BOTH, Context, Scope
 from mailworker.config.networks import Network
 from mailworker.config.rows import Value, commands, merged, row
-from mailworker.config.slots import FLAG, choice, once, present, repeated
+from mailworker.config.slots import FLAG, LIMIT_LEVEL, once, present, repeated
 from mailworker.config.templates import read_template
 from mailworker.config.tree import Parser
-from mailworker.config.zones import SMALLEST, SharedZone, declare_zone
+from mailworker.config.zones import SharedZone, declare_zone, read_zone
 from mailworker.errors import ConfigError
 from mailworker.model import Level
 from mailworker.variables.template import Template
@@ -129,7 +129,7 @@ def _declare(parser: Parser) -> None:
     gain, period = REQUEST, REQUEST
     for word in parameters:
         if word.startswith("zone="):
-            zone = _read_zone(parser, word)
+            zone = read_zone(parser, word)
         elif word.startswith("rate="):
             gain, period = _read_rate(parser, word)
         else:
@@ -143,18 +143,6 @@ def _declare(parser: Parser) -> None:
     if name in known:
         raise parser.error(f'{directive} "{name}" is already bound to key "{known[name].zone.words[0]}"')
     known[name] = LimitZone(shared, template, gain, period)
-
-
-def _read_zone(parser: Parser, word: str) -> tuple[str, int]:
-    name, _, text = word.removeprefix("zone=").partition(":")
-    size = values.size(text)
-    if size is None:
-        raise parser.error(f'invalid zone size "{word}"')
-    if size < SMALLEST:
-        raise parser.error(f'zone "{word}" is too small')
-    if not name:
-        raise parser.error(f'"{parser.words[0]}" must have "zone" parameter')
-    return name, size
 
 
 def _read_rate(parser: Parser, word: str) -> tuple[int, int]:
@@ -263,7 +251,6 @@ def _read_prefix(parser: Parser) -> tuple[int, int]:
     return lengths  # type: ignore[return-value]
 
 
-_LEVELS: Final = {level.name.lower(): level for level in (Level.INFO, Level.NOTICE, Level.WARN, Level.ERROR)}
 _UP_TO_THREE: Final = Arity(1, 3)
 
 
@@ -274,7 +261,7 @@ class LimitAuthDraft:
     limit_auth: tuple[_Wanted, ...] = row(BOTH, ONE_OR_MORE, Value(_take_limit), ())
     limit_auth_exempt: tuple[Network, ...] = row(BOTH, ONE_OR_MORE, Value(repeated(_read_exempt)), ())
     limit_auth_dry_run: bool = row(BOTH, ONE, FLAG, False)
-    limit_auth_log_level: Level = row(BOTH, ONE, choice(_LEVELS), Level.ERROR)
+    limit_auth_log_level: Level = row(BOTH, ONE, LIMIT_LEVEL, Level.ERROR)
     auth_delay: _WantedDelay | None = row(BOTH, _UP_TO_THREE, Value(once(_read_delay)), None, spelled="0")
 
 

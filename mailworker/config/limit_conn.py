@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,11 +9,11 @@ from mailworker.config import values
 from mailworker.config.command import ONE, TWO, Command
 from mailworker.config.drafts import BOTH, Context, Scope
 from mailworker.config.rows import Value, commands, merged, row
-from mailworker.config.slots import FLAG, choice, present
+from mailworker.config.slots import FLAG, LIMIT_LEVEL, present
 from mailworker.config.templates import read_template
 from mailworker.config.tree import Parser
 from mailworker.config.variables import VariablesSettings
-from mailworker.config.zones import SMALLEST, SharedZone, declare_zone
+from mailworker.config.zones import SharedZone, declare_zone, read_zone
 from mailworker.errors import ConfigError
 from mailworker.model import Level
 from mailworker.variables.template import Template
@@ -94,17 +93,12 @@ def _take_limit(parser: Parser, earlier: tuple[tuple[str, int], ...]) -> tuple[t
     return (*limits, (name, most))
 
 
-_LEVELS: Final[Mapping[str, Level]] = {
-    level.name.lower(): level for level in (Level.INFO, Level.NOTICE, Level.WARN, Level.ERROR)
-}
-
-
 @dataclass(slots=True)
 class LimitConnDraft:
     """A block with a `limit_conn` of its own inherits none."""
 
     limit_conn: tuple[tuple[str, int], ...] = row(BOTH, TWO, Value(_take_limit), ())
-    limit_conn_log_level: Level = row(BOTH, ONE, choice(_LEVELS), Level.ERROR)
+    limit_conn_log_level: Level = row(BOTH, ONE, LIMIT_LEVEL, Level.ERROR)
     limit_conn_dry_run: bool = row(BOTH, ONE, FLAG, False)
 
 
@@ -130,25 +124,13 @@ def _asked(key: Template, variables: Variables) -> frozenset[str]:
 def _declare(parser: Parser) -> None:
     directive, text, word = parser.words
     key = read_template(parser, text)
-    name, size = _name_and_size(parser, word)
+    if not word.startswith("zone="):
+        raise parser.error(f'invalid parameter "{word}"')
+    name, size = read_zone(parser, word)
     zones = parser.scope.draft(ConnZonesDraft).zones
     if name in zones:
         raise parser.error(f'{directive} "{name}" is already bound to key "{zones[name].text}"')
     zones[name] = ConnZone(declare_zone(parser, name, size, USE, (text,)), key, text)
-
-
-def _name_and_size(parser: Parser, word: str) -> tuple[str, int]:
-    if not word.startswith("zone="):
-        raise parser.error(f'invalid parameter "{word}"')
-    name, colon, size_text = word.removeprefix("zone=").partition(":")
-    size = values.size(size_text)
-    if not colon or size is None:
-        raise parser.error(f'invalid zone size "{word}"')
-    if size < SMALLEST:
-        raise parser.error(f'zone "{word}" is too small')
-    if not name:
-        raise parser.error(f'"{parser.words[0]}" must have "zone" parameter')
-    return name, size
 
 
 COMMANDS: Final = (Command("limit_conn_zone", Context.MAIL, TWO, _declare), *commands(LimitConnDraft))

@@ -11,6 +11,7 @@ from mailworker.config.drafts import UNSET
 from mailworker.config.rows import Value
 from mailworker.config.tree import Parser
 from mailworker.config.values import Bounds
+from mailworker.model import Level
 
 V = TypeVar("V")
 E = TypeVar("E", bound=Enum)
@@ -110,6 +111,12 @@ def choice(table: Mapping[str, V]) -> Value[V]:
 def member(kind: type[E]) -> Value[E]:
     """One of an enumeration's values."""
     return choice({str(each.value): each for each in kind})
+
+
+LIMIT_LEVEL: Final = choice(
+    {level.name.lower(): level for level in (Level.INFO, Level.NOTICE, Level.WARN, Level.ERROR)}
+)
+"""The level of the lines about a limit."""
 
 
 def bitmask(table: Mapping[str, V]) -> Value[tuple[V, ...]]:

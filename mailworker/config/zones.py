@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from mailworker.config.tree import Parser
-from mailworker.config.values import PAGE
+from mailworker.config.values import PAGE, size
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,19 @@ class ZonesDraft:
     """The zones declared so far, by name."""
 
     zones: dict[str, SharedZone] = field(default_factory=dict)
+
+
+def read_zone(parser: Parser, word: str) -> tuple[str, int]:
+    """The name and the size of the parameter `zone=NAME:SIZE` of a limit. Raises ConfigError."""
+    name, _, text = word.removeprefix("zone=").partition(":")
+    bytes_ = size(text)
+    if bytes_ is None:
+        raise parser.error(f'invalid zone size "{word}"')
+    if bytes_ < SMALLEST:
+        raise parser.error(f'zone "{word}" is too small')
+    if not name:
+        raise parser.error(f'"{parser.words[0]}" must have "zone" parameter')
+    return name, bytes_
 
 
 def declare_zone(parser: Parser, name: str, size: int, use: str, words: tuple[str, ...] = ()) -> SharedZone:
