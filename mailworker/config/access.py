@@ -5,19 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from mailworker.config import values
-from mailworker.config.addresses import ipv4_text
 from mailworker.config.command import ONE, Command
 from mailworker.config.drafts import BOTH, Context, Scope
-from mailworker.config.networks import Network
+from mailworker.config.networks import Network, read_block
 from mailworker.config.rows import inherited, merged
 from mailworker.config.slots import present
 from mailworker.config.tree import Parser
 
 ALL: Final = "all"
 """Stands for every client in a rule."""
-
-_NO_ADDRESS: Final = "255.255.255.255"  # for nginx's reader of IPv4 addresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +43,10 @@ def _add(parser: Parser) -> None:
 
 
 def _who(parser: Parser, word: str) -> Network:
-    if word in (ALL, "unix:"):
-        return word
-    block = values.network(word)
-    if block is None or ipv4_text(word.partition("/")[0]) == _NO_ADDRESS:
+    block = word if word in (ALL, "unix:") else read_block(parser, word)
+    if block is None:
         raise parser.error(f'invalid parameter "{word}"')
-    network, has_host_bits = block
-    if has_host_bits:
-        parser.warn(f"low address bits of {word} are meaningless")
-    return network
+    return block
 
 
 COMMANDS: Final = tuple(Command(name, BOTH | Context.STATUS, ONE, _add) for name in ("allow", "deny"))

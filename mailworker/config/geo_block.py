@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from mailworker.config import values
 from mailworker.config.geo_ranges import Ranges
+from mailworker.config.networks import read_block
 from mailworker.config.templates import new_variable, variable_name
 from mailworker.config.tree import Parser
 from mailworker.variables.geo import NOWHERE, Geo
@@ -82,11 +82,8 @@ def _network(parser: Parser, word: str) -> tuple[int, int, int]:
     """IP version, length of the prefix and its bits."""
     if word == "255.255.255.255":  # invalid for nginx's readers, and their value for all that is invalid
         return 4, 32, NOWHERE
-    found = values.network(word)
-    if found is None:
+    network = read_block(parser, word)
+    if network is None:
         raise parser.error(f'invalid network "{word}"')
-    network, has_host_bits = found
-    if has_host_bits:
-        parser.warn(f"low address bits of {word} are meaningless")
     shift = network.max_prefixlen - network.prefixlen
     return network.version, network.prefixlen, int(network.network_address) >> shift

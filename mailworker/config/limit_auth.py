@@ -13,7 +13,7 @@ from typing import Final
 from mailworker.config import values
 from mailworker.config.command import ONE, ONE_OR_MORE, TWO, Arity, Command
 from mailworker.config.drafts import BOTH, Context, Scope
-from mailworker.config.networks import Network
+from mailworker.config.networks import Network, read_block
 from mailworker.config.rows import Value, commands, merged, row
 from mailworker.config.slots import FLAG, LIMIT_LEVEL, once, present, repeated
 from mailworker.config.templates import read_template
@@ -231,15 +231,10 @@ def _read_exempt(parser: Parser) -> tuple[Network, ...]:
 
 
 def _network(parser: Parser, word: str) -> Network:
-    if word == "unix:":
-        return word
-    block = values.network(word)
+    block = word if word == "unix:" else read_block(parser, word)
     if block is None:
         raise parser.error(f'invalid parameter "{word}"')
-    network, has_host_bits = block
-    if has_host_bits:
-        parser.warn(f"low address bits of {word} are meaningless")
-    return network
+    return block
 
 
 def _read_prefix(parser: Parser) -> tuple[int, int]:

@@ -15,16 +15,21 @@ Network = IPv4Network | IPv6Network | str
 """A block of addresses, or "unix:" for every unix domain socket."""
 
 
+def read_block(parser: Parser, word: str) -> IPv4Network | IPv6Network | None:
+    """An address or CIDR block, with a warning of host bits; None for a word that is neither."""
+    network, has_host_bits = values.network(word) or (None, False)
+    if has_host_bits:
+        parser.warn(f"low address bits of {word} are meaningless")
+    return network
+
+
 def _read(parser: Parser) -> tuple[Network, ...]:
     directive, word = parser.words
     if word == "unix:":
         return (word,)
-    block = values.network(word)
+    block = read_block(parser, word)
     if block is not None:
-        network, has_host_bits = block
-        if has_host_bits:
-            parser.warn(f"low address bits of {word} are meaningless")
-        return (network,)
+        return (block,)
     try:
         return tuple(ip_network(address) for address in resolve_host(word, parser.resolve))
     except BadAddress as reason:
