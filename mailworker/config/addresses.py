@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +33,16 @@ class Url:
     port: int
     uri: str
     addresses: tuple[Address, ...]
+
+    @property
+    def http_host(self) -> bytes:
+        """The value of the header Host of requests to it."""
+        return b"localhost" if isinstance(self.addresses[0], UnixAddress) else os.fsencode(self.host)
+
+    @property
+    def target(self) -> bytes:
+        """The target of requests to it."""
+        return os.fsencode(self.uri or "/")
 
 
 def system_addresses(host: str) -> list[str]:

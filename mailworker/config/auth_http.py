@@ -15,7 +15,7 @@ from mailworker.config.rows import Value, commands, frozen, merged, row
 from mailworker.config.slots import FLAG, MILLISECONDS, number, repeated
 from mailworker.config.tree import Parser
 from mailworker.config.values import ANY
-from mailworker.model import Address, UnixAddress
+from mailworker.model import Address
 from mailworker.variables.template import Template, parse_leniently
 from mailworker.variables.variables import Variables
 
@@ -50,16 +50,16 @@ class AuthHttpSettings:
         return any(isinstance(value, Template) for _, value in self.headers)
 
 
-HTTP_PORT: Final = 80
+_HTTP_PORT: Final = 80
 
 
-def _take_url(parser: Parser, _: object) -> Url:
-    """The directive may be repeated, the last one wins."""
+def http_url(parser: Parser) -> Url:
+    """The service that a directive names; raises ConfigError."""
     text = parser.words[1].removeprefix("http://")
     try:
-        return parse_url(text, parser.resolve, default_port=HTTP_PORT, uri_part=True)
+        return parse_url(text, parser.resolve, default_port=_HTTP_PORT, uri_part=True)
     except BadAddress as reason:
-        raise parser.error(f'{reason} in auth_http "{text}"') from reason
+        raise parser.error(f'{reason} in {parser.words[0]} "{text}"') from reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,7 @@ def _headers(parser: Parser, headers: tuple[_Header, ...], variables: Variables)
     return tuple(found)
 
 
+_URL: Final[Value[Url]] = Value(lambda parser, _: http_url(parser))  # may be repeated, the last one wins
 _HEADERS: Final = Value(repeated(lambda parser: (_Header(parser.words[1], parser.words[2], parser.where),)))
 
 
@@ -92,7 +93,7 @@ _HEADERS: Final = Value(repeated(lambda parser: (_Header(parser.words[1], parser
 class AuthHttpDraft:
     """`auth_http` is None where no block has one."""
 
-    auth_http: Url | None = row(BOTH, ONE, Value(_take_url), None, into=None)
+    auth_http: Url | None = row(BOTH, ONE, _URL, None, into=None)
     auth_http_timeout: float = row(BOTH, ONE, MILLISECONDS, 60.0)
     auth_http_header: tuple[_Header, ...] = row(BOTH, TWO, _HEADERS, (), into=None)
     auth_http_pass_client_cert: bool = row(BOTH, ONE, FLAG, False)
@@ -108,14 +109,13 @@ def freeze(parser: Parser, server: Scope, mail: Scope, variables: Variables) -> 
     draft = merged(AuthHttpDraft, server, mail)
     if draft.auth_http is None:
         return None
-    address = draft.auth_http.addresses[0]
     return frozen(
         AuthHttpSettings,
         draft,
         parser,
         "auth_http_",
-        address=address,
-        host=b"localhost" if isinstance(address, UnixAddress) else os.fsencode(draft.auth_http.host),
-        uri=os.fsencode(draft.auth_http.uri or "/"),
+        address=draft.auth_http.addresses[0],
+        host=draft.auth_http.http_host,
+        uri=draft.auth_http.target,
         headers=_headers(parser, draft.auth_http_header, variables),
     )

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from mailworker.config.addresses import BadAddress, Url, parse_url
-from mailworker.config.auth_http import HTTP_PORT
+from mailworker.config.addresses import Url
+from mailworker.config.auth_http import http_url
 from mailworker.config.command import ONE, TWO
 from mailworker.config.drafts import BOTH, Scope
 from mailworker.config.rows import Value, commands, frozen, merged, row
@@ -16,7 +16,7 @@ from mailworker.config.slots import FLAG, MILLISECONDS, PAIRS, choice, member, o
 from mailworker.config.templates import read_value
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
-from mailworker.model import Address, UnixAddress
+from mailworker.model import Address
 from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables
 
@@ -66,13 +66,7 @@ class AuthPolicySettings:
 
 
 def _take_url(parser: Parser) -> Url | None:
-    text = parser.words[1].removeprefix("http://")
-    if text == "off":
-        return None
-    try:
-        return parse_url(text, parser.resolve, default_port=HTTP_PORT, uri_part=True)
-    except BadAddress as reason:
-        raise parser.error(f'{reason} in auth_policy "{text}"') from reason
+    return None if parser.words[1] == "off" else http_url(parser)
 
 
 def _take_nonce(parser: Parser) -> bytes:
@@ -126,8 +120,8 @@ def freeze(
         parser,
         "auth_policy_",
         address=url.addresses[0],
-        host=b"localhost" if isinstance(url.addresses[0], UnixAddress) else os.fsencode(url.host),
-        uri=os.fsencode(url.uri or "/"),
+        host=url.http_host,
+        uri=url.target,
         headers=tuple((os.fsencode(name), os.fsencode(value)) for name, value in draft.auth_policy_header),
     )
     if by_backend and settings.asks_after:

@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mailworker.config.addresses import BadAddress, parse_url
 from mailworker.config.command import ONE_OR_MORE, only_block
 from mailworker.config.drafts import Context
-from mailworker.config.listen import Access, Listen
+from mailworker.config.listen import Access, Listen, listen_url
 from mailworker.config.rows import Value, commands, merged, row
 from mailworker.config.slots import present
 from mailworker.config.tree import Parser
@@ -66,7 +65,7 @@ _PARAMETERS: Final[dict[str, Callable[[Parser, Access, str, str], Access]]] = {
 
 
 def _take_listen(parser: Parser, earlier: tuple[ControlListen, ...]) -> tuple[ControlListen, ...]:
-    address = _address(parser, parser.words[1])
+    address = _address(parser)
     if any(each.listen.address == address for each in present(earlier)):
         raise parser.error(f'duplicate "{address}" address and port pair')
     access, readonly = Access(), False
@@ -81,13 +80,11 @@ def _take_listen(parser: Parser, earlier: tuple[ControlListen, ...]) -> tuple[Co
     return (*present(earlier), ControlListen(Listen(address, bind=True, access=access), readonly))
 
 
-def _address(parser: Parser, text: str) -> UnixAddress:
+def _address(parser: Parser) -> UnixAddress:
+    text = parser.words[1]
     if not text.startswith("unix:"):
         raise parser.error('only unix sockets are allowed in "control"')
-    try:
-        (address,) = parse_url(text, parser.resolve, listen=True).addresses
-    except BadAddress as reason:
-        raise parser.error(f'{reason} in "{text}" of the "listen" directive') from reason
+    (address,) = listen_url(parser).addresses
     assert isinstance(address, UnixAddress)
     if not address.path.startswith("/"):
         raise parser.error(f'the path of "{text}" is not absolute')

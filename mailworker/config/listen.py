@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from mailworker.config import values
-from mailworker.config.addresses import BadAddress, parse_url
+from mailworker.config.addresses import BadAddress, Url, parse_url
 from mailworker.config.command import ONE_OR_MORE
 from mailworker.config.drafts import UNSET, Context, Scope
 from mailworker.config.mail import MailCoreDraft
@@ -159,12 +159,17 @@ def _is_wildcard(address: Address) -> bool:
     return isinstance(address, InetAddress) and address.host in _WILDCARDS
 
 
-def _take_listen(parser: Parser, earlier: tuple[Listen, ...]) -> tuple[Listen, ...]:
+def listen_url(parser: Parser) -> Url:
+    """The addresses that the first word of a `listen` names; raises ConfigError."""
     text = parser.words[1]
     try:
-        url = parse_url(text, parser.resolve, listen=True)
+        return parse_url(text, parser.resolve, listen=True)
     except BadAddress as reason:
         raise parser.error(f'{reason} in "{text}" of the "listen" directive') from reason
+
+
+def _take_listen(parser: Parser, earlier: tuple[Listen, ...]) -> tuple[Listen, ...]:
+    url = listen_url(parser)
     core = parser.scope.draft(MailCoreDraft)
     if core.protocol is UNSET:
         core.protocol = parser.main.draft(ProtocolsDraft).of_port(url.port) or UNSET

@@ -10,10 +10,9 @@ from typing import Final
 
 from mailworker.config import access
 from mailworker.config.access import Rule
-from mailworker.config.addresses import BadAddress, parse_url
 from mailworker.config.command import ONE, ONE_OR_MORE, only_block
 from mailworker.config.drafts import Context
-from mailworker.config.listen import Listen
+from mailworker.config.listen import Listen, listen_url
 from mailworker.config.rows import Value, commands, merged, row
 from mailworker.config.slots import STRING, present
 from mailworker.config.tree import Parser
@@ -33,13 +32,8 @@ class StatusSettings:
 
 
 def _take_listen(parser: Parser, earlier: tuple[Listen, ...]) -> tuple[Listen, ...]:
-    text = parser.words[1]
-    try:
-        url = parse_url(text, parser.resolve, listen=True)
-    except BadAddress as reason:
-        raise parser.error(f'{reason} in "{text}" of the "listen" directive') from reason
     listens = present(earlier)
-    for address in url.addresses:
+    for address in listen_url(parser).addresses:
         if any(listen.address == address for listen in listens):
             raise parser.error(f'duplicate "{address}" address and port pair')
         listens = (*listens, Listen(address, bind=True))
