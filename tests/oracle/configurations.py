@@ -284,6 +284,8 @@ TOO_LARGE_MAIN: Mapping[str, tuple[tuple[str, ...], str]] = {
         _NO_LOW_BITS,
     ),
 }
+# An engine is loaded where a key is in it, and not before.
+ENGINE: Mapping[str, tuple[tuple[str, ...], str]] = {"ssl_engine nosuch;": ((), "mailworker alone")}
 TOO_LARGE: Mapping[str, tuple[tuple[str, ...], str]] = {
     "imap_client_buffer 9223372036854775807;": ((f"emerg: {_INT} in c.conf:7",), "nginx has no memory for a session"),
     "proxy_buffer 2147483648;": ((f"emerg: {_INT} in c.conf:7",), "nginx has no memory for a session"),
@@ -308,6 +310,7 @@ NEWER: Mapping[str, tuple[tuple[str, ...], str]] = {
     "server_name a; server_name b;": ((), "nginx's http module"),
     "server_name a .b *.c d.* '';": ((), "nginx's http module"),
     "server_name *a;": (('emerg: server name "*a" is invalid in c.conf:7',), "nginx's http module"),
+    "resolver unix:/x;": (('emerg: invalid host in resolver "unix:/x" in c.conf:7',), "nginx cannot use it"),
     "resolver 127.0.0.1 ipv4=off;": ((), "nginx 1.23.1"),
     "resolver 127.0.0.1 ipv4=x;": (("emerg: invalid parameter: ipv4=x in c.conf:7",), "nginx 1.23.1"),
     "resolver 127.0.0.1 ipv4=off ipv6=off;": (
@@ -342,6 +345,7 @@ CASES: tuple[Case, ...] = (
     *(Case(f"include-{number}", text.encode(), files) for number, (text, files) in enumerate(INCLUDES)),
     *_differences("newer", DIFFERENCES, LISTENING),
     *_differences("newer", NEWER, SERVER),
+    *_differences("engine", ENGINE, "events {}\n%s"),
     *_differences("too-large", TOO_LARGE_MAIN, "events {}\n%s"),
     *_differences("too-large", TOO_LARGE, SERVER),
     *_differences("too-large", TOO_LARGE_LISTENS, LISTENING),

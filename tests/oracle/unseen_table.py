@@ -125,6 +125,18 @@ UNSEEN: Mapping[str, Unseen] = {
         "`backlog=4294967297` would be a backlog of 1",
         "tests/process/test_numbers.py::test_a_number_too_large_is_told_with_its_place",
     ),
+    "unix-name-server": Unseen(
+        "takes `unix:PATH` for a name server in `resolver`",
+        "says `invalid host in resolver`",
+        "no answer could come: the asking socket has no address",
+        "tests/oracle/test_config.py::test_mailworker_and_nginx_agree",
+    ),
+    "engine-on-demand": Unseen(
+        "refuses an `ssl_engine` that OpenSSL does not have, and lets the others do all that they can",
+        "takes every name, and loads an engine for `ssl_certificate_key engine:NAME:ID` alone",
+        "OpenSSL 3 has providers instead, which need no directive",
+        "tests/oracle/test_config.py::test_mailworker_and_nginx_agree",
+    ),
     "mail-alone": Unseen(
         "serves `http` and `stream` beside `mail`",
         "says that it serves `mail` alone, and how to split the file",
