@@ -63,9 +63,12 @@ def freeze(server: Scope, mail: Scope) -> VariablesSettings:
     """A server's variables. Raises ConfigError for names that are not defined."""
     made = mail.draft(DefinitionsDraft)
     settings = VariablesSettings(made.definitions, tuple(server.draft(SetsDraft).sets), frozenset(made.set_names))
-    variables = settings.bind()
-    for name in (*settings.definitions, *(name for name, _ in settings.sets)):
-        variables.find(name)
+    variables, unset = settings.bind(), Variables(settings.definitions, elsewhere=settings.elsewhere)
+    replaced = {name for name, _ in settings.sets}
+    for name in settings.definitions:
+        (unset if name in replaced else variables).find(name)
+    for _, template in settings.sets:
+        variables.check(template)
     return settings
 
 

@@ -38,6 +38,8 @@ def test_of_two_blocks_for_one_variable_the_last_counts(load_text: Load) -> None
         ("map $b $b { }", "", 'cycle while evaluating variable "b" in {}:2'),
         ("map $b $c { }\nmap $c $b { }", "", 'cycle while evaluating variable "c" in {}:3'),
         ("", "set $a $nosuch;", 'unknown "nosuch" variable in {}:3'),
+        ("", "set $a $nosuch; set $a b;", 'unknown "nosuch" variable in {}:3'),
+        ("map $nosuch $a { }", "set $a b;", 'unknown "nosuch" variable in {}:2'),
         ("", "set $remote_user a;", 'the duplicate "remote_user" variable in {}:3'),
         ("set $a b;", "", '"set" directive is not allowed here in {}:2'),
         ("", "map a $b { }", '"map" directive is not allowed here in {}:3'),
