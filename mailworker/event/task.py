@@ -20,7 +20,10 @@ class Waitable(Protocol):
     """An object that a coroutine can wait for: a stream, a pause."""
 
     def park(self, task: Task) -> None:
-        """Arrange for `task.resume` to be called, and set the task's deadline, `inf` for none; raises nothing."""
+        """Arrange for `task.resume` to be called, and set the task's deadline, `inf` for none.
+
+        An exception, as where memory is lacking, is raised in the coroutine.
+        """
 
     def timed_out(self) -> MailworkerError | None:
         """Called when the deadline has passed: the error to raise in the coroutine, None to resume it normally."""
@@ -37,7 +40,7 @@ class Task(Timed):
         self._waits_for: Waitable | None = None  # None while the coroutine runs
         self.loop = loop
 
-    def resume(self, error: MailworkerError | None = None) -> None:
+    def resume(self, error: Exception | None = None) -> None:
         """Resume the coroutine where it waits, by raising `error` there if one is given."""
         self._waits_for = None
         try:
@@ -47,8 +50,14 @@ class Task(Timed):
         except Exception as bug:
             self._report(bug)
         else:
-            self._waits_for = waitable
+            self._wait_for(waitable)
+
+    def _wait_for(self, waitable: Waitable) -> None:
+        self._waits_for = waitable
+        try:
             waitable.park(self)
+        except Exception as error:
+            self.resume(error)
 
     def expire(self) -> None:
         """The deadline has passed."""

@@ -4,7 +4,7 @@ from time import monotonic
 
 import pytest
 
-from mailworker.errors import Party, TimedOut
+from mailworker.errors import ConnectionLost, Party, TimedOut
 from mailworker.event.task import Task, next_round, sleep, sleep_until, wait_for
 from tests.event.bench import Bell, Bench
 
@@ -52,6 +52,27 @@ def test_nested_coroutines_wait_alike(bench: Bench) -> None:
     bench.start(outer())
     bell.ring()
     assert results == [7]
+
+
+@pytest.mark.parametrize("failing", [LookupError("no room"), ConnectionLost(Party.BACKEND, "connect()", 1)])
+def test_where_a_wait_cannot_begin_the_coroutine_gets_the_exception(bench: Bench, failing: Exception) -> None:
+    caught: list[Exception] = []
+
+    class Unable(Bell):
+        def park(self, task: Task) -> None:
+            raise failing
+
+    async def coroutine() -> None:
+        try:
+            await wait_for(Unable())
+        except type(failing) as error:
+            caught.append(error)
+        await next_round()
+        await wait_for(Unable())
+
+    bench.run(coroutine())
+    assert caught == [failing]
+    assert bench.bugs == [failing]
 
 
 def test_tasks_that_wait_for_the_next_round_take_turns(bench: Bench) -> None:

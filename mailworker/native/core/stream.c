@@ -547,12 +547,14 @@ int stream_park(struct stream *self, PyObject *task)
         PyErr_SetString(PyExc_TypeError, "no Timed");
         return 0;
     }
-    Py_XSETREF(self->task, Py_NewRef(task));
     if (self->deadline == (double) INFINITY) {
         timers_cancel(timed);
-        return 1;
+    } else if (timed->deadline != self->deadline &&
+               !timers_set(self->loop->timers, timed, self->deadline, self->loop->now)) {
+        return 0;
     }
-    return timed->deadline == self->deadline || timers_set(self->loop->timers, timed, self->deadline, self->loop->now);
+    Py_XSETREF(self->task, Py_NewRef(task));
+    return 1;
 }
 
 static int resume(struct stream *self, PyObject *error)

@@ -56,13 +56,28 @@ static PySendResult throw_into(PyObject *coroutine, PyObject *error, PyObject **
     return PYGEN_RETURN;
 }
 
-static int wait_for(struct task *self, PyObject *waitable)
+static int park(struct task *self, PyObject *waitable)
 {
     self->waits_for = waitable;
     if (PyObject_TypeCheck(waitable, &stream_type)) {
         return stream_park((struct stream *) waitable, (PyObject *) self);
     }
     return done(PyObject_CallMethodOneArg(waitable, names.park, (PyObject *) self));
+}
+
+/* Raises in the coroutine what was raised by `park`: nothing else would ever resume it. */
+static int fail_to_wait(struct task *self)
+{
+    PyObject *error;
+    int fine;
+
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+        return 0;
+    }
+    error = take_exception();
+    fine = task_resume(self, error);
+    Py_DECREF(error);
+    return fine;
 }
 
 int task_resume(struct task *self, PyObject *error)
@@ -77,7 +92,7 @@ int task_resume(struct task *self, PyObject *error)
         status = throw_into(self->coroutine, error, &result);
     }
     if (status == PYGEN_NEXT) {
-        return wait_for(self, result);
+        return park(self, result) || fail_to_wait(self);
     }
     if (status == PYGEN_ERROR) {
         return report_bug(self);

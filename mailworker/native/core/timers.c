@@ -131,6 +131,7 @@ static struct bucket *add_bucket(struct timers *self, Py_ssize_t place, double d
     return bucket;
 }
 
+/* Without memory the object has no deadline any more. */
 static int enter(struct timers *self, struct timed *timed, double now)
 {
     double step = width(timed->deadline - now);
@@ -140,6 +141,7 @@ static int enter(struct timers *self, struct timed *timed, double now)
         place < self->count && self->buckets[place]->due == due ? self->buckets[place] : add_bucket(self, place, due);
 
     if (bucket == NULL) {
+        timed->deadline = INFINITY;
         return 0;
     }
     timed->bucket = bucket;

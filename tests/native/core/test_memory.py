@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from mailworker.event.lobby import Guest, Lobby
 from mailworker.event.loop import Loop
 from mailworker.event.pair import Pair, Terms
 from mailworker.event.relay import Pump
+from mailworker.event.stream import SocketStream
+from mailworker.event.task import Task
 from mailworker.model import Address, InetAddress
 from mailworker.native.core import accelerator
 
@@ -90,6 +93,31 @@ def test_a_connection_that_cannot_be_made_is_closed(connections: Connections) ->
             memory.remove_mem_hooks()
         assert (connections.in_use, _descriptors()) == (0, before), number
     assert 0 < failed < MOST
+
+
+def test_a_wait_whose_deadline_finds_no_memory_ends(connections: Connections) -> None:
+    failed = list[int]()
+
+    async def read(stream: SocketStream, number: int) -> None:
+        try:
+            await stream.read(1)
+        except MemoryError:
+            failed.append(number)
+        memory.remove_mem_hooks()
+
+    for number in range(20):
+        loop = Loop(_no_bug)  # so that the deadline is its first
+        stream = Connections(loop, 1).connect(InetAddress("127.0.0.1", 1), Party.BACKEND, 60.0)
+        task = Task(loop, read(stream, number))
+        memory.set_nomemory(number, number + 1)
+        task.resume()
+        memory.remove_mem_hooks()
+        assert (stream.task is None) is (number in failed)
+        assert (task.deadline == inf) is (number in failed)
+        task.cancel()
+        stream.close()
+        loop.close()
+    assert 2 <= len(failed) < 20
 
 
 def test_a_pair_that_cannot_be_made_leaves_both_streams_to_their_owner(connections: Connections) -> None:
