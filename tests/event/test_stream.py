@@ -131,17 +131,18 @@ def test_nothing_can_be_written_without_waiting(bench: Bench, pair: Pair) -> Non
     assert bench.poller.rounds == 0
 
 
-def test_a_stream_is_waited_for_once(bench: Bench, pair: Pair) -> None:
+@pytest.mark.parametrize("action", ["read", "write"])
+def test_what_a_stream_has_done_is_not_waited_for_again(bench: Bench, pair: Pair, action: str) -> None:
     stream = bench.stream(pair[0])
+    pair[1].send(b"hello")
 
-    async def reader() -> None:
-        reading = stream.read(100)
-        pair[1].send(b"hello")
-        assert await reading == b"hello"
+    async def coroutine() -> None:
+        doing = stream.read(100) if action == "read" else stream.write(b"hello")
+        assert await doing == (b"hello" if action == "read" else None)
         with pytest.raises(RuntimeError):
-            await reading
+            await doing
 
-    bench.run(reader())
+    bench.run(coroutine())
     assert not bench.bugs
 
 

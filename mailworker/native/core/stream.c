@@ -501,6 +501,8 @@ static PyObject *exchange(PyObject *object, PyObject *const *arguments, Py_ssize
 
 PySendResult stream_go_on(struct stream *self, PyObject **result)
 {
+    PySendResult status;
+
     *result = self->outcome;
     self->outcome = NULL;
     if (*result != NULL) {
@@ -513,7 +515,11 @@ PySendResult stream_go_on(struct stream *self, PyObject **result)
     if (self->action != go_on_exchanging && !reach(self)) {
         return PYGEN_ERROR;
     }
-    return self->action(self, result);
+    status = self->action(self, result);
+    if (status != PYGEN_NEXT) {
+        self->action = NULL;
+    }
+    return status;
 }
 
 static PySendResult stream_send(PyObject *object, PyObject *Py_UNUSED(value), PyObject **result)
