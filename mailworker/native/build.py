@@ -15,7 +15,7 @@ from cffi import FFI, PkgConfigError
 from cffi.pkgconfig import flags_from_pkgconfig
 
 HERE = Path(__file__).parent
-WARNINGS = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Werror"]
+WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Werror"]
 
 FOLDERS = ("core", "tls")
 

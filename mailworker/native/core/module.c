@@ -136,14 +136,14 @@ static int add_types(PyObject *module)
 
 static int add_functions(PyObject *module)
 {
-    PyMethodDef *functions[] = {
+    PyMethodDef *all[] = {
         answer_functions,     copy_functions,      first_word_functions, plan_functions, record_functions,
         session_id_functions, smtp_word_functions, socket_functions,     word_functions, writing_functions,
     };
     size_t i;
 
-    for (i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
-        if (PyModule_AddFunctions(module, functions[i]) < 0) {
+    for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if (PyModule_AddFunctions(module, all[i]) < 0) {
             return 0;
         }
     }

@@ -155,11 +155,11 @@ int path_has(struct path *path, PyObject *object)
 
 int path_take(struct path *path, PyObject *text)
 {
-    PyObject *dot = PyUnicode_FromString("."), *names = dot == NULL ? NULL : PyUnicode_Split(text, dot, -1);
-    Py_ssize_t i, count = names == NULL ? STEPS + 1 : PyList_GET_SIZE(names);
+    PyObject *dot = PyUnicode_FromString("."), *steps = dot == NULL ? NULL : PyUnicode_Split(text, dot, -1);
+    Py_ssize_t i, count = steps == NULL ? STEPS + 1 : PyList_GET_SIZE(steps);
 
     for (i = 0; i < count && count <= STEPS; i++) {
-        path->steps[i].name = Py_NewRef(PyList_GET_ITEM(names, i));
+        path->steps[i].name = Py_NewRef(PyList_GET_ITEM(steps, i));
         PyUnicode_InternInPlace(&path->steps[i].name);
         path->length++;
     }
@@ -167,15 +167,15 @@ int path_take(struct path *path, PyObject *text)
         PyErr_SetString(PyExc_ValueError, "a path has too many steps");
     }
     Py_XDECREF(dot);
-    Py_XDECREF(names);
+    Py_XDECREF(steps);
     return count <= STEPS;
 }
 
 int path_make(struct path *path, const char *text)
 {
-    PyObject *names = PyUnicode_FromString(text);
-    int taken = names != NULL && path_take(path, names);
+    PyObject *steps = PyUnicode_FromString(text);
+    int taken = steps != NULL && path_take(path, steps);
 
-    Py_XDECREF(names);
+    Py_XDECREF(steps);
     return taken;
 }

@@ -9,7 +9,6 @@
 
 #define LONGEST_NAME 40
 #define LONGEST_PATH 12
-#define SHORTENED 255
 #define UNIX 0x80
 #define SEED 0x6D61696CU
 #define STEP (1U << 20)
