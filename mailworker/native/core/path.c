@@ -6,14 +6,15 @@ void step_learn(struct step *step, PyTypeObject *type)
 {
     PyObject *found = PyObject_GetAttr((PyObject *) type, step->name);
 
+    if (found == NULL) {
+        PyErr_Clear();
+    }
     Py_XSETREF(step->type, (PyTypeObject *) Py_NewRef(type));
     step->slot = 0;
     step->kind = T_NONE;
     step->last = NULL;
     step->constant = PyObject_HasAttrString((PyObject *) type, "_member_map_");
-    if (found == NULL) {
-        PyErr_Clear();
-    } else if (Py_IS_TYPE(found, &PyMemberDescr_Type) && PyType_IsSubtype(type, PyDescr_TYPE(found))) {
+    if (found != NULL && Py_IS_TYPE(found, &PyMemberDescr_Type) && PyType_IsSubtype(type, PyDescr_TYPE(found))) {
         const PyMemberDef *member = ((PyMemberDescrObject *) found)->d_member;
 
         if (member->type == T_OBJECT_EX || member->type == T_ULONGLONG || member->type == T_DOUBLE) {
