@@ -9,7 +9,18 @@ from typing import Final
 NAME: Final = "native"
 _HERE = Path(__file__).parent
 _NATIVE = _HERE.parent / "mailworker" / "native"
-_OF_PYTHON: Final = ("client.h", "core.h", "text.h", "walk.h", "owner.h", "path.h", "side.h", "source.h", "words.h")
+_OF_PYTHON: Final = (
+    "attempts.h",
+    "client.h",
+    "core.h",
+    "text.h",
+    "walk.h",
+    "owner.h",
+    "path.h",
+    "side.h",
+    "source.h",
+    "words.h",
+)
 _FLAGS: Final = ("-g", "-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", "-Wall", "-Wextra", "-Werror")
 
 

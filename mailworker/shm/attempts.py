@@ -1,4 +1,4 @@
-"""Attempts to log in, as the limits of a server count them; native/core/attempts.c has it in C.
+"""Attempts to log in, as the limits of a server count them; native/core/attempts.c and attempt.c have it in C.
 
 Most logins make three calls: `banned` at connect, `enter` before the login is checked, and `succeed` after it.
 """

@@ -215,7 +215,7 @@ extern PyTypeObject limits_type;
 
 struct limit_table *limits_table(PyObject *limits);
 
-/* attempts.c */
+/* attempts.c, attempt.c */
 
 extern PyTypeObject attempt_type, attempts_type;
 

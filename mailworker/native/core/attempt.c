@@ -1,0 +1,344 @@
+/*
+ * An attempt to log in, as the limits of a server count it; see shm/attempts.py. Its keys are hashed once, and most
+ * logins make no other object than the attempt.
+ */
+
+#include "attempts.h"
+
+static void attempt_dealloc(PyObject *object)
+{
+    struct attempt *self = (struct attempt *) object;
+
+    Py_XDECREF(self->all);
+    Py_XDECREF(self->text);
+    Py_XDECREF(self->user);
+    Py_XDECREF(self->given);
+    Py_TYPE(object)->tp_free(object);
+}
+
+static int hash_keys(struct attempt *self)
+{
+    const struct attempts *all = self->all;
+    Py_ssize_t place, next = 0;
+
+    for (place = 0; place < all->count; place++) {
+        const struct rule *rule = &all->rules[place];
+        struct mine *mine = &self->mine[place];
+        struct key key;
+
+        if (rule->number != KEY_GIVEN) {
+            key = client_key(&self->client, rule->number, self->user, all->lengths, mine->room);
+        } else if (!take_given(self->given, &next, &key)) {
+            return 0;
+        }
+        if (key.length != 0) {
+            limit_key(rule->table, key.text, key.length, &mine->key);
+        }
+    }
+    return 1;
+}
+
+static int is_banned(const struct attempt *self, Py_ssize_t place, uint64_t now)
+{
+    return self->all->rules[place].bans && limit_ban_of(&self->mine[place].key, now) != 0;
+}
+
+static int64_t take(struct attempt *self, Py_ssize_t place, uint64_t now)
+{
+    struct rule *rule = &self->all->rules[place];
+    struct mine *mine = &self->mine[place];
+    int64_t excess;
+
+    if (is_banned(self, place, now)) {
+        return -1 - rule->burst - REQUEST;
+    }
+    excess = limit_take(rule->table, &mine->key, now, (uint64_t) rule->burst);
+    mine->taken = excess >= 0;
+    if (rule->table->dropped != rule->dropped) {
+        rule->dropped = rule->table->dropped;
+        self->full = place;
+    }
+    return excess;
+}
+
+/* Seconds by which an attempt is delayed; where only failures count, only those before it decide. */
+static double delay_of(const struct rule *rule, int64_t excess)
+{
+    int64_t above = excess - rule->delay - (rule->counts_all ? 0 : REQUEST);
+
+    return rule->delay == NONE || above <= 0 ? 0.0
+                                             : (double) ((uint64_t) above * rule->period / rule->gain) / MILLISECONDS;
+}
+
+static void drop_all(struct attempt *self)
+{
+    Py_ssize_t place;
+
+    for (place = 0; place < self->all->count; place++) {
+        const struct rule *rule = &self->all->rules[place];
+
+        if (self->mine[place].taken && !rule->counts_all) {
+            limit_give_back(rule->table, &self->mine[place].key);
+        } else if (self->mine[place].taken) {
+            limit_settle(&self->mine[place].key);
+        }
+        self->mine[place].taken = 0;
+    }
+}
+
+/* Counts the attempt by one rule; 0 where it refuses, -1 with an exception. */
+static int pass_rule(struct attempt *self, Py_ssize_t place, uint64_t now)
+{
+    const struct rule *rule = &self->all->rules[place];
+    int trusted = 0;
+    int64_t excess;
+    double wait;
+
+    if (rule->burst == NONE || self->mine[place].key.length == 0) {
+        return 1;
+    }
+    if (rule->trusts && !is_trusted(self, place, now, &trusted)) {
+        return -1;
+    }
+    if (trusted) {
+        return 1;
+    }
+    excess = take(self, place, now);
+    if (excess < 0) {
+        drop_all(self);
+        self->over = place;
+        self->excess = -1 - excess;
+        self->wait = -1.0;
+        return 0;
+    }
+    wait = delay_of(rule, excess);
+    if (wait > self->wait) {
+        self->over = place;
+        self->excess = excess;
+        self->wait = wait;
+    }
+    return 1;
+}
+
+static int try(struct attempt *self, double seconds)
+{
+    uint64_t now = limit_milliseconds(seconds);
+    Py_ssize_t place;
+    double wait;
+    int passed;
+
+    self->asked = seconds;
+    self->wait = 0.0;
+    self->over = self->full = NONE;
+    self->excess = 0;
+    self->plain = 0;
+    for (place = 0; place < self->all->count; place++) {
+        passed = pass_rule(self, place, now);
+        if (passed != 1) {
+            return passed == 0;
+        }
+    }
+    wait = penalty_of(self, now);
+    if (wait < 0.0) {
+        return 0;
+    }
+    if (wait > self->wait) {
+        self->over = NONE;
+        self->wait = wait;
+    }
+    self->plain = self->wait == 0.0 && self->full == NONE;
+    return 1;
+}
+
+static PyObject *enter_again(PyObject *object, PyObject *argument)
+{
+    struct attempt *self = (struct attempt *) object;
+    double now;
+
+    return take_real(argument, &now) && try(self, now) ? PyFloat_FromDouble(self->wait) : NULL;
+}
+
+PyObject *attempts_enter(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
+{
+    struct attempts *self = (struct attempts *) object;
+    struct attempt *attempt;
+    struct client client;
+    PyObject *keys;
+    double now;
+
+    if (!attempts_keys(arguments, given, 2, &keys) || !attempts_clock(self, &now) ||
+        !client_read(arguments[0], &client)) {
+        return NULL;
+    }
+    if (!PyBytes_Check(arguments[1])) {
+        return PyErr_Format(PyExc_TypeError, "a login is bytes");
+    }
+    if (is_exempt(&self->exempt, &client)) {
+        return Py_NewRef(Py_None);
+    }
+    attempt = (struct attempt *) attempt_type.tp_alloc(&attempt_type, self->count);
+    if (attempt == NULL) {
+        return NULL;
+    }
+    attempt->all = (struct attempts *) Py_NewRef(self);
+    attempt->text = Py_NewRef(arguments[0]);
+    attempt->client = client;
+    attempt->user = user_key(arguments[1]);
+    attempt->given = Py_XNewRef(keys);
+    if (attempt->user == NULL || !hash_keys(attempt) || !try(attempt, now)) {
+        Py_CLEAR(attempt);
+    }
+    return (PyObject *) attempt;
+}
+
+static int take_place(const struct attempt *self, PyObject *argument, Py_ssize_t *place)
+{
+    *place = PyLong_AsSsize_t(argument);
+    if (*place >= 0 && *place < self->all->count) {
+        return 1;
+    }
+    if (!PyErr_Occurred()) {
+        PyErr_SetString(PyExc_IndexError, "no such rule");
+    }
+    return 0;
+}
+
+static PyObject *key_at(PyObject *object, PyObject *argument)
+{
+    const struct attempt *self = (struct attempt *) object;
+    Py_ssize_t place;
+
+    if (!take_place(self, argument, &place)) {
+        return NULL;
+    }
+    return PyBytes_FromStringAndSize((const char *) self->mine[place].key.text,
+                                     (Py_ssize_t) self->mine[place].key.length);
+}
+
+static PyObject *may_settle(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    const struct attempt *self = (struct attempt *) object;
+
+    return PyBool_FromLong(self->over != NONE && !self->all->rules[self->over].counts_all &&
+                           limit_pending(&self->mine[self->over].key) != 0);
+}
+
+static PyObject *keep(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    struct attempt *self = (struct attempt *) object;
+    Py_ssize_t place;
+
+    for (place = 0; place < self->all->count; place++) {
+        if (self->mine[place].taken) {
+            limit_settle(&self->mine[place].key);
+        }
+        self->mine[place].taken = 0;
+    }
+    return Py_NewRef(Py_None);
+}
+
+static PyObject *drop(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    drop_all((struct attempt *) object);
+    return Py_NewRef(Py_None);
+}
+
+static PyObject *succeed(PyObject *object, PyObject *Py_UNUSED(none))
+{
+    struct attempt *self = (struct attempt *) object;
+    const struct attempts *all = self->all;
+    Py_ssize_t place;
+    uint64_t now;
+    double seconds;
+
+    if (!attempts_clock(all, &seconds)) {
+        return NULL;
+    }
+    now = limit_milliseconds(seconds);
+    drop_all(self);
+    for (place = 0; place < all->count; place++) {
+        const struct rule *rule = &all->rules[place];
+
+        if (rule->trusts && rule->burst != NONE && self->mine[place].key.length != 0 && !is_banned(self, place, now) &&
+            !set_trust(self, place, now)) {
+            return NULL;
+        }
+    }
+    penalty_forgive(self, now);
+    return Py_NewRef(Py_None);
+}
+
+static PyObject *fail(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
+{
+    struct attempt *self = (struct attempt *) object;
+    int asked = 0, repeated = 0;
+    Py_ssize_t place;
+    double now;
+
+    if (!counted(given, 2) || !take_real(arguments[1], &now)) {
+        return NULL;
+    }
+    if (!PyBytes_Check(arguments[0])) {
+        return PyErr_Format(PyExc_TypeError, "what a client has said is bytes");
+    }
+    for (place = 0; place < self->all->count; place++) {
+        const struct rule *rule = &self->all->rules[place];
+        int again = self->mine[place].taken && is_repeated(self, place, arguments[0]);
+
+        if (again && !rule->counts_all) {
+            limit_give_back(rule->table, &self->mine[place].key);
+        } else if (self->mine[place].taken) {
+            limit_settle(&self->mine[place].key);
+        }
+        if (place == self->all->penalised) {
+            asked = self->mine[place].taken;
+            repeated = again;
+        }
+        self->mine[place].taken = 0;
+    }
+    return none_if(repeated || penalty_raise(self, arguments[0], limit_milliseconds(now), asked));
+}
+
+static int is_plain(PyObject *object)
+{
+    return ((struct attempt *) object)->plain;
+}
+
+static PyNumberMethods attempt_number = {.nb_bool = is_plain};
+
+static PyMemberDef attempt_members[] = {
+    {"asked", T_DOUBLE, offsetof(struct attempt, asked), 0, NULL},
+    {"wait", T_DOUBLE, offsetof(struct attempt, wait), READONLY, NULL},
+    {"over", T_PYSSIZET, offsetof(struct attempt, over), READONLY, NULL},
+    {"full", T_PYSSIZET, offsetof(struct attempt, full), READONLY, NULL},
+    {"excess", T_LONGLONG, offsetof(struct attempt, excess), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+static PyMethodDef attempt_methods[] = {
+    {"enter", enter_again, METH_O,
+     "enter(now): count the attempt, again where it was refused before; gives the seconds to wait."},
+    {"key", key_at, METH_O, "key(place): the key of the rule at this place."},
+    {"may_settle", may_settle, METH_NOARGS,
+     "may_settle(): whether attempts under way may keep this one out and not count in the end."},
+    {"keep", keep, METH_NOARGS, "keep(): the attempt has ended without a decision, and counts."},
+    {"drop", drop, METH_NOARGS, "drop(): take the attempt back; limits that count all attempts keep it."},
+    {"succeed", succeed, METH_NOARGS,
+     "succeed(): the login has succeeded: take the attempt back and trust the client from now on."},
+    {"fail", FAST(fail),
+     "fail(what, now): the login has failed; credentials `what` that were tried before do not count again."},
+    {NULL, NULL, 0, NULL},
+};
+
+PyTypeObject attempt_type = {
+    PyVarObject_HEAD_INIT(NULL, 0)
+    .tp_name = "mailworker.native.core._core.Attempt",
+    .tp_doc = "One attempt to log in, from the limits to its outcome.",
+    .tp_basicsize = offsetof(struct attempt, mine),
+    .tp_itemsize = sizeof(struct mine),
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_dealloc = attempt_dealloc,
+    .tp_as_number = &attempt_number,
+    .tp_members = attempt_members,
+    .tp_methods = attempt_methods,
+};

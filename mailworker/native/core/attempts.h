@@ -1,0 +1,91 @@
+/* The rules by which attempts to log in are counted, and an attempt; see attempts.c and attempt.c. */
+
+#ifndef MAILWORKER_ATTEMPTS_H
+#define MAILWORKER_ATTEMPTS_H
+
+#include "client.h"
+#include "limit_table.h"
+
+#define NONE (-1)
+#define REQUEST 1000
+#define MILLISECONDS 1000.0
+#define FAMILIES 2
+#define ADDRESS_SIZE 16
+
+struct rule {
+    PyObject *limits;
+    struct limit_table *table;
+    int number; /* of its key */
+    int bans, counts_all, trusts;
+    long long burst, delay;
+    unsigned long long gain, period;
+    uint64_t dropped; /* the table's count when it was last read */
+};
+
+/* A network, which is sorted and found as bytes. */
+struct network {
+    unsigned char family, bits, address[ADDRESS_SIZE];
+};
+
+struct exempt {
+    struct network *networks; /* in order */
+    size_t count;
+    unsigned char bits[FAMILIES][8 * ADDRESS_SIZE + 1]; /* the prefix lengths that occur */
+    size_t used[FAMILIES];                              /* how many these are */
+    int is_unix;
+};
+
+struct attempts {
+    PyObject_HEAD
+    struct rule *rules;
+    Py_ssize_t count;
+    Py_ssize_t penalised;
+    PyObject *penalties;
+    PyObject *clock; /* the loop, or another object with the time as `now` */
+    int lengths[2];
+    struct exempt exempt;
+};
+
+/* A key by which an attempt is counted. */
+struct mine {
+    struct limit_key key; /* of length 0: it is not counted */
+    unsigned char room[ADDRESS_SIZE];
+    int taken;
+};
+
+struct attempt {
+    PyObject_VAR_HEAD struct attempts *all;
+    PyObject *text, *user, *given; /* the keys point into these, `text` is the client's address */
+    struct client client;
+    double asked, wait;
+    Py_ssize_t over, full;
+    long long excess;
+    long level; /* of the penalty, before the attempt has waited */
+    int plain;  /* there is nothing to wait for, and nothing to log */
+    struct mine mine[];
+};
+
+/* attempts.c */
+int attempts_clock(const struct attempts *self, double *now); /* the time in seconds */
+int attempts_keys(PyObject *const *arguments, Py_ssize_t given, Py_ssize_t least, PyObject **keys); /* optional ones */
+
+/* exempt.c */
+int exempt_take(struct exempt *exempt, PyObject *networks); /* a tuple */
+int is_exempt(const struct exempt *exempt, const struct client *client);
+
+/* attempt.c: the method of Attempts. */
+PyObject *attempts_enter(PyObject *object, PyObject *const *arguments, Py_ssize_t given);
+
+/* trust.c: of clients that have logged in before. */
+int is_trusted(const struct attempt *self, Py_ssize_t place, uint64_t now, int *trusted);
+int set_trust(const struct attempt *self, Py_ssize_t place, uint64_t now);
+
+/* penalty.c: seconds for which the penalty makes the attempt wait; less than 0 with an exception. */
+double penalty_of(struct attempt *self, uint64_t now);
+void penalty_forgive(const struct attempt *self, uint64_t now);
+int penalty_raise(struct attempt *self, PyObject *what, uint64_t now, int asked); /* `asked`: it is no repetition */
+
+/* Whether these credentials were tried with the key before; they are remembered from now on. */
+int is_repeated(const struct attempt *self, Py_ssize_t place, PyObject *what);
+
+#endif
