@@ -79,6 +79,9 @@ static PyObject *new_address(const union address *address)
         Py_XDECREF(port);
         return NULL;
     }
+#if PY_VERSION_HEX >= 0x030E0000
+    ((PyTupleObject *) made)->ob_hash = -1; /* not computed yet */
+#endif
     PyTuple_SET_ITEM(made, 0, host);
     PyTuple_SET_ITEM(made, 1, port);
     return made;
