@@ -109,8 +109,8 @@ class Rows:
         self._change(row, mark=State.AUTH, active=int(now), **_named(name))
 
     def reject(self, row: int, now: float, /) -> None:
-        """The login was refused; the client may try again."""
-        self._change(row, mark=State.LOGIN, active=int(now))
+        """The login was refused; the client may try again, perhaps at another backend."""
+        self._change(row, mark=State.LOGIN, active=int(now), backend=bytes(16), backend_port=0)
 
     def dial(self, row: int, address: object, now: float, /) -> None:
         """Connecting to a backend: an InetAddress, a UnixAddress, or None where it is not known yet."""

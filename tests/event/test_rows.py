@@ -87,12 +87,14 @@ def test_an_id_is_what_logs_call_the_session(table: Table) -> None:
     assert table.found(row).id.encode() == packed_id(BEGAN, PROCESS, 990.5, 77)
 
 
-def test_a_refused_client_is_before_its_login_again(table: Table) -> None:
+@pytest.mark.parametrize("backend", [None, InetAddress("192.0.2.1", 143), UnixAddress("/run/imap")], ids=str)
+def test_a_refused_client_is_before_its_login_again(table: Table, backend: object) -> None:
     row = begin(table)
     table.rows.ask(row, b"jane", 991.0)
+    table.rows.dial(row, backend, 991.0)
     table.rows.reject(row, 992.0)
     found = table.found(row)
-    assert (found.state, found.user, found.idle) == (State.LOGIN, "jane", 8)
+    assert (found.state, found.user, found.backend, found.idle) == (State.LOGIN, "jane", None, 8)
 
 
 @pytest.mark.parametrize(

@@ -429,7 +429,9 @@ static PyObject *rows_reject(PyObject *object, PyObject *const *arguments, Py_ss
     uint32_t now;
 
     if (row != NULL && take_seconds(arguments[1], &now)) {
-        begin(row)->mark = LOGIN;
+        memset(begin(row)->backend, 0, sizeof(row->backend));
+        row->backend_port = 0;
+        row->mark = LOGIN;
         row->active = now;
         finish(row);
     }
