@@ -11,6 +11,7 @@ from typing import Final
 
 from mailworker.errors import PeerError
 from mailworker.event.poller import READ, WRITE
+from mailworker.event.sockets import peek
 from mailworker.event.stream import SocketStream
 from mailworker.log.access import LineSink
 from mailworker.log.access_logs import ReadyLog, write_lines
@@ -91,10 +92,10 @@ class FactsRecord(SessionFacts):
         asked = server.settings.access_log.asked
         if "upstream_connect_time" in asked:
             await stream.wait(WRITE)
-            rare.connect = loop.now - started
+            rare.connect = loop.now - started if stream.connected else None
         if "upstream_first_byte_time" in asked and server.backend_tls is None:
             await stream.wait(READ)
-            rare.first_byte = loop.now - started
+            rare.first_byte = loop.now - started if stream.connected and peek(stream.descriptor, 1) else None
 
     def greeted(self) -> None:
         """See `SessionLog`."""

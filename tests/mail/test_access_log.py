@@ -23,7 +23,7 @@ from tests.mail.cases import AUTH_PLAIN, IMAP, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.mail.stage import PLAYS, Play, Stage
 from tests.support.auth import accepted, rejected
-from tests.support.backend import echo, hang
+from tests.support.backend import Script, echo, hang, hang_up
 from tests.support.proxy import Proxy
 from tests.support.settings import access_log
 from tests.tls.peers import client_context
@@ -119,6 +119,21 @@ def test_times_of_the_backend_are_known_where_a_format_asks_for_them(scene: Scen
     connect, first, login, session = map(float, line.split())
     assert 0 <= connect <= first <= login + 0.001
     assert login <= session + 0.001 < 60
+
+
+@pytest.mark.parametrize(("script", "known"), [(None, b"- -"), (hang_up, b"0 -")], ids=["refused", "nothing said"])
+def test_times_that_a_backend_has_not_reached_are_unknown(scene: Scene, script: Script | None, known: bytes) -> None:
+    backend = scene.backend(script or hang)
+    if script is None:
+        backend.stop()
+    text = b"$upstream_connect_time $upstream_first_byte_time"
+    proxy = scene.proxy("imap", scene.auth_for(backend), access_log=access_log(text))
+    client = scene.client(proxy)
+    client.expect(IMAP.greeting)
+    client.send(IMAP.login)
+    client.rest()
+    (line,) = proxy.lines.expect(1)
+    assert re.sub(rb"\d+\.\d{3}", b"0", line) == known + b"\n"
 
 
 def test_tls_is_told_of(scene: Scene) -> None:
