@@ -30,8 +30,7 @@ class Attempting(Arriving):
     def limited(self) -> Link:
         """See `Limited.limited`."""
         rejected = self.protocol.refusals.temporary
-        if self.facts is not None:
-            self.facts.refuse(rejected)
+        self.log.refuse(rejected)
         return self.part(Farewell(End.LIMIT_AUTH, self.dialogue.rejection(rejected)))
 
     def pause(self, seconds: float) -> Awaitable[None]:

@@ -14,7 +14,7 @@ from mailworker.config.source import LoginSource as SourceSettings
 from mailworker.errors import PeerError, TimedOut, TlsError
 from mailworker.event.lobby import Guest
 from mailworker.event.loop import LoopState
-from mailworker.event.tally import Places, SessionTally, Tally
+from mailworker.event.tally import Connection, Places, SessionTally, Tally
 from mailworker.event.timers import Timed
 from mailworker.mail.end import USUAL, End
 from mailworker.model import METHOD_NAMES, AuthMethod
@@ -245,10 +245,10 @@ def _common(counters: Counters, protocol: str, judge: str) -> _Common:
 class Counted(SessionTally):
     """Counts the sessions of the servers with one label and one source of logins in a worker's row.
 
-    The words of a family are in a row: `_faults` and `_handshakes` are the places of the first ones.
+    The words of a family are in a row: `_backend_bytes`, `_faults` and `_handshakes` are the places of the first ones.
     """
 
-    __slots__ = ("_arrived", "_by_backend", "_common", "_faults", "_handshakes", "_moved")
+    __slots__ = ("_arrived", "_backend_bytes", "_by_backend", "_common", "_faults", "_handshakes", "_moved")
 
     def __init__(  # noqa: PLR0913, PLR0917 - Counting makes it
         self, counters: Counters, mine: Label, judge: str, common: _Common, loop: LoopState, alarm: Alarm
@@ -259,6 +259,7 @@ class Counted(SessionTally):
             return counters.place(word(family, *mine, *labels))
 
         self._arrived, self._moved = place("arrived"), place("moved")
+        self._backend_bytes = place("bytes", "upstream_in")
         self._by_backend = judge == BY_BACKEND
         self._common = common
         self._faults = place("handshake_failures", FAULTS[0])
@@ -316,6 +317,11 @@ class Counted(SessionTally):
         """Count a refused login if the backend decides; `reject` has counted the refusals of other sources."""
         if self._by_backend:
             self.add(self._common.auth[result_of(verdict)][method])
+
+    def leave(self, backend: Connection) -> None:
+        """Count the bytes of a backend without which its session goes on; `end` counts those of the last one."""
+        self.gain(self._backend_bytes, backend.received)
+        self.gain(self._backend_bytes + 1, backend.sent)
 
     def fail_at_backend(self, end: End) -> None:
         """Count a login that has failed at a backend; `end` would tell of it, and only BACKEND_FAULTS count."""

@@ -210,8 +210,7 @@ class Entering(Attempting):
         """Tell the client that `limit_conn` allows no more connections, and end the session."""
         crowded = self.protocol.refusals.crowded
         self.close_backend()
-        if self.facts is not None:
-            self.facts.refuse(crowded)
+        self.log.refuse(crowded)
         self.renew_deadline()
         self.log.action = IN_AUTH
         answer = await failure(self.dialogue, self._login, crowded)

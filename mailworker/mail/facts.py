@@ -118,8 +118,9 @@ class FactsRecord(SessionFacts):
         self._rare().limited = status, zone
 
     def refuse(self, rejected: Rejected) -> None:
-        """Note that the attempt was refused."""
+        """See `SessionRecord`."""
         self._end_try()
+        super().refuse(rejected)
         rare = self._rare()
         rare.refused_for_now = rejected.temporary
         if not rejected.temporary:
@@ -194,11 +195,11 @@ class FactsRecord(SessionFacts):
 
     def _end_try(self) -> None:
         """Finish the current try of a backend, if there is one."""
-        if self.started is not None:
+        if self.started is not None and self.backend is not None:
             rare = self._rare()
             rare.tries.append(self.last_try(rare))
             rare.connect = rare.first_byte = None
-            self.started = self.backend_bytes = None
+        self.started = None
 
 
 # The ends that make a session a null session if the client has sent nothing.

@@ -39,6 +39,7 @@ from mailworker.model import Address, InetAddress
 from mailworker.native.core import accelerator
 from mailworker.tls.door import Door
 from mailworker.variables import facts
+from mailworker.wire.auth_response import Rejected
 from mailworker.wire.backend import InvalidReply
 
 
@@ -183,6 +184,22 @@ class SessionRecord(SessionLog):
     @property
     def session_id(self) -> bytes:
         return self.entrance.sessions.identify(self.accepted, self.number)
+
+    def gave_up(self, error: PeerError) -> None:
+        """See `SessionLog`."""
+        self._leave_backend()
+        super().gave_up(error)
+
+    def refuse(self, _rejected: Rejected) -> None:
+        """Note that the attempt was refused, by whomever: the session goes on without a backend, if it goes on."""
+        self._leave_backend()
+        self.backend = None
+
+    def _leave_backend(self) -> None:
+        """Count the bytes of a backend without which the session goes on."""
+        traffic, self.backend_bytes = self.backend_bytes, None
+        if traffic is not None and (counted := self.entrance.server.counted) is not None:
+            counted.leave(traffic)
 
     def end(self, reason: End) -> None:
         """End the session. The first call sets the reason; later ones change nothing. Raises nothing."""

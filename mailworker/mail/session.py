@@ -208,8 +208,7 @@ class Session(Entering):
             counted.refuse(self._login.method, verdict)
         if (rows := self.server.rows) is not None:
             rows.reject(self.stream.row, self.connections.loop.now)
-        if self.facts is not None:
-            self.facts.refuse(verdict)
+        self.log.refuse(verdict)
         await self.fail_attempt(self._login, verdict)
         if verdict.wait:
             await self.dialogue.pause(verdict.wait)

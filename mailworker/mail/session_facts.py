@@ -120,7 +120,9 @@ class SessionFacts(SessionRecord):
         """See `mailworker.variables.facts.Facts`."""
         rare = self.rare
         over = [] if rare is None else rare.tries
-        return over if self.started is None and self.login_ms is None else [*over, self.last_try(rare)]
+        if self.backend is None or (self.started is None and self.login_ms is None):
+            return over
+        return [*over, self.last_try(rare)]
 
     @property
     def protocol(self) -> str:

@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -48,10 +49,10 @@ from tests.mail.conftest import Scene
 from tests.mail.deciding import TEMPORARY, WRONG, accepting, refusing
 from tests.mail.stage import PLAYS, Play, Stage
 from tests.support.auth import rejected, wait
-from tests.support.backend import Script, echo, hang, hang_up
+from tests.support.backend import Script, conversation, echo, hang, hang_up
 from tests.support.daemon import wait_until
 from tests.support.proxy import Proxy
-from tests.support.settings import NOWHERE, mail_server, proxy_pass, proxy_settings
+from tests.support.settings import NOWHERE, access_log, mail_server, proxy_pass, proxy_settings
 from tests.tls.peers import client_context
 
 assert client_ends and server_ends  # which enter their plays
@@ -248,9 +249,13 @@ def test_a_backend_s_own_verdict_is_counted(
     assert counts == {f"auth imap upstream plain {result}": 1} | failures
 
 
-def test_each_login_that_fails_at_a_backend_is_counted_though_its_session_goes_on(scene: Scene) -> None:
-    backend = scene.backend(hang_up)
-    proxy = scene.proxy("imap", scene.auth_for(backend), proxy=proxy_settings(pass_error_codes=True), counted=True)
+@pytest.mark.parametrize("fields", [{}, {"access_log": access_log(b"$upstream_addr")}], ids=["no log", "access log"])
+def test_each_login_that_fails_at_a_backend_is_counted_though_its_session_goes_on(
+    scene: Scene, fields: dict[str, Any]
+) -> None:
+    replies = *IMAP.backend[:-1], b"a1 NO [UNAVAILABLE] no database\r\n"
+    auth, settings = scene.auth_for(scene.backend(conversation(*replies))), proxy_settings(pass_error_codes=True)
+    proxy = scene.proxy("imap", auth, proxy=settings, counted=True, **fields)
     client = scene.client(proxy)
     client.expect(IMAP.greeting)
     for _ in range(2):
@@ -258,10 +263,13 @@ def test_each_login_that_fails_at_a_backend_is_counted_though_its_session_goes_o
     client.send(b"b LOGOUT\r\n")
     client.rest()
     proxy.service_is_idle()
-    assert proxy.counts("accepted", "bytes") == {
+    counts = proxy.counts("accepted")
+    assert {name: count for name, count in counts.items() if " client_" not in name} == {
         "auth imap http plain ok": 2,
+        "bytes imap upstream_in": 2 * len(b"".join(replies)),
+        "bytes imap upstream_out": 2 * len(IMAP.commands),
         "ended imap quit": 1,
-        "upstream_failures imap upstream_protocol": 2,
+        "upstream_failures imap upstream_temp": 2,
     }
 
 

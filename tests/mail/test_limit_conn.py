@@ -83,10 +83,11 @@ def test_one_too_many_is_told_so_as_freenginx_does_and_leaves(scene: Scene, case
 
 def test_who_is_refused_has_no_backend(scene: Scene) -> None:
     backend = scene.backend(IMAP.script())
-    house = House(scene, by_user(1), auth=scene.auth(accepted(backend.address)))
+    log = access_log(b"$session_end $upstream_addr $upstream_session_time")
+    house = House(scene, by_user(1), auth=scene.auth(accepted(backend.address)), access_log=log)
     house.enter()
     house.knock().rest()
-    house.ended(1)
+    assert house.proxy.lines.expect(1) == [b"limit_conn - -\n"]
     assert len(backend.peers) == 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from base64 import b64encode
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.mail.cases import AUTH_PLAIN, CREDENTIALS, IMAP, POP3, SMTP, Case, al
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted, rejected, wait
 from tests.support.backend import conversation, echo, hang_up
-from tests.support.settings import dialogue_settings, proxy_settings
+from tests.support.settings import access_log, dialogue_settings, proxy_settings
 from tests.tls.peers import client_context
 
 
@@ -35,6 +36,21 @@ def test_a_login_leads_to_a_relay(scene: Scene, case: Case) -> None:
         f"[info] *1 client logged in{suffix}",
         f"[info] *1 proxied session done{suffix}",
     ]
+
+
+@pytest.mark.parametrize("fields", [{}, {"access_log": access_log()}], ids=["no log", "access log"])
+def test_lines_about_a_further_attempt_name_no_former_backend(scene: Scene, fields: dict[str, Any]) -> None:
+    backend = scene.backend(hang_up)
+    auth = scene.auth(accepted(backend.address), rejected(b"no"))
+    proxy = scene.proxy("imap", auth, proxy=proxy_settings(pass_error_codes=True), **fields)
+    client = scene.client(proxy)
+    client.expect(IMAP.greeting)
+    client.send(IMAP.login)
+    client.line()
+    client.send(IMAP.login)
+    assert client.line() == b"a1 NO no\r\n"
+    assert proxy.log.find("upstream prematurely closed").endswith(f", upstream: {backend.address}")
+    assert proxy.log.find("client login failed").endswith(', login: "user@example.com"')
 
 
 @all_protocols
