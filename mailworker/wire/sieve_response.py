@@ -21,6 +21,9 @@ _BLANKS = re.compile(rb"[\0-\x20]+")
 # Codes that concern the proxy's own way to log in; a client cannot do anything about them.
 _UNFIT = (b"AUTH-TOO-WEAK", b"ENCRYPT-NEEDED")
 _WRONG = (b"", b"AUTHENTICATIONFAILED", b"AUTHFAILED")
+_OUTDATED = b"TRANSITION-NEEDED"
+# RFC 5804's, and the counterpart of IMAP's LIMIT (RFC 5530).
+_FOR_NOW = (b"TRYLATER", b"LIMIT")
 
 
 class Response(NamedTuple):
@@ -42,6 +45,27 @@ class LoginOffer(NamedTuple):
         if self.mechanisms is None:
             return "upstream offers no login before STARTTLS" if self.starttls else None
         return None if mechanism in self.mechanisms else f"upstream does not offer AUTHENTICATE {mechanism.decode()}"
+
+
+class SieveReply(Reply):
+    """A reply that is judged by the words of ManageSieve."""
+
+    __slots__ = ()
+
+    @property
+    def refuses(self) -> bool:
+        """See `Reply`: NO or BYE."""
+        response = parse(self)
+        return response is not None and response.status != b"OK"
+
+    @property
+    def refuses_for_now(self) -> bool:
+        """See `Reply`: a code of _FOR_NOW, or BYE, but not because of a password in an old form."""
+        response = parse(self)
+        if response is None or response.status == b"OK":
+            return False
+        by_bye = response.status == b"BYE" and response.code != _OUTDATED
+        return by_bye or response.code.partition(b"/")[0] in _FOR_NOW
 
 
 class SieveReplyReader(ReplyReader):
@@ -143,21 +167,21 @@ def expect_list(reply: Reply) -> None:
     """Raises InvalidReply unless the reply is a list of capabilities that ends with OK."""
     response = parse(reply)
     if response is None or response.status != b"OK":
-        raise InvalidReply(reply, reply.last_line)
+        raise InvalidReply(SieveReply(reply.data), reply.last_line)
 
 
 def expect_ok(reply: Reply) -> None:
     """Raises InvalidReply unless the command succeeded."""
     response = _response(reply.data, 0)
     if response is None or response.status != b"OK":
-        raise InvalidReply(reply, reply.data[:-2])
+        raise InvalidReply(SieveReply(reply.data), reply.data[:-2])
 
 
 def expect_login(reply: Reply) -> None:
     """Raises LoginRejected unless the login succeeded, without a referral to another server."""
     response = _response(reply.data, 0)
     if response is None or response.status != b"OK" or response.code == b"REFERRAL":
-        raise LoginRejected(reply, reply.data[:-2])
+        raise LoginRejected(SieveReply(reply.data), reply.data[:-2])
 
 
 def refusal(reply: Reply) -> Refusal:
@@ -170,7 +194,7 @@ def refusal(reply: Reply) -> Refusal:
         return Refusal(Reason.TEMPORARY)
     if code in _UNFIT:
         return Refusal(Reason.MISCONFIGURED)
-    if response.status == b"BYE" and code != b"TRANSITION-NEEDED":
+    if response.status == b"BYE" and code != _OUTDATED:
         return Refusal(Reason.TEMPORARY)
     if code in _WRONG:
         return Refusal(Reason.LOGIN)

@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
+from mailworker.config.access_log import On
 from mailworker.mail.end import End
 from mailworker.model import Starttls
 from tests.mail.cases import CREDENTIALS, SIEVE
 from tests.mail.conftest import Scene
-from tests.support.backend import Script, ScriptedServer, echo, hang
+from tests.support.backend import Script, ScriptedServer, conversation, echo, hang
 from tests.support.daemon import wait_until
 from tests.support.peer import Peer
 from tests.support.proxy import Proxy
-from tests.support.settings import proxy_settings
+from tests.support.settings import access_log, proxy_settings
 from tests.tls.peers import client_context
 from tests.wire.test_sieve_line import REFUSED, TAKEN, U
 
@@ -43,6 +44,31 @@ def relayed(
 def await_heard(backend: ScriptedServer, expected: bytes) -> None:
     wait_until(lambda: len(backend.peer().received) >= len(expected), "the last byte")
     assert backend.peer().received == expected
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "faults"),
+    [
+        (b'NO "no"\r\n', b"403", {}),
+        (b'NO (TRYLATER) "no database"\r\n', b"503", {"upstream_failures sieve upstream_temp": 1}),
+        (b'BYE "busy"\r\n', b"503", {"upstream_failures sieve upstream_temp": 1}),
+    ],
+    ids=["wrong", "temporary", "busy"],
+)
+def test_a_backend_s_refusal_is_a_fault_of_it_where_it_is_temporary(
+    scene: Scene, reply: bytes, status: bytes, faults: dict[str, int]
+) -> None:
+    backend = scene.backend(conversation(SIEVE.backend[0], reply))
+    log = access_log(b"$status", On.FAILURE)
+    proxy = scene.proxy("sieve", scene.auth_for(backend), counted=True, access_log=log)
+    client = scene.client(proxy)
+    client.expect(SIEVE.greeting)
+    client.send(SIEVE.login)
+    client.line()
+    client.end()
+    proxy.service_is_idle()
+    assert proxy.lines.expect(1) == [status + b"\n"]
+    assert proxy.counts("accepted", "bytes", "ended") == {"auth sieve http plain ok": 1} | faults
 
 
 in_clear_and_tls = pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])

@@ -12,6 +12,7 @@ from mailworker.wire.backend import InvalidReply, LoginRejected, Reply, TooLongR
 from mailworker.wire.refusal import Reason, Refusal
 from mailworker.wire.sieve_response import (
     LoginOffer,
+    SieveReply,
     SieveReplyReader,
     capabilities,
     challenge,
@@ -172,6 +173,28 @@ REFUSALS = [
 @pytest.mark.parametrize(("data", "expected"), REFUSALS)
 def test_why_a_client_is_not_let_in(data: bytes, expected: Refusal) -> None:
     assert refusal(Reply(data)) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "refuses", "for_now"),
+    [
+        (b"NO\r\n", True, False),
+        (b'no (AUTHENTICATIONFAILED) "no"\r\n', True, False),
+        (b'NO (TRYLATER) "later"\r\n', True, True),
+        (b"NO (TRYLATER/NORETRY) {5}\r\nOK no\r\n", True, True),
+        (b'NO (LIMIT/CONNECTIONS) "many"\r\n', True, True),
+        (b'NO (QUOTA/MAXSIZE) "full"\r\n', True, False),
+        (b'BYE "busy"\r\n', True, True),
+        (b'"SASL" "PLAIN"\r\nBYE\r\n', True, True),
+        (b'BYE (TRANSITION-NEEDED) "say it once by PLAIN"\r\n', True, False),
+        (b'OK (TRYLATER) "in"\r\n', False, False),
+        (b'"NO"\r\n', False, False),
+        (b"NOT\r\n", False, False),
+    ],
+)
+def test_a_refusal_may_be_temporary(data: bytes, refuses: bool, for_now: bool) -> None:
+    reply = SieveReply(data)
+    assert (reply.refuses, reply.refuses_for_now) == (refuses, for_now)
 
 
 def test_parentheses_may_be_nested_without_end() -> None:
