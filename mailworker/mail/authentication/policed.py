@@ -35,7 +35,7 @@ class Policed:
     """
 
     __slots__ = (
-        "_attributes", "_refusals", "_settings", "action", "asks_after", "authzid", "held", "kind", "name", "reports",
+        "_attributes", "_settings", "action", "asks_after", "authzid", "held", "kind", "name", "reports",
         "service", "source", "temporary",
     )  # fmt: skip
 
@@ -46,7 +46,6 @@ class Policed:
             (name, value if isinstance(value, bytes) else variables.bind(value)) for name, value in settings.attributes
         ]
         self.held = Held(1)
-        self._refusals = refusals
         self._settings = settings
         self.action, self.authzid, self.kind, self.name = source.action, source.authzid, source.kind, source.name
         self.asks_after = settings.asks_after
@@ -120,16 +119,16 @@ class Policed:
         if not self._settings.report:
             return
         if verdict is not None and not fail_type:
-            fail_type = self._fail_type(verdict)
+            fail_type = _fail_type(verdict)
         outcome = {"success": verdict is None, "policy_reject": fail_type == "policy", "fail_type": fail_type}
         self.reports.add(session.connections, fields | outcome, session.log)
 
-    def _fail_type(self, verdict: Rejected) -> str:
-        """Dovecot's word for a refusal."""
-        refusals = self._refusals
-        if verdict in {refusals.temporary, refusals.misconfigured}:
-            return "internal"
-        return "account" if verdict.code == b"535 5.7.1" else "credentials"
+
+def _fail_type(verdict: Rejected) -> str:
+    """Dovecot's word for a refusal."""
+    if verdict.temporary:
+        return "internal"
+    return "account" if verdict.code == b"535 5.7.1" else "credentials"
 
 
 class _Question:

@@ -27,9 +27,6 @@ from mailworker.wire.login import Login
 _LOOK_AGAIN: Final = 0.1
 _PATIENCE: Final = 5.0
 
-# The first digit of replies for failures that are not the client's.
-_TEMPORARY: Final = b"4"
-
 
 class Guard:
     """The limits of one server; a worker makes one for each server that has limits.
@@ -119,7 +116,7 @@ class Guard:
 
     def fail(self, attempt: Attempt, login: Login, verdict: Rejected, now: float) -> bool:
         """See `LoginGuard.fail`."""
-        if verdict.code[:1] == _TEMPORARY:
+        if verdict.temporary:
             attempt.drop()
             return False
         attempt.fail(b"%b\0%b" % (login.name, login.password.reveal()) if login.password else b"", now)

@@ -249,11 +249,17 @@ def test_a_kept_connection_that_the_service_has_closed_is_replaced(police: Polic
     assert police.service.wait(3)[2].connection == 1
 
 
-@pytest.mark.parametrize("right", [True, False])
-def test_a_backend_that_decides_is_waited_for(police: Police, right: bool) -> None:
-    answer = b"a1 OK in\r\n" if right else b"a1 NO [AUTHENTICATIONFAILED] no\r\n"
-    script = conversation(b"* OK backend\r\n", answer)
-    backend = police.scene.backend(script)
+@pytest.mark.parametrize(
+    ("answer", "fail_type"),
+    [
+        (b"a1 OK in", ""),
+        (b"a1 NO [AUTHENTICATIONFAILED] no", "credentials"),
+        (b"a1 NO [UNAVAILABLE] no database", "internal"),
+        (b"a1 NO [LIMIT] too many connections", "internal"),
+    ],
+)
+def test_a_backend_that_decides_is_waited_for(police: Police, answer: bytes, fail_type: str) -> None:
+    backend = police.scene.backend(conversation(b"* OK backend\r\n", answer + b"\r\n"))
     proxy = police.scene.proxy(
         "imap", police.service.address, policy=police.settings(), source=ByBackendSettings(),
         proxy=proxy_settings(backend=proxy_pass(backend.address)),
@@ -263,8 +269,8 @@ def test_a_backend_that_decides_is_waited_for(police: Police, right: bool) -> No
     client.send(IMAP.login)
     client.line()
     allow, report = police.service.wait(2)
-    assert (allow.command, report.command, report.fields["success"]) == ("allow", "report", right)
-    assert report.fields["fail_type"] == ("" if right else "credentials")
+    assert (allow.command, report.command, report.fields["success"]) == ("allow", "report", not fail_type)
+    assert report.fields["fail_type"] == fail_type
 
 
 def test_a_digest_is_no_password_and_not_told(police: Police) -> None:

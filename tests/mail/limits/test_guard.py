@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 
+from mailworker.config.source import ByBackendSettings
 from mailworker.mail.end import End
 from mailworker.model import AuthMethod, Level, Starttls
 from tests.mail.cases import IMAP, POP3, SMTP, WITH_SIEVE, Case
 from tests.mail.conftest import Scene
 from tests.mail.limits.settings import TEMPORARY, Mailbox, limit, limits_of, login, settings, zone
 from tests.support.auth import rejected
-from tests.support.backend import hang_up
+from tests.support.backend import conversation, hang_up
 from tests.support.peer import Peer
-from tests.support.settings import access_log, dialogue_settings
+from tests.support.settings import NOWHERE, access_log, dialogue_settings, proxy_pass, proxy_settings
 
 WRONG = b"a1 NO Wrong password\r\n"
 ALL_SETTLED = 2.0  # seconds
@@ -96,6 +97,19 @@ def test_a_fault_of_others_does_not_count(scene: Scene) -> None:
     client.expect(SMTP.greeting)
     client.send(login(SMTP, b"guess"))
     assert client.until(b"\r\n") == b"535 5.7.0 Wrong password\r\n"
+
+
+@pytest.mark.parametrize("code", [b"UNAVAILABLE", b"LIMIT", b"INUSE"])
+def test_a_temporary_refusal_by_a_backend_does_not_count(scene: Scene, code: bytes) -> None:
+    backend = scene.backend(conversation(b"* OK backend\r\n", b"a1 NO [%b] later\r\n" % code))
+    to = proxy_settings(backend=proxy_pass(backend.address))
+    proxy = scene.proxy("imap", NOWHERE, source=ByBackendSettings(), proxy=to, limit_auth=settings(limit(0)))
+    for password in (b"one", b"two"):
+        client = scene.client(proxy)
+        client.expect(IMAP.greeting)
+        client.send(login(IMAP, password))
+        assert client.line().startswith(b"a1 NO [%b] " % code)
+    assert len(backend.peers) == 2
 
 
 def test_who_leaves_before_the_answer_is_counted(scene: Scene) -> None:
