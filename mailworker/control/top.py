@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -23,6 +24,7 @@ from mailworker.control.people import KEYS, MOST, Row, Source, View
 
 NAME: Final = "mailworker-top"
 _SECONDS: Final = 2.0
+_SHORTEST: Final = 0.1
 
 # Lines of the table at most: to draw 10,000 takes longer than the time between two updates.
 _LINES: Final = 500
@@ -166,11 +168,19 @@ def _side(number: int) -> Any:
     return "right" if SESSIONS[number].right else "left"
 
 
+def delay(text: str) -> float:
+    """Seconds between two updates. Raises ValueError for what is no time; argparse shows the function's name."""
+    seconds = float(text)
+    if not 0 <= seconds < inf:
+        raise ValueError(text)
+    return max(seconds, _SHORTEST)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until the user quits; returns the exit code."""
     parser = argparse.ArgumentParser(NAME, description=__doc__)
     parser.add_argument("-S", "--socket", type=Path, default=default_path(), metavar="PATH", help="the control socket")
-    parser.add_argument("-d", "--delay", type=float, default=_SECONDS, metavar="SECONDS", help="between updates (2)")
+    parser.add_argument("-d", "--delay", type=delay, default=_SECONDS, metavar="SECONDS", help="between updates (2)")
     parser.add_argument("--version", action="version", version=f"{NAME} {__version__}")
     select(parser)
     found = parser.parse_args(arguments)
@@ -179,5 +189,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not sys.stdout.isatty():
         parser.error("it needs a terminal")
     with Client(found.socket) as client:
-        Top(Source(client, selectors[0]), max(found.delay, 0.1)).run()
+        Top(Source(client, selectors[0]), found.delay).run()
     return 0

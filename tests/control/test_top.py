@@ -197,6 +197,14 @@ def test_what_is_not_understood_and_what_is_no_terminal_is_refused(line: str) ->
     assert ended.value.code == 2
 
 
+@pytest.mark.parametrize("text", ["nan", "inf", "-1", "soon"])
+def test_a_delay_is_a_time_that_passes(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["-d", text])
+    assert ended.value.code == 2
+    assert "invalid delay value" in capsys.readouterr().err
+
+
 def test_the_script_runs_from_the_source_tree() -> None:
     ran = subprocess.run([sys.executable, str(SCRIPT), "--help"], capture_output=True, check=False, text=True)
     assert (ran.returncode, ran.stderr) == (0, "")
