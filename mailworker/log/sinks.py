@@ -15,7 +15,7 @@ from mailworker.errors import StartError
 from mailworker.log.line import describe
 from mailworker.log.opening import give_log, open_log
 from mailworker.log.stamp import Stamp, syslog_time
-from mailworker.model import Level
+from mailworker.model import InetAddress, Level, UnixAddress
 
 
 class Sink(Protocol):
@@ -124,7 +124,13 @@ class SyslogSink:
     def write(self, level: Level, line: bytes) -> str | None:
         """Send the record without its LF, if the server takes it."""
         error = self.send(level, line)
-        return None if error is None else f"send() to syslog failed {describe(error)}"
+        return None if error is None else self.failure(error)
+
+    def failure(self, error: OSError) -> str:
+        """Why a record is lost; there may be several servers."""
+        server = self._address
+        name = UnixAddress(server) if isinstance(server, str) else InetAddress(*server[:2])
+        return f"send() to syslog {name} failed {describe(error)}"
 
     def send(self, level: Level, line: bytes) -> OSError | None:
         """As `write`; returns the error if it was not sent. After a failure the next record opens a new socket."""

@@ -199,7 +199,7 @@ class SyslogWriter:
         """See `Writer`."""
         error = self._sink.send(self._severity, line)
         if error is not None:
-            self._losses.add(1, f"send() to syslog failed {describe(error)}")
+            self._losses.add(1, self._sink.failure(error))
 
     def pause(self) -> None:
         """Do nothing: no line is pending."""

@@ -37,7 +37,8 @@ def test_a_line_goes_where_it_belongs(destinations: Destinations, tmp_path: Path
     assert (tmp_path / "at once").read_bytes() == b"0\n"
     assert (tmp_path / "buffered").read_bytes() == b""
     assert (tmp_path / "named").read_bytes() == b"2\n"
-    assert log.lines == ["[warn] send() to syslog failed (2: No such file or directory), 1 line lost"]
+    name = f"unix:{tmp_path}/socket"
+    assert log.lines == [f"[warn] send() to syslog {name} failed (2: No such file or directory), 1 line lost"]
     destinations.end_files()
     assert (tmp_path / "buffered").read_bytes() == b"1\n"
 

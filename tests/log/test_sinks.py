@@ -179,7 +179,7 @@ def test_syslog_pads_the_day_with_a_space(monkeypatch: pytest.MonkeyPatch) -> No
 def test_syslog_comes_back_with_its_server(tmp_path: Path) -> None:
     path = str(tmp_path / "log")
     sink = SyslogSink(path, facility=3, tag="t", nohostname=True)
-    failure = "send() to syslog failed (2: No such file or directory)"
+    failure = f"send() to syslog unix:{path} failed (2: No such file or directory)"
     assert sink.write(Level.ERROR, b"nobody there\n") == failure
     for text in (b"first", b"after a restart"):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
