@@ -14,6 +14,8 @@ from mailworker.model import Level
 
 # Size of the longest record in bytes, with its LF; nginx's NGX_MAX_ERROR_STR.
 MAX_LINE = 2048
+# Size of the longest record in JSON: a pipe takes PIPE_BUF bytes whole or not at all (pipe(7)).
+MAX_JSON = 4096
 
 
 def describe(error: OSError) -> str:
@@ -54,7 +56,10 @@ class LineBuilder:
         return record + b"\n"
 
     def build_json(self, level: Level, message: str, connection: int | None, about: About | None) -> bytes:
-        """One record with its LF: a JSON object with the parts of nginx's lines; absent parts are left out."""
+        """One record with its LF, at most MAX_JSON bytes: a JSON object with the parts of nginx's lines.
+
+        Absent parts are left out, and long ones are cut until the record is short enough.
+        """
         members: dict[str, str | int | bool] = {
             "time": self._json_stamp.text(),
             "level": level.name.lower(),
@@ -66,4 +71,12 @@ class LineBuilder:
         members["message"] = message[:MAX_LINE]
         if about is not None:
             members.update(about.members())
-        return json.dumps(members, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+        while len(record := _encoded(members)) > MAX_JSON:
+            longest = max(members, key=lambda name: len(str(members[name])))
+            text = str(members[longest])
+            members[longest] = text[: len(text) // 2]
+        return record
+
+
+def _encoded(members: Mapping[str, str | int | bool]) -> bytes:
+    return json.dumps(members, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"

@@ -88,7 +88,7 @@ class StderrSink:
         """Write the record if the stream takes it at once.
 
         The process that started us shares the stream, so we cannot make it non-blocking. A pipe that polls as ready
-        takes PIPE_BUF bytes (4096), which is more than the longest record.
+        takes PIPE_BUF bytes (4096), and no record is longer.
         """
         try:
             if not select.select([], [2], [], 0)[1]:

@@ -7,10 +7,10 @@ import threading
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mailworker.log.line import MAX_LINE, LineBuilder, describe
+from mailworker.log.line import MAX_JSON, MAX_LINE, LineBuilder, describe
 from mailworker.model import Level
 
 
@@ -97,12 +97,16 @@ def test_a_json_line_has_what_nginx_s_has(monkeypatch: pytest.MonkeyPatch) -> No
     assert found == {"level": "warn", **ids, "connection": 7, "message": "a message", "login": "u", "starttls": True}
 
 
-@given(st.text(max_size=5000), st.text())
+@given(st.text(max_size=5000), st.text(max_size=5000))
+@example("x" * 700, "\\xC3" * 5000)
+@example("no", "\U0001f4e7" * 5000)
 def test_a_json_line_is_one_valid_object_whatever_is_in_it(message: str, login: str) -> None:
     line = LineBuilder().build_json(Level.INFO, message, None, Session(login))
     assert line.count(b"\n") == 1
+    assert len(line) <= MAX_JSON
     found = json.loads(line)
-    assert (found["message"], found["login"]) == (message[:MAX_LINE], login)
+    for text, whole in ((found["message"], message), (found["login"], login)):
+        assert text == whole or (len(text) >= MAX_JSON // 40 and whole.startswith(text))
 
 
 def test_bytes_that_are_no_characters_stay_a_valid_object() -> None:
