@@ -12,6 +12,7 @@ from mailworker.model import InetAddress
 from tests.mail.cases import IMAP, all_protocols
 from tests.mail.cases import Case as Login
 from tests.mail.conftest import Scene
+from tests.mail.failures import AGES
 from tests.support.auth import END, rejected
 from tests.support.backend import ScriptedServer
 from tests.support.patience import PATIENCE
@@ -229,6 +230,47 @@ def test_a_word_that_nobody_asked_for_ends_an_idle_connection(scene: Scene) -> N
         service.peer().send(other)
         log_in(scene, proxy)
     assert service.asked == [0, 1]
+
+
+def test_an_idle_connection_ends_with_the_word_and_not_with_the_next_login(scene: Scene) -> None:
+    service = Service(persistent(scene.backend(IMAP.script()).address))
+    with serving(scene, service) as proxy:
+        log_in(scene, proxy)
+        service.peer().send(b"x")
+        assert service.is_left(0)
+
+
+def test_a_login_takes_no_connection_whose_word_has_just_come(scene: Scene) -> None:
+    """The loop hears of both in one round, of the login first."""
+    answer = persistent(scene.backend(IMAP.script()).address)
+    service = Service(answer)
+    with serving(scene, service) as proxy:
+        log_in(scene, proxy)
+        client = scene.client(proxy)
+        client.expect(IMAP.greeting)
+        held, go = threading.Event(), threading.Event()
+        proxy.call(lambda: (held.set(), go.wait(PATIENCE)))
+        assert held.wait(PATIENCE)
+        client.send(IMAP.login)
+        service.peer().send(persistent(InetAddress("127.0.0.1", 1)))
+        go.set()
+        client.expect(IMAP.answer)
+    assert service.asked == [0, 1]
+
+
+def test_silence_on_a_kept_connection_has_its_time(scene: Scene) -> None:
+    service = Service(persistent(scene.backend(IMAP.script()).address))
+    with serving(scene, service) as proxy:
+        log_in(scene, proxy)
+        service.answers[:] = [b""]
+        client = scene.client(proxy)
+        client.expect(IMAP.greeting)
+        client.send(IMAP.login)
+        while client.is_silent():
+            scene.skip(AGES if len(service.asked) == 2 else 0)
+        client.expect(IMAP.error)
+        proxy.log.find(f"auth http server {service.address} timed out (110: Connection timed out)")
+    assert service.asked == [0, 0]
 
 
 def test_idle_connections_take_no_place(scene: Scene) -> None:

@@ -143,10 +143,13 @@ def test_no_more_than_a_tenth_of_all_connections_wait(police: Police) -> None:
         "imap", police.scene.auth(accepted(backend.address)), policy=police.settings(), worker_connections=20
     )
     clients = [police.scene.client(proxy) for _ in range(3)]
-    for number, client in enumerate(clients, 1):
+    for client in clients:
         client.expect(IMAP.greeting)
+    for number, client in enumerate(clients, 1):
         client.send(IMAP.login)
         police.service.wait(number)
+        if number < len(clients):
+            proxy.connections_in_use(1 + len(clients))  # the answer was read, and its connection is idle
     clients[2].expect(IMAP.answer)
     assert all(client.is_silent() for client in clients[:2])
 
