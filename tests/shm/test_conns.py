@@ -35,6 +35,18 @@ def test_what_a_process_has_held_ends_with_it(row: int) -> None:
     assert zone.table().count(b"user") == 0
 
 
+def test_of_two_processes_the_other_s_connections_stay_counted() -> None:
+    zone = conns()
+    claimed(zone, 1)
+    pid = os.fork()
+    if not pid:
+        zone.claim(2)
+        os._exit(zone.table().hold(b"other", 3) == OVER)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    zone.free(2)
+    assert (zone.table().count(b"user"), zone.table().count(b"other")) == (3, 0)
+
+
 def test_a_process_beyond_the_last_row_counts_too() -> None:
     zone = conns(processes=1)
     claimed(zone, 600)
@@ -50,6 +62,11 @@ def test_counts_go_on_over_a_reload_with_other_workers() -> None:
     assert zone.table().hold(b"user", 3) == OVER
     former.free(1)
     assert zone.table().hold(b"user", 3) >= 0
+    former.stop_publishing()
+    assert len(zone.lent) == 1  # for another binary, which counts in that memory too
+    heir = conns()
+    heir.take_over(b"".join(zone.contents()))
+    assert heir.table().count(b"user") == 1
 
 
 def test_another_size_begins_anew() -> None:
@@ -89,9 +106,12 @@ def test_one_that_has_become_another_begins_anew(other: Conns) -> None:
 
 def test_who_is_no_master_gives_the_file_back() -> None:
     zone = conns()
-    assert zone.descriptor is not None
+    descriptor = zone.descriptor
+    assert descriptor is not None
     zone.stop_publishing()
     assert zone.descriptor is None
+    with pytest.raises(OSError):
+        os.fstat(descriptor)
     assert not zone.lent
     assert not list(zone.contents())
     assert zone.table().hold(b"user", 1) == 0

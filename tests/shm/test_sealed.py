@@ -3,17 +3,21 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import stat
 
 import pytest
 
 from mailworker.shm.sealed import read_sealed, seal
+from tests.shm.test_memory_file import descriptors_of
 
 
 @pytest.mark.parametrize("size", [1, 4096, 1_000_001])
 def test_a_content_is_read_by_its_descriptor_which_is_closed(size: int) -> None:
     content = os.urandom(size)
-    descriptor = seal("test", content)
+    descriptor = seal("content", content)
+    assert descriptors_of("content") == 1
     assert not os.get_inheritable(descriptor)
+    assert stat.S_IMODE(os.fstat(descriptor).st_mode) == 0o600  # else others could open it in /proc
     assert bytes(read_sealed(descriptor)) == content
     with pytest.raises(OSError) as caught:
         os.fstat(descriptor)

@@ -223,6 +223,13 @@ def test_another_binary_reads_the_same_memory() -> None:
     assert users(heir) == ["new"]
 
 
+def test_another_binary_lists_the_first_sessions_too() -> None:
+    table, heir = new_table(), new_table()
+    heir.take_over(b"".join(table.contents()))
+    open_row(writer(table, 1), 1, b"later")
+    assert [(row.user, row.foreign) for row in heir.rows()] == [("later", True)]
+
+
 def test_what_is_no_table_is_not_taken_over() -> None:
     heir = new_table()
     reading, writing = os.pipe()

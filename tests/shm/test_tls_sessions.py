@@ -31,6 +31,14 @@ def test_a_size_that_the_system_refuses_is_an_error_of_the_start() -> None:
         TlsSessions("SSL", 1 << 62)
 
 
+def test_another_binary_goes_on_with_a_copy_of_the_same_size() -> None:
+    zone, same, larger = TlsSessions("SSL", KILOBYTE), TlsSessions("SSL", KILOBYTE), TlsSessions("SSL", 2 * KILOBYTE)
+    zone.memory[:] = b"s" * KILOBYTE
+    for other in (same, larger):
+        other.take_over(b"".join(zone.contents()))
+    assert (bytes(same.memory), bytes(larger.memory)) == (b"s" * KILOBYTE, bytes(2 * KILOBYTE))
+
+
 @pytest.mark.skipif(not hasattr(mmap, "MADV_DONTDUMP"), reason="Linux has this advice")
 def test_core_files_have_no_zones() -> None:
     zone = TlsSessions("SSL", 1236 * KILOBYTE)

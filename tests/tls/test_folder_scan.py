@@ -67,6 +67,22 @@ def test_a_pair_is_read_when_both_of_its_files_are_there_and_still(tmp_path: Pat
     assert site.look() == Look([], [], True)
 
 
+def test_a_pair_that_is_still_written_is_looked_at_again_whatever_else_was_read(
+    tmp_path: Path, maker: CertificateAuthority
+) -> None:
+    folder = tmp_path / "certs"
+    folder.mkdir()
+    site = Site(folder)
+    for serial in ("1", "2"):
+        put(maker.issue_server(serial, ecdsa_key(), ("a.example",)), folder, "a.pem")
+        if serial == "1":
+            put(maker.issue_server("b", ecdsa_key(), ("b.example",)), folder, "b.pem")
+        assert not site.look().settled
+    assert site.names.keys() == {b"b.example"}
+    assert site.settle() == []
+    assert site.names.keys() == {b"a.example", b"b.example"}
+
+
 def test_a_key_that_does_not_fit_yet_is_waited_for(tmp_path: Path, maker: CertificateAuthority) -> None:
     put(maker.issue_server("1", ecdsa_key(), ("a.example",)), tmp_path / "certs", "a.crt", "a.key")
     site = Site(tmp_path / "certs")

@@ -56,6 +56,13 @@ def test_the_whole_chain_is_preferred_and_its_parts_are_passed_over(
     assert found(tmp_path) == {"": ([("fullchain.cer", "a.example.key")], {})}
 
 
+def test_a_part_of_a_chain_that_comes_later_does_not_replace_it(tmp_path: Path, made: dict[str, Certificate]) -> None:
+    put(made["a"], tmp_path, "z.cer", "a.example.key")
+    leaf = made["a"].certificate.read_bytes()
+    (tmp_path / "fullchain.cer").write_bytes(leaf + made["b"].certificate.read_bytes())
+    assert found(tmp_path) == {"": ([("fullchain.cer", "a.example.key")], {})}
+
+
 @pytest.mark.parametrize("kind", ["traditional", "pkcs8"])
 @pytest.mark.parametrize("name", ["a", "rsa"])
 def test_keys_of_all_forms_are_read(tmp_path: Path, made: dict[str, Certificate], kind: str, name: str) -> None:

@@ -1,10 +1,25 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from mailworker.errors import Party, TlsError
 from mailworker.model import Level
+from mailworker.tls import severity as module
 from mailworker.tls.severity import severity
+
+HEADER = Path("/usr/include/openssl/sslerr.h")
+
+
+@pytest.mark.skipif(not HEADER.exists(), reason="OpenSSL's headers are elsewhere")
+def test_numbers_of_reasons_are_openssl_s() -> None:
+    listed = re.findall(r"^ {8}(\d+),  # ([^:\n]+)", Path(module.__file__).read_text(), re.MULTILINE)
+    assert {int(number) for number, _ in listed} == module._PEER_REASONS
+    defined = dict(re.findall(r"^# *define SSL_R_(\w+)\s+(\d+)", HEADER.read_text(), re.MULTILINE))
+    ours = {name.upper().replace(" ", "_"): number for number, name in listed}
+    assert defined | ours == ours | defined
 
 
 @pytest.mark.parametrize(
