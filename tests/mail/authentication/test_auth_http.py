@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mailworker.model import InetAddress, UnixAddress
+from mailworker.variables.template import parse
 from tests.mail.cases import IMAP, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.mail.failures import AGES, log_in, says
@@ -99,6 +100,16 @@ def test_waiting_for_ever_is_not_waited_for(scene: Scene, monkeypatch: pytest.Mo
     heard, line = log_in(scene, IMAP, auth=auth)
     assert heard == IMAP.error
     assert line == f"[error] auth http server {auth.address} sent WAIT too many times while in http auth state"
+
+
+def test_after_a_wait_variables_are_sent_again_beside_the_new_name(scene: Scene) -> None:
+    auth = scene.auth(wait(b"1", (b"Auth-User", b"mailbox")), rejected(b"no"))
+    settings = auth_http_settings(auth.address, headers=((b"X-Protocol", parse(b"$protocol")),))
+    client = scene.client(scene.proxy("imap", auth, source=settings))
+    client.expect(IMAP.greeting)
+    client.talk((IMAP.login, b"a1 NO no\r\n"))
+    assert [auth.header(b"X-Protocol", number) for number in range(2)] == [b"imap"] * 2
+    assert [auth.header(b"Auth-User", number) for number in range(2)] == [b"user@example.com", b"mailbox"]
 
 
 def test_who_is_asked_plainly_about_smtp_hears_of_the_host_each_time(scene: Scene) -> None:

@@ -32,7 +32,8 @@ def test_a_key_of_several_variables_bans_as_well(scene: Scene) -> None:
 
 
 def test_a_dry_run_bans_nobody(scene: Scene) -> None:
-    mailbox = Mailbox(scene, settings(limit(ban=9.0), dry_run=True))
+    mailbox = Mailbox(scene, settings(limit(ban=9.0), dry_run=True), counted=True)
     ban(mailbox, b"\x7f\0\0\1")
     assert not mailbox.is_banned()
     assert "client is banned, dry run, for 60s more" in mailbox.proxy.log.find("is banned")
+    assert mailbox.proxy.counts()["limit_dry_run fail"] == 1

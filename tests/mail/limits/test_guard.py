@@ -286,18 +286,18 @@ def test_the_access_log_names_the_limit(scene: Scene) -> None:
     ]
 
 
-def test_what_limits_do_is_counted(scene: Scene) -> None:
-    mailbox = Mailbox(scene, settings(limit(0, ban=900.0)), counted=True)
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_what_limits_do_is_counted(scene: Scene, dry_run: bool) -> None:
+    mailbox = Mailbox(scene, settings(limit(0, ban=900.0), dry_run=dry_run), counted=True)
     guess(mailbox, 1)
     scene.skip(ALL_SETTLED)
     guess(mailbox, 1)
-    assert mailbox.is_banned()
-    mailbox.proxy.service_is_idle()
+    assert mailbox.is_banned() is not dry_run
+    mailbox.leave()
     counts = mailbox.proxy.counts()
-    assert {name: value for name, value in counts.items() if name.startswith("limit")} == {
-        "limit_rejected fail": 1,
-        "limit_banned fail": 1,
-    }
+    assert {name: value for name, value in counts.items() if name.startswith("limit")} == (
+        {"limit_dry_run fail": 1} if dry_run else {"limit_rejected fail": 1, "limit_banned fail": 1}
+    )
 
 
 def test_a_full_zone_is_told_and_lets_nobody_in_without_a_word(scene: Scene) -> None:
