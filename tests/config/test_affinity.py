@@ -13,6 +13,9 @@ from tests.config.conftest import Load
         ("auto", CpuAffinity(True, ())),
         ("auto '0 11'", CpuAffinity(True, (0b11,))),
         ("1", CpuAffinity(False, (1,))),
+        ("01 10", CpuAffinity(False, (1, 2))),
+        ("' '", CpuAffinity(False, (0,))),
+        ("1" * 1024, CpuAffinity(False, (2**1024 - 1,))),
     ],
 )
 def test_worker_cpu_affinity(load_text: Load, text: str, affinity: CpuAffinity) -> None:

@@ -173,6 +173,11 @@ def test_optional_no_ca_needs_no_authority(load_server: LoadServer) -> None:
     assert settings_of(load_server, "ssl_verify_client optional_no_ca;").client_certificate is None
 
 
+def test_a_trusted_authority_is_enough_to_verify_clients(load_server: LoadServer) -> None:
+    settings = settings_of(load_server, "ssl_verify_client on; ssl_trusted_certificate ca.pem;")
+    assert (settings.client_certificate, settings.verify_client) == (None, VerifyClient.ON)
+
+
 def test_the_obsolete_ssl_directive_makes_every_listen_tls(load_text: Load) -> None:
     settings = load_text(
         f"""events {{}} mail {{ auth_http 127.0.0.1; {CERTIFICATE} ssl on;

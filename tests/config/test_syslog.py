@@ -30,6 +30,9 @@ def test_what_is_not_said_has_nginx_s_defaults(parser: Parser, text: str, server
         ("server=127.0.0.1,severity=loud", 'unknown syslog severity "loud"'),
         ("server=127.0.0.1,tag=" + "a" * 33, "syslog tag length exceeds 32"),
         ("", 'unknown syslog parameter ""'),
+        ("server", 'unknown syslog parameter "server"'),
+        ("server=127.0.0.1,color=red", 'unknown syslog parameter "color=red"'),
+        ("nohostname", "no syslog server specified"),
     ],
 )
 def test_what_is_wrong_is_told_in_nginx_s_words(parser: Parser, text: str, message: str) -> None:
