@@ -38,6 +38,7 @@ from mailworker.mail.counting import (
 )
 from mailworker.mail.end import USUAL, End
 from mailworker.mail.protocols.table import PROTOCOLS
+from mailworker.mail.record import Entrance
 from mailworker.mail.vitals import words_of_workers
 from mailworker.model import Starttls
 from mailworker.shm.counters import Counters
@@ -283,8 +284,13 @@ def by_backend(scene: Scene, script: Script | None) -> Proxy:
 
 
 @pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
-@pytest.mark.parametrize("implicit", [True, False], ids=["listen ssl", "starttls"])
-def test_handshakes_are_counted_by_version_and_resumption(scene: Scene, version: str, implicit: bool) -> None:
+@pytest.mark.parametrize(
+    ("implicit", "lobby"), [(True, False), (True, True), (False, False)], ids=["listen ssl", "lobby", "starttls"]
+)
+def test_handshakes_are_counted_by_version_and_resumption(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, version: str, implicit: bool, lobby: bool
+) -> None:
+    monkeypatch.setattr(Entrance, "has_lobby", lobby)  # a log as talkative as ours has none
     starttls = Starttls.OFF if implicit else Starttls.ON
     auth = scene.auth_for(scene.backend(IMAP.script(echo)))
     proxy = scene.tls_proxy("imap", auth, implicit_tls=implicit, starttls=starttls, counted=True)
