@@ -129,8 +129,7 @@ class AuthHttpTemplate:
 
 
 def _facts(request: AuthRequest) -> Facts:
-    if request.facts is None:
-        raise LookupError("a request without facts for headers with variables")
+    assert request.facts is not None
     return request.facts
 
 

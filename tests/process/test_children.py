@@ -11,9 +11,10 @@ from mailworker.errors import StartError
 from mailworker.process.channels import close_ends, open_channels
 from mailworker.process.children import Child, Children, Exit, Place
 from mailworker.process.cycle import Cycle
-from mailworker.process.link import LogReceiver, open_link, send_files
+from mailworker.process.link import LogReceiver, open_link, send_files, tell_service
 from mailworker.process.log_writer import LogWriter
 from mailworker.process.worker import Worker
+from tests.shm.test_counters import in_child
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration
 
@@ -82,6 +83,23 @@ def test_a_worker_that_others_end_is_replaced_at_once_however_often(children: Ch
 
 def test_a_worker_that_is_killed_before_it_serves_is_replaced_after_a_while(children: Children) -> None:
     assert [children.pause(ended(signal=9, serves=False), now=10.1) for _ in range(20)] == [0.25] * 20
+
+
+def test_what_a_worker_has_told_before_its_end_is_heard_after_it(children: Children) -> None:
+    def live() -> None:
+        ours, theirs = open_link()
+        pid = os.fork()
+        if pid == 0:
+            tell_service(theirs)
+            os._exit(0)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        cycle = Cycle(configuration(), (), RecordedLog().log)
+        children._children[pid] = Child(pid, Place(Worker, 0), cycle, 0.0, ours, row=0)
+        (end,) = children.reap()
+        assert end.child is not None and end.child.serves
+        theirs.close()
+
+    in_child(live)  # where nobody else has children that could be reaped
 
 
 def test_a_worker_that_crashes_young_waits_longer_and_longer(children: Children) -> None:

@@ -130,6 +130,14 @@ def test_a_sum_that_never_ends_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> 
     assert zone.read().totals["ended"] == 3
 
 
+def test_a_sum_in_the_making_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    zone, marks, words = counters(), list[int](), module._words
+    count(zone, 0, ended=3)
+    monkeypatch.setattr(module, "_words", lambda values: marks.append(view(zone)[0] & 1) or words(values))
+    zone.free(0)
+    assert (marks, view(zone)[0] & 1, zone.read().totals["ended"]) == ([1, 1], 0, 3)
+
+
 def test_no_reader_ever_sees_a_total_fall_while_processes_come_and_go_by_force() -> None:
     """Each child counts for as long as it may, is killed at any moment, and the master sums up."""
     zone, chance = counters(), random.Random(5)
