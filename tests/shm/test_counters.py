@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 
@@ -132,8 +132,13 @@ def test_a_sum_that_never_ends_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_sum_in_the_making_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     zone, marks, words = counters(), list[int](), module._words
+
+    def write(values: Iterable[int]) -> memoryview:
+        marks.append(view(zone)[0] & 1)
+        return words(values)
+
     count(zone, 0, ended=3)
-    monkeypatch.setattr(module, "_words", lambda values: marks.append(view(zone)[0] & 1) or words(values))
+    monkeypatch.setattr(module, "_words", write)
     zone.free(0)
     assert (marks, view(zone)[0] & 1, zone.read().totals["ended"]) == ([1, 1], 0, 3)
 

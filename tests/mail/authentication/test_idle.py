@@ -86,6 +86,12 @@ def log_in(scene: Scene, proxy: Proxy, case: Login = IMAP) -> Peer:
     return client
 
 
+def _hold(barrier: threading.Barrier) -> None:
+    """Wait from one meeting to the next."""
+    barrier.wait(PATIENCE)
+    barrier.wait(PATIENCE)
+
+
 @all_protocols
 def test_one_connection_serves_many_logins(scene: Scene, case: Login) -> None:
     service = Service(persistent(scene.backend(case.script()).address))
@@ -248,12 +254,12 @@ def test_a_login_takes_no_connection_whose_word_has_just_come(scene: Scene) -> N
         log_in(scene, proxy)
         client = scene.client(proxy)
         client.expect(IMAP.greeting)
-        held, go = threading.Event(), threading.Event()
-        proxy.call(lambda: (held.set(), go.wait(PATIENCE)))
-        assert held.wait(PATIENCE)
+        together = threading.Barrier(2)
+        proxy.call(lambda: _hold(together))
+        together.wait(PATIENCE)
         client.send(IMAP.login)
         service.peer().send(persistent(InetAddress("127.0.0.1", 1)))
-        go.set()
+        together.wait(PATIENCE)
         client.expect(IMAP.answer)
     assert service.asked == [0, 1]
 
