@@ -24,6 +24,13 @@ def test_a_content_is_read_by_its_descriptor_which_is_closed(size: int) -> None:
     assert caught.value.errno == errno.EBADF
 
 
+def test_a_system_without_such_files_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    with pytest.raises(OSError) as caught:
+        seal("test", b"content")
+    assert caught.value.errno == errno.ENOSYS
+
+
 def test_nobody_can_change_it() -> None:
     descriptor = seal("test", b"content")
     try:
