@@ -21,6 +21,7 @@ from mailworker.wire.secret import Secret
 _IMAP_BYE = re.compile(rb"\* BYE\b", re.IGNORECASE)
 # A tag may be any word. The codes are those of RFC 5530 section 3, RFC 2449 section 8.1 and RFC 3206 section 4.
 _REFUSAL = re.compile(rb"\* BYE\b|\S+ NO\b|-ERR\b|[45]\d\d(?=[ -]|\Z)", re.IGNORECASE)
+_BAD = re.compile(rb"\S+ BAD\b", re.IGNORECASE)
 _REFUSAL_FOR_NOW = re.compile(
     rb"\* BYE\b|\S+ NO \[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG)[\] ]"
     rb"|-ERR \[(?:IN-USE|LOGIN-DELAY|SYS/TEMP)\]|4\d\d(?=[ -]|\Z)",
@@ -67,8 +68,9 @@ class Reply:
 
     @property
     def is_quotable(self) -> bool:
-        """Whether a client may get it: text without a referral, as clients would follow that past the proxy."""
-        return self.is_text and _REFERRAL.search(self.data) is None
+        """Whether a client may get it: a refusal, as it would take a success for its own, without a referral."""
+        refuses = self.refuses or _BAD.match(self.last_line) is not None
+        return refuses and self.is_text and _REFERRAL.search(self.data) is None
 
     @property
     def refuses(self) -> bool:

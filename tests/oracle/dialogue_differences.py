@@ -64,6 +64,13 @@ DIALOGUES: Mapping[str, Entry] = {
         "answers with an internal error instead",
         "RFC 2221: the client would go there with its password, past the proxy",
     ),
+    "no-refusal": Entry(
+        Why.SAFER,
+        "passes on whatever a backend says in place of the reply that the login needs, even a success "
+        "(`proxy_pass_error_message on`)",
+        "passes refusals on, and answers anything else with an internal error",
+        "the client would believe that it is logged in",
+    ),
     "wide-tags": Entry(
         Why.SOUNDER,
         "takes tags of at most 32 letters, digits, `-`, `.` and `_`",

@@ -31,6 +31,7 @@ _UNASKED = re.compile(r"\{[0-9]*\+\}\r*\n")
 _LITERAL = re.compile(r"\{[0-9]*\+?\}\r*\n")
 # The last that was said: a response to a challenge, and more than one plain word.
 _RESPONSE_OF_WORDS = re.compile(r'client < \+ (?!OK)[^ \n]*\\r\\n\nclient > [^\n]*["{ ][^\n]*\Z')
+_REFUSAL_OF_A_BACKEND = re.compile(r"client < (?:\* BYE|\S+ (?:NO|BAD)|-ERR|[45][0-9][0-9])\b", re.IGNORECASE)
 _EMPTY_LITERAL = re.compile(r"\{0*\+?\}\r?\n")
 
 
@@ -204,6 +205,12 @@ def _code_of_success(case: Case, at: Divergence) -> bool:
     return at.ours.startswith(start) and at.theirs.endswith(at.ours.removeprefix(start))
 
 
+def _no_refusal(case: Case, at: Divergence) -> bool:
+    frank = "proxy_pass_error_message on" in SERVERS[case.server].directives
+    quoted = at.theirs.startswith("client < ") and not _REFUSAL_OF_A_BACKEND.match(at.theirs)
+    return frank and quoted and _internal_error(at.ours)
+
+
 def _header_in_pieces(case: Case, at: Divergence) -> bool:
     waits = at.theirs == "client = closed" and at.ours.startswith("client > ")
     return _takes_header(case) and waits and at.common[-1].startswith("client > ")
@@ -329,6 +336,7 @@ RULES: Mapping[str, Rule] = {
     "untagged-before-ok": _untagged,
     "verdict-fails-closed": _fails_closed,
     "code-of-success": _code_of_success,
+    "no-refusal": _no_refusal,
     "header-in-pieces": _header_in_pieces,
     "small-header": _small_header,
     "large-proxy-header": _large_header,

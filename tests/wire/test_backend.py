@@ -333,6 +333,7 @@ def test_control_bytes_are_no_text(data: bytes, is_text: bool) -> None:
 def test_a_refusal_is_known_by_its_protocol_s_words(data: bytes, refuses: bool, for_now: bool) -> None:
     reply = Reply(data)
     assert (reply.refuses, reply.refuses_for_now) == (refuses, for_now)
+    assert reply.is_quotable is (refuses or data == b"a1 BAD no\r\n")
 
 
 @pytest.mark.parametrize("line", [b"a OK x", b"a NO x", b"a BAD x", b"* ID NIL\r\na OK x"])

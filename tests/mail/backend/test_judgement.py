@@ -192,6 +192,28 @@ def test_a_referral_is_quoted_to_nobody(scene: Scene, case: Case, reply: bytes) 
     assert client.rest() == case.error
 
 
+@pytest.mark.parametrize(
+    ("case", "script"),
+    [
+        (IMAP, conversation(b"* PREAUTH hi\r\n")),
+        (IMAP, conversation(b"* OK x\r\n", b"a1 OK in\r\n")),
+        (IMAP, refusing("imap", b"b OK in\r\n")),
+        (IMAP, conversation(b"* OK x\r\n", *[b"+ \r\n"] * 3)),
+        (POP3, refusing("pop3", b"+ \r\n")),
+        (SMTP, conversation(b"220 x\r\n", b"235 in\r\n")),
+        (SMTP, refusing("smtp", b"250 in\r\n")),
+        (SMTP, refusing("smtp", b"334 \r\n")),
+        (SMTP, refusing("smtp", b"ERROR\r\n")),
+    ],
+)
+def test_what_is_no_refusal_is_quoted_to_nobody(scene: Scene, case: Case, script: Script) -> None:
+    settings = proxy_settings(pass_error_message=True, smtp_auth=True)
+    client = scene.client(scene.proxy(case.protocol, scene.auth_for(scene.backend(script)), proxy=settings))
+    client.expect(case.greeting)
+    client.send(case.login)
+    assert client.rest() == case.error
+
+
 @all_protocols
 def test_an_unknown_name_and_a_wrong_password_are_told_by_the_same_words(scene: Scene, case: Case) -> None:
     replies = {
