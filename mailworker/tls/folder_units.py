@@ -23,7 +23,8 @@ _SPARE: Final = frozenset(["ca", "cert", "chain"])
 # In a larger unit, files are paired only by their names.
 _MOST: Final = 64
 
-_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s(.*?)-----END \1-----", re.DOTALL)
+# Of any file each byte is looked at a few times only: a body ends at the next five hyphens, whatever these begin.
+_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s([^-]*(?:-(?!----)[^-]*)*)-----END \1-----")
 _CERTIFICATE: Final = (b"CERTIFICATE", b"X509 CERTIFICATE")
 
 

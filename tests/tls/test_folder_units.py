@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from mailworker.tls.folder_files import File, Walk
+from mailworker.tls.folder_files import LONGEST, File, Walk
 from mailworker.tls.folder_units import PairData, pairs_of, units, wanted
 from tests.process.tls.folders import put
 from tests.support.certificates import Certificate, CertificateAuthority, PrivateKey, ecdsa_key, rsa_key
@@ -111,6 +112,15 @@ def test_a_crowd_without_telling_names_is_left_out(tmp_path: Path, made: dict[st
         (tmp_path / f"{number}.key").write_bytes(made["a"].key.read_bytes())
     ((pairs, faults),) = found(tmp_path).values()
     assert (pairs, len(faults)) == ([], 65)
+
+
+def test_a_file_of_beginnings_takes_no_longer_than_another_of_its_size(tmp_path: Path) -> None:
+    """A user to whom the folder belongs could keep the master busy for half an hour."""
+    line = b"-----BEGIN CERTIFICATE-----\n"
+    (tmp_path / "a.pem").write_bytes(line * (LONGEST // len(line)))
+    began = time.process_time()
+    assert found(tmp_path) == {"a": ([], {"a.pem": "holds no certificate and no key"})}
+    assert time.process_time() - began < 10
 
 
 def test_a_pair_shows_no_key() -> None:
