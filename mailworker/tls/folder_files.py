@@ -65,7 +65,7 @@ class Walk:
         self._walked.add(real)
         names = [name for name in sorted(entries) if name.endswith(SUFFIXES)]
         wanted = self._wanted(names)
-        folders = [name for name, entry in sorted(entries.items()) if name not in names and entry.is_dir()]
+        folders = [name for name, entry in sorted(entries.items()) if name not in names and _may_be_folder(entry)]
         for name in (*wanted, *folders):
             found = f"{path}/{name}"
             try:
@@ -117,6 +117,13 @@ class Walk:
             raise Unfit("is a link that leads to no end")
         target = os.readlink(step)  # noqa: PTH115 - there are thousands
         return self._follow(target if target.startswith("/") else f"{base}/{target}", links + 1)
+def _may_be_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to no end, as `_follow` says
+        return True
+
+
 
 
 def _split(path: str) -> tuple[str, str]:

@@ -82,13 +82,14 @@ def test_what_is_no_certificate_by_its_kind_or_size_is_named(tmp_path: Path) -> 
     (tmp_path / "one.pem").symlink_to("two.pem")
     (tmp_path / "two.pem").symlink_to("one.pem")
     (tmp_path / "null.pem").symlink_to("/dev/null")
+    (tmp_path / "circle").symlink_to("circle")
     seen = walk(tmp_path)
     assert seen.files == {}
     assert {path.removeprefix(f"{tmp_path}/"): fault for path, fault in seen.faults.items()} == {
         "fifo.pem": "is no regular file",
         "huge.pem": "has 10485760 bytes, more than any certificate",
         "null.pem": "is no regular file",
-        **dict.fromkeys(("circle.pem", "one.pem", "two.pem"), "is a link that leads to no end"),
+        **dict.fromkeys(("circle", "circle.pem", "one.pem", "two.pem"), "is a link that leads to no end"),
     }
 
 
