@@ -61,7 +61,7 @@ def units(files: Mapping[str, Sequence[File]]) -> dict[str, tuple[File, ...]]:
     """The units, by their names: files that may belong together, as "NAME.crt" and "NAME.key", or a whole folder."""
     found: dict[str, tuple[File, ...]] = {}
     for folder, members in files.items():
-        if any(_role(file.path) in _ROLES for file in members):
+        if len(members) <= _MOST and any(_role(file.path) in _ROLES for file in members):
             found[f"{folder}/"] = tuple(members)
         else:
             found.update(_by_stem(folder, members))

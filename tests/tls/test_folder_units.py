@@ -114,6 +114,18 @@ def test_a_crowd_without_telling_names_is_left_out(tmp_path: Path, made: dict[st
     assert (pairs, len(faults)) == ([], 65)
 
 
+def test_in_a_crowd_pairs_are_told_by_their_names_whatever_lies_beside_them(
+    tmp_path: Path, made: dict[str, Certificate]
+) -> None:
+    for number in range(40):
+        put(made["a"], tmp_path, f"{number}.example.crt", f"{number}.example.key")
+    put(made["b"], tmp_path, "chain.pem", "a.txt")
+    put(made["b"], tmp_path, "ca.crt", "a.txt")
+    seen = found(tmp_path)
+    assert sum(len(pairs) for pairs, _ in seen.values()) == 40
+    assert {path: fault for _, faults in seen.values() for path, fault in faults.items()} == {}
+
+
 def test_a_file_of_beginnings_takes_no_longer_than_another_of_its_size(tmp_path: Path) -> None:
     """A user to whom the folder belongs could keep the master busy for half an hour."""
     line = b"-----BEGIN CERTIFICATE-----\n"
