@@ -40,17 +40,16 @@ class Walk:
     """One scan of all that is below a folder.
 
     `files` are keyed by the folders in which they were found. `folders` are the real folders, to be watched for
-    changes. `faults` gives the reason for each path that was left out; `unread` are those that could not be read.
+    changes. `faults` gives the reason for each path that was left out.
     """
 
-    __slots__ = ("_real", "_trusted", "_walked", "_wanted", "faults", "files", "folders", "unread")
+    __slots__ = ("_real", "_trusted", "_walked", "_wanted", "faults", "files", "folders")
 
     def __init__(self, root: str, wanted: Wanted) -> None:
         """Raises OSError where the folder cannot be read."""
         self.faults: dict[str, str] = {}
         self.files: dict[str, list[File]] = {}
         self.folders: set[str] = set()
-        self.unread: list[str] = []
         self._real: dict[str, str] = {"": ""}  # paths that were resolved, with their real paths
         self._walked: set[str] = set()
         self._wanted = wanted
@@ -75,7 +74,6 @@ class Walk:
             except OSError as error:
                 if not isinstance(error, FileNotFoundError):  # it was removed meanwhile
                     self.faults[found] = f"could not be read ({error.errno}: {error.strerror})"
-                    self.unread.append(found)
 
     def _take(self, folder: str, found: str, real: str, entry: os.DirEntry[str]) -> None:
         if entry.is_symlink():
@@ -117,13 +115,13 @@ class Walk:
             raise Unfit("is a link that leads to no end")
         target = os.readlink(step)  # noqa: PTH115 - there are thousands
         return self._follow(target if target.startswith("/") else f"{base}/{target}", links + 1)
+
+
 def _may_be_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # a link that leads to no end, as `_follow` says
         return True
-
-
 
 
 def _split(path: str) -> tuple[str, str]:
@@ -151,3 +149,12 @@ def read(file: File) -> bytes:
         return content
     finally:
         os.close(descriptor)
+
+
+def is_readable(file: File) -> bool:
+    """Whether `read` gives the content."""
+    try:
+        read(file)
+    except (OSError, Unfit):
+        return False
+    return True

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 from mailworker.errors import escape
 from mailworker.tls.folder import BadPair, Folder, NamedPair
-from mailworker.tls.folder_files import File, Walk
-from mailworker.tls.folder_units import Loaded, PairData, pairs_of, units, wanted
+from mailworker.tls.folder_files import File, Walk, is_readable
+from mailworker.tls.folder_units import PairData, hidden, pairs_of, units, wanted
 
 GRACE: Final = 1.0
 """Seconds for which a certificate may lack its key, or be missing, as files are written one after the other."""
@@ -21,13 +21,15 @@ Check = Callable[[NamedPair], str | None]
 class Change(NamedTuple):
     """The new pairs of a unit: `pairs` were read, and `kept` are the paths of former pairs that stay.
 
-    `stamp` is a hash of its files' names, sizes and times, None where there are no files any more.
+    `stamp` is a hash of its files' names, sizes and times, None where there are no files any more. `faulty` tells
+    whether some files cannot be used.
     """
 
     unit: str
     stamp: int | None
     pairs: tuple[PairData, ...]
     kept: tuple[str, ...]
+    faulty: bool
 
 
 class Look(NamedTuple):
@@ -41,21 +43,37 @@ class Look(NamedTuple):
 class FolderScan:
     """Reads a folder. `check` is called for each pair; `watched` are the folders to be watched for changes."""
 
-    __slots__ = ("_doubles", "_failing", "_missed", "_read", "_seen", "_told", "check", "folder", "watched")
+    __slots__ = (
+        "_doubles",
+        "_failing",
+        "_faulty",
+        "_left_out",
+        "_missed",
+        "_read",
+        "_seen",
+        "_unread",
+        "check",
+        "folder",
+        "watched",
+    )
 
     def __init__(self, path: str) -> None:
         self.check: Check = lambda pair: None
         self.folder = Folder(path)
         self.watched: set[str] = set()
         self._failing: dict[str, tuple[int, float]] = {}  # units with faults: their stamp, and since when
+        self._faulty: set[str] = set()  # units that the next `load` reads again, though their files are the same
+        self._left_out: dict[str, str] = {}  # the faults of the last walk
         self._missed: dict[str, float] = {}  # units without files: since when
         self._read: dict[str, int] = {}  # stamps of units: hashes, as the files' names would take a kilobyte for each
         self._seen: dict[str, int] = {}
-        self._told: dict[str, str] = {}  # the faults at the last look
+        self._unread: set[str] = set()  # units with files that may be read later, though they are the same
         self._doubles: set[str] = set()
 
     def load(self, earlier: FolderScan | None) -> Generator[str, None, None]:
         """Read the folder, except units that an `earlier` scan has and that are unchanged; gives warnings.
+
+        Units with faults are read again, and keep the pairs of the earlier scan that they cannot replace.
 
         It also gives "" after each unit, so that the caller can do other work in between.
 
@@ -64,17 +82,21 @@ class FolderScan:
         walk = Walk(self.folder.path, wanted)
         self.watched = walk.folders
         faults: dict[str, str] = {}
-        for unit, files in units(walk.files).items():
-            stamp = hash(files)
-            if earlier is not None and earlier._read.get(unit) == stamp:
-                self.folder.put(unit, earlier.folder.unit(unit))
-            else:
-                found = self._load(files)
-                self.folder.put(unit, found[0])
-                faults.update(found[2])
-            self._read[unit] = self._seen[unit] = stamp
+        warnings = self._tell(walk.faults)
+        present = units(walk.files)
+        former = FolderScan(self.folder.path) if earlier is None else earlier
+        for unit in hidden(former._read.keys() - present.keys(), walk.faults):
+            self.folder.put(unit, former.folder.unit(unit))
+            self._read[unit] = former._read[unit]
+        for unit, files in present.items():
+            self.folder.put(unit, former.folder.unit(unit))
+            self._read[unit] = self._seen[unit] = hash(files)
+            if unit in former._faulty or former._read.get(unit) != self._read[unit]:
+                change, pairs, wrong = self._read_unit(unit, files)
+                self.note(change, pairs)
+                faults.update(wrong)
             yield ""
-        yield from self._tell(walk.faults)
+        yield from warnings
         yield from _texts(faults)
         yield from self._tell_doubles()
 
@@ -86,6 +108,7 @@ class FolderScan:
             refused = {pair.path: fault for pair in pairs if (fault := check(pair)) is not None}
             if refused:
                 self.folder.put(unit, [pair for pair in pairs if pair.path not in refused])
+                self._faulty.add(unit)
                 faults.update(refused)
         return _texts(faults)
 
@@ -99,23 +122,24 @@ class FolderScan:
             fault = f"could not be read ({reason}), its certificates stay as they were"
             return Look([], self._tell({self.folder.path: fault}), True)
         self.watched = walk.folders
+        told = self._tell(walk.faults)
         faults: dict[str, str] = {}
         settled = True
         present = units(walk.files)
         for unit, files in present.items():
             stamp = hash(files)
-            if self._read.get(unit) == stamp:
+            if self._read.get(unit) == stamp and not (unit in self._unread and all(map(is_readable, files))):
                 continue
             if self._seen.get(unit) != stamp:
                 self._seen[unit], settled = stamp, False
                 continue
             settled = self._renew(unit, files, now, changes, faults) and settled
         absent = self._read.keys() - present.keys()
+        absent -= hidden(absent, walk.faults)
         for unit in absent:
-            if not any(unit.startswith(f"{folder}/") for folder in walk.unread):
-                settled = self._drop(unit, now, changes) and settled
+            settled = self._drop(unit, now, changes) and settled
         self._missed = {unit: since for unit, since in self._missed.items() if unit in absent}
-        told = [*self._tell(walk.faults), *_texts(faults)]
+        told += _texts(faults)
         if changes:
             told += self._tell_doubles()
         return Look(changes, told, settled)
@@ -124,17 +148,21 @@ class FolderScan:
         """Apply a change; `pairs` are made from its data."""
         kept = [pair for pair in self.folder.unit(change.unit) if pair.path in change.kept]
         self.folder.put(change.unit, (*pairs, *kept))
-        if change.stamp is not None:
-            self._read[change.unit] = change.stamp
-        else:
+        self._faulty.discard(change.unit)
+        if change.stamp is None:
             self._read.pop(change.unit, None)
             self._seen.pop(change.unit, None)
+            self._unread.discard(change.unit)
+            return
+        self._read[change.unit] = change.stamp
+        if change.faulty:
+            self._faulty.add(change.unit)
 
     def _drop(self, unit: str, now: float, changes: list[Change]) -> bool:
         """Drop a unit whose files are gone; False where it is too early, as files may be removed to be replaced."""
         if now - self._missed.setdefault(unit, now) < GRACE:
             return False
-        changes.append(Change(unit, None, (), ()))
+        changes.append(Change(unit, None, (), (), False))
         self.note(changes[-1], ())
         return True
 
@@ -142,7 +170,7 @@ class FolderScan:
         self, unit: str, files: tuple[File, ...], now: float, changes: list[Change], faults: dict[str, str]
     ) -> bool:
         """Read a unit that has changed; False where it has to be read again later."""
-        pairs, loaded, wrong = self._load(files)
+        change, pairs, wrong = self._read_unit(unit, files)
         if wrong:
             stamp = hash(files)
             known, since = self._failing.setdefault(unit, (stamp, now))
@@ -152,15 +180,12 @@ class FolderScan:
                 return False
         self._failing.pop(unit, None)
         faults.update(wrong)
-        there = {file.path for file in files}
-        fresh = {pair.path for pair in pairs}
-        kept = [pair.path for pair in self.folder.unit(unit) if pair.path in there - fresh] if wrong else []
-        changes.append(Change(unit, hash(files), tuple(each.data for each in loaded), tuple(kept)))
-        self.note(changes[-1], pairs)
+        changes.append(change)
+        self.note(change, pairs)
         return True
 
-    def _load(self, files: tuple[File, ...]) -> tuple[list[NamedPair], list[Loaded], dict[str, str]]:
-        """The pairs that can be used, and the faults of others."""
+    def _read_unit(self, unit: str, files: tuple[File, ...]) -> tuple[Change, list[NamedPair], dict[str, str]]:
+        """The change of a unit, the pairs that can be used, and the faults of other files, whose former pairs stay."""
         found = pairs_of(files)
         pairs, loaded = [], []
         for each in found.pairs:
@@ -171,15 +196,21 @@ class FolderScan:
                 fault = str(bad)
             if fault is None:
                 pairs.append(pair)
-                loaded.append(each)
+                loaded.append(each.data)
             else:
                 found.faults[each.data.path] = fault
-        return pairs, loaded, found.faults
+        (self._unread.add if found.unread else self._unread.discard)(unit)
+        kept: tuple[str, ...] = ()
+        if found.faults:
+            there = {file.path for file in files} | self._left_out.keys()
+            there -= {pair.path for pair in pairs}
+            kept = tuple(pair.path for pair in self.folder.unit(unit) if pair.path in there)
+        return Change(unit, hash(files), tuple(loaded), kept, bool(found.faults)), pairs, found.faults
 
     def _tell(self, faults: dict[str, str]) -> list[str]:
-        """Texts of faults that are new since the last look."""
-        fresh = {path: fault for path, fault in faults.items() if self._told.get(path) != fault}
-        self._told = faults
+        """Texts of faults that are new since the last walk."""
+        fresh = {path: fault for path, fault in faults.items() if self._left_out.get(path) != fault}
+        self._left_out = faults
         return _texts(fresh)
 
     def _tell_doubles(self) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from binascii import Error as NotBase64
 from binascii import a2b_base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from mailworker.native.tls.certificate import Certificate
@@ -51,10 +51,14 @@ class Loaded(NamedTuple):
 
 
 class Found(NamedTuple):
-    """The pairs in a unit's files; `faults` gives the reason for each path that cannot be used."""
+    """The pairs in a unit's files; `faults` gives the reason for each path that cannot be used.
+
+    `unread` tells whether the system refused to read one of them, which may be right later.
+    """
 
     pairs: list[Loaded]
     faults: dict[str, str]
+    unread: bool = False
 
 
 def units(files: Mapping[str, Sequence[File]]) -> dict[str, tuple[File, ...]]:
@@ -66,6 +70,18 @@ def units(files: Mapping[str, Sequence[File]]) -> dict[str, tuple[File, ...]]:
         else:
             found.update(_by_stem(folder, members))
     return found
+
+
+def hidden(names: Iterable[str], faults: Mapping[str, str]) -> set[str]:
+    """Those of the units `names` that files and folders which were left out, the keys of `faults`, may belong to."""
+    left_out = {unit for path in faults for unit in (f"{path.rpartition('/')[0]}/", path.rpartition(".")[0])}
+    return {name for name in names if name in left_out or any(above in faults for above in _above(name))}
+
+
+def _above(path: str) -> Iterator[str]:
+    while path:
+        path = path.rpartition("/")[0]
+        yield path
 
 
 def _by_stem(folder: str, files: Sequence[File]) -> dict[str, tuple[File, ...]]:
@@ -99,12 +115,13 @@ def _role(name: str) -> str:
 class _Contents:
     """The certificates and keys in a unit's files."""
 
-    __slots__ = ("certificates", "faults", "keys")
+    __slots__ = ("certificates", "faults", "keys", "unread")
 
     def __init__(self, files: Iterable[File]) -> None:
         self.certificates: list[tuple[File, Certificate, list[bytes]]] = []
         self.keys: list[tuple[File, Key, bytes, bytes]] = []
         self.faults: dict[str, str] = {}
+        self.unread = False
         for file in files:
             try:
                 self._take(file, read(file))
@@ -112,6 +129,7 @@ class _Contents:
                 self.faults[file.path] = str(fault)
             except OSError as error:
                 self.faults[file.path] = f"could not be read ({error.errno}: {error.strerror})"
+                self.unread = True
             except (OpenSslError, NotBase64):  # whose texts may quote the content
                 self.faults[file.path] = "holds a broken certificate or key"
 
@@ -153,4 +171,4 @@ def pairs_of(files: Sequence[File]) -> Found:
     for certificate, _, _ in contents.certificates:
         if certificate.path not in used and _role(certificate.path) not in _SPARE:
             contents.faults[certificate.path] = "is a certificate without its key"
-    return Found(list(pairs.values()), contents.faults)
+    return Found(list(pairs.values()), contents.faults, contents.unread)

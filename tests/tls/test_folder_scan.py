@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -143,6 +145,83 @@ def test_what_was_read_before_is_not_read_again(tmp_path: Path, maker: Certifica
     again = FolderScan(str(tmp_path / "certs"))
     assert [text for text in again.load(site.scan) if text] == []
     assert list(again.folder) == list(site.scan.folder)
+
+
+def test_a_reload_keeps_what_is_being_renewed_and_reads_again_what_was_wrong(
+    tmp_path: Path, maker: CertificateAuthority
+) -> None:
+    folder = tmp_path / "certs"
+    put(maker.issue_server("1", ecdsa_key(), ("a.example",)), folder, "a.crt", "a.key")
+    site = Site(folder)
+    put(maker.issue_server("2", ecdsa_key(), ("a.example",)), folder, "a.crt", "elsewhere")
+    half = FolderScan(str(folder))
+    assert len([text for text in half.load(site.scan) if text]) == 2
+    assert [pair.names for pair in half.folder] == [(b"a.example",)]
+    assert len(site.settle()) == 2
+    for scan in (site.scan, site.other, half):
+        again = FolderScan(str(folder))
+        assert len([text for text in again.load(scan) if text]) == 2
+        assert list(again.folder) == list(scan.folder)
+
+
+def test_what_was_refused_may_be_wanted_after_a_reload(tmp_path: Path, maker: CertificateAuthority) -> None:
+    folder = tmp_path / "certs"
+    put(maker.issue_server("1", ecdsa_key(), ("a.example",)), folder, "a.pem")
+    site = Site(folder)
+    site.scan.sift(lambda pair: "is bad")
+    again = FolderScan(str(folder))
+    assert [text for text in again.load(site.scan) if text] == []
+    assert [pair.names for pair in again.folder] == [(b"a.example",)]
+
+
+def test_links_that_are_left_out_keep_their_certificates(tmp_path: Path, maker: CertificateAuthority) -> None:
+    """As after `chown -R mail /etc/letsencrypt/archive`."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    certbot = Certbot(tmp_path / "etc", maker)
+    certbot.issue("a.example")
+    certbot.issue("b.example")
+    (certbot.live / "c.example").symlink_to(tmp_path / "c")
+    put(maker.issue_server("c", ecdsa_key(), ("c.example",)), tmp_path / "c", "c.crt", "c.key")
+    site = Site(certbot.live)
+    first = site.names
+    for path in (tmp_path / "etc/archive/a.example", tmp_path / "etc/archive/b.example/fullchain1.pem", tmp_path / "c"):
+        os.chown(path, 1234, 1234)
+    assert len(site.settle()) == 5
+    assert (site.settle(), site.names) == ([], first)
+    again = FolderScan(str(certbot.live))
+    assert len([text for text in again.load(site.scan) if text]) == 5
+    assert {name for pair in again.folder for name in pair.names} == first.keys()
+    for path in (tmp_path / "etc/archive/a.example", tmp_path / "c"):
+        os.chown(path, 0, 0)
+    shutil.rmtree(certbot.live / "b.example")
+    assert site.settle() == []
+    assert site.names == {name: serial for name, serial in first.items() if name != b"b.example"}
+
+
+def test_what_could_not_be_read_is_read_later(
+    tmp_path: Path, maker: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "certs"
+    put(maker.issue_server("1", ecdsa_key(), ("a.example",)), folder, "a.crt", "a.key")
+    site = Site(folder)
+    first = site.names
+    put(maker.issue_server("2", ecdsa_key(), ("a.example",)), folder, "a.crt", "a.key")
+    unread = [str(folder / "a.key")]
+
+    def open_file(path: str, flags: int) -> int:
+        if path in unread:
+            raise OSError(errno.EIO, "Input/output error")
+        return opened(path, flags)
+
+    opened = os.open
+    monkeypatch.setattr("mailworker.tls.folder_files.os.open", open_file)
+    told = ['"a.key" could not be read (5: Input/output error)', '"a.crt" is a certificate without its key']
+    assert site.settle() == told
+    assert (site.settle(), site.names) == ([], first)
+    unread.clear()
+    assert site.settle() == []
+    assert site.names != first
 
 
 def test_what_is_refused_is_left_out_and_told(tmp_path: Path, maker: CertificateAuthority) -> None:

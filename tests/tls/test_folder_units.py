@@ -23,7 +23,7 @@ def found(folder: Path) -> dict[str, tuple[list[tuple[str, str]], dict[str, str]
     """By unit: the pairs' files, and what is wrong; all without the folder."""
     result = {}
     for unit, files in units(Walk(str(folder), wanted).files).items():
-        pairs, faults = pairs_of(files)
+        pairs, faults, _ = pairs_of(files)
 
         def short(path: str) -> str:
             return path.removeprefix(f"{folder}/")
