@@ -104,7 +104,7 @@ class Folder:
                 self._named[name] = (*self._named.get(name, ()), pair)
 
     def doubles(self) -> Iterator[str]:
-        """Warnings about certificates that are not used for some of their names, as a newer one with such a key is."""
+        """Warnings about certificates that are not used for some of their names, as another one with such a key is."""
         told: set[tuple[str, str]] = set()
         for name, pairs in self._named.items():
             if len(pairs) < 2:
@@ -116,8 +116,9 @@ class Folder:
                         continue
                     if pair.leaf.der != other.leaf.der:
                         told.add((pair.path, other.path))
-                        better = f'"{escape(other.path)}" became valid later'
-                        yield f'"{escape(pair.path)}" is not used for "{name.decode("latin-1")}": {better}'
+                        better = "became valid later" if other.begins >= pair.begins else "is valid now"
+                        unused = f'"{escape(pair.path)}" is not used for "{name.decode("latin-1")}"'
+                        yield f'{unused}: "{escape(other.path)}" {better}'
 
     def _intermediate(self, der: bytes) -> Certificate:
         found = self._chains.get(der)
@@ -127,12 +128,14 @@ class Folder:
 
 
 def _latest(pairs: Iterable[NamedPair]) -> tuple[NamedPair, ...]:
-    """For each kind of key the pair whose validity began last: the one that ends later may be the older one."""
+    """For each kind of key the pair whose validity began last: the one that ends later may be the older one.
+
+    Pairs that are valid now precede all others.
+    """
+    now = time.time()
     found: dict[int, NamedPair] = {}
-    for pair in pairs:
-        other = found.get(pair.kind)
-        if other is None or (pair.begins, pair.ends) > (other.begins, other.ends):
-            found[pair.kind] = pair
+    for pair in sorted(pairs, key=lambda pair: (pair.begins <= now < pair.ends, pair.begins, pair.ends), reverse=True):
+        found.setdefault(pair.kind, pair)
     return tuple(found.values())
 
 

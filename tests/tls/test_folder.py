@@ -61,6 +61,28 @@ def test_of_two_of_a_kind_the_one_that_became_valid_last_counts(
     assert warnings == ['"old.pem" is not used for "a.example": "new.pem" became valid later']
 
 
+@pytest.mark.parametrize(("begins", "ends"), [(-1, -1), (1, 9)])
+def test_one_that_is_valid_now_precedes_those_that_became_valid_later(
+    tmp_path: Path,
+    maker: CertificateAuthority,
+    monkeypatch: pytest.MonkeyPatch,
+    keys: list[PrivateKey],
+    begins: int,
+    ends: int,
+) -> None:
+    put(maker.issue_server("valid", keys[0], ("a.example",)), tmp_path, "valid.pem")
+    monkeypatch.setattr("tests.support.certificates.VALIDITY", timedelta(days=-begins))
+    put(
+        maker.issue_server("other", keys[0], ("a.example",), validity=timedelta(days=ends, hours=1)),
+        tmp_path,
+        "other.pem",
+    )
+    made, warnings = scan(tmp_path)
+    (pair,) = find_pairs([made.folder], b"a.example")
+    assert pair.path.endswith("/valid.pem")
+    assert warnings == ['"other.pem" is not used for "a.example": "valid.pem" is valid now']
+
+
 def test_one_certificate_found_twice_is_no_double(
     tmp_path: Path, maker: CertificateAuthority, keys: list[PrivateKey]
 ) -> None:
