@@ -5,10 +5,11 @@ from __future__ import annotations
 from mailworker.errors import TlsError
 from mailworker.model import Level
 
-# Reason numbers of OpenSSL's SSL library (sslerr.h) that a peer alone can bring about, as nginx's
-# ngx_ssl_connection_error() sorts them. A number never changes its meaning.
+# Reason numbers of OpenSSL's SSL library (sslerr.h) that a peer alone can bring about: those of nginx's
+# ngx_ssl_connection_error(), and others of broken handshakes. A number never changes its meaning.
 _PEER_REASONS = frozenset(
     {
+        13,  # ASN1 lib: a certificate that is none
         101,  # no suitable key share
         102,  # bad dh value
         103,  # bad change cipher spec
@@ -24,10 +25,12 @@ _PEER_REASONS = frozenset(
         129,  # block cipher pad is wrong
         132,  # too many key updates
         133,  # ccs received early
+        134,  # certificate verify failed: no untrusted one, but one whose key cannot be read
         135,  # cert length mismatch
         145,  # data between ccs and finished
         146,  # data length too long
         147,  # decryption failed
+        148,  # dh public value length is wrong
         149,  # digest check failed
         150,  # encrypted length too long
         151,  # error in received cipher list
@@ -46,6 +49,7 @@ _PEER_REASONS = frozenset(
         187,  # no compression specified
         193,  # no shared cipher
         198,  # packet length too long
+        205,  # invalid alert
         209,  # missing supported groups extension
         213,  # record length mismatch
         217,  # unsolicited extension
@@ -65,6 +69,8 @@ _PEER_REASONS = frozenset(
         260,  # invalid ccs message
         262,  # unexpected ccs message
         267,  # wrong version number
+        271,  # bad length
+        278,  # post handshake auth encoding err
         281,  # decryption failed or bad record mac
         291,  # application data after close notify
         292,  # bad legacy version
@@ -72,7 +78,9 @@ _PEER_REASONS = frozenset(
         294,  # unexpected eof while reading
         297,  # no suitable digest algorithm
         298,  # record too small
+        306,  # bad ecpoint
         310,  # missing psk kex modes extension
+        311,  # missing tmp ecdh key
         313,  # record layer failure: from OpenSSL 3.2 on it follows any error in a record
         335,  # renegotiate ext too long
         336,  # renegotiation encoding err
@@ -81,6 +89,7 @@ _PEER_REASONS = frozenset(
         339,  # no renegotiation
         340,  # inconsistent compression
         341,  # invalid compression algorithm
+        342,  # required compression algorithm missing
         345,  # scsv received when renegotiating
         370,  # wrong signature type
         373,  # inappropriate fallback

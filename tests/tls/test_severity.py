@@ -35,6 +35,17 @@ def test_numbers_of_reasons_are_openssl_s() -> None:
             ("error:0A000119:SSL routines::bad record mac", "error:0A000139:SSL routines::record layer failure"),
             Level.INFO,
         ),
+        (
+            (
+                "error:0800006B:elliptic curve routines::point is not on curve",
+                "error:0A000132:SSL routines::bad ecpoint",
+            ),
+            Level.INFO,
+        ),
+        (
+            ("error:0688010A:asn1 encoding routines::nested asn1 error", "error:0A08000D:SSL routines::ASN1 lib"),
+            Level.INFO,
+        ),
         (("error:0A080006:SSL routines::EVP lib",), Level.CRIT),
         (("error:0A000044:SSL routines::internal error",), Level.CRIT),
         (("error:02000068:rsa routines::bad signature",), Level.CRIT),
