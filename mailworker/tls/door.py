@@ -74,7 +74,7 @@ class Door(Generic[V]):
         self, rooms: Sequence[Room[V]], context: Callable[[V], TlsContext], own_name: Callable[[V], bytes]
     ) -> None:
         """The first of `rooms` has the default server."""
-        self._known: dict[bytes | None, Guest[V]] = {}  # by the SNI as clients send it, for names that exist
+        self._known: dict[bytes | None, Guest[V]] = {}  # by the SNI of clients without ALPN, for names that exist
         self._rooms = rooms
         self.context = context
         self.own_name = own_name
@@ -84,36 +84,27 @@ class Door(Generic[V]):
         return Visit(self, self._rooms[0].default)
 
     def receive(self, connection: TlsConnection) -> Guest[V] | None:
-        """The server that a client has chosen, None where it offers protocols and none of ours."""
-        asked = connection.server_name
-        if len(self._rooms) > 1:
-            return self._look_up(asked, connection.offers)
-        known = self._known.get(asked)
-        return self._look_up(asked, ()) if known is None else known
+        """The server that a client has chosen, None where it offers protocols and none of ours.
 
-    def find(self, name: bytes | None, offers: Sequence[bytes]) -> V | None:
-        """The server for a client that asks for `name`, a host in lower case, and `offers` protocols by ALPN.
-
-        None where it offers none of ours. Raises ProtocolError where matching a regular expression takes too long.
+        Raises ProtocolError where matching a regular expression takes too long.
         """
-        room = self._room(offers)
-        if room is None or name is None:
-            return None if room is None else room.default
-        found = room.names.find(name)
-        return room.default if found is None else found
+        asked = connection.server_name
+        offers = connection.offers if len(self._rooms) > 1 else ()
+        known = None if offers else self._known.get(asked)
+        return self.guest(asked, offers) if known is None else known
 
-    def _look_up(self, asked: bytes | None, offers: Sequence[bytes]) -> Guest[V] | None:
-        name = requested_host(asked)
-        host = self.find(name, offers)
-        if host is None:
+    def guest(self, asked: bytes | None, offers: Sequence[bytes]) -> Guest[V] | None:
+        """As `receive`, for a client that sends `asked` by SNI and `offers` protocols by ALPN."""
+        room = self._room(offers)
+        if room is None:
             return None
+        name = requested_host(asked)
+        found = None if name is None else room.names.find(name)
+        host = room.default if found is None else found
         context = self.context(host)
         guest = Guest(host, name, context.identity_of(name))
-        if (
-            not offers
-            and len(self._known) < _MOST_KNOWN
-            and (host is not self._rooms[0].default or context.knows(name))
-        ):
+        exists = asked is None or found is not None or context.knows(name)
+        if exists and not offers and len(self._known) < _MOST_KNOWN:
             self._known[asked] = guest
         return guest
 

@@ -40,8 +40,8 @@ def secure(context: TlsContext, protocol: str, *names: bytes, **changes: Any) ->
 
 def found(entrance: Entrance, name: bytes | None, *offers: bytes) -> Server | None:
     assert entrance.door is not None
-    chosen = entrance.door.find(name, offers)
-    return None if chosen is None else chosen.server
+    chosen = entrance.door.guest(name, offers)
+    return None if chosen is None else chosen.host.server
 
 
 def test_a_single_server_has_no_door(context: TlsContext) -> None:
@@ -128,8 +128,9 @@ def test_what_servers_ask_for_is_asked_when_it_is_known_which_one_it_is(
     listen = Listen(InetAddress("127.0.0.1", 993), ssl=ssl)
     entrance = new_entrance(listen, [first, second], first, Sessions(CLOCK))
     assert entrance.door is not None
-    other = entrance.door.find(b"b", ())
-    assert other is not None
+    guest = entrance.door.guest(b"b", ())
+    assert guest is not None
+    other = guest.host
     assert entrance.at_accept == new_checks(mail_server("imap", access=denying(*at_accept)))
     expected = tuple(new_checks(mail_server("imap", access=denying(*who))) for who in in_tls)
     assert (entrance.in_tls, other.in_tls) == expected
