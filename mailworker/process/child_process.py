@@ -20,6 +20,7 @@ from mailworker.process.bug import describe_bug, log_unraisable
 from mailworker.process.cycle import Cycle
 from mailworker.process.link import Kick, LogReceiver, tell_service
 from mailworker.process.system.callbacks import Alarm, Watch
+from mailworker.process.system.reserve import Reserve
 from mailworker.process.system.signals import PASSED_OVER, UNHEARD, Handler, SignalSocket
 from mailworker.process.system.titles import title_child, title_leaving_child
 
@@ -29,6 +30,9 @@ _FAILED = 1
 
 # Signals that only a master can obey.
 _PASSED_OVER = (signal.SIGHUP, signal.SIGIO, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
+
+# Descriptors that are held in reserve, at most, for messages of the master: a message brings as many as there are logs.
+_MOST_RESERVED = 16
 
 # New objects after which the collector looks for reference cycles. Sessions leave none, so it should not look for every
 # ten new clients or so, as it would by default (700).
@@ -60,7 +64,9 @@ class ChildProcess(ABC):
     `name` is what the log and `ps` call it.
     """
 
-    __slots__ = ("_cycle", "_handlers", "_leaving", "_log", "_logs", "_loop", "_master", "_number", "_signals")
+    __slots__ = (
+        "_cycle", "_handlers", "_leaving", "_log", "_logs", "_loop", "_master", "_number", "_reserve", "_signals",
+    )  # fmt: skip
 
     name: ClassVar[str]
 
@@ -77,6 +83,7 @@ class ChildProcess(ABC):
         self._loop = Loop(on_bug=self._log_bug)
         self._master = master
         self._number = number
+        self._reserve = Reserve(min(len(self.files(cycle)) + 1, _MOST_RESERVED))
         self._signals = SignalSocket()
         self._handlers: dict[Signals, Handler] = {
             signal.SIGTERM: (", exiting", self._loop.stop),
@@ -134,6 +141,7 @@ class ChildProcess(ABC):
         except StartError as error:
             self._log.write(Level.EMERG, str(error))
             return FATAL
+        self._reserve.fill()  # behind the limit that the configuration sets
         self._loop.watch(self._signals.fileno(), READ, Watch(self._take_signals))
         self._loop.watch(self._master.pipe, READ, Watch(self._miss_master))
         self._loop.watch(self._master.link.fileno(), READ, Watch(self._take_logs))
@@ -172,16 +180,18 @@ class ChildProcess(ABC):
             self._finish(self._loop.stop)
 
     def _take_logs(self) -> None:
-        files = self._logs.take()
-        if files is not None:
-            self._log.write(Level.NOTICE, "reopening logs")
-            self._cycle.logs.adopt(files)
-            self._cycle.redirect_stderr()
+        with self._reserve:
+            files = self._logs.take()
+            if files is not None:
+                self._log.write(Level.NOTICE, "reopening logs")
+                self._cycle.logs.adopt(files)
+                self._cycle.redirect_stderr()
 
     def _reopen_logs(self) -> None:
         """Reopen our own files: SIGUSR1 was sent to us alone, or the master could not hand us its files."""
         self._log.write(Level.NOTICE, "reopening logs")
-        self._cycle.logs.reopen()
+        with self._reserve:
+            self._cycle.logs.reopen()
         self._cycle.redirect_stderr()
 
 

@@ -22,6 +22,7 @@ from mailworker.process.cycle import Cycle
 from mailworker.process.file_reader import LONGEST, FileReader
 from mailworker.process.link import Found
 from mailworker.process.system.inherited_state import close_all_but
+from mailworker.process.system.reserve import Reserve
 from mailworker.process.system.titles import title_file_reader
 
 # Seconds between looks at the child's messages, and until workers that had no room are given them again.
@@ -30,6 +31,9 @@ _SHORT_PAUSE: Final = 0.05
 # Seconds until a child that has ended is replaced, doubling up to the last.
 _FIRST_RETRY: Final = 1.0
 _LAST_RETRY: Final = 60.0
+
+# Descriptors that a message needs: its own, and a duplicate for what the process reads of it.
+_AT_ONCE: Final = 2
 
 Call = Callable[[socket.socket], None]
 """Has `hear` called when a message comes by a link; raises OSError."""
@@ -45,7 +49,7 @@ class FileWatch(Timed):
     there are some; without it, it looks for them.
     """
 
-    __slots__ = ("_call", "_cycle", "_expire_after", "_fresh", "_hand_out", "_pid", "_retry")
+    __slots__ = ("_call", "_cycle", "_expire_after", "_fresh", "_hand_out", "_pid", "_reserve", "_retry")
 
     def __init__(
         self, expire_after: Callable[[Timed, float], None], hand_out: HandOut, call: Call | None = None
@@ -57,6 +61,7 @@ class FileWatch(Timed):
         self._fresh: list[Found] = []  # not given to all workers yet, oldest first
         self._hand_out = hand_out
         self._pid: int | None = None
+        self._reserve = Reserve(_AT_ONCE)
         self._retry = _FIRST_RETRY
 
     def follow(self, cycle: Cycle) -> None:
@@ -79,8 +84,7 @@ class FileWatch(Timed):
         if cycle is None or self._pid is None:
             return
         alive = self._hear(cycle)
-        while self._fresh and self._hand_out(self._fresh[0]):
-            os.close(self._fresh.pop(0).descriptor)
+        self._pass_on()
         if alive:
             self._look_again()
         else:
@@ -97,6 +101,11 @@ class FileWatch(Timed):
         for found in self._fresh:
             os.close(found.descriptor)
         self._fresh.clear()
+        self._reserve.close()
+
+    def leave(self) -> None:
+        """Close, in a child, what only the master may have; `WatchedFiles.leave` closes the link."""
+        self._reserve.close()
 
     def _start(self, cycle: Cycle) -> None:
         try:
@@ -113,6 +122,7 @@ class FileWatch(Timed):
             self._end_child(cycle)
             self._expire_after(self, _PAUSE)
         else:
+            self._reserve.fill()
             self._look_again()
 
     def _look_again(self) -> None:
@@ -131,16 +141,22 @@ class FileWatch(Timed):
         """Take what the child has found; False where it has ended."""
         link = cycle.watched.link
         while link is not None:
-            try:
-                message, descriptors, _, _ = socket.recv_fds(link, LONGEST, 1)
-            except BlockingIOError:
-                return True
-            except OSError:
-                return False
-            if not message:
-                return False
-            self._take(cycle, message, descriptors)
+            with self._reserve:
+                try:
+                    message, descriptors, _, _ = socket.recv_fds(link, LONGEST, 1)
+                except BlockingIOError:
+                    return True
+                except OSError:
+                    return False
+                if not message:
+                    return False
+                self._take(cycle, message, descriptors)
+                self._pass_on()
         return False
+
+    def _pass_on(self) -> None:
+        while self._fresh and self._hand_out(self._fresh[0]):
+            os.close(self._fresh.pop(0).descriptor)
 
     def _take(self, cycle: Cycle, message: bytes, descriptors: list[int]) -> None:
         if not descriptors:

@@ -11,6 +11,7 @@ from time import monotonic
 from mailworker.event.timers import Timed, Timers
 from mailworker.process.children import Children
 from mailworker.process.cycle import Cycle
+from mailworker.process.file_watch import FileWatch
 from mailworker.process.handover.upgrade import Upgrade
 from mailworker.process.link import MOST_QUESTIONS, Found, call_by_signal
 from mailworker.process.main_process import Leaving, MainProcess
@@ -39,7 +40,7 @@ class Master(MainProcess):
         self._signals = BlockedSignals(TAKEN)
         self._children = Children(
             self._signals.unblock,
-            lambda: _leave(origin, self._upgrade, self._reload, self._reopening),
+            lambda: _leave(origin, self._upgrade, self._reload, self._reopening, self._file_watch),
             daemonised=origin.daemonised,
         )
         self._workforce = Workforce(cycle, self._children, self._after)
@@ -224,7 +225,7 @@ class Master(MainProcess):
         self._workforce.hand_out_logs()
 
 
-def _leave(origin: Origin, *parts: Upgrade | Reload | Reopening | None) -> None:
+def _leave(origin: Origin, *parts: Upgrade | Reload | Reopening | FileWatch | None) -> None:
     """Close, in a child, what only the master may have."""
     origin.leave()
     for each in parts:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
+from itertools import count, takewhile
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -55,10 +57,10 @@ class Site:
         self.write("anna:{PLAIN}secret")
         self.mailworker: Mailworker = install(self.configuration())
 
-    def configuration(self, main: str = "worker_sandbox on;") -> str:
+    def configuration(self, main: str = "worker_sandbox on;", workers: int = 2) -> str:
         return f"""
             error_log logs/error.log info;
-            worker_processes 2;
+            worker_processes {workers};
             {main}
             events {{}}
             mail {{
@@ -151,6 +153,39 @@ def test_a_reader_that_is_killed_is_replaced_and_goes_with_its_master(site: Site
     site.mailworker.signal(signal.SIGKILL)
     site.mailworker.alerts.append("master process is gone")
     site.mailworker.await_true(lambda: not second.is_running() or second.status() == "zombie", "the reader's end")
+
+
+def test_news_reach_a_worker_whose_descriptors_are_used_up(site: Site) -> None:
+    """A message without its descriptors was lost for good, so whoever opened enough connections kept old passwords."""
+    mailworker = site.mailworker
+    mailworker.configure(site.configuration("worker_sandbox on; worker_rlimit_nofile 40;", workers=1))
+    mailworker.signal(signal.SIGHUP)
+    mailworker.await_true(lambda: len(mailworker.workers()) == 1, "the only worker")
+    refused = r"accept4\(\) failed \(24: Too many open files\)"
+    with ExitStack() as clients:
+        for number in takewhile(lambda _: not mailworker.lines(refused), range(1, 40)):
+            clients.enter_context(closing(socket.create_connection(("127.0.0.1", site.port))))
+            mailworker.await_line(f"connected to|{refused}", number)
+        assert mailworker.lines(refused)
+        site.write("anna:{PLAIN}changed")
+        mailworker.await_line(r'\[notice\] .*: user file ".*" has changed, 1 users$')
+        mailworker.error_log.rename(mailworker.error_log.with_suffix(".1"))
+        mailworker.signal(signal.SIGUSR1)
+        mailworker.await_true(mailworker.error_log.exists, "the new log")
+    assert site.log_in("anna", "secret") == WRONG
+    assert site.log_in("anna", "changed") == b"a OK at the backend\r\n"
+    mailworker.await_line('client logged in, .* login: "anna"')
+
+
+def test_news_reach_a_master_whose_descriptors_are_used_up(site: Site) -> None:
+    master = site.mailworker.pid
+    used = {int(path.name) for path in Path(f"/proc/{master}/fd").iterdir()}
+    before = resource.prlimit(master, resource.RLIMIT_NOFILE)
+    resource.prlimit(master, resource.RLIMIT_NOFILE, (next(n for n in count() if n not in used), before[1]))
+    site.write("anna:{PLAIN}changed")
+    site.mailworker.await_line(r'\[notice\] .*: user file ".*" has changed, 1 users$')
+    resource.prlimit(master, resource.RLIMIT_NOFILE, before)
+    assert site.log_in("anna", "changed") == b"a OK at the backend\r\n"
 
 
 def test_a_reload_reads_the_file_and_tells_of_its_broken_lines(site: Site) -> None:

@@ -126,9 +126,9 @@ def test_a_worker_takes_no_notice_of_other_signals(running: Mailworker, port: in
 def test_a_worker_holds_only_what_it_needs(running: Mailworker, port: int) -> None:
     assert greeting(port)
     # The three standard streams, the log, the listener, the selector, two for signals, the master's pipe, the link that
-    # logs come by, and both ends of the pipe that relays splice through.
+    # logs come by, both ends of the pipe that relays splice through, and two in reserve for a log and for users.
     workers = running.workers()
-    running.await_true(lambda: all(worker.num_fds() <= 12 for worker in workers), "the end of the client's connection")
+    running.await_true(lambda: all(worker.num_fds() <= 14 for worker in workers), "the end of the client's connection")
 
 
 def test_a_worker_is_called_one_when_all_is_open_that_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,6 +155,7 @@ def test_a_worker_is_called_one_when_all_is_open_that_it_needs(monkeypatch: pyte
     with link, masters:
         worker = Worker(cycle, 0, FromMaster(masters.fileno(), link, row=0))
         assert worker.run() == 0
+        worker._reserve.close()
         worker._loop.close()
         worker._signals.close()
     assert steps == ["service", "worker process", "end"]
