@@ -12,6 +12,7 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from time import monotonic
 from typing import Final
 
 from mailworker.event.timers import Timed
@@ -28,7 +29,8 @@ from mailworker.process.system.titles import title_file_reader
 # Seconds between looks at the child's messages, and until workers that had no room are given them again.
 _PAUSE: Final = 0.5
 _SHORT_PAUSE: Final = 0.05
-# Seconds until a child that has ended is replaced, doubling up to the last.
+# Seconds until a child is replaced that has ended or could not be started, doubling up to the last. One that has lived
+# for longer than that begins anew.
 _FIRST_RETRY: Final = 1.0
 _LAST_RETRY: Final = 60.0
 
@@ -49,7 +51,7 @@ class FileWatch(Timed):
     there are some; without it, it looks for them.
     """
 
-    __slots__ = ("_call", "_cycle", "_expire_after", "_fresh", "_hand_out", "_pid", "_reserve", "_retry")
+    __slots__ = ("_call", "_cycle", "_expire_after", "_fresh", "_hand_out", "_pid", "_reserve", "_retry", "_started")
 
     def __init__(
         self, expire_after: Callable[[Timed, float], None], hand_out: HandOut, call: Call | None = None
@@ -63,6 +65,7 @@ class FileWatch(Timed):
         self._pid: int | None = None
         self._reserve = Reserve(_AT_ONCE)
         self._retry = _FIRST_RETRY
+        self._started = 0.0
 
     def follow(self, cycle: Cycle) -> None:
         """Watch the files of this cycle from now on, and no longer those of the one before."""
@@ -90,8 +93,7 @@ class FileWatch(Timed):
         else:
             cycle.log.write(Level.ALERT, f"file reader {self._pid} has ended")
             self._end_child(cycle)
-            self._expire_after(self, self._retry)
-            self._retry = min(self._retry * 2, _LAST_RETRY)
+            self._start_later()
 
     def close(self) -> None:
         """Watch no more."""
@@ -108,6 +110,7 @@ class FileWatch(Timed):
         self._reserve.close()
 
     def _start(self, cycle: Cycle) -> None:
+        self._started = monotonic()
         try:
             cycle.watched.link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
@@ -120,10 +123,17 @@ class FileWatch(Timed):
         except OSError as error:
             cycle.log.write(Level.ALERT, f"file reader could not be started {describe(error)}")
             self._end_child(cycle)
-            self._expire_after(self, _PAUSE)
+            self._start_later()
         else:
             self._reserve.fill()
             self._look_again()
+
+    def _start_later(self) -> None:
+        """Start another child after a pause, which grows as long as children end soon, or cannot be started."""
+        if monotonic() - self._started > _LAST_RETRY:
+            self._retry = _FIRST_RETRY
+        self._expire_after(self, self._retry)
+        self._retry = min(self._retry * 2, _LAST_RETRY)
 
     def _look_again(self) -> None:
         if self._fresh or self._call is None:

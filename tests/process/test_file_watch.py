@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -278,3 +279,24 @@ def test_a_process_that_is_called_does_not_look_for_messages(called: bool, monke
     assert len(timers) == (0 if called else 2)
     with suppress(ChildProcessError):
         os.waitpid(child, 0)
+
+
+def test_a_reader_that_ends_again_and_again_is_replaced_later_and_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was killed once a month was missing for a minute in the end; where fork() failed, the log filled up."""
+    now, timers, log, users = [1000.0], list[float](), RecordedLog(), UserFiles()
+    monkeypatch.setattr("mailworker.process.file_watch.monotonic", lambda: now[0])
+    monkeypatch.setattr("os.fork", Mock(side_effect=OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))))
+    users.users["users"] = Mock()
+    cycle = Cycle(configuration(), (), log.log)
+    cycle.watched = WatchedFiles(users, CertificateFolders())
+    watch = FileWatch(lambda _timed, seconds: timers.append(seconds), lambda found: True)
+    watch.follow(cycle)
+    for _ in range(7):
+        watch.expire()
+    assert timers == [1, 2, 4, 8, 16, 32, 60, 60]
+
+    monkeypatch.setattr("os.fork", lambda: 1 << 30)  # a child that nobody has, so its end of the link is closed
+    watch.expire()
+    now[0] += 61
+    watch.hear()
+    assert timers[-2:] == [0.5, 1]
