@@ -148,6 +148,7 @@ class Master(MainProcess):
             self._resting = True
             self._abandon_reload()
             self._workforce.dismiss()
+            self._origin.serve(self._status)  # if nothing has served yet, nobody should wait for that
 
     def _resume(self) -> None:
         self._resting = False

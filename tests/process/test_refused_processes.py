@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from tests.process.conftest import Install
+from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
 from tests.support.process import Mailworker, configuration, greeting
 
@@ -188,6 +189,23 @@ def test_a_master_without_workers_can_be_told_to_go(mailworker: Mailworker, refu
     mailworker.signal(signal.SIGQUIT)
     assert mailworker.await_exit() == 0
     assert not mailworker.pid_file.exists()
+
+
+def test_a_daemon_that_is_told_to_rest_before_it_serves_keeps_nobody_waiting(
+    mailworker: Mailworker, port: int, refusal: Refusal
+) -> None:
+    """The parent waited for a worker until the daemon ended, whatever happened later."""
+    refusal.begin("workers")
+    with subprocess.Popen(mailworker.command(), stderr=subprocess.PIPE) as parent:
+        mailworker.await_true(mailworker.pid_file.exists, "the daemon")
+        mailworker.await_line(REFUSED)
+        assert parent.poll() is None
+        mailworker.signal(signal.SIGWINCH)
+        assert parent.wait(PATIENCE) == 0
+    refusal.end()
+    mailworker.signal(signal.SIGHUP)
+    mailworker.await_workers(2)
+    assert greeting(port) == GREETING
 
 
 def test_a_daemon_that_cannot_be_made_is_told_of(mailworker: Mailworker, refusal: Refusal) -> None:
