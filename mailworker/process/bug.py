@@ -1,4 +1,4 @@
-"""Descriptions of unexpected exceptions, for the log."""
+"""Unexpected exceptions in the log."""
 
 from __future__ import annotations
 
@@ -7,12 +7,23 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from mailworker.log.log import Log
+from mailworker.model import Level
+
 
 def describe_bug(bug: BaseException) -> str:
     """Describe an unexpected exception in one line, innermost frame first: records are short, and cut at their end."""
     frames = reversed(traceback.extract_tb(bug.__traceback__))
     places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}()" for frame in frames]
     return f"{type(bug).__name__}: {bug} in {' < '.join(places)}"
+
+
+def log_bug(log: Log, bug: BaseException) -> None:
+    """Log an unexpected exception. Without memory even for that, nothing is logged: it ends one session, not all."""
+    try:
+        log.write(Level.ALERT, describe_bug(bug))
+    except MemoryError:
+        return
 
 
 def log_unraisable(on_bug: Callable[[BaseException], None]) -> None:

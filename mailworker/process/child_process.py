@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import socket
 from abc import ABC, abstractmethod
@@ -10,13 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from mailworker.errors import StartError
 from mailworker.event.loop import Loop
 from mailworker.event.poller import READ
+from mailworker.log.log import Log
 from mailworker.model import Level
-from mailworker.process.bug import describe_bug, log_unraisable
+from mailworker.process.bug import log_bug, log_unraisable
 from mailworker.process.cycle import Cycle
 from mailworker.process.link import Kick, LogReceiver, tell_service
 from mailworker.process.system.callbacks import Alarm, Watch
@@ -158,7 +160,7 @@ class ChildProcess(ABC):
         self._loop.set_deadline(Alarm(action), self._loop.now + seconds)
 
     def _log_bug(self, bug: BaseException) -> None:
-        self._log.write(Level.ALERT, describe_bug(bug))
+        log_bug(self._log, bug)
 
     def _take_signals(self) -> None:
         for received in self._signals.read():
@@ -196,15 +198,22 @@ class ChildProcess(ABC):
 
 
 def live(kind: type[ChildProcess], number: int, cycle: Cycle, master: FromMaster, unblock: Callable[[], None]) -> int:
-    """The life of a fresh child; `unblock` lets the signals through that the master keeps blocked.
+    """The life of a fresh child, whose exit code it returns; `unblock` lets signals through that the master blocks."""
+    child = kind(cycle, number, master)
+    child.open_signals()
+    unblock()
+    return child.run()
 
-    Never raises: an exception here would run on into the master's frames. Returns the exit code.
+
+def end_by(life: Callable[[], int], log: Log) -> NoReturn:
+    """End this process, which was just forked, with the exit code of its `life`.
+
+    Whatever is raised there ends it too: it must never run on into the frames of the master, and be another one.
     """
+    code = _FAILED
     try:
-        child = kind(cycle, number, master)
-        child.open_signals()
-        unblock()
-        return child.run()
+        code = life()
     except BaseException as bug:
-        cycle.log.write(Level.ALERT, describe_bug(bug))
-        return _FAILED
+        log_bug(log, bug)
+    finally:
+        os._exit(code)

@@ -17,7 +17,7 @@ from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.model import After, Level
 from mailworker.process.channels import Channels, Ends, close_ends, open_channels
-from mailworker.process.child_process import FATAL, ChildProcess, FromMaster, live
+from mailworker.process.child_process import FATAL, ChildProcess, FromMaster, end_by, live
 from mailworker.process.cycle import Cycle
 from mailworker.process.helper import Helper
 from mailworker.process.link import (
@@ -159,12 +159,8 @@ class Children:
                 log.write(Level.ALERT, f'fork() failed while spawning "{name}" {describe(error)}')
                 return error
             if pid == 0:
-                link.close()
-                close_ends(theirs.values())
-                if cycle is not present:
-                    cycle.logs.adopt({path: os.dup(number) for path, number in place.kind.files(present).items()})
-                    present.close(cycle, shared=True)
-                os._exit(self._run(cycle, place, their_link, row, own))
+                close_ends((link, *theirs.values()))
+                end_by(lambda: self._run(cycle, place, present, their_link, row, own), log)
         close_ends(own.values())
         log.write(Level.NOTICE, f"start {name} {pid}")
         self._children[pid] = Child(pid, place, cycle, monotonic(), link, row)
@@ -272,8 +268,13 @@ class Children:
                 core_dumped=signalled and os.WCOREDUMP(status),
             )
 
-    def _run(self, cycle: Cycle, place: Place, link: socket.socket, row: int, channels: Ends) -> int:
+    def _run(  # noqa: PLR0913, PLR0917 - all that a fork leaves
+        self, cycle: Cycle, place: Place, present: Cycle, link: socket.socket, row: int, channels: Ends
+    ) -> int:
         """The life of a child, in its own process; returns the exit code."""
+        if cycle is not present:
+            cycle.logs.adopt({path: os.dup(number) for path, number in place.kind.files(present).items()})
+            present.close(cycle, shared=True)
         read, write = self._pipe
         os.close(write)
         self._leave()

@@ -12,7 +12,7 @@ from signal import Signals
 from mailworker.errors import StartError
 from mailworker.event.timers import Timed
 from mailworker.model import Level
-from mailworker.process.bug import describe_bug
+from mailworker.process.bug import log_bug
 from mailworker.process.cycle import Cycle
 from mailworker.process.file_watch import Call, FileWatch
 from mailworker.process.handover.upgrade import Upgrade, old_pid_file
@@ -132,7 +132,7 @@ class MainProcess(ABC):
         return self._handlers[number]
 
     def _log_bug(self, bug: BaseException) -> None:
-        self._cycle.log.write(Level.ALERT, describe_bug(bug))
+        log_bug(self._cycle.log, bug)
 
     # Leaving
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from mailworker.config.settings import Settings
 from mailworker.errors import ConfigError, StartError
 from mailworker.model import After, Level
-from mailworker.process.bug import describe_bug
+from mailworker.process.bug import log_bug
 from mailworker.process.cycle import Cycle
 from mailworker.process.invocation import Invocation
 from mailworker.process.notices import log_event_method, log_refusal, log_room
@@ -54,7 +54,7 @@ class Reload(UnderWay[Cycle | None]):
             log_refusal(self._old.log, error)
             self.failure = str(error)
         except Exception as bug:  # a reload must never end the service that runs
-            self._old.log.write(Level.ALERT, describe_bug(bug))
+            log_bug(self._old.log, bug)
             self.failure = "a bug, see the error log"
         return None
 

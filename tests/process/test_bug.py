@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import sys
+from unittest.mock import Mock
 
 import pytest
 
-from mailworker.process.bug import describe_bug, log_unraisable
+from mailworker.process.bug import describe_bug, log_bug, log_unraisable
 
 
 def innermost() -> None:
@@ -33,3 +34,11 @@ def test_what_nobody_can_catch_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     log_unraisable(told.append)
     Unlucky()
     assert [str(bug) for bug in told] == ["in a destructor"]
+
+
+def test_without_memory_for_the_line_nothing_is_raised() -> None:
+    """It ended the worker with all of its sessions, where one had met with the lack of memory."""
+    log = Mock()
+    log.write.side_effect = MemoryError
+    log_bug(log, MemoryError())
+    log.write.assert_called_once()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from unittest.mock import Mock
 
 import pytest
 
 from mailworker.errors import StartError
-from mailworker.process.child_process import FATAL, ChildProcess, FromMaster, live
+from mailworker.process.child_process import FATAL, ChildProcess, FromMaster, end_by, live
 from mailworker.process.cycle import Cycle
 from mailworker.process.link import hear_of_service, open_link
 from mailworker.process.system.signals import SignalSocket
@@ -16,7 +17,7 @@ from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration
 
 STEPS: list[str] = []
-CHILDREN: list[Child] = []
+CHILDREN: list[ChildProcess] = []
 
 
 class Child(ChildProcess):
@@ -39,10 +40,6 @@ class Child(ChildProcess):
 
     def _end(self) -> None:
         STEPS.append("end")
-
-    def close(self) -> None:
-        self._loop.close()
-        self._signals.close()
 
 
 class Unable(Child):
@@ -94,7 +91,10 @@ def master(monkeypatch: pytest.MonkeyPatch) -> Iterator[Master]:
     yield master
     master.close()
     while CHILDREN:
-        CHILDREN.pop().close()
+        child = CHILDREN.pop()
+        child._reserve.close()
+        child._loop.close()
+        child._signals.close()
 
 
 def test_a_child_without_a_master_finishes_and_ends_well(master: Master) -> None:
@@ -124,10 +124,40 @@ def test_a_child_that_cannot_start_says_why_and_is_not_started_again(master: Mas
     assert master.log.lines == ["[emerg] nothing works"]
 
 
-def test_a_bug_never_goes_on_in_the_master_s_frames(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+class Ended(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.fixture
+def exit_code(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The code that this process would have ended with."""
+    codes: list[int] = []
+
+    def end(code: int) -> None:
+        codes.append(code)
+        raise Ended
+
+    monkeypatch.setattr("os._exit", end)
+    return codes
+
+
+def test_a_bug_never_goes_on_in_the_master_s_frames(
+    master: Master, exit_code: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     unblocked: list[bool] = []
     monkeypatch.setattr(SignalSocket, "open", lambda *_: None)
-    assert live(Broken, 0, master.cycle, master.ends, lambda: unblocked.append(True)) == 1
+    with pytest.raises(Ended):
+        end_by(lambda: live(Broken, 0, master.cycle, master.ends, lambda: unblocked.append(True)), master.log.log)
     assert unblocked == [True]
+    assert exit_code == [1]
     (line,) = master.log.lines
     assert line.startswith("[alert] RuntimeError: never thought of in ")
+
+
+@pytest.mark.parametrize("failure", [MemoryError, OSError, KeyboardInterrupt])
+def test_a_child_ends_even_where_nothing_can_be_logged(exit_code: list[int], failure: type[BaseException]) -> None:
+    log = Mock()
+    log.write.side_effect = failure
+    with pytest.raises(Ended):
+        end_by(Mock(side_effect=RuntimeError), log)
+    assert exit_code == [1]

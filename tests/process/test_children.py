@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Iterator
+from unittest.mock import Mock
 
 import pytest
 
@@ -172,3 +173,25 @@ def test_who_cannot_be_killed_is_given_up(children: Children) -> None:
     children.forget([stuck, replaced], log.log)
     assert list(children) == [present]
     assert log.lines == ["[alert] worker process 1 could not be killed"]
+
+
+def test_a_child_that_cannot_begin_ends(children: Children, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a descriptor for its logs, the successor of a former cycle's log writer went on as a second master."""
+    codes, log = list[int](), RecordedLog()
+
+    class Ended(BaseException):
+        pass
+
+    def end(code: int) -> None:
+        codes.append(code)
+        raise Ended
+
+    former, present = (Cycle(configuration(), (), log.log) for _ in range(2))
+    monkeypatch.setattr(os, "fork", lambda: 0)
+    monkeypatch.setattr(os, "_exit", end)
+    refused = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    monkeypatch.setattr("mailworker.process.logs.Logs.adopt", Mock(side_effect=refused))
+    with pytest.raises(Ended):
+        children.spawn(former, Place(LogWriter, 0), present)
+    assert codes == [1]
+    assert log.lines[0].startswith("[alert] OSError: [Errno 24] Too many open files")
