@@ -42,12 +42,10 @@ from mailworker.shm.zones import Zones
 
 # Seconds after which ticket keys that could not be published are tried again.
 _PUBLISH_AGAIN = 10.0
-# Processes that may have rows in the session table at one time: workers of the present cycle and of former ones that
-# still have clients, and helpers, whose rows stay empty.
-_CYCLES = 4
-_HELPERS = 8
-# The same for journals of `limit_conn`, which take up no memory before they are written.
+# Processes that may have rows in a zone at one time: workers of the present cycle and of former ones that still have
+# clients, and helpers, whose rows stay empty. A row takes up no memory before it is written.
 _GENERATIONS = 32
+_HELPERS = 8
 
 
 class Cycle:
@@ -283,8 +281,7 @@ def _zones(settings: Settings) -> tuple[SharedZone, ...]:
         zones.append(SharedZone(counters.USE, 0, counters.USE, words_of_workers(())))
     if settings.session_rows:
         labels = tuple("\0".join(label(server)) for server in settings.servers)
-        processes = _CYCLES * _workers(settings) + _HELPERS
-        zones.append(SharedZone(sessions.USE, settings.session_rows, sessions.USE, labels, processes))
+        zones.append(SharedZone(sessions.USE, settings.session_rows, sessions.USE, labels, _processes(settings)))
     return tuple(zones)
 
 
@@ -306,7 +303,11 @@ def _shared(zone: SharedZone, settings: Settings) -> SharedZone:
     if zone.use != conns.USE:
         return zone
     places = str(settings.events.worker_connections)
-    return replace(zone, words=(*zone.words, places), workers=_GENERATIONS * _workers(settings) + _HELPERS)
+    return replace(zone, words=(*zone.words, places), workers=_processes(settings))
+
+
+def _processes(settings: Settings) -> int:
+    return _GENERATIONS * _workers(settings) + _HELPERS
 
 
 def _workers(settings: Settings) -> int:

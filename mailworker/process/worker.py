@@ -7,6 +7,7 @@ from collections.abc import Callable
 from mailworker.log.access import LineSink
 from mailworker.log.handing import HandingSink
 from mailworker.log.losses import Losses
+from mailworker.model import Level
 from mailworker.process.child_process import ChildProcess, FromMaster
 from mailworker.process.cycle import Cycle, finish
 from mailworker.process.link import Kick
@@ -35,13 +36,19 @@ class Worker(ChildProcess):
         if self._cycle.counters is not None:
             self._cycle.service.count(self._cycle.counters)
         self._cycle.service.limit_connections(tables(self._cycle.zones))
-        if self._cycle.session_table is not None:
-            self._cycle.service.enlist(self._cycle.session_table)
+        self._enlist()
         self._cycle.service.start(self._loop, self._number, self._cycle.workers, lines=self._lines())
         if core.worker_sandbox:
             sandbox.enter()
         if self._cycle.board is not None:
             self._cycle.board.serve()
+
+    def _enlist(self) -> None:
+        table = self._cycle.session_table
+        if table is not None:
+            self._cycle.service.enlist(table)
+            if table.own is None:
+                self._log.write(Level.WARN, "the session table is full of former workers: no session here is listed")
 
     def _finish(self, done: Callable[[], None]) -> None:
         finish(self._cycle, self._after, done)

@@ -13,6 +13,8 @@ from mailworker.process.child_process import FATAL, ChildProcess, FromMaster, en
 from mailworker.process.cycle import Cycle
 from mailworker.process.link import hear_of_service, open_link
 from mailworker.process.system.signals import SignalSocket
+from mailworker.process.worker import Worker
+from mailworker.shm.sessions import SessionTable
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration
 
@@ -161,3 +163,19 @@ def test_a_child_ends_even_where_nothing_can_be_logged(exit_code: list[int], fai
     with pytest.raises(Ended):
         end_by(Mock(side_effect=RuntimeError), log)
     assert exit_code == [1]
+
+
+def test_a_worker_without_rows_says_that_its_sessions_are_not_listed(
+    master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = SessionTable("sessions", 4, 2, ())
+    monkeypatch.setattr(Cycle, "session_table", table)
+    master.cycle.service = Mock()
+    worker = Worker(master.cycle, 0, master.ends)
+    CHILDREN.append(worker)
+    for row, lines in ((1, 0), (2, 1)):
+        table._worker = None
+        table.claim(row)
+        worker._enlist()
+        assert len(master.log.lines) == lines
+    assert master.log.lines == ["[warn] the session table is full of former workers: no session here is listed"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.process.kicked import Kicked
 from tests.support.auth import AuthService, accepted
 from tests.support.backend import ScriptedServer, conversation, echo
 from tests.support.peer import Peer
-from tests.support.process import configuration, established
+from tests.support.process import configuration, established, title
 
 GREETING = b"* OK IMAP4 ready\r\n"
 LOGIN = b"a1 LOGIN jane@example.com secret\r\n"
@@ -112,6 +113,30 @@ def test_workers_of_a_former_cycle_have_their_sessions_listed_and_ended(proxy: K
     assert is_alive(new)
     new.close()
     proxy.await_rows(0)
+
+
+def test_the_sessions_of_many_former_cycles_are_all_listed(proxy: Kicked, port: int) -> None:
+    """After some reloads, each of which left a worker with a client, sessions of new workers were missing."""
+    proxy.configure((proxy.folder / "conf" / "mailworker.conf").read_text().replace("processes 2", "processes 1"))
+    clients = list[Peer]()
+
+    def serving() -> set[int]:
+        return {worker.pid for worker in proxy.workers() if title(worker) == "mailworker: worker process"}
+
+    def only_others(before: set[int]) -> bool:
+        return len(serving()) == 1 and not serving() & before
+
+    for _ in range(14):
+        before = serving()
+        proxy.signal(signal.SIGHUP)
+        proxy.await_true(partial(only_others, before), "the next cycle")
+        clients.append(connect(port))
+    rows = proxy.await_rows(14)
+    assert len({row.worker for row in rows}) == 14
+    proxy.kick(rows)
+    for client in clients:
+        assert not client.rest()
+        client.close()
 
 
 def test_a_reload_with_another_server_reads_the_former_table_too(proxy: Kicked, port: int) -> None:
