@@ -70,13 +70,18 @@ class Leaving:
             self._dialogue.start_over()
         self.close_backend()  # the client may take long to read the last reply
         try:
-            if farewell.words is not None:
+            if farewell.words is not None and not self._awaits_handshake:
                 await self._take_leave(farewell.words)
         except PeerError as error:
             self.log.fault(error)  # the client did not even wait for our last reply
         finally:
             self.log.end(farewell.reason)
             self.stream.close()
+
+    @property
+    def _awaits_handshake(self) -> bool:
+        """Whether the client expects a TLS handshake, so that it cannot read a reply in clear."""
+        return (self.log.entrance.listen.ssl or self.log.starttls) and not self.stream.secure
 
     async def _take_leave(self, last_words: bytes) -> None:
         self.renew_deadline()

@@ -12,6 +12,7 @@ from tests.mail.conftest import Scene
 from tests.support.auth import accepted, rejected, wait
 from tests.support.backend import hang
 from tests.support.peer import Peer
+from tests.support.settings import NOWHERE
 from tests.tls.peers import client_context
 
 Leave = Callable[[Peer], None]
@@ -52,6 +53,24 @@ def test_leaving_while_the_auth_service_thinks(scene: Scene, case: Case, leave: 
     assert [line.split(" while ")[0] for line in faults(proxy.log.lines)] == [
         f"[error] *1 auth http server {auth.address} timed out (110: Connection timed out)"
     ]
+
+
+@pytest.mark.parametrize("implicit", [True, False], ids=["from the first byte", "STARTTLS"])
+def test_a_client_that_awaits_a_handshake_gets_no_reply_in_clear(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, implicit: bool
+) -> None:
+    async def lack_memory(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("mailworker.mail.arriving.start_tls", lack_memory)
+    changes: dict[str, object] = {"implicit_tls": True} if implicit else {"starttls": Starttls.ON}
+    proxy = scene.tls_proxy("imap", NOWHERE, **changes)
+    proxy.alerts_expected = True
+    client = scene.client(proxy)
+    if not implicit:
+        client.talk((b"", IMAP.greeting), (b"a STARTTLS\r\n", b"a OK completed\r\n"))
+    client.send(b"\x16\x03\x01")
+    assert client.rest() == b""
 
 
 REFUSED_FOR_LONG = rejected(b"no", (b"Auth-Wait", b"3600"))
