@@ -253,6 +253,15 @@ def test_the_time_is_told_in_each_form(name: str, form: bytes) -> None:
     assert re.fullmatch(form, TABLE[name](Session()) or b"")
 
 
+def test_times_are_cut_and_not_rounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    last = 1_767_225_599_999_999_999  # of a year; as a float it would be the first of the next one
+    monkeypatch.setattr(time, "time_ns", lambda: last)
+    assert TABLE["msec"](Session()) == b"1767225599.999"
+    assert (TABLE["time_iso8601_ms"](Session()) or b"")[16:23] == b":59.999"
+    assert (TABLE["time_iso8601"](Session()) or b"")[16:19] == b":59"
+    assert b":59 " in (TABLE["time_local"](Session()) or b"")
+
+
 def test_the_process_is_the_worker_that_is_asked() -> None:
     assert TABLE["pid"](Session()) == b"%d" % os.getpid()
 
