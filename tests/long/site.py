@@ -29,7 +29,7 @@ WORKERS = 2
 ROOT = Path(__file__).parents[2]
 # What says more than that we have killed a worker.
 ALERT = r"\[(alert|emerg)\](?!.* exited on signal 9$)"
-LOST = r"(write|send)\(\) to \S+ failed \(\d+: [^)]+\), \d+ lines? lost$"
+LOST = r"(write|send)\(\) to (syslog )?\S+ failed \(\d+: [^)]+\), \d+ lines? lost$"
 """What a log says that has taken no lines for a while."""
 
 _CALM = 30.0  # seconds that processes and descriptors get to go away
