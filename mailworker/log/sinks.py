@@ -133,9 +133,22 @@ class SyslogSink:
         return f"send() to syslog {name} failed {describe(error)}"
 
     def send(self, level: Level, line: bytes) -> OSError | None:
-        """As `write`; returns the error if it was not sent. After a failure the next record opens a new socket."""
+        """As `write`; returns the error if a record is lost.
+
+        If the server has gone, the record is sent again by a new socket, as by glibc's syslog(3): a new server may be
+        there. UDP tells so at the next record, as an ICMP message has come meanwhile: then the one before is lost.
+        """
         priority = self._facility * 8 + level - Level.EMERG
         datagram = f"<{priority}>{self._stamp.text()} {self._name}".encode() + line[:-1]
+        was_connected = self._socket is not None
+        error = self._transmit(datagram)
+        if self._socket is not None or not was_connected:
+            return error
+        again = self._transmit(datagram)
+        return error if again is None and self._family != socket.AF_UNIX else again
+
+    def _transmit(self, datagram: bytes) -> OSError | None:
+        """Send by the socket, or by a new one. It is closed after a failure, unless there is only no room."""
         try:
             if self._socket is None:
                 self._socket = self._connect()

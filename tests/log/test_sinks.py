@@ -184,11 +184,26 @@ def test_syslog_comes_back_with_its_server(tmp_path: Path) -> None:
     for text in (b"first", b"after a restart"):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
             server.bind(path)
-            sink.write(Level.ERROR, b"finds out\n")
-            sink.write(Level.ERROR, text + b"\n")
-            while not (datagram := receive(server)).endswith(text):
-                assert datagram.endswith(b"finds out")
+            assert sink.write(Level.ERROR, text + b"\n") is None
+            assert receive(server).endswith(text)
         Path(path).unlink()
+    assert sink.write(Level.ERROR, b"nobody there\n") == failure
+    sink.close()
+
+
+def test_all_that_a_udp_server_has_missed_is_told_by_the_line_after_it() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        address = server.getsockname()
+    sink = SyslogSink(address, facility=3, tag="t", nohostname=True)
+    failure = f"send() to syslog 127.0.0.1:{address[1]} failed (111: Connection refused)"
+    missed = [sink.write(Level.ERROR, b"missed\n") for _ in range(5)]
+    assert missed == [None, *[failure] * 4]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(address)
+        assert [sink.write(Level.ERROR, b"read\n") for _ in range(2)] == [failure, None]
+        assert receive(server).endswith(b"read")
+        assert receive(server).endswith(b"read")
     sink.close()
 
 
