@@ -258,9 +258,9 @@ def _quantile(buckets: Mapping[str, int], bounds: Sequence[float], count: int, p
 
 
 def _ago(seconds: float) -> str:
-    """A duration, in its largest unit."""
+    """A duration, in its largest unit; 0 for a time that lies ahead, as the clock was set back since."""
     if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
+        return f"{max(0, seconds) * 1000:.0f} ms"
     for unit, size in (("days", _DAY), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds // size:,.0f} {unit}"

@@ -154,6 +154,7 @@ def test_whatever_workers_have_written_it_is_a_page() -> None:
     [
         *((0.001, "1 ms"), (0.5, "500 ms"), (1, "1 s"), (119, "119 s"), (120, "2 minutes"), (7199, "119 minutes")),
         *((7200, "2 hours"), (172800, "2 days"), (1e9, "11,574 days")),
+        (-3600, "0 ms"),  # the clock was set back
     ],
 )
 def test_a_length_of_time_is_told_in_its_largest_unit(seconds: float, text: str) -> None:
