@@ -37,42 +37,6 @@ def test_promtool_takes_the_rules() -> None:
     assert re.search(r"SUCCESS: \d+ rules found", ran.stdout)
 
 
-FAULTS = "More than 5 % of imap clients of a meet a fault of the auth service or of a backend"
-NOBODY = "imap clients of a try to log in and none gets in: is the backend down?"
-
-
-@pytest.mark.parametrize(
-    ("alert", "severity", "summary"),
-    [("MailworkerLoginsFailByFault", "critical", FAULTS), ("MailworkerNobodyLogsIn", "warning", NOBODY)],
-)
-def test_a_backend_that_is_down_is_told_though_its_clients_may_try_again(
-    tmp_path: Path, alert: str, severity: str, summary: str
-) -> None:
-    labels = {"severity": severity, "instance": "a", "protocol": "imap"}
-    told = {"exp_labels": labels, "exp_annotations": {"summary": summary}}
-    values = {
-        'mailworker_auth_requests_total{instance="a",protocol="imap"}': "0+5x60",
-        'mailworker_connections_accepted_total{instance="a",protocol="imap"}': "0+5x60",
-        'mailworker_logins_total{instance="a",protocol="imap"}': "0+5x20 100+0x40",
-        'mailworker_sessions_total{instance="a",protocol="imap",end="auth_error"}': "0+0x60",
-        'mailworker_upstream_failures_total{instance="a",protocol="imap",reason="upstream_connect"}': "0+0x20 0+5x40",
-    }
-    test = {
-        "interval": "1m",
-        "input_series": [{"series": name, "values": each} for name, each in values.items()],
-        "alert_rule_test": [
-            {"eval_time": "20m", "alertname": alert, "exp_alerts": []},
-            {"eval_time": "50m", "alertname": alert, "exp_alerts": [told]},
-        ],
-    }
-    path = tmp_path / "test.yml"
-    path.write_text(json.dumps({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [test]}))
-    ran = subprocess.run(
-        [find_program("promtool"), "test", "rules", str(path)], capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stderr + ran.stdout
-
-
 @pytest.mark.parametrize("path", [RULES, DASHBOARD], ids=lambda path: path.name)
 def test_they_ask_for_series_labels_and_ends_that_there_are(path: Path) -> None:
     text, known = path.read_text(), series()
@@ -98,9 +62,27 @@ def test_the_dashboard_is_one_and_its_panels_do_not_overlap() -> None:
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
 
 
+def expressions_of_the_dashboard() -> list[str]:
+    return [target["expr"] for panel in json.loads(DASHBOARD.read_text())["panels"] for target in panel["targets"]]
+
+
+def test_each_expression_asks_for_labels_that_its_series_have() -> None:
+    known = series()
+    alerts = re.findall(r"expr: (?:\|\n)?(.+?)\n +(?:for|labels):", RULES.read_text(), re.DOTALL)
+    assert len(alerts) == RULES.read_text().count("expr:")
+    for expression in (*alerts, *expressions_of_the_dashboard()):
+        names = re.findall(r"\b(mailworker_\w+)(?:\{(.*?)\})?", expression)
+        for name, matchers in names:
+            assert set(re.findall(r"(\w+)[=!]", re.sub(r'".*?"', "", matchers))) <= known[name] | {"instance"}, (
+                expression
+            )
+        for group in re.findall(r"\bby \((.*?)\)", expression):
+            for label in set(group.split(", ")) - {"instance"}:
+                assert all(label in known[name] for name, _ in names), expression
+
+
 def test_promtool_takes_the_expressions_of_the_dashboard(tmp_path: Path) -> None:
-    panels = json.loads(DASHBOARD.read_text())["panels"]
-    expressions = [target["expr"] for panel in panels for target in panel["targets"]]
+    expressions = expressions_of_the_dashboard()
     rules = [{"record": f"a:{number}", "expr": each} for number, each in enumerate(expressions)]
     path = tmp_path / "rules.yml"
     path.write_text(json.dumps({"groups": [{"name": "a", "rules": rules}]}))
