@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import re
 import socket
 from struct import Struct
 from typing import Final
@@ -9,6 +11,16 @@ from typing import Final
 from mailworker.log.line import describe
 from mailworker.log.losses import Losses
 from mailworker.native.core.written import Direct, written
+
+LONGEST_LINE: Final = 1 << 17
+"""Bytes of the longest line: every system has room for it in a channel, and the log writer too, with its path."""
+
+# Bytes that are kept of a value in quotes if the line is too long, with the first quote.
+_LONGEST_VALUE: Final = 1 << 13
+# The second quote may be missing, as it would take long to find out for each quote of a hostile value.
+_QUOTED: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
+_WHOLE: Final = re.compile(rb'"[^"\\]*(?:\\(?:u[0-9A-F]{4}|x[0-9A-F]{2}|[^ux])[^"\\]*)*', re.DOTALL)
+_LAST_CHARACTER: Final = re.compile(rb"[\xc0-\xff][\x80-\xbf]{0,3}\Z")
 
 # The index of the destination, and the length of the path in bytes.
 _HEADER: Final = Struct("=HH")
@@ -24,10 +36,12 @@ class HandingSink:
         self._headers = [_HEADER.pack(index, 0) for index in range(destinations)]
         self._losses = losses
         self.descriptor = channel.fileno()
-        self.direct = tuple(Direct(self, header) for header in self._headers)
+        self.direct = tuple(Direct(self, header, LONGEST_LINE) for header in self._headers)
 
     def send(self, destination: int, path: bytes, line: bytes) -> None:
         """See `LineSink.send`."""
+        if len(line) > LONGEST_LINE:
+            line = shortened(line)
         try:
             if path:
                 written(self.descriptor, _HEADER.pack(destination, min(len(path), 0xFFFF)) + path + line)
@@ -37,11 +51,29 @@ class HandingSink:
             self._lose(error)
 
     def delay(self, destination: int, line: bytes, taken: int, error: OSError | None) -> None:
-        """See `LineSink.delay`: a packet is taken whole or not at all."""
-        self._lose(error or OSError())
+        """See `LineSink.delay`: a packet is taken whole or not at all, and refused if it is too long."""
+        if error is not None and error.errno == errno.EMSGSIZE:
+            self.send(destination, b"", line)
+        else:
+            self._lose(error or OSError())
 
     def _lose(self, error: OSError) -> None:
         self._losses.add(1, f"write() to log writer failed {describe(error)}")
+
+
+def shortened(line: bytes) -> bytes:
+    """A line that ends in LF, with at most LONGEST_LINE bytes: long values in quotes are cut, so JSON stays JSON."""
+    line = _QUOTED.sub(_cut, line[:-1])
+    return line[: LONGEST_LINE - 1] + b"\n"
+
+
+def _cut(value: re.Match[bytes]) -> bytes:
+    """The value, or its beginning without half an escape or half a character."""
+    if value.end() - value.start() <= _LONGEST_VALUE:
+        return value[0]
+    whole = _WHOLE.match(value.string, value.start(), value.start() + _LONGEST_VALUE)
+    assert whole is not None
+    return _LAST_CHARACTER.sub(b"", whole[0]) + b'"'
 
 
 def unpack(packet: memoryview) -> tuple[int, bytes, bytes] | None:

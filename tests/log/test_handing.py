@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 
@@ -7,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailworker.log.handing import HandingSink, unpack
+from mailworker.log.handing import LONGEST_LINE, HandingSink, shortened, unpack
 from mailworker.log.losses import Losses
+from mailworker.variables.escapes import valid_json
 from tests.support.recorded_log import RecordedLog
 
 Pair = tuple[socket.socket, socket.socket]
@@ -58,6 +60,40 @@ def test_what_goes_directly_arrives_as_what_is_sent(pair: Pair) -> None:
     assert unpack(memoryview(pair[1].recv(1 << 17))) == (1, b"", b"line\n")
     sink.delay(1, b"line\n", 0, OSError(11, ""))
     assert losses.total == 1
+
+
+@pytest.mark.parametrize("directly", [False, True], ids=["sent", "directly"])
+def test_a_line_that_is_too_long_comes_with_shorter_values(pair: Pair, directly: bool) -> None:
+    losses = new_losses()
+    sink = HandingSink(pair[0], 1, losses)
+    user = bytes(range(256)) * 1000
+    line = b'{"event":"end","user":"%b","status":"403"}\n' % valid_json(user)
+    if directly:
+        with pytest.raises(OSError, match="too long") as error:
+            sink.direct[0].write(line)
+        sink.delay(0, line, 0, error.value)
+    else:
+        sink.send(0, b"", line)
+    _, _, got = unpack(memoryview(pair[1].recv(1 << 18))) or (0, b"", b"")
+    members = json.loads(got)
+    assert (members["event"], members["status"], losses.total) == ("end", "403", 0)
+    assert members["user"].encode("latin-1") == user[: len(members["user"])]
+    assert 8000 < len(got) < 8300
+
+
+@pytest.mark.parametrize(
+    ("line", "least"),
+    [
+        *((b"x" * 200000, 131071), (b'"' * 200000, 131071), (b'"\\' * 100000, 8192), (b'"a' + b'\\"' * 100000, 8192)),
+        *((b'"' + "\u20ac".encode() * 70000 + b'" end', 8190), (b'a "' + b"\\x0A" * 70000 + b'" "e"', 8190)),
+        (b'"' + b"\\u0001" * 70000 + b'"', 8186),
+    ],
+)
+def test_whatever_a_long_line_has_it_is_cut_at_once(line: bytes, least: int) -> None:
+    short = shortened(line + b"\n")
+    assert least <= len(short) <= LONGEST_LINE
+    assert short.endswith(b"\n")
+    short.decode()
 
 
 def test_a_reader_that_has_gone_costs_lines_alone(pair: Pair) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -67,6 +68,18 @@ def test_each_session_is_a_line(start: Start, port: int) -> None:
     lines = logged.await_lines(10)
     assert len(set(lines)) == len(lines) == 10
     assert all(re.fullmatch(r"\d+\*\d+ [a-z_]+", line) for line in lines)
+
+
+def test_a_line_that_is_too_long_for_it_comes_with_a_shorter_value(start: Start, port: int) -> None:
+    logged = start("access_log logs/access.log json;", server="imap_client_buffer 64k;")
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
+        client.sendall(b"a LOGIN {60000+}\r\n" + b"\1" * 60000 + b" x\r\n")
+        while client.recv(4096):
+            pass
+    (line,) = map(json.loads, logged.await_lines(1))
+    assert line["status"] == 500
+    assert set(line["remote_user"]) == {"\1"}
+    assert len(line["remote_user"]) > 1000
 
 
 def test_there_is_no_writer_without_an_access_log(start: Start, port: int, folder: Path) -> None:

@@ -10,6 +10,7 @@ struct direct {
     PyObject_HEAD
     PyObject *sink; /* has the descriptor */
     PyObject *head; /* bytes before each line */
+    size_t longest; /* bytes of a line; 0 for any number */
     char held;
 };
 
@@ -41,14 +42,16 @@ static PyObject *written(PyObject *Py_UNUSED(module), PyObject *const *arguments
 static PyObject *direct_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
     PyObject *sink, *head = NULL;
+    Py_ssize_t longest = 0;
     struct direct *self;
 
-    if (!PyArg_ParseTuple(arguments, "O|S", &sink, &head)) {
+    if (!PyArg_ParseTuple(arguments, "O|Sn", &sink, &head, &longest)) {
         return NULL;
     }
     self = (struct direct *) type->tp_alloc(type, 0);
     if (self != NULL) {
         self->sink = Py_NewRef(sink);
+        self->longest = (size_t) longest;
         self->head = head == NULL ? PyBytes_FromStringAndSize(NULL, 0) : Py_NewRef(head);
         if (self->head == NULL) {
             Py_CLEAR(self);
@@ -80,6 +83,11 @@ Py_ssize_t direct_write(PyObject *object, const char *line, size_t length)
     ssize_t result;
     int fd;
 
+    if (self->longest != 0 && length > self->longest) {
+        errno = EMSGSIZE;
+        (void) PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
     if (!take_descriptor(self, &fd)) {
         return -1;
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,17 +24,23 @@ def written(descriptor: int, data: bytes, /) -> int:
 
 
 class Direct:
-    """Writes lines to a sink, each after `head`. While it is `held` it must not be used."""
+    """Writes lines to a sink, each after `head`. While it is `held` it must not be used.
 
-    __slots__ = ("_head", "_sink", "held")
+    Lines of more than `longest` bytes are refused by EMSGSIZE; 0 means that there is no limit.
+    """
 
-    def __init__(self, sink: Sink, head: bytes = b"", /) -> None:
+    __slots__ = ("_head", "_longest", "_sink", "held")
+
+    def __init__(self, sink: Sink, head: bytes = b"", longest: int = 0, /) -> None:
         self._head = head
+        self._longest = longest
         self._sink = sink
         self.held = False
 
     def write(self, line: bytes, /) -> int:
         """Write a line; gives how many bytes of `line` the system has taken. Raises OSError."""
+        if self._longest and len(line) > self._longest:
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
         return max(written(self._sink.descriptor, self._head + line) - len(self._head), 0)
 
 
