@@ -189,7 +189,7 @@ def _raise(bug: Exception) -> None:
 class Relay:
     """From `source` to `sink` and back, and what was told of it; with `allowed` no more is read than this allows.
 
-    It has a loop of its own, or that of the relay `beside` it.
+    It has a loop and a pump of its own, or those of the relay `beside` it.
     """
 
     def __init__(
@@ -209,7 +209,7 @@ class Relay:
         self.poller.refusal = refusal
         self.loop: TurnedLoop = turned_loop(implementation, self.poller) if beside is None else beside.loop
         self._event = implementation.relay
-        self.pump = self._event.Pump(self.loop, limit)
+        self.pump: Any = self._event.Pump(self.loop, limit) if beside is None else beside.pump
         self.limiting_pump = self._event.Pump(self.loop, limit, False, True)
         self.watching_pump = self._event.Pump(self.loop, limit, True) if watching else None
         self.source, self.sink = source, sink

@@ -157,6 +157,15 @@ static int move_limited(struct pump *pump, const struct channel *source, const s
     return finish(pump, sink, status);
 }
 
+static void close_pipe(struct pump *pump)
+{
+    if (pump->pipe[0] >= 0) {
+        close(pump->pipe[0]);
+        close(pump->pipe[1]);
+        pump->pipe[0] = pump->pipe[1] = -1;
+    }
+}
+
 #ifdef SPLICE_F_MOVE
 
 static ssize_t splice_bytes(int from, int to, size_t length)
@@ -205,7 +214,11 @@ static int move_spliced(struct pump *pump, const struct channel *source, const s
     for (left = (size_t) result; left > 0; left -= (size_t) result) {
         result = splice_bytes(pump->pipe[0], sink->fd, left);
         if (result < 0) {
-            result = spliced(empty_pipe(pump, left) ? result : -EIO, WRITE);
+            if (!empty_pipe(pump, left)) {
+                close_pipe(pump); /* with bytes that the next relay would send: it copies from now on */
+                result = -EIO;
+            }
+            result = spliced(result, WRITE);
             return stopped(pump, result, RELAY_SINK_BLOCKED, RELAY_SINK_FAILED);
         }
         pump->moved += (size_t) result;
@@ -252,9 +265,8 @@ int pump_open(struct pump *pump, size_t limit, int watching, int limiting)
 
 void pump_close(struct pump *pump)
 {
-    if (pump->page != NULL && pump->pipe[0] >= 0) {
-        close(pump->pipe[0]);
-        close(pump->pipe[1]);
+    if (pump->page != NULL) {
+        close_pipe(pump);
     }
     free(pump->page);
     pump->page = NULL;

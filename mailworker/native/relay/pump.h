@@ -20,7 +20,7 @@ struct pump {
     int (*move)(struct pump *pump, const struct channel *source, const struct channel *sink, struct line *line);
     size_t limit; /* bytes that a side may keep: proxy_buffer */
     unsigned char *page; /* scratch; between two calls, only the untaken bytes in it matter */
-    int pipe[2]; /* empty between two calls; -1 where there is none */
+    int pipe[2]; /* empty between two calls; -1 where there is none, or where it could not be emptied */
     int watching; /* whether it watches the bytes that it moves, by a line */
     int limiting; /* whether it moves no more than `most` bytes in a call */
     size_t most;
