@@ -184,3 +184,18 @@ def test_a_line_goes_directly_where_the_sink_has_a_way_that_is_not_held(classes:
             way.held = False
         assert losses.total == 2
     assert not entrance.written
+
+
+@both
+def test_a_line_arrives_if_its_sink_gets_another_way_while_it_is_made(classes: Classes) -> None:
+    def number(facts: Any) -> bytes:
+        lines.direct = ()
+        return b"%d" % facts.number
+
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        lines = HandingSink(ours, 1, Losses(RecordedLog().log, lambda seconds, action: None))
+        entrance = Entrance([ReadyLog(0, composed([b"x", Part(number), b"\n"], Line), None, None)])
+        entrance.sessions.lines = lines
+        begun(classes, entrance).end(End.QUIT)
+        assert unpack(memoryview(theirs.recv(100))) == (0, b"", b"x7\n")

@@ -263,7 +263,7 @@ static PyObject *end(PyObject *self, PyObject *reason)
     return none_if(end_once(self, reason) >= 0);
 }
 
-/* The Direct of a destination, borrowed from the sink; NULL where the sink itself has to write, if only now. */
+/* The Direct of a destination, NULL where the sink itself has to write, if only now. */
 static PyObject *direct_way(PyObject *self, PyObject *destination)
 {
     PyObject *directs = path_follow(&ways.direct, self), *direct = NULL;
@@ -271,9 +271,9 @@ static PyObject *direct_way(PyObject *self, PyObject *destination)
 
     if (directs != NULL && PyTuple_Check(directs) && index >= 0 && index < PyTuple_GET_SIZE(directs) &&
         is_direct(PyTuple_GET_ITEM(directs, index))) {
-        direct = PyTuple_GET_ITEM(directs, index);
+        direct = Py_NewRef(PyTuple_GET_ITEM(directs, index)); /* a source may be Python that gives the sink another */
     }
-    Py_XDECREF(directs); /* the sink still owns it */
+    Py_XDECREF(directs);
     return direct;
 }
 
@@ -312,6 +312,7 @@ static int send_line(PyObject *self, PyObject *lines, PyObject *destination, PyO
 static int write_line(PyObject *self, PyObject *lines, PyObject *log)
 {
     PyObject *destination = PyTuple_GET_ITEM(log, 0), *make = PyTuple_GET_ITEM(log, 1), *line, *direct;
+    int fine;
 
     if (PyTuple_GET_ITEM(log, 2) != Py_None || PyTuple_GET_ITEM(log, 3) != Py_None) {
         PyObject *arguments[] = {self, log, lines};
@@ -321,7 +322,9 @@ static int write_line(PyObject *self, PyObject *lines, PyObject *log)
     line = line_behind(make);
     direct = line == NULL ? NULL : direct_way(self, destination);
     if (direct != NULL) {
-        return write_directly(self, lines, destination, line, direct);
+        fine = write_directly(self, lines, destination, line, direct);
+        Py_DECREF(direct);
+        return fine;
     }
     return PyErr_Occurred() == NULL && send_line(self, lines, destination, make);
 }
