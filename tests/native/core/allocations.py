@@ -1,10 +1,11 @@
 """Fails each allocation of a session's life once, one after the other.
 
-    python -m tests.native.core.allocations PROTOCOL [verbose]
+    python -m tests.native.core.allocations PROTOCOL [verbose] [tls]
 
 The proxy, its peers and its client take turns in one thread, so that only the proxy's steps lack memory. A line is
 printed for each allocation after whose failure anything is left: a descriptor, a counted connection, a record, a guest,
-or a row. With `verbose` the log takes all lines, so sessions begin at accept and not in a lobby.
+or a row. With `verbose` the log takes all lines, so sessions begin at accept and not in a lobby. With `tls` the
+client comes by TLS.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from __future__ import annotations
 import gc
 import linecache
 import socket
+import ssl
 import sys
+import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
@@ -28,10 +31,12 @@ from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
 from mailworker.model import InetAddress, Level
 from mailworker.shm.sessions import SessionTable
-from tests.mail.cases import CASES, Case
+from mailworker.tls.context import TlsContext
+from tests.mail.cases import WITH_SIEVE, Case
 from tests.support.auth import accepted
+from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key
 from tests.support.recorded_log import RecordedLog
-from tests.support.settings import auth_http_settings, configuration, mail_server
+from tests.support.settings import auth_http_settings, configuration, mail_server, ssl_settings
 
 memory: Final[Any] = import_module("_testcapi")
 
@@ -103,8 +108,10 @@ class AuthPeer:
 class Site:
     """A proxy, its auth service and its backend."""
 
-    def __init__(self, case: Case, level: Level) -> None:
+    def __init__(self, case: Case, level: Level, certificate: Certificate | None) -> None:
         self.case = case
+        self.certificate = certificate
+        self._client_context = ssl._create_unverified_context()
         self.bugs: list[str] = []
         self.log = RecordedLog()
         self._front, self._auth, self._back = _listening(), _listening(), _listening()
@@ -117,11 +124,16 @@ class Site:
         self.before = _descriptors()
 
     def _started(self, log: Log) -> MailService:
-        listen = Listen(InetAddress(*self._front.getsockname()))
+        listen = Listen(InetAddress(*self._front.getsockname()), ssl=self.certificate is not None)
         source = auth_http_settings(InetAddress(*self._auth.getsockname()))
-        server = replace(mail_server(self.case.protocol, source=source), listens=(listen,))
+        server = mail_server(self.case.protocol, source=source, listens=(listen,))
+        context = None
+        if self.certificate is not None:
+            settings = ssl_settings(self.certificate)
+            server = replace(server, ssl=settings)
+            context = TlsContext.build(settings, self.case.protocol.encode())
         bound = BoundListener([Endpoint(listen, 0)], self._front)
-        service = MailService(configuration(server), [bound], [ServerTls(None, None)], log, [log])
+        service = MailService(configuration(server), [bound], [ServerTls(context)], log, [log])
         service.prepare()
         self._table.stop_publishing()
         self._table.claim(0)
@@ -171,10 +183,7 @@ class Site:
         case, heard, quiet, steps = self.case, b"", 0, 0
         words = {case.greeting: case.login, case.greeting + case.answer: COMMAND}
         whole = case.greeting + case.answer + LARGE
-        with _unblocked(socket.socket()) as client:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
-            with suppress(BlockingIOError):
-                client.connect(self._front.getsockname())
+        with self._client() as client:
             while heard != whole and quiet < QUIET:
                 self._step(failing[1] if steps == failing[0] else None)
                 self._turn()
@@ -189,6 +198,14 @@ class Site:
             self._step()
             self._turn()
         return heard == whole and not self.bugs and "[alert]" not in str(self.log.lines), steps
+
+    def _client(self) -> socket.socket:
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
+        client.connect(self._front.getsockname())
+        if self.certificate is not None:
+            client = self._client_context.wrap_socket(client, do_handshake_on_connect=False)
+        return _unblocked(client)
 
     def left(self) -> dict[str, int]:
         """What is left of sessions that have ended; nothing, where all is well."""
@@ -224,9 +241,9 @@ def _blocks() -> int:
     return sys.getallocatedblocks()
 
 
-def _warm(case: Case, level: Level) -> tuple[Site, int]:
+def _warm(case: Case, level: Level, certificate: Certificate | None) -> tuple[Site, int]:
     """A site whose caches are filled, and how many steps a session takes there."""
-    site = Site(case, level)
+    site = Site(case, level, certificate)
     for _ in range(3):
         fine, steps = site.play(NOWHERE)
         assert fine, site.log.lines
@@ -235,9 +252,9 @@ def _warm(case: Case, level: Level) -> tuple[Site, int]:
     return site, steps
 
 
-def walk(case: Case, level: Level) -> int:
+def walk(case: Case, level: Level, certificate: Certificate | None) -> int:
     """Walk over all allocations; gives how many of them mattered."""
-    site, steps = _warm(case, level)
+    site, steps = _warm(case, level, certificate)
     mattered, blocks = 0, _blocks()
     for step in range(steps):
         last = 0
@@ -245,7 +262,7 @@ def walk(case: Case, level: Level) -> int:
             fine, _ = site.play((step, number))
             if left := site.left():
                 print(case.protocol, "step", step, "allocation", number, "left", left, site.bugs, site.log.lines)
-                site, _ = _warm(case, level)
+                site, _ = _warm(case, level, certificate)
             if not fine:
                 mattered, last = mattered + 1, number
             if number > last + ENOUGH:
@@ -257,9 +274,12 @@ def walk(case: Case, level: Level) -> int:
 
 def main() -> None:
     """Walk, and print how many allocations mattered."""
-    protocol, *verbose = sys.argv[1:]
-    (case,) = (each for each in CASES if each.protocol == protocol)
-    print(walk(case, Level.INFO if verbose else Level.ERROR), "allocations matter")
+    protocol, *options = sys.argv[1:]
+    (case,) = (each for each in WITH_SIEVE if each.protocol == protocol)
+    with tempfile.TemporaryDirectory() as folder:
+        authority = CertificateAuthority(Path(folder))
+        certificate = authority.issue_server("server", ecdsa_key(), ("localhost",)) if "tls" in options else None
+        print(walk(case, Level.INFO if "verbose" in options else Level.ERROR, certificate), "allocations matter")
 
 
 if __name__ == "__main__":

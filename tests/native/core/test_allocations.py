@@ -16,7 +16,10 @@ if accelerator is None:
 pytest.importorskip("_testcapi")
 
 
-@pytest.mark.parametrize("arguments", [("imap",), ("smtp", "verbose")], ids=" ".join)
+WAYS = [("imap",), ("smtp", "verbose"), ("sieve",), ("sieve", "verbose", "tls")]
+
+
+@pytest.mark.parametrize("arguments", WAYS, ids=" ".join)
 def test_whichever_allocation_of_a_session_fails_nothing_of_it_is_left(arguments: tuple[str, ...]) -> None:
     # A process of its own has no other thread, which could get what is to fail.
     command = [sys.executable, "-X", "faulthandler", "-m", "tests.native.core.allocations", *arguments]
