@@ -77,6 +77,7 @@ class Task(Timed):
             self._coroutine.close()
         except Exception as bug:
             self._report(bug)
+        self._waits_for = None
 
     def _report(self, bug: Exception) -> None:
         self.loop.cancel_deadline(self)

@@ -4,7 +4,7 @@ from time import monotonic
 
 import pytest
 
-from mailworker.errors import ConnectionLost, Party, TimedOut
+from mailworker.errors import ConnectionLost, MailworkerError, Party, TimedOut
 from mailworker.event.task import Task, next_round, sleep, sleep_until, wait_for
 from tests.event.bench import Bell, Bench
 
@@ -238,3 +238,14 @@ def test_a_finally_block_that_fails_is_a_bug_and_no_trouble_for_who_cancels(benc
     task = bench.start(coroutine())
     task.cancel()
     assert [type(bug) for bug in bench.bugs] == [ZeroDivisionError]
+
+
+def test_who_was_cancelled_is_interrupted_no_more(bench: Bench) -> None:
+    async def coroutine() -> None:
+        await wait_for(_Deadline(60.0))
+
+    task = bench.start(coroutine())
+    task.cancel()
+    task.interrupt(MailworkerError("late"))
+    task.expire()
+    assert not bench.bugs

@@ -144,9 +144,12 @@ static PyObject *interrupt(PyObject *object, PyObject *error)
 static PyObject *cancel(PyObject *object, PyObject *Py_UNUSED(none))
 {
     struct task *self = (struct task *) object;
+    int fine;
 
     timers_cancel(&self->timed);
-    return none_if(done(PyObject_CallMethodNoArgs(self->coroutine, names.close)) || report_bug(self));
+    fine = done(PyObject_CallMethodNoArgs(self->coroutine, names.close)) || report_bug(self);
+    Py_CLEAR(self->waits_for);
+    return none_if(fine);
 }
 
 static PyMemberDef task_members[] = {
