@@ -30,22 +30,13 @@ from mailworker.native.core import accelerator
 from mailworker.wire import sasl, xclient
 from mailworker.wire.auth_answers import Answer, Answers, recalled, usual_answer, without_date
 from mailworker.wire.auth_response import AuthResponseParser, Rejected
-from mailworker.wire.backend import (
-    ImapReplyReader,
-    Pop3ReplyReader,
-    ReplyReader,
-    SmtpReplyReader,
-    TooLongReply,
-    auth_plain,
-    command_line,
-    login_at_once,
-    login_pieces,
-)
+from mailworker.wire.backend import TooLongReply, auth_plain, command_line, login_at_once, login_pieces
 from mailworker.wire.confidential import without_response, without_secrets
 from mailworker.wire.dns import Query, Question, RecordType, to_name
 from mailworker.wire.imap import ImapParser, login_words
 from mailworker.wire.pop3 import Pop3Parser, pop3_words
 from mailworker.wire.proxy_protocol import parse
+from mailworker.wire.reply_reader import ImapReplyReader, Pop3ReplyReader, ReplyReader, SmtpReplyReader
 from mailworker.wire.sieve import SieveParser, sieve_words
 from mailworker.wire.sieve_line import SieveLine
 from mailworker.wire.sieve_response import SieveReplyReader, capabilities, challenge, refusal

@@ -18,8 +18,9 @@ from mailworker.event.stream import SocketStream
 from mailworker.log.line import describe
 from mailworker.model import Address, InetAddress, ProxyProtocol
 from mailworker.tls.backend import BackendTls
-from mailworker.wire.backend import Reply, SmtpReplyReader
+from mailworker.wire.backend import Reply
 from mailworker.wire.proxy_protocol import build_v1, build_v2
+from mailworker.wire.reply_reader import SmtpReplyReader
 from mailworker.wire.xclient import build as build_xclient
 from mailworker.wire.xclient import listed_attributes
 

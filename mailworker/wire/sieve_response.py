@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mailworker.wire.backend import InvalidReply, LoginRejected, Reply, ReplyReader, TooLongReply
+from mailworker.wire.backend import InvalidReply, LoginRejected, Reply, TooLongReply
 from mailworker.wire.quoted import unescaped
 from mailworker.wire.refusal import Reason, Refusal
+from mailworker.wire.reply_reader import ReplyReader
 
 _STRING = re.compile(rb'"([^"\\\r\n]*(?:\\.[^"\\\r\n]*)*)"|\{([0-9]{1,10})\+?\}\r\n')
 _LITERAL = re.compile(rb"\{([0-9]{1,10})\+?\}\Z")

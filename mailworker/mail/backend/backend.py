@@ -14,9 +14,9 @@ from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, ProxyProtocol
 from mailworker.tls.backend import TlsPeer
-from mailworker.wire.backend import ReplyReader
 from mailworker.wire.identity import Identity, hops_left
 from mailworker.wire.login import Login
+from mailworker.wire.reply_reader import ReplyReader
 from mailworker.wire.secret import Secret
 
 # Each login needs it, and Python 3.11 takes some 850 instructions to find a member in its enum.

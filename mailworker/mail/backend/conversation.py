@@ -9,7 +9,8 @@ from mailworker.errors import ConnectionLost, Party, PeerError
 from mailworker.event.plan import Link, Plan
 from mailworker.event.stream import SocketStream
 from mailworker.mail.session_log import SessionLog
-from mailworker.wire.backend import Known, Reply, ReplyReader, Rule
+from mailworker.wire.backend import Known, Reply, Rule
+from mailworker.wire.reply_reader import ReplyReader
 
 READING = "reading response from upstream"
 """The action of a session during that, for the log."""

@@ -10,9 +10,9 @@ from mailworker.mail.capabilities import mechanisms
 from mailworker.mail.dialogue.imap import ImapDialogue, first_login
 from mailworker.mail.protocols.protocol import Protocol
 from mailworker.model import Starttls
-from mailworker.wire.backend import ImapReplyReader
 from mailworker.wire.imap_id import NIL
 from mailworker.wire.refusal import imap_refusal
+from mailworker.wire.reply_reader import ImapReplyReader
 
 
 def _capabilities(settings: MailServer, starttls: Starttls) -> bytes:

@@ -10,8 +10,8 @@ from mailworker.mail.capabilities import mechanisms
 from mailworker.mail.dialogue.pop3 import Pop3Dialogue, first_login, opening
 from mailworker.mail.protocols.protocol import Protocol
 from mailworker.model import AuthMethod, Starttls
-from mailworker.wire.backend import Pop3ReplyReader
 from mailworker.wire.refusal import pop3_refusal
+from mailworker.wire.reply_reader import Pop3ReplyReader
 
 
 def _capabilities(settings: MailServer, starttls: Starttls) -> bytes:

@@ -18,9 +18,10 @@ from mailworker.mail.dialogue.dialogue import AnyDialogue
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Starttls
-from mailworker.wire.backend import Reply, ReplyReader
+from mailworker.wire.backend import Reply
 from mailworker.wire.login import Login
 from mailworker.wire.refusal import Refusal
+from mailworker.wire.reply_reader import ReplyReader
 
 _BARE = Refusals()
 

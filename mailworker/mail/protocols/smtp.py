@@ -10,8 +10,8 @@ from mailworker.mail.capabilities import mechanisms
 from mailworker.mail.dialogue.smtp import SmtpDialogue, first_login, opening
 from mailworker.mail.protocols.protocol import Protocol
 from mailworker.model import Starttls
-from mailworker.wire.backend import SmtpReplyReader
 from mailworker.wire.refusal import smtp_refusal
+from mailworker.wire.reply_reader import SmtpReplyReader
 
 
 def _capabilities(settings: MailServer, starttls: Starttls) -> bytes:

@@ -18,8 +18,8 @@ from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod
 from mailworker.tls.backend import TlsPeer
 from mailworker.tls.connection import TlsConnection
-from mailworker.wire.backend import ImapReplyReader
 from mailworker.wire.login import Login
+from mailworker.wire.reply_reader import ImapReplyReader
 from tests.support.memory_stream import MemoryTls, run
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import mail_server

@@ -24,10 +24,11 @@ from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod, Starttls
 from mailworker.wire.auth_response import Rejected
-from mailworker.wire.backend import InvalidReply, Reply, ReplyReader
+from mailworker.wire.backend import InvalidReply, Reply
 from mailworker.wire.command_parser import CommandParser
 from mailworker.wire.login import Login
 from mailworker.wire.refusal import Reason, Refusal
+from mailworker.wire.reply_reader import ReplyReader
 from mailworker.wire.secret import Secret
 
 

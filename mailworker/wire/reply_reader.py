@@ -1,0 +1,105 @@
+"""Splits the bytes of a backend into replies.
+
+nginx (ngx_mail_proxy_module.c) takes the bytes of one read as a reply. Here lines decide: the end of a reply does not
+depend on how the network splits it, and bytes after the last one are kept for the client.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+
+from mailworker.wire.backend import Reply, TooLongReply
+
+_IMAP_BYE = re.compile(rb"\* BYE\b", re.IGNORECASE)
+
+
+class ReplyReader(ABC):
+    """Splits the bytes of a backend into replies of at most `limit` bytes (`proxy_buffer`).
+
+    `unread` are the bytes after the last reply.
+    """
+
+    __slots__ = ("_limit", "_replies", "_scanned", "unread")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.unread = b""
+        self._scanned = 0
+        self._replies = 0
+
+    def feed(self, data: bytes) -> None:
+        """Store what was received."""
+        self.unread += data
+
+    @property
+    def begun(self) -> bool:
+        """Whether there has been a reply."""
+        return self._replies > 0
+
+    def renew(self) -> bool:
+        """Start over for TLS; gives whether the greeting has come, and does not come again."""
+        return self._replies > 0
+
+    def skip(self, replies: int) -> None:
+        """Count complete replies that were read without this reader."""
+        self._replies += replies
+
+    def next(self) -> Reply | None:
+        """The next complete reply, None if more bytes are needed. Raises TooLongReply."""
+        buffer = self.unread
+        if not buffer:
+            return None
+        while (crlf := buffer.find(b"\r\n", self._scanned, self._limit)) >= 0:
+            line = buffer[self._scanned : crlf]
+            self._scanned = crlf + 2
+            if self._is_last(line):
+                self._replies += 1
+                return Reply(self._take(self._scanned))
+        if len(buffer) >= self._limit:
+            raise TooLongReply(buffer[: self._limit])
+        return None
+
+    def rest(self) -> bytes:
+        """Take all bytes after the last reply."""
+        return self._take(len(self.unread))
+
+    def _take(self, length: int) -> bytes:
+        buffer = self.unread
+        self.unread = buffer[length:]
+        self._scanned = 0
+        return buffer[:length]
+
+    @abstractmethod
+    def _is_last(self, line: bytes) -> bool:
+        """Whether a reply ends with `line`, which is given without CRLF."""
+
+
+class ImapReplyReader(ReplyReader):
+    """Reads IMAP replies: the greeting is one line; later ones end with a tagged line or a continuation request.
+
+    `* BYE` ends a reply, too: nothing comes after it (RFC 9051 section 7.1.5).
+    """
+
+    __slots__ = ()
+
+    def _is_last(self, line: bytes) -> bool:
+        return not (self._replies and line.startswith(b"* ") and not _IMAP_BYE.match(line))
+
+
+class Pop3ReplyReader(ReplyReader):
+    """Reads POP3 replies: each line is one, as a login has no multi-line replies."""
+
+    __slots__ = ()
+
+    def _is_last(self, line: bytes) -> bool:
+        return True
+
+
+class SmtpReplyReader(ReplyReader):
+    """Reads SMTP replies: one ends with the first line without a hyphen after its code (RFC 5321 section 4.2.1)."""
+
+    __slots__ = ()
+
+    def _is_last(self, line: bytes) -> bool:
+        return line[3:4] != b"-"
