@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mailworker.wire.backend import InvalidReply, LoginRejected, Reply, TooLongReply
+from mailworker.wire.backend import InvalidReply, LoginRejected, Reply
 from mailworker.wire.quoted import unescaped
 from mailworker.wire.refusal import Reason, Refusal
 from mailworker.wire.reply_reader import ReplyReader
 
 _STRING = re.compile(rb'"([^"\\\r\n]*(?:\\.[^"\\\r\n]*)*)"|\{([0-9]{1,10})\+?\}\r\n')
-_LITERAL = re.compile(rb"\{([0-9]{1,10})\+?\}\Z")
+_EMPTY = (b"{0}", b"{0+}")
 _STATUS = re.compile(rb"(OK|NO|BYE)(?=[ \r])", re.IGNORECASE)
 _CODE_NAME = re.compile(rb' ?([^\0-\x20\x7f-\xff(){"\\]+)')
 # The other bytes of a response code.
@@ -75,11 +75,7 @@ class SieveReplyReader(ReplyReader):
     Literals belong to their lines, and empty lines before a reply are ignored.
     """
 
-    __slots__ = ("_line",)
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit)
-        self._line = 0  # the start of the line
+    __slots__ = ()
 
     def renew(self) -> bool:
         self._replies = 0
@@ -88,37 +84,16 @@ class SieveReplyReader(ReplyReader):
     def next(self) -> Reply | None:
         while self._line == 0 and self.unread.startswith(b"\r\n"):
             self._take(2)
-        buffer = self.unread
-        while (crlf := buffer.find(b"\r\n", self._scanned, self._limit)) >= 0:
-            end = crlf + 2
-            if buffer[crlf - 1 : crlf] == b"}":
-                literal = _LITERAL.search(buffer, self._scanned, crlf)
-                if literal is not None and not self._is_empty_challenge(literal):
-                    if end + int(literal[1]) >= self._limit:
-                        raise TooLongReply(buffer[: self._limit])
-                    if end + int(literal[1]) > len(buffer):
-                        return None
-                    self._scanned = end + int(literal[1])
-                    continue
-            line = buffer[self._line : crlf]
-            self._scanned = self._line = end
-            if self._is_last(line):
-                self._replies += 1
-                return Reply(self._take(end))
-        if len(buffer) >= self._limit:
-            raise TooLongReply(buffer[: self._limit])
-        return None
-
-    def _take(self, length: int) -> bytes:
-        self._line = 0
-        return super()._take(length)
+        return super().next()
 
     def _is_last(self, line: bytes) -> bool:
         return bool(self._replies) or line[:1] not in (b'"', b"{")
 
-    def _is_empty_challenge(self, literal: re.Match[bytes]) -> bool:
-        """Whether it is Stalwart's empty challenge: a literal without a line end after it."""
-        return bool(self._replies) and literal.start() == self._line and int(literal[1]) == 0
+    def _literal(self, buffer: bytes, crlf: int, /) -> int | None:
+        length = self._announced(buffer, crlf)
+        # Stalwart's empty challenge is a literal without a line end after it.
+        is_empty_challenge = length == 0 and self._replies and buffer[self._line : crlf] in _EMPTY
+        return None if is_empty_challenge else length
 
 
 def parse(reply: Reply) -> Response | None:

@@ -23,6 +23,9 @@ REPLIES: dict[str, tuple[type[Reader], list[bytes], bytes]] = {
     "imap BYE as greeting": (IMAP, [b"* BYE full\r\n"], b""),
     "imap BYE later": (IMAP, [b"* OK\r\n", b"* OK x\r\n* bye down\r\n"], b""),
     "imap BYELAW is no BYE": (IMAP, [b"* OK\r\n", b"* BYELAW\r\na OK\r\n"], b""),
+    "imap literal": (IMAP, [b"* OK\r\n", b'* ID ("name" {8}\r\na OK in\r\n)\r\na OK\r\n'], b"* ID {1}\r\n"),
+    "imap literals": (IMAP, [b"* OK\r\n", b"* X {0}\r\n ~{7}\r\n* BYE\r\n{2}\r\n}\n\r\na OK\r\n"], b"* X {3}\r\n\r\n"),
+    "imap text is no literal": (IMAP, [b"* OK {5}\r\n", b"* OK {9}\r\n* no {9}\r\na OK {9}\r\n", b"+ {9}\r\n"], b"a"),
     "imap 8-bit and NUL": (IMAP, [b"* OK \xff\0\r\n", b"a NO \xff\0\n\r\n"], b""),
     "pop3 login": (POP3, [b"+OK ready <1@h>\r\n", b"+OK\r\n", b"+OK in\r\n"], b"+OK 2"),
     "imap short lines": (IMAP, [b"* OK\r\n", b"+\r\n", b"*\r\n", b"\r\n", b"a\r\n", b"* \r\na b\r\n"], b"\r"),
@@ -67,6 +70,7 @@ def test_bytes_behind_a_reply_are_for_the_client() -> None:
 TOO_LONG: dict[str, tuple[type[Reader], bytes]] = {
     "imap line": (IMAP, b"* OK " + b"x" * LIMIT),
     "imap untagged for ever": (IMAP, b"* OK\r\n" + b"* OK x\r\n" * LIMIT),
+    "imap literal that fits": (IMAP, b"* OK\r\n* X {180}\r\n" + b"x" * 180 + b"\r\n" + b"x" * LIMIT),
     "pop3 line": (POP3, b"+OK " + b"x" * LIMIT + b"\r\n"),
     "pop3 CRLF over the limit": (POP3, b"x" * (LIMIT - 1) + b"\r\n"),
     "smtp line": (SMTP, b"220 " + b"x" * LIMIT),
@@ -93,7 +97,19 @@ def test_a_reply_of_the_limit_is_taken_with_more_behind_it(kind: type[Reader]) -
         assert read(kind(LIMIT), chunks) == [line, line]
 
 
-PARTS = st.lists(st.sampled_from([b"* OK x", b"\r\n", b"\r", b"\n", b"a OK", b"+", b"250-", b"250 "]) | st.binary())
+@pytest.mark.parametrize("length", [b"189", b"9999999999"])
+def test_a_literal_that_does_not_fit_is_refused_at_once_in_every_chunking(length: bytes) -> None:
+    announcing = b"* X {%b}\r\n" % length
+    for chunks in chunkings(b"* OK\r\n" + announcing + b"x"):
+        with pytest.raises(TooLongReply) as error:
+            read(ImapReplyReader(LIMIT), chunks)
+        assert error.value.text == announcing
+
+
+PARTS = st.lists(
+    st.sampled_from([b"* X {1}\r\n", b"{9}\r\n", b"* OK x", b"\r\n", b"\r", b"\n", b"a OK", b"+", b"250-", b"250 "])
+    | st.binary()
+)
 
 
 def outcome(kind: type[Reader], chunks: list[bytes]) -> tuple[list[bytes], bytes] | bytes:

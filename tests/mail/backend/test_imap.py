@@ -103,6 +103,7 @@ def introduced(
     "answer",
     [
         b'* ID ("name" "Dovecot")\r\n' + DONE,
+        b'* ID ("name" {7}\r\nDovecot "os" {14}\r\n)\r\na1 OK done\r\n)\r\n' + DONE,
         b"* id nil\r\n* OK [ALERT] hello\r\n" + DONE,
         DONE,
         b"a1 NO not you\r\n",

@@ -26,6 +26,8 @@ from tests.support.settings import NOWHERE, access_log, dialogue_settings, proxy
         ("imap", b"a1 NO [LIMIT] Too many of you\r\n", b"a1 NO [LIMIT] Too many of you\r\n"),
         ("imap", b"a1 NO [LIMIT] \x1b[31mred\r\n", WRONG["imap"]),
         ("imap", b"a1 BAD What?\r\n", TEMPORARY["imap"]),
+        ("imap", b"* X {15}\r\na1 OK Welcome\r\n\r\na1 NO no\r\n", WRONG["imap"]),
+        ("imap", b"* OK [ALERT] {15}\r\na1 NO no\r\n", WRONG["imap"]),
         ("imap", b"* BYE Shutting down\r\n", TEMPORARY["imap"]),
         ("pop3", b"-ERR [AUTH] Unknown user\r\n", WRONG["pop3"]),
         ("pop3", b"-ERR go away\r\n", WRONG["pop3"]),
@@ -43,7 +45,7 @@ def test_a_refusal_is_an_ordinary_one_and_the_session_goes_on(
     stage = Stage(scene, protocol, refusing(protocol, reply), accepting(protocol))
     stage.client.talk((case.login, heard), case.noop, (case.login, answer(case)))
     assert stage.backend.heard().endswith(COMMANDS[protocol])
-    said = reply.rstrip().removeprefix(b"a1 ").decode().replace("\x1b", r"\x1B")
+    said = reply.rstrip().rpartition(b"\r\n")[2].removeprefix(b"a1 ").decode().replace("\x1b", r"\x1B")
     assert f'client login failed: "{said}"' in stage.proxy.log.find("login failed")
 
 
