@@ -15,14 +15,13 @@ from mailworker.errors import Party, ProtocolError, escape
 from mailworker.wire.quoted import quoted
 from mailworker.wire.secret import Secret
 
-# A tag may be any word. The codes are those of RFC 5530 section 3, RFC 2449 section 8.1 and RFC 3206 section 4.
-_REFUSAL = re.compile(rb"\* BYE\b|\S+ NO\b|-ERR\b|[45]\d\d(?=[ -]|\Z)", re.IGNORECASE)
-_BAD = re.compile(rb"\S+ BAD\b", re.IGNORECASE)
-_REFUSAL_FOR_NOW = re.compile(
-    rb"\* BYE\b|\S+ NO \[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG)[\] ]"
-    rb"|-ERR \[(?:IN-USE|LOGIN-DELAY|SYS/TEMP)\]|4\d\d(?=[ -]|\Z)",
-    re.IGNORECASE,
-)
+# The codes are those of RFC 2449 section 8.1 and RFC 3206 section 4.
+_REFUSAL = re.compile(rb"-ERR\b|[45]\d\d(?=[ -]|\Z)", re.IGNORECASE)
+_REFUSAL_FOR_NOW = re.compile(rb"-ERR \[(?:IN-USE|LOGIN-DELAY|SYS/TEMP)\]|4\d\d(?=[ -]|\Z)", re.IGNORECASE)
+# A tag may be any word, also "450" or "-ERR". The codes are those of RFC 5530 section 3.
+_IMAP_REFUSAL = re.compile(rb"\* BYE\b|\S+ NO\b", re.IGNORECASE)
+_IMAP_REFUSAL_FOR_NOW = re.compile(rb"\* BYE\b|\S+ NO \[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG)[\] ]", re.IGNORECASE)
+_IMAP_BAD = re.compile(rb"\S+ BAD\b", re.IGNORECASE)
 # RFC 2221; Dovecot's own for POP3 and SMTP (pop3-proxy.c, smtp-dovecot.h).
 _REFERRAL = re.compile(
     rb"^(?:\S+ (?:NO|BAD|BYE|OK) \[REFERRAL |-ERR \[REFERRAL/|5\d\d[ -]5\.2\.900\b)", re.IGNORECASE | re.MULTILINE
@@ -65,12 +64,16 @@ class Reply:
     @property
     def is_quotable(self) -> bool:
         """Whether a client may get it: a refusal, as it would take a success for its own, without a referral."""
-        refuses = self.refuses or _BAD.match(self.last_line) is not None
-        return refuses and self.is_text and _REFERRAL.search(self.data) is None
+        return self._denies and self.is_text and _REFERRAL.search(self.data) is None
+
+    @property
+    def _denies(self) -> bool:
+        """Whether it refuses, or says that the command is wrong."""
+        return self.refuses
 
     @property
     def refuses(self) -> bool:
-        """Whether it is a refusal of its protocol: NO, BYE, -ERR, or a code that begins with 4 or 5."""
+        """Whether it is a refusal of its protocol: -ERR, or a code that begins with 4 or 5."""
         return _REFUSAL.match(self.last_line) is not None
 
     @property
@@ -82,6 +85,26 @@ class Reply:
     def last_line(self) -> bytes:
         """The line that ended the reply, without CRLF."""
         return self.data[:-2].rpartition(b"\r\n")[2]
+
+
+class ImapReply(Reply):
+    """A reply that is judged by the words of IMAP."""
+
+    __slots__ = ()
+
+    @property
+    def _denies(self) -> bool:
+        return self.refuses or _IMAP_BAD.match(self.last_line) is not None
+
+    @property
+    def refuses(self) -> bool:
+        """See `Reply`: NO or BYE."""
+        return _IMAP_REFUSAL.match(self.last_line) is not None
+
+    @property
+    def refuses_for_now(self) -> bool:
+        """See `Reply`."""
+        return _IMAP_REFUSAL_FOR_NOW.match(self.last_line) is not None
 
 
 class Known(NamedTuple):

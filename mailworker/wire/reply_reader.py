@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
-from mailworker.wire.backend import Reply, TooLongReply
+from mailworker.wire.backend import ImapReply, Reply, TooLongReply
 
 _IMAP_BYE = re.compile(rb"\* BYE\b", re.IGNORECASE)
 # Data, the only lines that may contain literals: the text of a status response is not read (RFC 9051 section 9).
@@ -21,8 +22,10 @@ class ReplyReader(ABC):
     """Splits the bytes of a backend into replies of at most `limit` bytes (`proxy_buffer`).
 
     `unread` are the bytes after the last reply. Of these, the bytes from `_line` on are the present line, with its
-    literals, and those from `_scanned` on have yet to be read.
+    literals, and those from `_scanned` on have yet to be read. `kind` is the class of the protocol's replies.
     """
+
+    kind: ClassVar[type[Reply]] = Reply
 
     __slots__ = ("_limit", "_line", "_replies", "_scanned", "unread")
 
@@ -68,7 +71,7 @@ class ReplyReader(ABC):
             self._scanned = self._line = end
             if self._is_last(line):
                 self._replies += 1
-                return Reply(self._take(end))
+                return self.kind(self._take(end))
         if len(buffer) >= self._limit:
             raise TooLongReply(buffer[: self._limit])
         return None
@@ -103,6 +106,8 @@ class ImapReplyReader(ReplyReader):
     `* BYE` ends a reply, too: nothing comes after it (RFC 9051 section 7.1.5). Literals belong to their lines, whatever
     they contain.
     """
+
+    kind = ImapReply
 
     __slots__ = ()
 

@@ -75,6 +75,8 @@ class SieveReplyReader(ReplyReader):
     Literals belong to their lines, and empty lines before a reply are ignored.
     """
 
+    kind = SieveReply
+
     __slots__ = ()
 
     def renew(self) -> bool:
@@ -123,7 +125,7 @@ def capabilities(reply: Reply) -> dict[bytes, bytes]:
 
 def login_offer(greeting: bytes) -> LoginOffer:
     """The offer of a greeting. Raises InvalidReply, see `expect_list`."""
-    reply = Reply(greeting)
+    reply = SieveReply(greeting)
     expect_list(reply)
     listed = capabilities(reply)
     offered = listed.get(b"SASL")
@@ -143,21 +145,21 @@ def expect_list(reply: Reply) -> None:
     """Raises InvalidReply unless the reply is a list of capabilities that ends with OK."""
     response = parse(reply)
     if response is None or response.status != b"OK":
-        raise InvalidReply(SieveReply(reply.data), reply.last_line)
+        raise InvalidReply(reply, reply.last_line)
 
 
 def expect_ok(reply: Reply) -> None:
     """Raises InvalidReply unless the command succeeded."""
     response = _response(reply.data, 0)
     if response is None or response.status != b"OK":
-        raise InvalidReply(SieveReply(reply.data), reply.data[:-2])
+        raise InvalidReply(reply, reply.data[:-2])
 
 
 def expect_login(reply: Reply) -> None:
     """Raises LoginRejected unless the login succeeded, without a referral to another server."""
     response = _response(reply.data, 0)
     if response is None or response.status != b"OK" or response.code == b"REFERRAL":
-        raise LoginRejected(SieveReply(reply.data), reply.data[:-2])
+        raise LoginRejected(reply, reply.data[:-2])
 
 
 def refusal(reply: Reply) -> Refusal:

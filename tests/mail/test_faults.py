@@ -111,6 +111,14 @@ def test_only_whole_replies_of_text_are_quoted(scene: Scene, script: Script, fau
     assert line.startswith(fault)
 
 
+def test_a_success_whose_tag_is_like_a_refusal_is_not_quoted(scene: Scene) -> None:
+    backend = scene.backend(conversation(IMAP.backend[0], b"450 OK in\r\n"))
+    client = scene.client(scene.proxy("imap", scene.auth_for(backend), proxy=proxy_settings(pass_error_message=True)))
+    client.expect(IMAP.greeting)
+    client.send(b"450 LOGIN user@example.com secret\r\n")
+    assert client.rest() == IMAP.error
+
+
 @all_protocols
 def test_a_backend_that_is_not_there(scene: Scene, case: Case) -> None:
     backend = scene.backend(hang)

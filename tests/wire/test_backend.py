@@ -15,6 +15,7 @@ from mailworker.wire.backend import (
     IMAP_CONTINUATION,
     IMAP_GREETING,
     POP3_OK,
+    ImapReply,
     InvalidReply,
     Reply,
     imap_capabilities,
@@ -198,30 +199,36 @@ def test_control_bytes_are_no_text(data: bytes, is_text: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "refuses", "for_now"),
+    ("kind", "data", "refuses", "for_now"),
     [
-        (b"a1 NO no\r\n", True, False),
-        (b"* 1 EXISTS\r\na1 no [AUTHENTICATIONFAILED] no\r\n", True, False),
-        (b"a1 NO [UNAVAILABLE] later\r\n", True, True),
-        (b"a1 NO [UNAVAILABLES] no\r\n", True, False),
-        (b"* BYE later\r\n", True, True),
-        (b"a1 BAD no\r\n", False, False),
-        (b"a1 NOOP\r\n", False, False),
-        (b"-ERR\r\n", True, False),
-        (b"-ERR [AUTH] no\r\n", True, False),
-        (b"-err [sys/temp] later\r\n", True, True),
-        (b"-ERR [SYS/PERM] no\r\n", True, False),
-        (b"-ERROR\r\n", False, False),
-        (b"550-no\r\n550 no\r\n", True, False),
-        (b"421\r\n", True, True),
-        (b"4210 later\r\n", False, False),
-        (b"250 yes\r\n", False, False),
-        (b"+OK\r\n", False, False),
-        (b"\r\n", False, False),
+        (ImapReply, b"a1 NO no\r\n", True, False),
+        (ImapReply, b"* 1 EXISTS\r\na1 no [AUTHENTICATIONFAILED] no\r\n", True, False),
+        (ImapReply, b"a1 NO [UNAVAILABLE] later\r\n", True, True),
+        (ImapReply, b"a1 NO [UNAVAILABLES] no\r\n", True, False),
+        (ImapReply, b"* BYE later\r\n", True, True),
+        (ImapReply, b"a1 BAD no\r\n", False, False),
+        (ImapReply, b"a1 NOOP\r\n", False, False),
+        (Reply, b"-ERR\r\n", True, False),
+        (Reply, b"-ERR [AUTH] no\r\n", True, False),
+        (Reply, b"-err [sys/temp] later\r\n", True, True),
+        (Reply, b"-ERR [SYS/PERM] no\r\n", True, False),
+        (Reply, b"-ERROR\r\n", False, False),
+        (ImapReply, b"550-no\r\n550 no\r\n", True, False),
+        (Reply, b"421\r\n", True, True),
+        (Reply, b"4210 later\r\n", False, False),
+        (Reply, b"250 yes\r\n", False, False),
+        (Reply, b"+OK\r\n", False, False),
+        (Reply, b"\r\n", False, False),
+        (ImapReply, b"450 OK in\r\n", False, False),
+        (ImapReply, b"-ERR OK in\r\n", False, False),
+        (ImapReply, b"450 NO [LIMIT] later\r\n", True, True),
+        (ImapReply, b"550 NO no\r\n", True, False),
     ],
 )
-def test_a_refusal_is_known_by_its_protocol_s_words(data: bytes, refuses: bool, for_now: bool) -> None:
-    reply = Reply(data)
+def test_a_refusal_is_known_by_its_protocol_s_words(
+    kind: type[Reply], data: bytes, refuses: bool, for_now: bool
+) -> None:
+    reply = kind(data)
     assert (reply.refuses, reply.refuses_for_now) == (refuses, for_now)
     assert reply.is_quotable is (refuses or data == b"a1 BAD no\r\n")
 

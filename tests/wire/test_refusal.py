@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mailworker.wire.backend import Reply
+from mailworker.wire.backend import ImapReply, Reply
 from mailworker.wire.refusal import Reason, Refusal, imap_refusal, pop3_refusal, smtp_refusal
 
 LOGIN, TEMPORARY = Refusal(Reason.LOGIN), Refusal(Reason.TEMPORARY)
@@ -57,4 +57,4 @@ def other(text: bytes, code: bytes = b"") -> Refusal:
 def test_a_refusal_is_about_the_login_the_moment_or_something_else(
     read: Callable[[Reply], Refusal], reply: bytes, refusal: Refusal
 ) -> None:
-    assert read(Reply(reply + b"\r\n")) == refusal
+    assert read((ImapReply if read is imap_refusal else Reply)(reply + b"\r\n")) == refusal

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailworker.errors import Party
-from mailworker.wire.backend import Reply, TooLongReply
+from mailworker.wire.backend import ImapReply, TooLongReply
 from mailworker.wire.reply_reader import ImapReplyReader, Pop3ReplyReader, SmtpReplyReader
 from tests.wire.chunkings import chunkings
 
@@ -61,8 +61,8 @@ def test_replies_are_the_same_in_every_chunking(kind: type[Reader], replies: lis
 def test_bytes_behind_a_reply_are_for_the_client() -> None:
     reader = ImapReplyReader(LIMIT)
     reader.feed(b"* OK\r\na OK in\r\n* 3 EXISTS\r\n* 1 RE")
-    assert reader.next() == Reply(b"* OK\r\n")
-    assert reader.next() == Reply(b"a OK in\r\n")
+    assert reader.next() == ImapReply(b"* OK\r\n")
+    assert reader.next() == ImapReply(b"a OK in\r\n")
     assert reader.rest() == b"* 3 EXISTS\r\n* 1 RE"
     assert reader.next() is None
 

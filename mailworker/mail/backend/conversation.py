@@ -106,7 +106,7 @@ class Conversation:
                 self._prepare_all(self._steps, length)
             self.reader.skip(length)
             last = steps[length - 1][1].last
-            self._steps = talk.send(Reply(last if isinstance(last, bytes) else next(iter(last))))
+            self._steps = talk.send(self.reader.kind(last if isinstance(last, bytes) else next(iter(last))))
             steps, usual = steps[length:], usual - length
         return usual
 
@@ -122,7 +122,7 @@ class Conversation:
             return self._go_on(self._judge(self._steps, usual, data))
         self.reader.skip(usual)
         self.log.action = READING
-        return self._follow(Reply(data))
+        return self._follow(self.reader.kind(data))
 
     def lost(self, error: PeerError) -> Link:
         """A plan's call, see `Plan.lost`."""
@@ -169,7 +169,7 @@ class Conversation:
         self.reader.skip(usual)
         if usual == len(steps):
             self.log.action = READING
-            return Reply(data)
+            return self.reader.kind(data)
         self._take(data)
         reply = await self._reply()
         steps[usual][1].expect(reply)

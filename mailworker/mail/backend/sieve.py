@@ -14,7 +14,6 @@ from mailworker.wire.login import Login
 from mailworker.wire.sasl import encode_token
 from mailworker.wire.sieve import QUOTED_LIMIT, client_string
 from mailworker.wire.sieve_response import (
-    SieveReply,
     capabilities,
     challenge,
     expect_list,
@@ -84,7 +83,7 @@ def _answer(login: Login, reply: Reply, response: bytes, *, by_token: bool) -> T
     if asked is not None and by_token:
         acknowledgment = client_string(ACKNOWLEDGMENTS[login.method]) + b"\r\n"
         reply = yield ((acknowledgment, _AUTHENTICATE),)
-        raise LoginRejected(SieveReply(reply.data), reply.last_line, asked)
+        raise LoginRejected(reply, reply.last_line, asked)
     expect_login(reply)
     return reply
 
