@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
-from mailworker.errors import ConnectionLost
+from mailworker.errors import ConnectionLost, TimedOut
 from mailworker.mail.backend.backend import NO_HEADER, Backend, Dispensable, Place, identity, needed_password
 from mailworker.mail.backend.conversation import Foreseen, Step, Talk, Wanted, anything, wanted
 from mailworker.mail.backend.sasl import authenticate, goes_by_sasl
@@ -27,6 +27,9 @@ __all__ = ["auth_plain", "command_line", "first_steps", "log_in", "starttls"]
 
 if accelerator is not None and not TYPE_CHECKING:
     auth_plain, command_line = accelerator.auth_plain, accelerator.command_line
+
+# Seconds in which a backend has to give its list: no login waits longer for a question that it can do without.
+_PATIENCE: Final = 5.0
 
 _JUDGED = POP3_OK._replace(judges=True)
 _GREETING = wanted(POP3_OK, None)
@@ -84,10 +87,13 @@ def _takes_plain(backend: Backend) -> Talk[bool]:
     greeting = yield from backend.greet(_GREETING)
     takes = greetings.hear(name, greeting)
     if takes is None:
+        stream, deadline = backend.stream, backend.stream.deadline
+        stream.deadline = min(deadline, stream.loop.now + _PATIENCE)
         try:
             takes = takes_plain((yield from _capabilities(backend)))
-        except (ConnectionLost, TooLongReply) as error:
+        except (ConnectionLost, TimedOut, TooLongReply) as error:
             raise Dispensable(error) from None
+        stream.deadline = deadline
         if takes:
             greetings.learn(name, greeting)
     return takes

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ssl
 from base64 import b64encode
 from collections.abc import Callable
+from math import inf
+from threading import Event
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -24,7 +26,8 @@ from tests.mail.cases import AUTH_PLAIN, CAPABILITIES, POP3, SASL_PLAIN
 from tests.mail.cases import pop3_server as server
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted
-from tests.support.backend import Script, ScriptedServer
+from tests.support.backend import Script, ScriptedServer, echo
+from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 from tests.support.proxy import Proxy
 from tests.support.settings import mail_server, proxy_settings, proxy_ssl_settings
@@ -208,6 +211,52 @@ def test_a_list_that_does_not_end_costs_a_connection_and_no_login(scene: Scene, 
     assert proxy.log.find(logged)
 
 
+@pytest.mark.parametrize("listed", [b"", b"+O", b"+OK capabilities\r\n", b"+OK\r\nSASL PLAIN\r\n"], ids=repr)
+def test_a_list_that_does_not_come_keeps_no_login_waiting(scene: Scene, listed: bytes) -> None:
+    asked = Event()
+
+    def tarry(peer: Peer) -> None:
+        peer.send(READY)
+        peer.line()
+        peer.send(listed)
+        asked.set()
+        peer.rest()
+
+    proxy, backend = proxy_for(scene, server(), tarry, *[server()] * 2)
+    logging_in(scene, proxy).expect(POP3.answer)
+    client = logging_in(scene, proxy)
+    assert asked.wait(PATIENCE)
+    scene.skip(5.5)
+    client.expect(POP3.answer)
+    logging_in(scene, proxy).expect(POP3.answer)
+    assert backend.heard(1) == ASKED
+    assert [backend.peer(number).received for number in (2, 3)] == [POP3.commands] * 2
+    assert proxy.log.find("upstream timed out")
+
+
+def test_a_list_in_time_leaves_the_login_its_own(scene: Scene) -> None:
+    asked = Event()
+
+    def judge(peer: Peer) -> None:
+        peer.send(READY)
+        peer.line()
+        peer.send(CAPABILITIES)
+        peer.line()
+        asked.set()
+        assert go_on.wait(PATIENCE)
+        peer.send(POP3.answer)
+        echo(peer)
+
+    go_on = Event()
+    proxy, _ = proxy_for(scene, server(), judge)
+    logging_in(scene, proxy).expect(POP3.answer)
+    client = logging_in(scene, proxy)
+    assert asked.wait(PATIENCE)
+    scene.skip(5.5)
+    go_on.set()
+    client.expect(POP3.answer)
+
+
 @pytest.mark.parametrize("known", [0, 4])
 def test_bytes_behind_the_answer_reach_the_client(scene: Scene, known: int) -> None:
     answer = POP3.answer + b"+OK more\r\n"
@@ -253,6 +302,7 @@ def _place() -> Backend:
     place = SimpleNamespace(
         server=SimpleNamespace(settings=mail_server("pop3", proxy=proxy_settings()), pop3_greetings=Greetings()),
         log=SimpleNamespace(backend="192.0.2.1:110"),
+        stream=SimpleNamespace(deadline=inf, loop=SimpleNamespace(now=0.0)),
     )
     return cast(Backend, place)
 
