@@ -58,6 +58,13 @@ DIALOGUES: Mapping[str, Entry] = {
         "uses LOGIN where that is offered and PLAIN is not, and sends no password where neither of them is",
         "RFC 4954, 3: a client may use what the server lists; Exchange has no PLAIN",
     ),
+    "ehlo-before-auth": Entry(
+        Why.SOUNDER,
+        "sends AUTH after HELO if the client has sent that, and after XCLIENT alone if it has sent nothing "
+        "(`proxy_smtp_auth on`)",
+        "always sends EHLO before AUTH",
+        "RFC 4954, 3: the reply to EHLO offers AUTH; Exim refuses it otherwise",
+    ),
     "referral": Entry(
         Why.SAFER,
         "passes a backend's refusal on that sends the client to another server (`proxy_pass_error_message on`)",

@@ -288,6 +288,15 @@ def _xclient_guard(case: Case, at: Divergence) -> bool:
     )
 
 
+def _ehlo_before_auth(case: Case, at: Divergence) -> bool:
+    by_auth = "proxy_smtp_auth on" in SERVERS[case.server].directives
+    return (
+        by_auth
+        and at.ours.startswith("backend < EHLO ")
+        and at.theirs.startswith(("backend < HELO ", "backend < AUTH "))
+    )
+
+
 def _unlisted_xclient(case: Case, at: Divergence) -> bool:
     return at.theirs.startswith("backend < XCLIENT ") or at.ours.startswith("log [warn] upstream lists no LOGIN ")
 
@@ -305,6 +314,7 @@ def _helo_of_words(case: Case, at: Divergence) -> bool:
 
 RULES: Mapping[str, Rule] = {
     "xclient-guard": _xclient_guard,
+    "ehlo-before-auth": _ehlo_before_auth,
     "short-reply": _short_reply,
     "octets-obeyed": _octets_obeyed,
     "space-before-password": _space_before_password,

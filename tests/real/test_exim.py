@@ -145,6 +145,14 @@ def test_backend_is_satisfied_where_the_proxy_logs_in_itself(clients: Clients, s
     assert b" with esmtpa " in received
 
 
+@pytest.mark.skipif(is_oracle(), reason="nginx logs in after HELO, which Exim does not allow")
+def test_a_client_without_ehlo_is_logged_in_too(clients: Clients, submitter: Account) -> None:
+    with clients.smtp(Security.NONE, "submission_with_auth") as client:
+        client.helo()
+        assert client.docmd("AUTH", f"PLAIN {login_of(submitter)}")[0] == 235
+        assert client.mail(submitter.login)[0] == 250
+
+
 def test_password_that_needs_quoting_logs_in(
     clients: Clients, awkward_account: Account, exim: Exim, auth_service: AuthService
 ) -> None:

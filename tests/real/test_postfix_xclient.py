@@ -190,12 +190,13 @@ def test_the_guard_keeps_them_from_postfix(
     assert len([line for line in told if "[error]" in line]) == 1
 
 
+@pytest.mark.parametrize("hello", ["EHLO", "HELO"])
 def test_password_that_is_longer_than_a_command_logs_in(
-    clients: Clients, lengthy_account: Account, postfix: Postfix
+    clients: Clients, lengthy_account: Account, postfix: Postfix, hello: str
 ) -> None:
     assert postfix.submission
     with clients.smtp(Security.NONE, "with_auth") as client:
-        client.ehlo()
+        client.docmd(hello, "client.example.test")
         assert client.docmd("AUTH", f"PLAIN {login_of(lengthy_account.login, lengthy_account.password)}")[0] == 235
         assert client.mail(lengthy_account.login)[0] == 250
         assert client.rcpt("elsewhere@example.org")[0] == 250

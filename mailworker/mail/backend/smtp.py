@@ -10,7 +10,6 @@ from mailworker.config.proxy import ProxySettings
 from mailworker.errors import Party, PeerError, ProtocolError
 from mailworker.mail.backend.backend import NO_HEADER, Backend, Place, Unsafe, identity
 from mailworker.mail.backend.conversation import READING, Foreseen, Step, Talk, anything, sending, wanted
-from mailworker.mail.backend.sasl import goes_by_sasl
 from mailworker.mail.backend.smtp_auth import log_in_by_auth, usual_auth
 from mailworker.mail.server import Server
 from mailworker.model import AuthMethod, Level, XclientGuard
@@ -68,7 +67,7 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
     by_auth = _goes_by_auth(backend.server.settings.proxy, login)
     offer, (steps, refusal) = NO_OFFER, (yield from _introduce_at_once(backend, login, by_auth=by_auth))
     if steps is None:
-        offer = yield from _say_hello(backend, login, refusal)
+        offer = yield from _say_hello(backend, login, refusal, by_auth=by_auth)
         steps = _introduction(backend, login, offer, by_auth=by_auth)
     if login.envelope is not None:
         return (yield (*steps, *_envelope(login.envelope))).data
@@ -76,7 +75,7 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
         again = yield steps
         if refusal is not None:
             backend.server.offers.insist(backend.log.backend)
-        if by_auth and _ends_with_ehlo(steps, login):
+        if by_auth and steps[-1][1] is _CLIENT_HELLO:
             offer = backend.server.offers.hear(backend.log.backend, again.data, again=True)
     if by_auth:
         yield from log_in_by_auth(backend, login, offer.mechanisms)
@@ -89,9 +88,9 @@ def _foreseen(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
     by_auth = _goes_by_auth(server.settings.proxy, login)
     begin = _at_once(place, login, by_auth=by_auth)
     if begin is not None:
-        steps = _after_xclient(place, login)
+        steps = _after_xclient(place, login, by_auth=by_auth)
         return _with_auth(place, login, begin, steps, NO_OFFER) if by_auth else begin + steps
-    offers, hello = server.offers, _esmtp_hello(server, login)
+    offers, hello = server.offers, _esmtp_hello(server, login, by_auth=by_auth)
     kind = offers.first.expected.get(peer)
     if kind is None or hello is None or kind.allows.exposed or peer in offers.unsettled or login.envelope is not None:
         return None
@@ -107,7 +106,7 @@ def _with_auth(
     place: Place, login: Login, begin: tuple[Foreseen, ...], steps: tuple[Foreseen, ...], offer: Offer
 ) -> tuple[Foreseen, ...] | None:
     """All steps of a login that ends with AUTH; None if the last reply before AUTH is not known."""
-    if steps and _ends_with_ehlo(steps, login):
+    if steps and steps[-1][1] is _CLIENT_HELLO:
         again = place.server.offers.again.expected.get(place.log.backend)
         if again is None:
             return None
@@ -119,14 +118,13 @@ def _with_auth(
 def _at_once(place: Place, login: Login, *, by_auth: bool) -> tuple[Foreseen, ...] | None:
     """The greeting of a known backend, and the one XCLIENT that needs no EHLO before it; None if EHLO comes first.
 
-    Before AUTH, XCLIENT goes at once only if an EHLO follows it, as the reply to this tells the mechanisms. Raises a
-    PeerError.
+    Raises a PeerError.
     """
     welcome = place.server.offers.welcome(place.log.backend)
     if welcome is None or login.envelope is not None:
         return None
     steps = _xclient(place, login, welcome.listed, by_auth=by_auth)
-    if len(steps) != 1 or (by_auth and not _ends_with_ehlo(steps + _after_xclient(place, login), login)):
+    if len(steps) != 1:
         return None
     return (None, welcome.greeting), steps[0]
 
@@ -161,19 +159,18 @@ def _introduce_at_once(
         backend.server.offers.forget(backend.log.backend)
         return None, InvalidReply(reply, reply.data[:-2])
     _XCLIENT.expect(reply)
-    return _after_xclient(backend, login), None
+    return _after_xclient(backend, login, by_auth=by_auth), None
 
 
-def _ends_with_ehlo(steps: tuple[Foreseen, ...], login: Login) -> bool:
-    """Whether the introduction of a client ends with an EHLO, so that the reply to this counts."""
-    return steps[-1][1] is _CLIENT_HELLO and (login.esmtp or _needs_esmtp(login))
+def _esmtp_hello(server: Server, login: Login, *, by_auth: bool) -> bytes | None:
+    """The first EHLO; None if HELO is sent in its place. It has our name if XCLIENT may follow. Raises a PeerError.
 
-
-def _esmtp_hello(server: Server, login: Login) -> bytes | None:
-    """The first EHLO; None if HELO is sent in its place. It has our name if XCLIENT may follow. Raises a PeerError."""
+    AUTH comes after EHLO only (RFC 4954 section 3), also if the client has sent HELO; with `proxy_smtp_auth`, nginx
+    follows the client.
+    """
     if server.settings.proxy.xclient:
         return _own_hello(server.settings.server_name)
-    return _hello(_first_name(server, login), esmtp=True) if login.esmtp or _needs_esmtp(login) else None
+    return _hello(_first_name(server, login), esmtp=True) if login.esmtp or by_auth else None
 
 
 def _first_name(server: Server, login: Login) -> bytes:
@@ -199,11 +196,6 @@ def _goes_by_auth(proxy: ProxySettings, login: Login) -> bool:
     return proxy.smtp_auth or login.passed_on
 
 
-def _needs_esmtp(login: Login) -> bool:
-    """Whether we need the reply to EHLO; with `proxy_smtp_auth`, nginx does without it."""
-    return login.passed_on or goes_by_sasl(login)
-
-
 def _introduction(place: Place, login: Login, offer: Offer, *, by_auth: bool) -> tuple[Step, ...]:
     """The steps that name the client to a backend with such an offer.
 
@@ -216,18 +208,19 @@ def _introduction(place: Place, login: Login, offer: Offer, *, by_auth: bool) ->
             return ()
     steps = _xclient(place, login, offer.listed, by_auth=by_auth) if offer.listed else ()
     if steps:
-        return steps + _after_xclient(place, login)
-    return (_client_hello(login, login.helo),) if settings.proxy.pass_helo and login.helo else ()
+        return steps + _after_xclient(place, login, by_auth=by_auth)
+    named = settings.proxy.pass_helo and login.helo
+    return (_client_hello(login, login.helo, by_auth=by_auth),) if named else ()
 
 
-def _after_xclient(place: Place, login: Login) -> tuple[Step, ...]:
-    """The client's EHLO or HELO after XCLIENT, ours if it has sent none and the reply is needed. Raises a PeerError."""
-    name = login.helo or (place.server.settings.server_name if _needs_esmtp(login) else b"")
-    return (_client_hello(login, name),) if name else ()
+def _after_xclient(place: Place, login: Login, *, by_auth: bool) -> tuple[Step, ...]:
+    """The client's EHLO or HELO after XCLIENT; before AUTH EHLO, ours if it has sent none. Raises a PeerError."""
+    name = login.helo or (place.server.settings.server_name if by_auth else b"")
+    return (_client_hello(login, name, by_auth=by_auth),) if name else ()
 
 
-def _client_hello(login: Login, name: bytes) -> Step:
-    return _hello(name, esmtp=login.esmtp or _needs_esmtp(login)), _CLIENT_HELLO
+def _client_hello(login: Login, name: bytes, *, by_auth: bool) -> Step:
+    return _hello(name, esmtp=login.esmtp or by_auth), _CLIENT_HELLO
 
 
 def _xclient(place: Place, login: Login, listed: frozenset[bytes], *, by_auth: bool) -> tuple[Step, ...]:
@@ -254,13 +247,13 @@ def _hello(name: bytes, *, esmtp: bool) -> bytes:
     return command_line(verb, name) or smtp_line(verb + name)  # which raises the error
 
 
-def _say_hello(backend: Backend, login: Login, refusal: InvalidReply | None) -> Talk[Offer]:
+def _say_hello(backend: Backend, login: Login, refusal: InvalidReply | None, *, by_auth: bool) -> Talk[Offer]:
     """Wait for the greeting and send EHLO or HELO; gives the backend's offer, NO_OFFER if EHLO was not sent.
 
     If a backend has refused XCLIENT and does not accept EHLO either, its `refusal` is the error.
     """
     server, offers, peer = backend.server, backend.server.offers, backend.log.backend
-    command = _esmtp_hello(server, login)
+    command = _esmtp_hello(server, login, by_auth=by_auth)
     if command is not None:
         if not server.settings.proxy.xclient:
             return offers.hear(peer, (yield (_GREETED, (command, _HELLO))).data)

@@ -196,6 +196,19 @@ def test_who_has_logged_in_after_helo_is_introduced_by_helo(scene: Scene) -> Non
     assert backend.peer().received == b"HELO mail.example.com\r\nNOOP\r\n"
 
 
+@pytest.mark.parametrize("hello", [b"EHLO me\r\n", b"HELO me\r\n", b""], ids=repr)
+@pytest.mark.parametrize("xclient", [True, False])
+def test_ehlo_comes_before_auth_whatever_the_client_has_sent(scene: Scene, hello: bytes, xclient: bool) -> None:
+    backend = scene.backend(smtp_backend(LISTED, AUTH=b"235 in\r\n"))
+    proxy = proxy_for(scene, backend, xclient=xclient, smtp_auth=True, xclient_guard=XclientGuard.OFF)
+    introduction = b"XCLIENT ADDR=127.0.0.1 NAME=[UNAVAILABLE]\r\n" + (b"EHLO me\r\n" if hello else HELLO)
+    for number in range(4):  # the later ones are foreseen
+        greeted(scene, proxy, hello).talk((AUTH_PLAIN, IN), (b"NOOP\r\n", FINE))
+        heard = backend.peer(number).received
+        sent = introduction if number > 1 else HELLO + introduction
+        assert heard == (sent if xclient else HELLO) + AUTH_PLAIN + b"NOOP\r\n"
+
+
 def test_replies_that_came_too_early_are_taken_in_order(scene: Scene) -> None:
     hello = b"250-backend\r\n250 XCLIENT NAME ADDR LOGIN\r\n220 again\r\n"
     backend = scene.backend(smtp_backend(LISTED, EHLO=hello, XCLI=FINE))

@@ -6,6 +6,7 @@ from tests.oracle.case import Act, Case, Difference, accept, base64, case
 from tests.oracle.cases.auth_http import LOGIN
 
 PLAIN = base64("\0user\0pass")
+OFFER = b"250-backend\r\n250 AUTH PLAIN\r\n"
 
 REFUSALS = {
     "imap": (
@@ -110,20 +111,39 @@ CASES: tuple[Case, ...] = (
         f"AUTH PLAIN {PLAIN}",
         backend=(None, None, None, "501 5.5.4 bad name"),
     ),
-    case("AUTH PLAIN goes to the backend", "smtp-login", f"AUTH PLAIN {PLAIN}"),
+    case(
+        "AUTH PLAIN goes to the backend",
+        "smtp-login",
+        f"AUTH PLAIN {PLAIN}",
+        differs=Difference("ehlo-before-auth", "NAME=[UNAVAILABLE]\\r\\n\nbackend < EHLO proxy.test"),
+    ),
+    case(
+        "AUTH PLAIN goes to the backend behind the client's HELO",
+        "smtp-login",
+        "HELO x",
+        f"AUTH PLAIN {PLAIN}",
+        differs=Difference("ehlo-before-auth", "backend < EHLO x", "backend < HELO x"),
+    ),
     case("AUTH PLAIN goes to the backend behind the client's EHLO", "smtp-login", "EHLO x", f"AUTH PLAIN {PLAIN}"),
-    case("AUTH PLAIN goes to the backend without XCLIENT", "smtp-directlogin", f"AUTH PLAIN {PLAIN}"),
+    case(
+        "AUTH PLAIN goes to the backend without XCLIENT",
+        "smtp-directlogin",
+        f"AUTH PLAIN {PLAIN}",
+        differs=Difference("ehlo-before-auth", "backend < EHLO proxy.test", "backend < HELO proxy.test"),
+    ),
     case(
         "AUTH PLAIN with what the service gave",
         "smtp-login",
+        "EHLO x",
         f"AUTH PLAIN {PLAIN}",
         auth=accept("Auth-User: other", "Auth-Pass: secret"),
     ),
     case(
         "a long password behind AUTH PLAIN",
         "smtp-login",
+        "EHLO x",
         f"AUTH PLAIN {base64(chr(0) + 'user' + chr(0) + 'p' * 600)}",
-        backend=(None, None, None, "334 go on", "235 2.7.0 welcome"),
+        backend=(None, None, None, None, "334 go on", "235 2.7.0 welcome"),
         differs=Difference("long-initial-response", "client logged in", "upstream sent invalid response"),
     ),
     case(
@@ -157,12 +177,14 @@ CASES: tuple[Case, ...] = (
         backend=(None, b"250-backend\r\n250 XCLIENT ADDR LOGIN\r\n"),
         differs=Difference("unlisted-xclient", "LOGIN=user\\r\\n", "NAME="),
     ),
-    case("AUTH PLAIN after LOGIN", "smtp-login", "AUTH LOGIN", base64("user"), base64("pass")),
+    case("AUTH PLAIN after LOGIN", "smtp-login", "EHLO x", "AUTH LOGIN", base64("user"), base64("pass")),
     case(
         "AUTH PLAIN after EXTERNAL with a password",
         "smtp-directlogin",
+        "EHLO x",
         f"AUTH EXTERNAL {base64('user')}",
         auth=accept("Auth-Pass: secret"),
+        backend=(None, OFFER),
     ),
     case(
         "AUTH PLAIN is not offered but LOGIN is",
@@ -194,8 +216,20 @@ CASES: tuple[Case, ...] = (
         backend=(None, None, None, "a NO [REFERRAL imap://user;AUTH=*@elsewhere.test/] go there"),
         differs=Difference("referral", "client < * BAD internal server error", "client < a NO [REFERRAL"),
     ),
-    case("AUTH PLAIN is refused", "smtp-login", f"AUTH PLAIN {PLAIN}", backend=(None, None, None, "535 5.7.8 no")),
-    case("AUTH PLAIN is not known", "smtp-directlogin", f"AUTH PLAIN {PLAIN}", backend=(None, None, "503 5.5.1 what")),
+    case(
+        "AUTH PLAIN is refused",
+        "smtp-login",
+        "EHLO x",
+        f"AUTH PLAIN {PLAIN}",
+        backend=(None, None, None, None, "535 5.7.8 no"),
+    ),
+    case(
+        "AUTH PLAIN is not known",
+        "smtp-directlogin",
+        "EHLO x",
+        f"AUTH PLAIN {PLAIN}",
+        backend=(None, OFFER, "503 5.5.1 what"),
+    ),
     case(
         "XCLIENT with a user that the service gave", "smtp", f"AUTH PLAIN {PLAIN}", auth=accept("Auth-User: a@b.test")
     ),

@@ -227,6 +227,8 @@ CASES: tuple[Case, ...] = (
     case(
         "no password for the backend",
         "smtp-directlogin",
+        "EHLO x",
         "AUTH EXTERNAL dXNlcg==",
+        backend=(None, b"250-backend\r\n250 AUTH PLAIN\r\n"),
     ),
 )
