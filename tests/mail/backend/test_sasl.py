@@ -9,7 +9,7 @@ import pytest
 from mailworker.model import AuthMethod
 from tests.mail.cases import AUTH_PLAIN, IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
-from tests.mail.deciding import AUTH, BEFORE, GO_AHEAD, LOGGED_IN, OFFERS, YES, answer
+from tests.mail.deciding import AUTH, BEFORE, GO_AHEAD, LOGGED_IN, OFFERS, WRONG, YES, answer
 from tests.support.auth import accepted
 from tests.support.backend import ScriptedServer, conversation, echo
 from tests.support.peer import Peer
@@ -24,10 +24,12 @@ TOKENS = {
 BYTES = bytes(range(1, 256))
 
 
-def backend_of(scene: Scene, case: Case, go_aheads: int, hello: bytes = OFFERS) -> ScriptedServer:
+def backend_of(
+    scene: Scene, case: Case, go_aheads: int, hello: bytes = OFFERS, verdicts: dict[str, bytes] = YES
+) -> ScriptedServer:
     before = (b"220 backend\r\n", hello) if case is SMTP else (BEFORE[case.protocol][0],)
     steps = (GO_AHEAD[case.protocol],) * go_aheads
-    return scene.backend(conversation(*before, *steps, YES[case.protocol], then=echo))
+    return scene.backend(conversation(*before, *steps, verdicts[case.protocol], then=echo))
 
 
 def play(
@@ -86,6 +88,18 @@ def test_a_client_s_own_bytes_go_by_login_too(scene: Scene, case: Case) -> None:
     client, _ = play(scene, case, backend, (b"Auth-Backend-Mech", b"login"), said=said)
     client.expect(answer(case))
     assert [b64decode(line) for line in said_of(backend, case)[1:]] == [name, password]
+
+
+@all_protocols
+@pytest.mark.parametrize(("mechanism", "go_aheads"), [(b"plain", 1), (b"login", 2), *((each, 1) for each in TOKENS)])
+def test_a_refusal_after_any_mechanism_is_no_login(scene: Scene, case: Case, mechanism: bytes, go_aheads: int) -> None:
+    at_once = case is SMTP and mechanism == b"plain"
+    backend = backend_of(scene, case, 0 if at_once else go_aheads, verdicts=WRONG)
+    client, proxy = play(scene, case, backend, (b"Auth-Backend-Mech", mechanism))
+    assert client.rest() == case.error
+    told = WRONG[case.protocol].decode().removeprefix("a1 ").rstrip()
+    assert f'"{told}" while reading response' in proxy.log.find("upstream sent invalid response")
+    assert not [line for line in proxy.log.lines if "logged in" in line]
 
 
 @all_protocols
