@@ -88,16 +88,22 @@ def test_a_timestamp_does_not_count_and_is_never_foreseen() -> None:
     assert not greetings.expected
 
 
-@pytest.mark.parametrize("text", [b"+OK %d\r\n", b"+OK " + b"x" * LONGEST + b"%d\r\n"], ids=["varied", "long"])
-def test_a_backend_that_never_repeats_a_greeting_is_never_asked(text: bytes) -> None:
+@pytest.mark.parametrize(
+    ("text", "heard"),
+    [(b"+OK %d\r\n", MOST + 1), (b"+OK " + b"x" * (LONGEST - 6) + b"%d\r\n", 1)],
+    ids=["varied", "long"],
+)
+def test_a_backend_that_never_repeats_a_greeting_is_never_asked(text: bytes, heard: int) -> None:
     greetings = Greetings()
-    assert not any(greetings.hear("backend", text % number) for number in range(MOST + 1))
+    for number in range(heard):
+        assert not greetings.waiting
+        assert greetings.hear("backend", text % number) is False
     assert greetings.waiting == {"backend"}
 
 
 def test_backends_are_remembered_in_bounds() -> None:
     greetings = Greetings()
-    for number in range(2 * MOST_BACKENDS):
+    for number in range(3 * MOST_BACKENDS):
         backend = f"backend {number}"
         for _ in range(2):
             greetings.hear(backend, READY)
@@ -107,6 +113,7 @@ def test_backends_are_remembered_in_bounds() -> None:
         assert len(greetings.expected) <= MOST_BACKENDS
         assert len(greetings.waiting) <= MOST_BACKENDS
         assert (backend in greetings.waiting) != (backend in greetings.expected)
+    assert [greetings.hear("backend 1", READY) for _ in range(2)] == [False, None]
 
 
 def test_a_backend_that_was_forgotten_while_it_was_asked_is_remembered_again() -> None:

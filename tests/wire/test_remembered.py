@@ -36,6 +36,18 @@ def test_texts_and_backends_are_remembered_in_bounds() -> None:
     assert memory.expected[f"backend {number}"].allows == 2
 
 
+def test_texts_that_were_heard_once_are_remembered_in_bounds() -> None:
+    memory = Remembered[int]()
+    for number in range(MOST):
+        hear(memory, "backend", b"%d" % number)
+    hear(memory, "backend", b"1")
+    assert memory.expected
+    for number in range(2):
+        hear(memory, "backend", b"another %d" % number)
+    hear(memory, "backend", b"2")
+    assert not memory.expected
+
+
 def test_what_never_comes_twice_is_never_foreseen_and_supplants_nothing() -> None:
     memory = Remembered[int]()
     for _ in range(2):

@@ -7,6 +7,7 @@ from time import monotonic
 
 import pytest
 
+from mailworker.wire.remembered import MOST
 from mailworker.wire.smtp_offers import FRESH, NO_OFFER, Offer, Offers
 
 ADDR = frozenset((b"ADDR",))
@@ -18,6 +19,7 @@ PLAIN = frozenset((b"PLAIN",))
     ("settings", "lists", "offer"),
     [
         ((None, True), (), NO_OFFER),
+        ((ADDR, True), (), NO_OFFER),
         ((None, True), (b"XCLIENT ADDR LOGIN", b"AUTH PLAIN"), Offer(BOTH, PLAIN, trusts=True)),
         ((None, True), (b"XCLIENT ADDR",), Offer(ADDR, frozenset())),
         ((None, True), (b"XCLIENT NAME",), Offer(frozenset((b"NAME",)), frozenset(), exposed=True)),
@@ -92,10 +94,47 @@ def test_another_offer_ends_what_was_expected(listing: bytes) -> None:
     assert without.welcome("backend") is None
 
 
+def test_the_same_offer_ends_nothing() -> None:
+    offers = met()
+    offers.hear_only("backend", LISTING)
+    assert offers.welcome("backend") is not None
+
+
+@pytest.mark.parametrize("listing", [b"250 backend\r\n", b"250-backend\r\n250 XCLIENT ADDR\r\n"])
+def test_xclient_never_goes_at_once_to_a_backend_that_lists_too_little(listing: bytes) -> None:
+    offers = met(times=1)
+    for _ in range(3):
+        offers.meet("backend", GREETING, listing)
+        assert offers.welcome("backend") is None
+        assert not offers.unsettled
+
+
+def test_a_backend_that_never_says_the_same_is_waited_for_every_other_time() -> None:
+    offers = Offers(monotonic)
+    for number in range(4):
+        offers.meet("backend", b"220 backend %d\r\n" % number, LISTING)
+        assert offers.unsettled == ({"backend"} if number % 2 == 0 else set())
+
+
+def test_backends_are_remembered_in_bounds() -> None:
+    offers = met()
+    offers.forget("another")
+    assert offers.welcome("backend") is not None
+    offer = offers.read(LISTING)
+    offers.ask("another", offer)
+    assert offers.welcome("backend") is not None
+    for number in range(MOST):
+        offers.ask(f"backend {number}", offer)
+        offers.forget(f"backend {number}")
+    assert offers.welcome("backend") is None
+    assert len(offers.unsettled) == MOST
+
+
 def test_a_refusal_is_forgotten_unless_it_is_of_xclient_before_ehlo() -> None:
     offers = met()
     offers.forget("backend")
     assert offers.welcome("backend") is None
+    assert offers.unsettled == {"backend"}
     offers.meet("backend", GREETING, LISTING)
     assert offers.welcome("backend") is not None
     offers.insist("backend")
