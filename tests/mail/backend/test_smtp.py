@@ -12,6 +12,7 @@ from mailworker.model import AuthMethod, XclientGuard
 from mailworker.wire.xclient import xtext
 from tests.mail.cases import AUTH_PLAIN, CREDENTIALS, SMTP
 from tests.mail.conftest import Scene
+from tests.mail.deciding import Stage
 from tests.support.auth import accepted
 from tests.support.backend import Script, ScriptedServer
 from tests.support.peer import Peer
@@ -162,6 +163,16 @@ def test_the_guard_can_be_for_all(scene: Scene, settings: dict[str, bool], liste
     assert client.rest() == AWAY
     assert hand_over(scene, proxy, hello).rest() == AWAY
     assert levels(proxy, EXPOSED) == ["[error]", "[info]"]
+
+
+@pytest.mark.parametrize("codes", [False, True])
+def test_the_guard_ends_a_session_whose_backend_decides(scene: Scene, codes: bool) -> None:
+    """It must not go on, as after a login that this backend could not judge."""
+    settings: dict[str, Any] = {"xclient": False, "xclient_guard": XclientGuard.ALL, "pass_error_codes": codes}
+    stage = Stage(scene, "smtp", smtp_backend(LISTED), **settings)
+    stage.client.send(AUTH_PLAIN)
+    assert stage.client.rest() == AWAY
+    assert levels(stage.proxy, EXPOSED) == ["[error]"]
 
 
 @pytest.mark.parametrize(("settings", "listed"), OPEN)
