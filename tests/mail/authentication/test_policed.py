@@ -226,6 +226,12 @@ def test_it_may_refuse_who_has_the_right_password(police: Police) -> None:
     assert police.service.wait(2)[1].fields["policy_reject"]
 
 
+def test_who_has_the_right_password_need_not_wait(police: Police) -> None:
+    police.says(LONGEST_WAIT)
+    client, _ = police.log_in(IMAP, check=PolicyCheck.AFTER)
+    client.expect(IMAP.answer)
+
+
 def test_it_need_not_be_told(police: Police) -> None:
     client, proxy = police.log_in(IMAP, report=False)
     client.talk((b"", IMAP.answer))
