@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailworker.log.handing import LONGEST_LINE, HandingSink, shortened, unpack
@@ -104,6 +104,9 @@ def test_a_reader_that_has_gone_costs_lines_alone(pair: Pair) -> None:
 
 
 @given(st.binary(max_size=64))
+@example(b"\0\0\0\0")
+@example(b"\0\0\0\0line")
+@example(b"\0\0\xff\xffpath\n")
 def test_what_no_sink_sends_is_refused_and_raises_nothing(packet: bytes) -> None:
     line = unpack(memoryview(packet))
     assert line is None or (packet.endswith(line[1] + line[2]) and line[2].endswith(b"\n"))
