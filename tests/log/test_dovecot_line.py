@@ -57,6 +57,7 @@ def test_a_refused_login_is_told_as_dovecot_tells_it() -> None:
         ({**FAILED, "event": "end", "reason": End.CLIENT_LEFT}, b"Aborted login (auth failed, 2 attempts in 3 secs)"),
         ({**FAILED, "tries": [Backend()], "reason": End.CLIENT_CLOSED}, b"Disconnected: client_closed"),
         ({**FAILED, "refused_for_now": True}, b"Disconnected: temporary failure"),
+        ({**FAILED, "event": "end", "refused_for_now": True}, b"Aborted login (auth failed, 2 attempts in 3 secs)"),
         ({"attempts": 1, "reason": End.AUTH_ERROR}, b"Disconnected: auth_error"),
     ],
 )

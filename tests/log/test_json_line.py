@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from types import SimpleNamespace
 from typing import Any
 
 from hypothesis import given
@@ -59,6 +60,9 @@ def test_what_is_not_known_is_left_out() -> None:
         *("remote_addr", "remote_port", "server_addr", "server_port", "session_end", "session_state", "status"),
         *("session_time", "bytes_received", "bytes_sent"),
     }
+    assert set(json.loads(write(helo=b"here", envelope=ENVELOPE))) == set(found)
+    assert not [name for name in json.loads(write(attempts=1, auth_user=b"a")) if name.startswith("smtp_")]
+    assert set(json.loads(write(attempts=1, auth_user=b"a", helo=b"here"))) > {"smtp_helo"}
     client_and_server = json.loads(write(client="unix:", port=None, local=UnixAddress("/run/s"), local_port=None))
     assert set(found) - set(client_and_server) == {"remote_port", "server_addr", "server_port"}
 
@@ -93,3 +97,8 @@ def test_all_that_may_be_known_is_told_by_its_name() -> None:
         "remote_host": "client.example.org", "proxy_protocol_port": "1", "realip_remote_port": 4242,
     }  # fmt: skip
     assert {name: found[name] for name in expected} == expected
+
+
+def test_a_certificate_that_did_not_pass_is_told_as_such() -> None:
+    tls = SimpleNamespace(**{**vars(TLS), "verify_result": (10, "certificate has expired")})
+    assert json.loads(write(tls=tls))["ssl_client_verify"] == "FAILED:certificate has expired"

@@ -44,6 +44,9 @@ def test_the_first_loss_is_said_at_once_and_others_once_a_minute(clock: Clock, l
     clock.pass_by()
     assert log.lines[1:] == ["[alert] open() failed, 7 lines lost"]
     assert losses.total == 8
+    losses.add(1, "open() failed")
+    clock.pass_by()
+    assert log.lines[2:] == ["[alert] open() failed, 1 line lost"]
 
 
 def test_nobody_is_woken_when_it_is_over(clock: Clock, log: RecordedLog) -> None:
@@ -86,6 +89,7 @@ def test_a_log_tells_of_its_own_losses_once_a_target_takes_it(monkeypatch: pytes
     unwritten.report(hears)
     unwritten.add("send() failed")
     unwritten.report(hears)
+    heard.append("a minute later")
     now += PAUSE
     unwritten.add("write() failed")
     unwritten.report(hears)
@@ -99,6 +103,7 @@ def test_a_log_tells_of_its_own_losses_once_a_target_takes_it(monkeypatch: pytes
     assert heard == [
         "unheard: send() failed, 1 line lost",
         "send() failed, 3 lines lost",
+        "a minute later",
         "send() failed, 1 line lost",
         "write() failed, 1 line lost",
         "close() failed, 1 line lost",

@@ -60,10 +60,13 @@ def test_each_name_is_a_file(folder: Path, losses: Losses) -> None:
 
 def test_folders_that_are_there_are_passed(folder: Path, losses: Losses) -> None:
     writer = new_writer(folder, losses, depth=2)
+    before = open_descriptors()
     write(writer, b"inner/a.log", b"missing/a.log")
     assert (folder / "inner" / "a.log").read_bytes() == b"line\n"
     assert not (folder / "missing").exists()
     assert losses.total == 1
+    writer.end_files()
+    assert open_descriptors() == before
 
 
 @pytest.mark.parametrize(
@@ -119,7 +122,7 @@ def test_a_bounded_number_of_files_is_open_the_last_used_ones(folder: Path, loss
 def test_files_that_are_moved_are_found_out_after_a_minute_or_when_logs_are_reopened(
     folder: Path, losses: Losses, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writer, now = new_writer(folder, losses), [time.monotonic()]
+    writer, now, before = new_writer(folder, losses), [time.monotonic()], open_descriptors()
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     for pause in (0, 61, 0):
         now[0] += pause
@@ -127,5 +130,6 @@ def test_files_that_are_moved_are_found_out_after_a_minute_or_when_logs_are_reop
         (folder / "a").rename(folder / f"a.{now[0]}") if (folder / "a").exists() else None
     assert sorted(each.stat().st_size for each in folder.glob("a.*")) == [5, 10]
     writer.end_files()
+    assert open_descriptors() == before
     write(writer, b"a")
     assert (folder / "a").read_bytes() == b"line\n"

@@ -40,6 +40,7 @@ def test_a_file_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
 
 def test_reopening_follows_the_name(tmp_path: Path) -> None:
     path = tmp_path / "error.log"
+    before = {each.name for each in Path("/proc/self/fd").iterdir()}
     sink = FileSink(path)
     path.rename(tmp_path / "moved.log")
     sink.reopen(None)
@@ -47,6 +48,7 @@ def test_reopening_follows_the_name(tmp_path: Path) -> None:
     sink.close()
     assert path.read_bytes() == b"new\n"
     assert (tmp_path / "moved.log").read_bytes() == b""
+    assert {each.name for each in Path("/proc/self/fd").iterdir()} == before
 
 
 def test_a_failed_reopening_keeps_the_old_file(tmp_path: Path) -> None:
@@ -97,6 +99,22 @@ def test_a_full_disk_loses_records_only() -> None:
         assert sink.write(Level.ERROR, line) == 'write() to "/dev/full" failed (28: No space left on device)'
     sink.close()
     assert sink.write(Level.ERROR, b"after its end\n") is None
+
+
+def test_a_disk_that_was_full_is_tried_again_in_the_next_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("time.time", lambda: now[0])
+    sink, spare = FileSink(Path("/dev/full")), FileSink(tmp_path / "error.log")
+    assert sink.write(Level.ERROR, b"lost\n") is not None
+    os.dup2(spare.descriptor, sink.descriptor)
+    assert sink.write(Level.ERROR, b"lost, too\n") is not None
+    now[0] += 1
+    assert sink.write(Level.ERROR, b"line\n") is None
+    sink.close()
+    spare.close()
+    assert (tmp_path / "error.log").read_bytes() == b"line\n"
 
 
 def test_a_line_does_not_go_on_behind_one_that_was_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
