@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 import subprocess
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from prometheus_client import Metric
@@ -12,9 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from mailworker.mail.counting import BACKEND_FAULTS
 from mailworker.mail.end import End
+from mailworker.mail.limits.zones import ZoneUse
 from mailworker.mail.vitals import STARTED
 from mailworker.status.metrics import Metrics, families
-from mailworker.status.snapshot import CertificateState, Snapshot
+from mailworker.status.snapshot import NOTHING, CertificateState, Snapshot
 from tests.status.stage import IMAP, SMTP, Scene
 from tests.support.daemon import find_program
 
@@ -118,6 +120,11 @@ def test_of_two_workers_with_one_number_as_during_a_reload_the_latest_is_shown(s
     found = samples(scene, TEXT)
     assert found[labelled("worker_start_time_seconds", worker="0")] == 8
     assert found[labelled("workers")] == 2
+    scene.work(2, number=0, leaving=True)
+    scene.count(2, STARTED, amount=9)
+    found = samples(scene, TEXT)
+    assert found[labelled("worker_start_time_seconds", worker="0")] == 8
+    assert (found[labelled("workers")], found[labelled("workers_draining")]) == (2, 1)
 
 
 @pytest.mark.parametrize("version", ["x", "1.x", "=", "\xff", "1" * 5000, "-1", "1..0", "9.9.9"])
@@ -138,6 +145,21 @@ def test_certificates_are_told_with_their_end(scene: Scene) -> None:
     found = samples(scene, OPENMETRICS)
     labels = {"server": "in", "subject": 'a"b', "serial": "0F"}
     assert found[labelled("tls_certificate_expiry_seconds", **labels)] == 1_800_000_000
+
+
+@pytest.mark.parametrize("error", [None, "it failed"])
+def test_the_last_reload_is_told_of(scene: Scene, error: str | None) -> None:
+    scene.standing.reload(scene.counters, error)
+    scene.post()
+    found = samples(scene, OPENMETRICS)
+    assert found[labelled("config_last_reload_successful")] == (error is None)
+
+
+def test_the_keys_of_zones_are_told() -> None:
+    use = ZoneUse("clients", "client address", entries=3, bans=2, room=1000, dropped=5)
+    found = {family.name: family.series for family in families(replace(NOTHING, limits=(use,)))}
+    told = {"limit_zone_entries": 3, "limit_zone_capacity": 1000, "bans": 2, "limit_zone_exhausted": 5}
+    assert {name: found[name] for name in told} == {name: [(("clients",), (value,))] for name, value in told.items()}
 
 
 def test_all_series_are_there_from_the_start() -> None:
