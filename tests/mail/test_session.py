@@ -261,6 +261,18 @@ def test_a_recipient_can_be_tried_again_after_a_wait(scene: Scene) -> None:
     assert auth.header(b"Auth-SMTP-To") == b"RCPT TO:<e@f>"
 
 
+def test_the_service_hears_of_the_tls_of_a_client_without_a_login(scene: Scene) -> None:
+    auth = scene.auth(rejected(b"Greylisted", (b"Auth-Error-Code", b"451 4.7.1")))
+    dialogue = dialogue_settings("smtp", auth=AuthMethod.NONE)
+    client = scene.client(scene.tls_proxy("smtp", auth, implicit_tls=True, dialogue=dialogue))
+    client.start_tls(client_context())
+    client.expect(SMTP.greeting)
+    client.send(b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n")
+    client.expect(b"250 2.0.0 OK\r\n451 4.7.1 Greylisted\r\n")
+    assert auth.header(b"Auth-Method") == b"none"
+    assert (auth.header(b"Auth-SSL"), auth.header(b"Auth-SSL-Protocol")) == (b"on", b"TLSv1.3")
+
+
 @pytest.mark.parametrize("implicit", [True, False], ids=["listen ssl", "starttls"])
 @all_protocols
 def test_a_login_over_tls(scene: Scene, case: Case, implicit: bool) -> None:
