@@ -278,7 +278,8 @@ def test_a_thousand_servers_take_as_long_each_as_a_few(load_text: Load) -> None:
         assert len(load_text(text).servers) == count
         return time.thread_time() - started
 
-    assert cost(1000) < 10 * min(cost(250) for _ in range(2))  # quadratic growth would be 16 times
+    # Quadratic growth would be 16 times. The least of two, as other processes take the caches away.
+    assert min(cost(1000) for _ in range(2)) < 10 * min(cost(250) for _ in range(2))
 
 
 @pytest.mark.parametrize("protocol", ["imap", "pop3", "smtp"])
