@@ -71,9 +71,8 @@ def old_files(shown: Shown) -> set[str]:
     master = psutil.Process(shown.pid)
     names = set()
     for process in (master, *master.children()):
-        for link in Path(f"/proc/{process.pid}/fd").iterdir():
-            with suppress(FileNotFoundError):  # it has been closed meanwhile
-                names.add(link.readlink().name)
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            names.update(Path(file.path).name for file in process.open_files())
     return {name for name in names if name.startswith("old")}
 
 
