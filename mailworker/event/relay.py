@@ -38,7 +38,7 @@ class Relay(Protocol):
         """The first side has ended its input."""
 
     def finish(self) -> None:
-        """Both sides have ended their input, and both ends were passed on; or the peer of one side is gone."""
+        """Both sides have ended their input, and both ends were passed on; or one has, and nothing else is awaited."""
 
     def lose_source(self, side: Side, error: Loss) -> None:
         """Reading from `side` failed."""
@@ -92,8 +92,8 @@ class Side:
     """
 
     __slots__ = (
-        "_pump", "_relay", "_sink", "_source", "_transport", "_watched", "active", "closed", "descriptor", "ended",
-        "other", "pending", "pieces", "received", "sent", "tls",
+        "_pump", "_relay", "_sink", "_source", "_spoken", "_transport", "_watched", "active", "closed", "descriptor",
+        "ended", "other", "pending", "pieces", "received", "sent", "tls",
     )  # fmt: skip
 
     other: Side
@@ -106,6 +106,7 @@ class Side:
         self._relay = relay
         self._sink = WRITE if pending else 0  # events that the direction waits for on the other side's descriptor
         self._source = 0 if pending else READ  # and on this side's
+        self._spoken = bool(pending)  # whether this relay has passed on bytes of this side's peer
         self._transport: Transport = Plain(self.descriptor) if self.tls is None else self.tls
         self.active = 0.0
         self.closed = False
@@ -210,6 +211,7 @@ class Side:
                 return
             moved += len(data)
             self.received += len(data)
+            self._spoken = True
             self.pending = data
             if plain and len(data) < self._pump.limit:
                 self._hand_on()  # that was all; spare the call that would say so
@@ -249,6 +251,9 @@ class Side:
     def _end(self) -> None:
         self.ended = 2 if self.other.ended else 1
         self._source = 0
+        if not self._spoken and self.other.pending is None:
+            self._relay.finish()  # the peer has asked for nothing, and has got all that was read: it awaits no reply
+            return
         self._say_goodbye()
         if not self.closed and not self.other.ended:
             self._relay.half_close()

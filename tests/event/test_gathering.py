@@ -207,8 +207,10 @@ def test_a_reset_comes_at_once_while_a_mark_is_set(make_line: MakeLine, make_rel
 @both_ways
 def test_a_peer_whose_other_has_ended_may_hurry_too(relay: Relay, writer: int) -> None:
     writers, readers = lines_of(relay, writer)
+    readers.peer.send(b".")  # so that it awaits a reply
     readers.peer_ends()
-    relay.turn(WAIT_LIMIT)
+    while not relay.told:
+        relay.turn(WAIT_LIMIT)
     said = rush(relay, writer)
     assert mark_of(writers.fd) == MARK
     writers.peer.send(b"the last")

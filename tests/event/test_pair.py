@@ -89,6 +89,12 @@ class Stage:
         self.bench.loop.now += 1.0
         self.bench.loop.poller.dispatch(self.bench.loop, 1.0)
 
+    def ask(self) -> None:
+        """Let the client send something, for which it awaits a reply."""
+        self.client.send(b".")
+        self.serve()
+        assert self.backend.recv(2) == b"."
+
     def age(self, seconds: float) -> None:
         self.bench.loop.now += seconds
         self.bench.loop.timers.expire(self.bench.loop.now)
@@ -126,6 +132,7 @@ def test_a_word_of_either_moves_the_deadline(stage: Stage) -> None:
 
 def test_once_one_has_ended_the_other_has_less_time(stage: Stage) -> None:
     stage.bench.loop.clock = lambda: stage.bench.loop.now
+    stage.ask()
     stage.client.shutdown(socket.SHUT_WR)
     stage.bench.loop.poller.dispatch(stage.bench.loop, 1.0)
     assert stage.backend.recv(100) == b""
@@ -137,12 +144,23 @@ def test_once_one_has_ended_the_other_has_less_time(stage: Stage) -> None:
 
 def test_both_ends_finish_it(stage: Stage) -> None:
     stage.pair.then = stage.pair.close
+    stage.ask()
     for peer in (stage.client, stage.backend):
         peer.shutdown(socket.SHUT_WR)
         stage.serve()
     assert stage.pair.told == ["finish"]
     assert (stage.pair.client.ended, stage.pair.backend.ended) == (1, 2)
     assert stage.connections.in_use == 0
+    assert stage.unused == [1]
+
+
+def test_the_end_of_one_that_awaits_nothing_finishes_it(stage: Stage) -> None:
+    stage.pair.then = stage.pair.close
+    stage.client.shutdown(socket.SHUT_WR)
+    stage.serve()
+    assert stage.pair.told == ["finish"]
+    assert (stage.pair.client.ended, stage.pair.backend.ended) == (1, 0)
+    assert stage.backend.recv(1) == stage.client.recv(1) == b""
     assert stage.unused == [1]
 
 

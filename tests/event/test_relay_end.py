@@ -1,4 +1,4 @@
-"""How a relay ends over TLS where the client's socket has no room for a close_notify."""
+"""How a relay ends: at once, or over TLS where the client's socket has no room for a close_notify."""
 
 from __future__ import annotations
 
@@ -33,6 +33,9 @@ def fill_with_records(relay: Relay) -> int:
 def filled(make_line: MakeLine, make_relay: MakeRelay) -> tuple[Relay, int]:
     """A client over TLS whose socket has no room just now, its backend, and how many bytes the client has not read."""
     relay = make_relay(make_line(tls=True, buffer=4096), make_line(tls=False))
+    relay.source.peer.send(b".")  # so that it awaits a reply
+    relay.turn(WAIT_LIMIT)
+    assert relay.sink.peer_receives(2) == b"."
     return relay, fill_with_records(relay)
 
 
@@ -86,3 +89,31 @@ def test_a_client_that_goes_before_it_has_heard_our_goodbye(filled: tuple[Relay,
     relay.source.peer.close()
     relay.turn(WAIT_LIMIT)
     assert relay.told == ["half_close", "finish"]
+
+
+@pytest.mark.parametrize("sink_tls", [False, True])
+@pytest.mark.parametrize("source_tls", [False, True])
+def test_the_end_of_a_peer_that_awaits_nothing_is_that_of_both(
+    make_line: MakeLine, make_relay: MakeRelay, source_tls: bool, sink_tls: bool
+) -> None:
+    relay = make_relay(make_line(tls=source_tls), make_line(tls=sink_tls))
+    relay.sink.peer.send(b"a OK\r\n")
+    relay.turn(WAIT_LIMIT)
+    assert relay.source.peer_receives(100) == b"a OK\r\n"
+    relay.source.peer_ends()
+    while not relay.told:
+        relay.turn(WAIT_LIMIT)
+    assert relay.told == ["finish"]
+    assert [side.ended for side in relay.sides] == [1, 0]
+    relay.close()
+    assert relay.sink.peer_receives(1) == b""
+
+
+def test_a_peer_that_has_not_got_all_yet_awaits_it(make_line: MakeLine, make_relay: MakeRelay) -> None:
+    relay = make_relay(make_line(tls=False, buffer=4096), make_line(tls=False))
+    while not relay.sides[1].pending:
+        relay.sink.peer_sends(memoryview(bytes(4096)))
+        relay.turn()
+    relay.source.peer_ends()
+    relay.turn(WAIT_LIMIT)
+    assert relay.told == ["half_close"]

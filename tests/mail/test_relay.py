@@ -235,6 +235,7 @@ def test_a_half_closed_relay_ends_after_timeout(scene: Scene) -> None:
 
     ended = threading.Event()
     client, _, proxy = relayed(scene, IMAP, hang_on, timeout=TIMEOUT)
+    client.send(b"a IDLE\r\n")
     client.end()
     assert ended.wait(PATIENCE)
     scene.skip(MOST)
@@ -243,6 +244,20 @@ def test_a_half_closed_relay_ends_after_timeout(scene: Scene) -> None:
     assert client.rest() == b""
     over.set()
     assert proxy.log.lines[-1].startswith(TIMED_OUT)
+
+
+def test_a_client_that_ends_without_a_command_ends_both(scene: Scene) -> None:
+    left = threading.Event()
+
+    def stay(peer: Peer) -> None:
+        assert peer.rest() == b""
+        assert left.wait(PATIENCE)
+
+    client, _, proxy = relayed(scene, IMAP, stay)
+    client.end()
+    assert client.rest() == b""
+    proxy.log.find("proxied session done")
+    left.set()
 
 
 def test_a_client_that_resets(scene: Scene) -> None:

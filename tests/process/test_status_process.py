@@ -69,7 +69,7 @@ def test_it_shows_what_happens_behind_its_fence(start: Start, port: int) -> None
 def old_files(shown: Shown) -> set[str]:
     """The files with "old" in their names that any process has open."""
     master = psutil.Process(shown.pid)
-    names = set()
+    names = set[str]()
     for process in (master, *master.children()):
         with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
             names.update(Path(file.path).name for file in process.open_files())

@@ -70,10 +70,19 @@ static int say_goodbye(struct side *side)
     return 1;
 }
 
+/* Whether this side's peer has asked for nothing and has got all that was read: it awaits no reply. */
+static int is_owed_nothing(const struct side *side)
+{
+    return !side->spoken && side->other->pending == NULL;
+}
+
 static int end(struct side *side)
 {
     side->ended = side->other->ended ? 2 : 1;
     side->source = 0;
+    if (is_owed_nothing(side)) {
+        return done(PyObject_CallMethodNoArgs(side->relay, names.finish));
+    }
     if (!say_goodbye(side)) {
         return 0;
     }
@@ -185,6 +194,7 @@ static int forward(struct side *side)
         pump->move(pump, &source, &sink, &((struct watched_side *) side)->line); /* used where the pump is watching */
     other->sent += pump->moved;
     side->received += pump->moved + pump->length; /* the rest is kept, or lost with the other side */
+    side->spoken |= pump->moved + pump->length > 0;
     if (pump->limiting) {
         ((struct limited_side *) side)->allowance -= (long long) (pump->moved + pump->length);
     }
@@ -412,6 +422,7 @@ void side_take(struct side *side, PyObject *relay, struct pump_object *owner, st
     side->source = READ;
     if (PyBytes_GET_SIZE(pending) > 0) {
         side->pending = Py_NewRef(pending);
+        side->spoken = 1;
         side->source = 0;
         side->sink = WRITE;
     }

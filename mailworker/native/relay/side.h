@@ -26,7 +26,8 @@ struct side {
     unsigned char listed : 1; /* whether it is a watched_side with a row for its byte counts */
     unsigned char bare : 1; /* whether `tls` is the context, see dressed() */
     unsigned char pieces : 6; /* small ones that came in quick succession, or GATHERING */
-    unsigned char watched; /* events that the loop watches this descriptor for */
+    unsigned char watched : 7; /* events that the loop watches this descriptor for */
+    unsigned char spoken : 1; /* whether bytes of this side's peer were passed on by this relay */
     unsigned char ended; /* no more input comes: 1 where this side's ended first, 2 where the other's had before */
 };
 
