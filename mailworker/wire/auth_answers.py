@@ -6,8 +6,8 @@ Only the bytes and their meaning are cached, not the login: the service still de
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from copy import copy
 from typing import NamedTuple
 
 from mailworker.wire.auth_response import (
@@ -46,12 +46,9 @@ _LENGTH = re.compile(rb"[0-9]{1,%d}" % LENGTH_DIGITS)
 # These make objects without their constructors in Python, which take several times as many instructions: a frozen
 # dataclass sets each field by object.__setattr__().
 _NEW_TUPLE = tuple.__new__
-_NEW = object.__new__
-_SETTERS: Sequence[Callable[[Accepted, object], None]] = [
-    Accepted.__dict__[field.name].__set__ for field in fields(Accepted)
-]
-_SET_ADDRESS, _SET_LOGIN, *_SET_OTHERS = _SETTERS
-_OTHERS = [(setter, field.default) for setter, field in zip(_SET_OTHERS, fields(Accepted)[2:], strict=True)]
+_PATTERN = Accepted(None)
+_SET_ADDRESS: Callable[[Accepted, object], None] = Accepted.__dict__["address"].__set__
+_SET_LOGIN: Callable[[Accepted, object], None] = Accepted.__dict__["login"].__set__
 
 UsualAnswer = tuple[bytes, bytes, bytes | None, int | None]
 """Auth-Server, Auth-Port, Auth-User, and the length of the body, None if the connection cannot be used again."""
@@ -121,11 +118,12 @@ def _used(lines: bytes) -> dict[bytes, bytes] | None:
 
 
 class Reading(NamedTuple):
-    """The functions of this module that exist in C, too."""
+    """The functions of this module that exist in C, too, and `copied` of event/copies.py."""
 
     recalled: Callable[[Mapping[bytes, Answer], bytes], Answer | None] = recalled
     usual_answer: Callable[[bytes], UsualAnswer | None] = usual_answer
     without_date: Callable[[bytes], bytes] = without_date
+    copied: Callable[[Accepted], Accepted] = copy
 
 
 class Answers:
@@ -172,11 +170,9 @@ class Answers:
             address = host_and_port(server, port, self._names)
         except InvalidResponse:
             return self._parse(data)
-        verdict = _NEW(Accepted)
+        verdict = self._reading.copied(_PATTERN)
         _SET_ADDRESS(verdict, address)
         _SET_LOGIN(verdict, login)
-        for setter, value in _OTHERS:
-            setter(verdict, value)
         answer = _NEW_TUPLE(Answer, (verdict, body))
         self._remember(self._reading.without_date(data), answer)
         return answer

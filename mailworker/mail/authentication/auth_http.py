@@ -31,9 +31,9 @@ from mailworker.wire.login import Login
 __all__ = ["READING", "AuthHttp", "Plain", "recalled"]
 
 READING: Final = (
-    Reading()
+    Reading(copied=copied)
     if accelerator is None
-    else Reading(accelerator.recalled, accelerator.usual_answer, accelerator.without_date)
+    else Reading(accelerator.recalled, accelerator.usual_answer, accelerator.without_date, copied)
 )
 """The functions that read answers, in C where the C module was built."""
 
