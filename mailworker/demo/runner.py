@@ -14,7 +14,6 @@ from twisted.internet.error import CannotListenError
 from twisted.web.server import Site
 
 from mailworker.config.auth_http import AuthHttpSettings
-from mailworker.config.load import load
 from mailworker.config.settings import Settings
 from mailworker.demo.account import PASSWORD, USER
 from mailworker.demo.auth_service import AuthService
@@ -27,8 +26,8 @@ from mailworker.demo.prefix import prepare_prefix
 from mailworker.demo.proxy import Proxy
 from mailworker.demo.smtp import SmtpFactory
 from mailworker.errors import ConfigError, StartError
-from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import Address, InetAddress
+from mailworker.process.invocation import Invocation
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _LOOPBACK = "127.0.0.1"
@@ -39,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     try:
         configuration = prepare_prefix(options.prefix, options.configuration)
-        settings = load(configuration, protocols=PROTOCOLS, prefix=options.prefix)
+        settings = Invocation((), options.prefix, configuration, error_log=None).read(lambda *_: None)
         demand_free_ports(settings.servers, options.configuration)
         demo = Demo(reactor, options.prefix, settings)
         demo.listen()

@@ -12,13 +12,13 @@ from itertools import chain
 from pathlib import Path
 
 from mailworker import __version__
-from mailworker.config.load import load
 from mailworker.config.settings import MailServer, Settings
 from mailworker.config.ssl import SslSettings
 from mailworker.errors import ConfigError, StartError
 from mailworker.log.terminal import put_out, tell
-from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import Level
+from mailworker.paths import PREFIX
+from mailworker.process.invocation import Invocation
 from mailworker.process.system.processors import allowed_processors, usable_processors
 from mailworker.tls.folder import Folder, find_pairs
 from mailworker.tls.folder_scan import FolderScan
@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, and return the exit code; `argv` None is the process's own, without its name."""
     options = _parser().parse_args(argv)
     try:
-        settings = _settings(options.config, options.prefix)
+        invocation = Invocation((), options.prefix.absolute(), options.config.absolute(), error_log=None)
+        settings = invocation.read(_show)
         server = next(filter(_has_certificates, settings.servers), None)
         tls = None if server is None else _with_certificates(server)
         results = _measure(settings, tls, options)
@@ -67,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         "It runs servers and clients of its own on this machine, so it should have nothing else to do.",
     )
     parser.add_argument("config", type=Path, help="the configuration whose certificates are used")
-    parser.add_argument("-p", dest="prefix", type=Path, default=Path("/usr/local/mailworker"), help="its prefix")
+    parser.add_argument("-p", dest="prefix", type=Path, default=Path(PREFIX), help="its prefix")
     parser.add_argument(
         "--workers", type=_count, default=usable_processors(), metavar="N", help="measure 1 to N workers"
     )
@@ -89,12 +90,6 @@ def _seconds(text: str) -> float:
         if _LEAST_SECONDS <= (seconds := float(text)) < math.inf:
             return seconds
     raise argparse.ArgumentTypeError(f'invalid time "{text}"')
-
-
-def _settings(path: Path, prefix: Path) -> Settings:
-    return load(
-        Path(path).absolute(), protocols=PROTOCOLS, prefix=Path(prefix).absolute(), error_log=None, on_warning=_show
-    )
 
 
 def _show(level: Level, message: str) -> None:

@@ -92,6 +92,20 @@ def test_certificates_of_a_folder_are_measured(tmp_path: Path, name: str, monkey
         assert (tls.certificates, tls.certificate_keys) == ((str(made.certificate),), (str(made.key),))
 
 
+def test_a_configuration_may_have_regular_expressions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "mailworker.conf"
+    path.write_text("""
+        events { }
+        mail {
+            auth_http 127.0.0.1:9/;
+            map $remote_addr $inside { ~^10\\. yes; }
+            server { listen 127.0.0.1:1; protocol imap; server_name ~^mail; }
+        }
+    """)
+    monkeypatch.setattr(Trial, "run", lambda _trial, kind, workers: Result(kind, workers, rate=1.0, processor=1.0))
+    assert main(["--workers", "1", str(path)]) == 0
+
+
 def test_a_folder_without_certificates_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder := tmp_path / "certificates").mkdir()
     path = tmp_path / "mailworker.conf"
