@@ -10,8 +10,9 @@ from mailworker.errors import escape
 from mailworker.event.task import sleep
 from mailworker.mail.limits.zones import MOST, LimitZones
 from mailworker.model import Level
+from mailworker.shm.session_row import SessionRow
 from mailworker.status.control_server import Answers, Asker, Denied
-from mailworker.status.listing import SELECTORS, Listed, Selection, is_logged_in, shown
+from mailworker.status.listing import SELECTORS, Selection, is_logged_in, shown
 from mailworker.wire.control_request import Read, flag, one_of, take, text, whole
 
 RATE: Final = 100
@@ -44,7 +45,7 @@ class Means:
     `limits` are the zones of limits.
     """
 
-    sessions: Callable[[], Iterable[Listed]] | None
+    sessions: Callable[[], Iterable[SessionRow]] | None
     unlisted: Callable[[], int]
     ask: Callable[[str, bytes, float], Awaitable[dict[str, Any]]]
     certificates: Callable[[], Iterable[Mapping[str, Any]]]
@@ -94,7 +95,7 @@ async def _help(_means: Means, _found: Mapping[str, Any], _asker: Asker) -> Answ
     yield {"ok": True}
 
 
-def _all(means: Means) -> Iterable[Listed]:
+def _all(means: Means) -> Iterable[SessionRow]:
     if means.sessions is None:
         raise Denied('there is no table of sessions: see "session_table"')
     return means.sessions()
@@ -117,7 +118,7 @@ async def _kick(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers
     selection = Selection.of(found)
     if not selection and not found.get("all"):
         raise Denied('"kick" needs somebody to end: a selector, or "all" (--all of mailworker-ctl)')
-    meant: list[Listed] = []
+    meant: list[SessionRow] = []
     for turn, session in enumerate(_all(means), 1):
         if selection.means(session):
             meant.append(session)
@@ -145,7 +146,7 @@ async def _kick(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers
 
 
 def _ban_users(
-    means: Means, found: Mapping[str, Any], meant: Iterable[Listed], asker: Asker
+    means: Means, found: Mapping[str, Any], meant: Iterable[SessionRow], asker: Asker
 ) -> Mapping[str, Sequence[str]]:
     """Ban the users whose sessions end from logging in, for a while; gives the zones that do so, and those that cannot.
 
@@ -167,7 +168,7 @@ def _ban_users(
     return {"banned_in": zones, "not_banned_in": beyond}
 
 
-async def _end(means: Means, sessions: Sequence[Listed], why: str) -> int:
+async def _end(means: Means, sessions: Sequence[SessionRow], why: str) -> int:
     """End sessions; returns how many masters were told of: one before ours may not hear it."""
     told = 0
     for command, foreign in (("kick", False), ("kick-former", True)):
@@ -179,7 +180,7 @@ async def _end(means: Means, sessions: Sequence[Listed], why: str) -> int:
     return told
 
 
-def _slices(meant: Sequence[Listed], rate: int) -> Iterable[Sequence[Listed]]:
+def _slices(meant: Sequence[SessionRow], rate: int) -> Iterable[Sequence[SessionRow]]:
     size = max(int(rate * _SLICE), 1)
     return (meant[start : start + size] for start in range(0, len(meant), size))
 

@@ -4,61 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 from ipaddress import IPv4Network, IPv6Network
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import unmapped
-from mailworker.shm.session_row import State
+from mailworker.shm.session_row import SessionRow, State
 from mailworker.wire import control_request as request
 from mailworker.wire.control_request import Mask, Read
 
-
-class Listed(Protocol):
-    """A session, as the session table has it; see `mailworker.shm.session_row.SessionRow`."""
-
-    @property
-    def worker(self) -> int: ...
-    @property
-    def number(self) -> int: ...
-    @property
-    def id(self) -> str: ...
-    @property
-    def foreign(self) -> bool: ...
-    @property
-    def state(self) -> IntEnum: ...
-    @property
-    def server(self) -> str: ...
-    @property
-    def protocol(self) -> str: ...
-    @property
-    def client(self) -> str: ...
-    @property
-    def client_port(self) -> int: ...
-    @property
-    def backend(self) -> str | None: ...
-    @property
-    def user(self) -> str: ...
-    @property
-    def shortened(self) -> bool: ...
-    @property
-    def age(self) -> int: ...
-    @property
-    def idle(self) -> int: ...
-    @property
-    def received(self) -> int: ...
-    @property
-    def sent(self) -> int: ...
-    @property
-    def name(self) -> bytes: ...
-    def is_of(self, user: bytes) -> bool: ...
-    def is_at(self, path: bytes) -> bool: ...
+_UNIX: Final = "unix:"
 
 
-def shown(session: Listed) -> dict[str, Any]:
+def shown(session: SessionRow) -> dict[str, Any]:
     """A session as clients get it; ages are in seconds."""
-    client = f"[{session.client}]" if ":" in session.client.removeprefix("unix:") else session.client
+    client = f"[{session.client}]" if ":" in session.client.removeprefix(_UNIX) else session.client
     return {
         "id": session.id,
         "user": session.user,
@@ -66,7 +26,7 @@ def shown(session: Listed) -> dict[str, Any]:
         "client": f"{client}:{session.client_port}" if session.client_port else client,
         "server": session.server,
         "upstream": session.backend,
-        "state": _state(session),
+        "state": session.state.word,
         "age": session.age,
         "idle": session.idle,
         "in": session.received,
@@ -75,21 +35,13 @@ def shown(session: Listed) -> dict[str, Any]:
     }
 
 
-def _name(state: IntEnum) -> str:
-    """The name of a state; that of a backend has nginx's name."""
-    name = state.name.lower()
-    return "upstream" if name == "backend" else name
-
-
-_UNIX: Final = "unix:"
-
 SELECTORS: Final[Mapping[str, Read]] = {
     "user": request.mask,
     "address": request.network,
     "upstream": request.text,
     "protocol": request.one_of({name: name for name in PROTOCOLS}),
     "server": request.text,
-    "state": request.one_of({_name(state): _name(state) for state in State}),
+    "state": request.one_of({state.word: state.word for state in State}),
     "older": request.whole(0, 1 << 31),
     "id": request.text,
 }
@@ -100,7 +52,7 @@ SELECTORS: Final[Mapping[str, Read]] = {
 class Selection:
     """The sessions for which all `tests` hold."""
 
-    tests: tuple[Callable[[Listed], bool], ...]
+    tests: tuple[Callable[[SessionRow], bool], ...]
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Selection:
@@ -110,24 +62,20 @@ class Selection:
     def __bool__(self) -> bool:
         return bool(self.tests)
 
-    def means(self, session: Listed) -> bool:
+    def means(self, session: SessionRow) -> bool:
         """Whether the session is selected."""
         return all(test(session) for test in self.tests)
 
 
-def is_logged_in(session: Listed) -> bool:
+def is_logged_in(session: SessionRow) -> bool:
     """Whether the client has logged in, so that its name is not only what a stranger has sent."""
-    return _state(session) == "relay"
+    return session.state is State.RELAY
 
 
-def _state(session: Listed) -> str:
-    return _name(session.state)
-
-
-def _by_user(mask: Mask) -> Callable[[Listed], bool]:
+def _by_user(mask: Mask) -> Callable[[SessionRow], bool]:
     whole = str(mask).encode()
 
-    def test(session: Listed) -> bool:
+    def test(session: SessionRow) -> bool:
         if session.shortened:
             return session.is_of(whole) or ("*" in str(mask) and mask.fits(session.user))
         return bool(session.name) and mask.fits(session.name.decode(errors="surrogateescape"))
@@ -135,13 +83,13 @@ def _by_user(mask: Mask) -> Callable[[Listed], bool]:
     return test
 
 
-def _by_address(network: IPv4Network | IPv6Network | str) -> Callable[[Listed], bool]:
+def _by_address(network: IPv4Network | IPv6Network | str) -> Callable[[SessionRow], bool]:
     if isinstance(network, str):
         return lambda session: session.client == network
-    return lambda session: session.client != "unix:" and unmapped(session.client) in network
+    return lambda session: session.client != _UNIX and unmapped(session.client) in network
 
 
-def _by_backend(name: str) -> Callable[[Listed], bool]:
+def _by_backend(name: str) -> Callable[[SessionRow], bool]:
     if name == _UNIX:
         return lambda session: session.backend is not None and session.backend.startswith(_UNIX)
     if name.startswith(_UNIX):
@@ -156,13 +104,13 @@ def _host(address: str) -> str:
     return address if address.startswith(_UNIX) else address.rpartition(":")[0].removeprefix("[").removesuffix("]")
 
 
-_TESTS: Final[Mapping[str, Callable[[Any], Callable[[Listed], bool]]]] = {
+_TESTS: Final[Mapping[str, Callable[[Any], Callable[[SessionRow], bool]]]] = {
     "user": _by_user,
     "address": _by_address,
     "upstream": _by_backend,
     "protocol": lambda word: lambda session: session.protocol == word,
     "server": lambda word: lambda session: session.server == word,
-    "state": lambda word: lambda session: _state(session) == word,
+    "state": lambda word: lambda session: session.state.word == word,
     "older": lambda seconds: lambda session: session.age >= seconds,
     "id": lambda word: lambda session: session.id == word,
 }

@@ -1,48 +1,37 @@
-"""Sessions as a table of them would give."""
+"""Sessions as the session table gives them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import IntEnum
+from typing import Any
+
+from mailworker.shm.session_row import SHORTENED, SessionRow, State, keep, keep_path
 
 
-class State(IntEnum):
-    LOGIN = 1
-    RELAY = 4
-
-
-@dataclass(frozen=True)
-class Session:
-    """See `mailworker.status.listing.Listed`."""
-
-    number: int = 0
-    user: str = "bob@example.com"
-    protocol: str = "imap"
-    client: str = "192.0.2.1"
-    client_port: int = 4711
-    server: str = "in"
-    backend: str | None = "198.51.100.1:143"
-    state: State = State.RELAY
-    age: int = 60
-    idle: int = 5
-    received: int = 100
-    sent: int = 200
-    worker: int = 2
-    foreign: bool = False
-    shortened: bool = False
-    whole: bytes = b""
-    path: bytes = b""
-
-    @property
-    def id(self) -> str:
-        return f"id{self.number}"
-
-    @property
-    def name(self) -> bytes:
-        return self.user.encode()
-
-    def is_of(self, user: bytes) -> bool:
-        return user == (self.whole if self.shortened else self.name)
-
-    def is_at(self, path: bytes) -> bool:
-        return bool(path) and path == self.path
+def session(
+    number: int = 0, user: str = "bob@example.com", protocol: str = "imap", *, path: str = "", **other: Any
+) -> SessionRow:
+    """A session of worker 2; `path` is that of a backend that is a unix socket, `other` are fields of its row."""
+    length, name = keep(user.encode())
+    row = SessionRow(
+        worker=2,
+        number=number,
+        id=f"id{number}",
+        foreign=False,
+        state=State.RELAY,
+        server="in",
+        protocol=protocol,
+        client="192.0.2.1",
+        client_port=4711,
+        backend="198.51.100.1:143",
+        user=user,
+        shortened=length == SHORTENED,
+        age=60,
+        login_age=50,
+        idle=5,
+        received=100,
+        sent=200,
+        name=name,
+        socket=keep_path(path.encode()) if path else b"",
+        keys=(),
+    )
+    return row._replace(**other)

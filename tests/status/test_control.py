@@ -9,6 +9,7 @@ import pytest
 from mailworker.event.loop import Loop
 from mailworker.event.task import Task
 from mailworker.mail.limits.zones import LimitZones
+from mailworker.shm.session_row import SessionRow, State
 from mailworker.status import control as module
 from mailworker.status.control import COMMANDS, Control, Means
 from mailworker.status.control_server import Asker, Denied
@@ -17,7 +18,7 @@ from mailworker.wire.control_request import BadControlRequest
 from tests.mail.limits.settings import zone
 from tests.mail.limits.test_zones import PREFIX, USER
 from tests.mail.limits.test_zones import Bench as Zones
-from tests.status.sessions import Session, State
+from tests.status.sessions import session
 
 ROOT = Asker(0, False)
 READER = Asker(33, True)
@@ -29,7 +30,7 @@ class Desk:
 
     made: ClassVar[list[Desk]] = []
 
-    def __init__(self, sessions: Sequence[Session] | None = None, limits: LimitZones | None = None) -> None:
+    def __init__(self, sessions: Sequence[SessionRow] | None = None, limits: LimitZones | None = None) -> None:
         self.all = sessions
         self.asked: list[tuple[str, bytes]] = []
         self.times: list[float] = []
@@ -57,7 +58,7 @@ class Desk:
         self.notes.append(text)
         return self.logs
 
-    def sessions(self) -> Iterator[Session]:
+    def sessions(self) -> Iterator[SessionRow]:
         return iter(self.all or ())
 
     async def ask(self, command: str, argument: bytes, _seconds: float) -> dict[str, Any]:
@@ -106,7 +107,7 @@ def close() -> Iterator[None]:
         Desk.made.pop().loop.close()
 
 
-PEOPLE = [Session(1), Session(2, "alice", "pop3"), Session(3, "", state=State.LOGIN, backend=None), Session(4)]
+PEOPLE = [session(1), session(2, "alice", "pop3"), session(3, "", state=State.LOGIN, backend=None), session(4)]
 
 
 def test_sessions_are_listed_one_by_one() -> None:
@@ -172,7 +173,7 @@ def test_a_dry_run_shows_them_and_does_nothing() -> None:
 
 
 def test_those_of_the_program_before_are_its_to_end() -> None:
-    desk = Desk([Session(1), Session(2, foreign=True)])
+    desk = Desk([session(1), session(2, foreign=True)])
     assert desk.obey("kick", all=True) == [{"ok": True, "kicked": 2, "foreign": 0}]
     assert desk.asked == [("kick", b"kicked by uid 0\n2 1 id1"), ("kick-former", b"kicked by uid 0\n2 2 id2")]
     desk.former = False
@@ -182,7 +183,7 @@ def test_those_of_the_program_before_are_its_to_end() -> None:
 
 def test_a_rate_spreads_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_SLICE", 0.02)
-    desk = Desk([Session(number) for number in range(10)])
+    desk = Desk([session(number) for number in range(10)])
     lines = desk.obey("kick", all=True, rate=100)
     assert [places.count(b"\n") for _, places in desk.asked] == [2] * 5
     assert desk.times[-1] - desk.times[0] >= 4 * 0.02
@@ -190,7 +191,7 @@ def test_a_rate_spreads_them(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_slow_rate_ends_one_at_a_time() -> None:
-    desk = Desk([Session(number) for number in range(3)])
+    desk = Desk([session(number) for number in range(3)])
     desk.obey("kick", all=True, rate=8)
     assert [places.count(b"\n") for _, places in desk.asked] == [1] * 3
     assert desk.times[-1] - desk.times[0] >= 2 / 8
@@ -198,13 +199,13 @@ def test_a_slow_rate_ends_one_at_a_time() -> None:
 
 def test_many_are_asked_for_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_AT_ONCE", 4)
-    desk = Desk([Session(number) for number in range(10)])
+    desk = Desk([session(number) for number in range(10)])
     desk.obey("kick", all=True, rate=1_000_000)
     assert [places.count(b"\n") for _, places in desk.asked] == [4, 4, 2]
 
 
 def test_whoever_leaves_in_the_middle_is_logged_with_what_was_done() -> None:
-    desk = Desk([Session(number) for number in range(100)])
+    desk = Desk([session(number) for number in range(100)])
 
     async def run() -> None:
         async for line in desk.control("kick", {"all": True, "rate": 10}, ROOT):
@@ -349,7 +350,7 @@ def test_users_whose_sessions_end_can_be_kept_out_for_a_while() -> None:
 
 def test_nobody_is_kept_out_whose_name_a_stranger_has_sent() -> None:
     """A client that has not logged in may have sent the name of any user."""
-    strangers = [Session(5, "carol", state=state) for state in State if state is not State.RELAY]
+    strangers = [session(5, "carol", state=state) for state in State if state is not State.RELAY]
     desk = Desk([*PEOPLE, *strangers], Zones(USER).zones)
     assert desk.obey("kick", all=True, ban=300)[-1]["ok"]
     assert {line["ban"]["key"] for line in desk.obey("bans")[:-1]} == {"alice", "bob@example.com"}

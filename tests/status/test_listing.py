@@ -4,17 +4,18 @@ from typing import Any
 
 import pytest
 
+from mailworker.shm.session_row import SessionRow, State
 from mailworker.status.listing import SELECTORS, Selection, shown
 from mailworker.wire.control_request import BadControlRequest, take
-from tests.status.sessions import Session, State
+from tests.status.sessions import session
 
 
-def means(session: Session, **keys: Any) -> bool:
-    return Selection.of(take(keys, SELECTORS)).means(session)
+def means(row: SessionRow, **keys: Any) -> bool:
+    return Selection.of(take(keys, SELECTORS)).means(row)
 
 
 def test_a_session_is_told_of_in_the_order_of_the_columns() -> None:
-    assert shown(Session(7)) == {
+    assert shown(session(7)) == {
         "id": "id7",
         "user": "bob@example.com",
         "proto": "imap",
@@ -30,9 +31,9 @@ def test_a_session_is_told_of_in_the_order_of_the_columns() -> None:
 
 
 def test_clients_are_written_as_addresses_are() -> None:
-    assert shown(Session(client="2001:db8::1"))["client"] == "[2001:db8::1]:4711"
-    assert shown(Session(client="unix:", client_port=0))["client"] == "unix:"
-    assert shown(Session(foreign=True))["foreign"] is True
+    assert shown(session(client="2001:db8::1"))["client"] == "[2001:db8::1]:4711"
+    assert shown(session(client="unix:", client_port=0))["client"] == "unix:"
+    assert shown(session(foreign=True))["foreign"] is True
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_clients_are_written_as_addresses_are() -> None:
     ],
 )
 def test_each_selector_chooses(key: str, value: Any, meant: bool) -> None:
-    assert means(Session(), **{key: value}) is meant
+    assert means(session(), **{key: value}) is meant
 
 
 @pytest.mark.parametrize(
@@ -76,57 +77,57 @@ def test_a_protocol_or_state_that_nobody_can_have_is_refused(key: str, value: st
 
 
 def test_all_selectors_must_hold() -> None:
-    assert means(Session(), user="bob*", protocol="imap")
-    assert not means(Session(), user="bob*", protocol="pop3")
+    assert means(session(), user="bob*", protocol="imap")
+    assert not means(session(), user="bob*", protocol="pop3")
 
 
 def test_without_selectors_everybody_is_meant_and_whoever_asks_can_tell() -> None:
     assert not Selection.of({})
     assert Selection.of(take({"user": "*"}, SELECTORS))
-    assert means(Session())
+    assert means(session())
 
 
 def test_who_has_not_logged_in_is_nobodys_session() -> None:
-    session = Session(user="", backend=None, state=State.LOGIN)
-    assert not means(session, user="*")
-    assert not means(session, **{"upstream": "198.51.100.1"})
-    assert means(session, address="192.0.2.1")
+    row = session(user="", backend=None, state=State.LOGIN)
+    assert not means(row, user="*")
+    assert not means(row, **{"upstream": "198.51.100.1"})
+    assert means(row, address="192.0.2.1")
 
 
 def test_ipv6_is_meant_with_and_without_brackets_and_ipv4_in_it_as_ipv4() -> None:
-    session = Session(backend="[2001:db8::2]:143", client="::ffff:192.0.2.1")
-    assert means(session, **{"upstream": "[2001:db8::2]:143"})
-    assert means(session, **{"upstream": "[2001:db8::2]"})
-    assert means(session, **{"upstream": "2001:db8::2"})
+    row = session(backend="[2001:db8::2]:143", client="::ffff:192.0.2.1")
+    assert means(row, **{"upstream": "[2001:db8::2]:143"})
+    assert means(row, **{"upstream": "[2001:db8::2]"})
+    assert means(row, **{"upstream": "2001:db8::2"})
     for client in ("192.0.2.1", "::ffff:192.0.2.1"):
         for address in ("192.0.2.1", "::ffff:192.0.2.1", "::ffff:192.0.2.0/120", "::ffff:0:0/96"):
-            assert means(Session(client=client), address=address)
-        assert not means(Session(client=client), address="::ffff:192.0.2.2")
+            assert means(session(client=client), address=address)
+        assert not means(session(client=client), address="::ffff:192.0.2.2")
 
 
 def test_a_unix_socket_is_a_client_too() -> None:
-    session = Session(client="unix:", client_port=0, backend="unix:")
-    assert means(session, address="unix:")
-    assert means(session, **{"upstream": "unix:"})
-    assert not means(session, address="0.0.0.0/0")
-    assert not means(session, **{"upstream": "unix"})
+    row = session(client="unix:", client_port=0, backend="unix:")
+    assert means(row, address="unix:")
+    assert means(row, **{"upstream": "unix:"})
+    assert not means(row, address="0.0.0.0/0")
+    assert not means(row, **{"upstream": "unix"})
 
 
 def test_a_backend_that_is_a_unix_socket_is_chosen_by_its_whole_path_as_it_is_listed_or_with_all_others() -> None:
     path = "/run/dovecot/imap.sock"
-    session = Session(backend="unix:...ot/imap.sock", path=path.encode())
+    row = session(backend="unix:...ot/imap.sock", path=path)
     for name in ("unix:", f"unix:{path}", "unix:...ot/imap.sock"):
-        assert means(session, **{"upstream": name})
-        assert not means(Session(), **{"upstream": name})
+        assert means(row, **{"upstream": name})
+        assert not means(session(), **{"upstream": name})
     for name in ("unix:/run/other/imap.sock", "unix:imap.sock", "unix", path, "[]"):
-        assert not means(session, **{"upstream": name})
+        assert not means(row, **{"upstream": name})
 
 
 def test_a_name_that_was_shortened_is_found_whole_and_by_its_ends() -> None:
     whole = "a-very-long-name-of-somebody-at-this-place@example.com"
-    session = Session(user="a-very-long-name...ace@example.com", shortened=True, whole=whole.encode())
-    assert means(session, user=whole)
-    assert means(session, user="*@example.com")
-    assert means(session, user="a-very*")
-    assert not means(session, user=session.user)
-    assert not means(session, user=whole.replace("some", "any"))
+    row = session(user=whole)._replace(user="a-very-long-name...ace@example.com")
+    assert means(row, user=whole)
+    assert means(row, user="*@example.com")
+    assert means(row, user="a-very*")
+    assert not means(row, user=row.user)
+    assert not means(row, user=whole.replace("some", "any"))
