@@ -14,7 +14,8 @@ from mailworker import __version__
 from mailworker.mail.counting import DURATION, LATENCY
 from mailworker.mail.vitals import LAG
 from mailworker.native.tls.version import running_with
-from mailworker.status.snapshot import MICROSECONDS, CertificateState, Snapshot
+from mailworker.status.snapshot import CertificateState, Snapshot
+from mailworker.status.standing import MICROSECONDS
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -181,22 +182,12 @@ def families(snapshot: Snapshot) -> Iterator[Family]:
     """All metrics of a snapshot."""
     yield from _process(snapshot)
     yield from _workers(snapshot)
-    yield _gauge(
-        *(
-            "tls_certificate_expiry_seconds",
-            "When the certificate expires, in seconds since 1970.",
-            CertificateState._fields[:-1],
-        ),
-        [(each[:-1], each.expires) for each in snapshot.certificates],
-    )
-    yield _gauge(
-        *("connections", "Connected clients, by state.", ("server", "protocol", "state")),
-        [
-            ((*each, state), value)
-            for each, living in snapshot.sessions.items()
-            for state, value in living._asdict().items()
-        ],
-    )
+    expiry = [(each[:-1], each.expires) for each in snapshot.certificates]
+    text = "When the certificate expires, in seconds since 1970."
+    yield _gauge("tls_certificate_expiry_seconds", text, CertificateState._fields[:-1], expiry)
+    living = snapshot.sessions.items()
+    connections = [((*label, state), count) for label, each in living for state, count in each._asdict().items()]
+    yield _gauge("connections", "Connected clients, by state.", ("server", "protocol", "state"), connections)
     yield from _limits(snapshot)
     for family, name, text, labels in _COUNTERS:
         yield Family("Counter", name, text, labels, _single(snapshot.family(family)))

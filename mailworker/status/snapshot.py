@@ -13,9 +13,7 @@ from mailworker.mail.counting import DURATION, Label, word
 from mailworker.mail.limits.zones import ZoneUse
 from mailworker.mail.vitals import CONNECTIONS, MEMORY, STARTED
 from mailworker.shm.counters import Counters
-from mailworker.status.standing import Posted, Said, Serving, posted
-
-MICROSECONDS = 1_000_000
+from mailworker.status.standing import MICROSECONDS, Process, Said, Serving, posted
 
 # Families that count sessions that have begun, and their signs in the sum.
 _BEGUN = (("accepted", 1), ("arrived", 1), ("moved", -1))
@@ -40,7 +38,7 @@ class WorkerState(NamedTuple):
     `started` is when it began to serve, in seconds since 1970, 0 before that.
     """
 
-    process: Posted
+    process: Process
     cpu: float | None
     started: int = 0
     connections: int = 0
@@ -166,7 +164,7 @@ def _sessions(living: Families, labels: Iterable[Label]) -> dict[Label, Sessions
     return found
 
 
-def _worker(process: Posted, counters: Counters) -> WorkerState:
+def _worker(process: Process, counters: Counters) -> WorkerState:
     found = (counters.word_of(process.row, word(name)) for name in (STARTED, CONNECTIONS, MEMORY))
     return WorkerState(process, _cpu(process.pid), *found)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from time import time
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mailworker.mail.counting import reloads
 from mailworker.shm.counters import Counters
 
-_MICROSECONDS = 1_000_000
+MICROSECONDS: Final = 1_000_000
 _PID_BITS, _NUMBER_BITS = 32, 16
 _WORKS, _LEAVING = 1 << 48, 1 << 49
 
@@ -26,31 +26,24 @@ class Said(IntEnum):
 
 
 class Process(NamedTuple):
-    """A child of the master: `number` counts workers of one cycle, `works` tells whether it is a worker."""
+    """A child of the master: `number` counts workers of one cycle, `works` tells whether it is a worker.
+
+    `serves` is what the process itself tells; the master does not post it.
+    """
 
     pid: int
     row: int
     number: int
     works: bool
     leaving: bool
-
-
-class Posted(NamedTuple):
-    """The entry of a process, and whether it serves."""
-
-    pid: int
-    row: int
-    number: int
-    works: bool
-    leaving: bool
-    serves: bool
+    serves: bool = False
 
 
 class Serving(NamedTuple):
     """What probes ask: whether the master is stopping, and its workers."""
 
     stopping: bool
-    workers: Sequence[Posted]
+    workers: Sequence[Process]
 
     @property
     def alive(self) -> bool:
@@ -86,8 +79,8 @@ class Standing:
     def last_reload(self) -> dict[str, Any]:
         """When the configuration was read, and the result; the start is no reload, and counts as success."""
         return {
-            "time": self._reloaded / _MICROSECONDS,
-            "started": self._started / _MICROSECONDS,
+            "time": self._reloaded / MICROSECONDS,
+            "started": self._started / MICROSECONDS,
             "generation": self._generation,
             "error": self.failure,
         }
@@ -105,12 +98,12 @@ class Standing:
         counters.post({process.row: _entry(process) for process in processes})
 
 
-def posted(counters: Counters) -> list[Posted]:
+def posted(counters: Counters) -> list[Process]:
     """The processes that the master has posted."""
     found = []
     for row, (entry, serves) in counters.posted().items():
         pid, number = entry & ((1 << _PID_BITS) - 1), entry >> _PID_BITS & ((1 << _NUMBER_BITS) - 1)
-        found.append(Posted(pid, row, number, bool(entry & _WORKS), bool(entry & _LEAVING), serves))
+        found.append(Process(pid, row, number, bool(entry & _WORKS), bool(entry & _LEAVING), serves))
     return found
 
 
@@ -125,4 +118,4 @@ def _entry(process: Process) -> int:
 
 
 def _now() -> int:
-    return int(time() * _MICROSECONDS)
+    return int(time() * MICROSECONDS)

@@ -4,7 +4,7 @@ import time
 
 from mailworker.mail.counting import reloads
 from mailworker.shm.counters import Counters
-from mailworker.status.standing import Posted, Process, Said, Standing, posted
+from mailworker.status.standing import Process, Said, Standing, posted
 
 
 def counters() -> Counters:
@@ -15,8 +15,9 @@ def counters() -> Counters:
 
 def test_what_the_master_says_can_be_read() -> None:
     zone, standing = counters(), Standing()
-    standing.publish(zone, [Process(4_000_000, 3, 12, True, False), Process(77, 5, 0, False, True)], stopping=False)
-    assert posted(zone) == [Posted(4_000_000, 3, 12, True, False, False), Posted(77, 5, 0, False, True, False)]
+    processes = [Process(4_000_000, 3, 12, True, False), Process(77, 5, 0, False, True)]
+    standing.publish(zone, processes, stopping=False)
+    assert posted(zone) == processes
     assert abs(zone.said(Said.STARTED) / 1e6 - time.time()) < 10
     assert (zone.said(Said.STOPPING), zone.said(Said.GENERATION)) == (0, 1)
     standing.publish(zone, [], stopping=True)
