@@ -20,7 +20,7 @@ from mailworker.log.log import Log
 from mailworker.model import Level
 from mailworker.process.bug import log_bug, log_unraisable
 from mailworker.process.cycle import Cycle
-from mailworker.process.link import Kick, LogReceiver, tell_service
+from mailworker.process.link import Kick, Receiver, tell_service
 from mailworker.process.system.callbacks import Alarm, Watch
 from mailworker.process.system.reserve import Reserve
 from mailworker.process.system.signals import PASSED_OVER, UNHEARD, Handler, SignalSocket
@@ -67,7 +67,7 @@ class ChildProcess(ABC):
     """
 
     __slots__ = (
-        "_cycle", "_handlers", "_leaving", "_log", "_logs", "_loop", "_master", "_number", "_reserve", "_signals",
+        "_cycle", "_handlers", "_leaving", "_log", "_loop", "_master", "_number", "_receiver", "_reserve", "_signals",
     )  # fmt: skip
 
     name: ClassVar[str]
@@ -79,7 +79,7 @@ class ChildProcess(ABC):
         self._cycle = cycle
         self._leaving = False
         self._log = cycle.log
-        self._logs = LogReceiver(
+        self._receiver = Receiver(
             master.link, cycle.watched.adopt, self._take_channel, self._take_answer, self._limit_logs, self._kick
         )
         self._loop = Loop(on_bug=self._log_bug)
@@ -146,7 +146,7 @@ class ChildProcess(ABC):
         self._reserve.fill()  # behind the limit that the configuration sets
         self._loop.watch(self._signals.fileno(), READ, Watch(self._take_signals))
         self._loop.watch(self._master.pipe, READ, Watch(self._miss_master))
-        self._loop.watch(self._master.link.fileno(), READ, Watch(self._take_logs))
+        self._loop.watch(self._master.link.fileno(), READ, Watch(self._take_message))
         tell_service(self._master.link)
         title_child(self.name)  # as in nginx when all is prepared: by the time the title is seen, everything is open
         self._loop.run()
@@ -181,9 +181,9 @@ class ChildProcess(ABC):
             title_leaving_child(self.name)
             self._finish(self._loop.stop)
 
-    def _take_logs(self) -> None:
+    def _take_message(self) -> None:
         with self._reserve:
-            files = self._logs.take()
+            files = self._receiver.take()
             if files is not None:
                 self._log.write(Level.NOTICE, "reopening logs")
                 self._cycle.logs.adopt(files)

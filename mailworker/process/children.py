@@ -75,6 +75,13 @@ class Child:
         return self.cycle is cycle and not self.leaving
 
 
+class Asked(NamedTuple):
+    """A question, and the child that has asked it."""
+
+    child: Child
+    question: Question
+
+
 @dataclass(frozen=True, slots=True)
 class Exit:
     """How a child ended: its exit code, or the signal that killed it. `child` is None for other processes."""
@@ -117,7 +124,7 @@ class Children:
     __slots__ = ("_asked", "_channels", "_children", "_daemonised", "_leave", "_pauses", "_pipe", "_unblock")
 
     def __init__(self, unblock: Callable[[], None], leave: Callable[[], None], *, daemonised: bool) -> None:
-        self._asked: list[tuple[Child, Question]] = []
+        self._asked: list[Asked] = []
         self._channels = Channels()
         self._children: dict[int, Child] = {}
         self._daemonised = daemonised
@@ -132,7 +139,7 @@ class Children:
     def __len__(self) -> int:
         return len(self._children)
 
-    def fill(self, place: Place, cycle: Cycle) -> bool:
+    def are_in(self, place: Place, cycle: Cycle) -> bool:
         """Whether a child runs in that place, and is to stay there."""
         return any(child.place == place and child.stays_in(cycle) for child in self)
 
@@ -186,7 +193,7 @@ class Children:
             else:
                 child.serves = child.serves or hear_of_service(child.link)
 
-    def take_questions(self) -> list[tuple[Child, Question]]:
+    def take_questions(self) -> list[Asked]:
         """The questions that children have asked since the last call."""
         for child in self:
             if child.place.kind.asks:
@@ -197,7 +204,7 @@ class Children:
     def _hear_questions(self, child: Child) -> None:
         questions, serves = hear_questions(child.link)
         child.serves = child.serves or serves
-        self._asked += ((child, question) for question in questions)
+        self._asked += (Asked(child, question) for question in questions)
 
     def limit_logs(self, level: Level | None) -> bool:
         """Send all children the level of the error log; False where one had no room for it."""

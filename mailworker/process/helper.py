@@ -100,8 +100,8 @@ class Helper(ChildProcess):
         done()
 
     def _end(self) -> None:
-        while self._logs.waits:
-            self._take_logs()
+        while self._receiver.waits:
+            self._take_message()
         for channel in tuple(self._channels):
             while self._take(channel):
                 pass

@@ -202,8 +202,8 @@ def _pass_over(*_: object) -> None:
     """Ignore a message that this process has no use for."""
 
 
-class LogReceiver:
-    """A child's end of the link, which receives files and other messages.
+class Receiver:
+    """A child's end of the link, which receives log files and other messages.
 
     `adopt` gets what was found in files, `adopt_channel` a helper's ends of channels, `answered` a question's number
     and the text of its answer, `levelled` the level of the error log, `kick` the sessions to end.

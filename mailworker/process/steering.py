@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from mailworker.model import After, Level
-from mailworker.process.children import Child, Children
+from mailworker.process.children import Asked, Children
 from mailworker.process.cycle import Cycle
 from mailworker.process.kicking import Chosen, Kicking
-from mailworker.process.link import MOST_QUESTIONS, Question, answer
+from mailworker.process.link import MOST_QUESTIONS, answer
 from mailworker.status.standing import Standing
 
 # Seconds until a message is sent again to children that had no room for it.
@@ -24,7 +24,6 @@ _LATER: Final = 0.05
 # The row of the worker, the row of the session there, and the session's id.
 _SESSION: Final = re.compile(rb"([0-9]{1,9}) ([0-9]{1,9}) ([A-Za-z0-9_-]{1,64})")
 
-Asked = tuple[Child, Question]
 Answer = Mapping[str, Any]
 
 
@@ -60,7 +59,7 @@ class Steering:
         self._waiting: list[Asked] = []  # for the end of the reload that is under way
         self._next: list[Asked] = []  # for the end of the next reload
         self._commands: dict[bytes, Callable[[Asked], Answer | None]] = {
-            b"kick": lambda asked: self.kick(asked[1].argument),
+            b"kick": lambda asked: self.kick(asked.question.argument),
             b"kick-former": self._kick_former,
             b"level": self._limit_logs,
             b"reload": self._reload,
@@ -71,7 +70,7 @@ class Steering:
         """Execute what children have asked for."""
         asked = self._children.take_questions()
         for each in asked:
-            command = self._commands.get(each[1].command)
+            command = self._commands.get(each.question.command)
             found = {"error": "the master knows no such command"} if command is None else command(each)
             if found is not None:
                 _answer(each, found)
@@ -114,14 +113,14 @@ class Steering:
 
     def _kick_former(self, asked: Asked) -> Answer:
         """Have the program before this one kick sessions of its own."""
-        read = _read(asked[1].argument)
+        read = _read(asked.question.argument)
         if read is None:
             return {"error": "that is no list of sessions"}
-        return {"told": len(read[1]) if self._master.kick_former(asked[1].argument) else 0}
+        return {"told": len(read[1]) if self._master.kick_former(asked.question.argument) else 0}
 
     def _limit_logs(self, asked: Asked) -> Answer:
         """Set the log level. An empty argument only asks for it, 0 goes back to the configuration."""
-        logs, word = self._master.cycle.logs, asked[1].argument
+        logs, word = self._master.cycle.logs, asked.question.argument
         if word:
             try:
                 level = Level(int(word)) if int(word) else None
@@ -148,5 +147,4 @@ def _read(sessions: bytes) -> tuple[str, list[Chosen]] | None:
 
 
 def _answer(asked: Asked, words: Answer) -> None:
-    child, question = asked
-    answer(child.link, question.number, json.dumps(words).encode())
+    answer(asked.child.link, asked.question.number, json.dumps(words).encode())

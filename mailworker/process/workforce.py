@@ -216,7 +216,7 @@ class Workforce:
         if (
             self._postponed
             or place in self._failed
-            or self._children.fill(place, cycle)
+            or self._children.are_in(place, cycle)
             or not self._is_wanted(place, cycle)
         ):
             return

@@ -12,7 +12,7 @@ from mailworker.errors import StartError
 from mailworker.process.channels import close_ends, open_channels
 from mailworker.process.children import Child, Children, Exit, Place
 from mailworker.process.cycle import Cycle
-from mailworker.process.link import LogReceiver, open_link, send_files, tell_service
+from mailworker.process.link import Receiver, open_link, send_files, tell_service
 from mailworker.process.log_writer import LogWriter
 from mailworker.process.worker import Worker
 from tests.shm.test_counters import in_child
@@ -139,7 +139,7 @@ def test_a_helper_that_leaves_is_told_of_no_more_workers(children: Children) -> 
     theirs, own = open_channels([LogWriter.name])
     children._channels.keep(cycle, 4711, theirs)
     children.give_channels(lambda seconds, action: None)
-    assert [LogReceiver(end).waits for _, end in links] == [False, True]
+    assert [Receiver(end).waits for _, end in links] == [False, True]
     close_ends((*own.values(), *links[0], *links[1]))
 
 
@@ -153,7 +153,7 @@ def test_a_helper_without_room_is_told_later(children: Children) -> None:
     children._channels.keep(cycle, 4711, ends)
     children.give_channels(lambda seconds, action: later.append(action))
     adopted: list[socket.socket] = []
-    receiver = LogReceiver(theirs, adopt_channel=adopted.append)
+    receiver = Receiver(theirs, adopt_channel=adopted.append)
     while receiver.waits:
         receiver.take()
     (again,) = later

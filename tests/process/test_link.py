@@ -13,8 +13,8 @@ from mailworker.process.link import (
     MOST_QUESTIONS,
     USERS,
     Found,
-    LogReceiver,
     Question,
+    Receiver,
     answer,
     ask,
     hear_of_service,
@@ -46,7 +46,7 @@ def test_files_come_as_they_were_sent(link: Link, tmp_path: Path) -> None:
     sent = {path: os.open(path, os.O_WRONLY | os.O_CREAT) for path in paths}
     assert send_files(link[0], sent)
     assert send_files(link[0], dict.fromkeys(paths[:1], sent[paths[2]]))
-    receiver = LogReceiver(link[1])
+    receiver = Receiver(link[1])
     received, again = receiver.take(), receiver.take()
     assert received is not None
     assert again is not None
@@ -60,7 +60,7 @@ def test_files_come_as_they_were_sent(link: Link, tmp_path: Path) -> None:
 
 
 def test_no_files_are_a_message_too(link: Link) -> None:
-    receiver = LogReceiver(link[1])
+    receiver = Receiver(link[1])
     assert receiver.take() is None
     assert send_files(link[0], {})
     assert receiver.take() == {}
@@ -75,7 +75,7 @@ def test_more_files_than_a_message_holds_come_together(link: Link, tmp_path: Pat
     sent = open_many(tmp_path, 600)
     try:
         assert send_files(link[0], sent)
-        receiver = LogReceiver(link[1])
+        receiver = Receiver(link[1])
         assert [receiver.take(), receiver.take()] == [None, None]
         received = receiver.take()
         assert received is not None
@@ -90,7 +90,7 @@ def test_more_files_than_a_message_holds_come_together(link: Link, tmp_path: Pat
 
 def test_files_whose_rest_never_came_are_closed(link: Link, tmp_path: Path) -> None:
     sent = open_many(tmp_path, 300)
-    receiver = LogReceiver(link[1])
+    receiver = Receiver(link[1])
     before = foreign_descriptors({})
     try:
         assert send_files(link[0], sent)
@@ -137,7 +137,7 @@ def test_users_come_with_the_path_of_their_file_between_log_files(link: Link, pa
     assert send_found(link[0], Found(USERS, path, descriptor))
     assert send_files(link[0], {})
     os.close(descriptor)
-    receiver = LogReceiver(link[1], lambda found: adopted.append((found.path, bytes(read_sealed(found.descriptor)))))
+    receiver = Receiver(link[1], lambda found: adopted.append((found.path, bytes(read_sealed(found.descriptor)))))
     assert [receiver.take(), receiver.take()] == [None, {}]
     assert adopted == [(path, b"content")]
 
@@ -147,7 +147,7 @@ def test_users_that_nobody_wants_are_closed(link: Link) -> None:
     descriptor = seal("test", b"content")
     assert send_found(link[0], Found(USERS, "/users", descriptor))
     os.close(descriptor)
-    assert LogReceiver(link[1]).take() is None
+    assert Receiver(link[1]).take() is None
     assert foreign_descriptors({}) == before
 
 
@@ -155,7 +155,7 @@ def test_who_has_no_room_for_users_gets_them_later_and_who_is_gone_needs_none(li
     descriptor = seal("test", b"content")
     while send_found(link[0], Found(USERS, "/users", descriptor)):
         pass
-    receiver = LogReceiver(link[1])
+    receiver = Receiver(link[1])
     receiver.take()
     assert send_found(link[0], Found(USERS, "/users", descriptor))
     link[1].close()
@@ -170,14 +170,14 @@ def test_a_channel_comes_ready_to_be_used_and_is_closed_where_nobody_wants_it(li
         with theirs:
             assert send_channel(link[0], theirs)
             assert send_channel(link[0], theirs)
-        receiver = LogReceiver(link[1], adopt_channel=adopted.append)
+        receiver = Receiver(link[1], adopt_channel=adopted.append)
         assert receiver.waits
         assert receiver.take() is None
         with adopted[0] as channel:
             assert not channel.getblocking()
             ours.send(b"heard")
             assert channel.recv(10) == b"heard"
-        assert LogReceiver(link[1]).take() is None
+        assert Receiver(link[1]).take() is None
         assert not receiver.waits
         with pytest.raises(BrokenPipeError):
             ours.send(b"unheard")
@@ -235,7 +235,7 @@ def test_a_question_sends_a_signal_to_whom_it_is_for() -> None:
 def test_answers_and_levels_come_where_they_belong(link: Link) -> None:
     answers: list[tuple[int, bytes]] = []
     levels: list[int] = []
-    receiver = LogReceiver(link[1], answered=lambda *words: answers.append(words), levelled=levels.append)
+    receiver = Receiver(link[1], answered=lambda *words: answers.append(words), levelled=levels.append)
     assert answer(link[0], 3, b"a\0b")
     assert send_level(link[0], 8)
     assert send_level(link[0], 0)

@@ -9,10 +9,10 @@ import pytest
 
 from mailworker.log.log import Log
 from mailworker.model import Level
-from mailworker.process.children import Child, Children, Place
+from mailworker.process.children import Asked, Child, Children, Place
 from mailworker.process.cycle import Cycle
 from mailworker.process.kicking import Kicking
-from mailworker.process.link import Kick, LogReceiver, Question, open_link
+from mailworker.process.link import Kick, Question, Receiver, open_link
 from mailworker.process.status_process import StatusProcess
 from mailworker.process.steering import Steering
 from mailworker.status.standing import Standing
@@ -49,7 +49,7 @@ class Master:
         link, self._theirs = open_link()
         self.child = Child(1, Place(StatusProcess, 0), self.cycle, 0.0, link, 0)
         self._answers: list[tuple[int, Any]] = []
-        self._receiver = LogReceiver(
+        self._receiver = Receiver(
             self._theirs, answered=lambda number, words: self._answers.append((number, json.loads(words)))
         )
         self.standing = Standing()
@@ -60,9 +60,9 @@ class Master:
             self, children, kicking, self.standing, lambda seconds, action: self.later.append(action)
         )
 
-    def take_questions(self) -> list[tuple[Child, Question]]:
+    def take_questions(self) -> list[Asked]:
         questions, self.questions = self.questions, []
-        return [(self.child, question) for question in questions]
+        return [Asked(self.child, question) for question in questions]
 
     def kick(self, worker: int, kick: Kick) -> bool:
         self.kicks.append((worker, kick))
