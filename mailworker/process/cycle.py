@@ -95,7 +95,7 @@ class Cycle:
         """
         folders, servers, earlier = CertificateFolders(), settings.servers, previous.watched
         yield from folders.read((server.ssl for server in servers), lambda *_: None, earlier.folders)
-        contexts = TlsContexts(invocation.configuration.parent, lambda level, message: None, folders)
+        contexts = TlsContexts(invocation.configuration.parent, lambda *_: None, folders)
         pauses = Pauses()
         for server in servers:
             contexts.add(server.ssl, server.proxy.ssl, server.protocol)
@@ -225,7 +225,7 @@ class Cycle:
 
     def stop_publishing(self) -> None:
         """In a child, close what only the master needs: to write its shared zones, and to hear of changed files."""
-        self.watched.leave()
+        self.watched.close()
         for zone in self.zones:
             zone.stop_publishing()
 
@@ -314,8 +314,7 @@ def _workers(settings: Settings) -> int:
     return settings.core.worker_processes or usable_processors()
 
 
-def _limit_table(zones: Zones | None, zone: LimitZone) -> LimitTable:
-    assert zones is not None
+def _limit_table(zones: Zones, zone: LimitZone) -> LimitTable:
     return zones.get(Limits, zone.zone).table((zone.gain, zone.period))
 
 

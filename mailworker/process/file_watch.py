@@ -106,7 +106,7 @@ class FileWatch(Timed):
         self._reserve.close()
 
     def leave(self) -> None:
-        """Close, in a child, what only the master may have; `WatchedFiles.leave` closes the link."""
+        """Close, in a child, what only the master may have; `WatchedFiles.close` closes the link."""
         self._reserve.close()
 
     def _start(self, cycle: Cycle) -> None:
@@ -141,7 +141,7 @@ class FileWatch(Timed):
 
     def _end_child(self, cycle: Cycle) -> None:
         """Close its link, by which it ends by itself; we reap it here, or the master does later."""
-        cycle.watched.leave()
+        cycle.watched.close()
         if self._pid is not None:
             with suppress(ChildProcessError):
                 os.waitpid(self._pid, os.WNOHANG)

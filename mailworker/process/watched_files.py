@@ -23,8 +23,8 @@ class WatchedFiles:
         """Whether there are any."""
         return bool(self.users.users or self.folders.scans)
 
-    def leave(self) -> None:
-        """Close the master's end of the link, in a worker that has inherited it."""
+    def close(self) -> None:
+        """Close the master's end of the link: nothing is watched any more, or this is a child that has inherited it."""
         if self.link is not None:
             self.link.close()
             self.link = None

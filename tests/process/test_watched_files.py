@@ -27,8 +27,8 @@ def test_who_leaves_hears_no_more() -> None:
     watched = WatchedFiles(UserFiles(), CertificateFolders())
     watched.link, theirs = socket.socketpair()
     with theirs:
-        watched.leave()
-        watched.leave()
+        watched.close()
+        watched.close()
         assert theirs.recv(1) == b""
 
 
