@@ -11,7 +11,7 @@ import io
 import os
 import pickle
 import signal
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -50,14 +50,14 @@ _READING = "reading a file"
 # Messages of the child: its next step, a line for the log, and at last its result, or why there is none.
 Told = str | tuple[Level, str] | Settings | None | ConfigError | StartError
 Tell = Callable[[Told], None]
-Found = TypeVar("Found", bound=Settings | None)
+Result = TypeVar("Result", bound=Settings | None)
 
 
 @dataclass(frozen=True, slots=True)
-class Errand(Generic[Found]):
+class Errand(Generic[Result]):
     """The child's task, and words for the log: what it is `doing`, what it `does`, and what is `undone`."""
 
-    find: Callable[[Tell], Found]
+    find: Callable[[Tell], Result]
     doing: str
     does: str
     undone: str
@@ -77,12 +77,12 @@ def open_logs_first(paths: Iterable[Path]) -> Errand[None]:
     return Errand(partial(_open_logs, tuple(paths)), "reopening logs", "reopens logs", "logs could not be reopened")
 
 
-class Reader(Generic[Found]):
+class Reader(Generic[Result]):
     """The child, and the pipe that its messages come by."""
 
     __slots__ = ("_complete", "_data", "_errand", "_pid", "_pipe")
 
-    def __init__(self, errand: Errand[Found]) -> None:
+    def __init__(self, errand: Errand[Result]) -> None:
         """Raises StartError."""
         self._errand = errand
         self._complete = False
@@ -102,7 +102,7 @@ class Reader(Generic[Found]):
         os.close(theirs)
         os.set_blocking(self._pipe, False)
 
-    def read(self, log: Log) -> Generator[float, None, Found]:
+    def read(self, log: Log) -> Generator[float, None, Result]:
         """The child's result.
 
         Yields the seconds to wait before it is resumed. Warnings go to `log`. Raises ConfigError and StartError, the
@@ -147,7 +147,7 @@ class Reader(Generic[Found]):
         except ChildProcessError:
             return True
 
-    def _result(self, log: Log) -> Found:
+    def _result(self, log: Log) -> Result:
         """The result among the child's messages. Raises ConfigError and StartError."""
         step = self._errand.doing
         for told in self._told():
@@ -163,16 +163,14 @@ class Reader(Generic[Found]):
             raise StartError(f"process {self._pid} that {self._errand.does} has ended, {step}")
         raise StartError(f"{self._errand.undone} within {DEADLINE:g} seconds, {step}")
 
-    def _told(self) -> list[str | tuple[Level, str] | ConfigError | StartError | Found]:
-        told: list[str | tuple[Level, str] | ConfigError | StartError | Found] = []
+    def _told(self) -> Iterator[str | tuple[Level, str] | ConfigError | StartError | Result]:
         stream = io.BytesIO(self._data)
         with suppress(EOFError, pickle.UnpicklingError):  # the last message may be incomplete
             while True:
-                told.append(pickle.load(stream))
-        return told
+                yield pickle.load(stream)
 
 
-def _live(errand: Errand[Found], pipe: int) -> int:
+def _live(errand: Errand[Result], pipe: int) -> int:
     """The child's life; returns its exit code. It has no descriptor but the pipe, and SIGALRM ends it in time."""
     try:
         signal.set_wakeup_fd(-1)
@@ -194,7 +192,7 @@ def _write(stream: BinaryIO, told: Told) -> None:
     stream.flush()
 
 
-def _tell_all(errand: Errand[Found], tell: Tell) -> None:
+def _tell_all(errand: Errand[Result], tell: Tell) -> None:
     try:
         tell(errand.find(tell))
     except (ConfigError, StartError) as error:
@@ -203,18 +201,23 @@ def _tell_all(errand: Errand[Found], tell: Tell) -> None:
         tell((Level.ALERT, describe_bug(bug)))
 
 
+def _warn(tell: Tell, level: Level, message: str) -> None:
+    tell((level, message))
+
+
 def _read_and_try(invocation: Invocation, users: UserFiles, tell: Tell) -> Settings:
     tell(_READING)
     settings = _read(invocation, tell)
     tell("reading users")
     sources = [server.source for server in settings.servers]
-    at_once(UserFiles.read(sources, lambda level, message: tell((level, message)), users))
+    at_once(UserFiles.read(sources, partial(_warn, tell), users))
     _try_paths(settings, tell)
     return settings
 
 
 def _read(invocation: Invocation, tell: Tell) -> Settings:
-    contexts = TlsContexts(invocation.configuration.parent, lambda level, message: tell((level, message)))
+    warn = partial(_warn, tell)
+    contexts = TlsContexts(invocation.configuration.parent, warn)
 
     def resolve(host: str) -> list[str]:
         tell(f'looking up "{host}"')
@@ -226,7 +229,7 @@ def _read(invocation: Invocation, tell: Tell) -> Settings:
         tell("loading certificates")
         contexts.add(settings, backends, protocol)
 
-    return invocation.read(lambda level, message: tell((level, message)), on_tls=add, resolve=resolve)
+    return invocation.read(warn, on_tls=add, resolve=resolve)
 
 
 def _try_paths(settings: Settings, tell: Tell) -> None:
