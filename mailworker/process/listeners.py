@@ -25,12 +25,10 @@ _BACKLOG = 511
 # All users may connect that can reach the socket, which its folder decides. So the mode is 0666 from the beginning: a
 # chmod() after bind() would follow a link that has taken the socket's place.
 _UNIX_UMASK = 0o111
-# Linux's IPPROTO_MPTCP, which Python may not name.
-_MPTCP = 262
-
-
 # For a socket whose access is limited: nobody may connect before its owner and mode are set.
 _CLOSED_UMASK = 0o177
+# Linux's IPPROTO_MPTCP, which Python may not name.
+_MPTCP = 262
 
 
 class Opening:
@@ -82,17 +80,17 @@ class Opening:
         """Open one more listener; False if its address is in use."""
         listen = endpoints[0].listen
         inherited = self._reusable.get(listen.address)
-        listening = self._bind(listen) if inherited is None else inherited.socket
+        listening = self._bound(listen) if inherited is None else inherited.socket
         if listening is None:
             return False
         borrowed = inherited is not None and inherited.borrowed
         self._opened.append(BoundListener(endpoints, listening, borrowed=borrowed))
         _configure(listening, listen, self._log)
         if not borrowed:  # else the service manager has done so
-            self._give_access(listen, fresh=inherited is None)
+            self._give(listen, fresh=inherited is None)
         return self._listen(listen)
 
-    def _give_access(self, listen: Listen, *, fresh: bool) -> None:
+    def _give(self, listen: Listen, *, fresh: bool) -> None:
         """Raises StartError for a new socket only: an inherited one may have been removed from its folder."""
         try:
             _give_access(listen)
@@ -101,7 +99,8 @@ class Opening:
                 raise
             self._log.write(Level.ALERT, f"{error}, ignored")
 
-    def _bind(self, listen: Listen) -> socket.socket | None:
+    def _bound(self, listen: Listen) -> socket.socket | None:
+        """A new socket, bound to the address; None if that is in use. Raises StartError."""
         _check_folder(listen)
         bound = _new_socket(listen)
         try:
