@@ -7,7 +7,7 @@ gets the packets that are still in there.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -99,21 +99,19 @@ class Channels:
 
     def of(self, cycle: Cycle, helper: str) -> tuple[socket.socket, ...]:
         """The ends that a helper which is about to be forked inherits."""
-        return tuple(kept.end for kept in self._kept if kept.cycle is cycle and kept.helper == helper)
+        return tuple(kept.end for kept in self._to(cycle, helper))
 
     def given(self, cycle: Cycle, helper: str) -> None:
         """Note that a helper has been forked, and has inherited all its ends."""
-        for kept in self._kept:
-            if kept.cycle is cycle and kept.helper == helper:
-                kept.given = True
+        for kept in self._to(cycle, helper):
+            kept.given = True
 
     def give(self, cycle: Cycle, helper: str, send: Callable[[socket.socket], bool]) -> bool:
         """Send the running helper the ends that it lacks; False where it has no room for one yet."""
-        for kept in self._kept:
-            if kept.cycle is cycle and kept.helper == helper and not kept.given:
-                kept.given = send(kept.end)
-                if not kept.given:
-                    return False
+        for kept in self._to(cycle, helper):
+            kept.given = kept.given or send(kept.end)
+            if not kept.given:
+                return False
         return True
 
     def end(self, worker: int) -> None:
@@ -124,15 +122,11 @@ class Channels:
 
     def sweep(self) -> None:
         """Close the channels of ended workers in which nothing is left."""
-        for kept in [kept for kept in self._kept if kept.over and kept.is_empty]:
-            self._kept.remove(kept)
-            kept.end.close()
+        self._close(kept for kept in self._kept if kept.over and kept.is_empty)
 
     def drop(self, cycle: Cycle, helper: str) -> None:
         """Close the channels of ended workers to a helper that has ended and gets no successor."""
-        for kept in [kept for kept in self._kept if kept.over and kept.cycle is cycle and kept.helper == helper]:
-            self._kept.remove(kept)
-            kept.end.close()
+        self._close(kept for kept in self._to(cycle, helper) if kept.over)
 
     def close(self, but: Iterable[socket.socket] = ()) -> None:
         """Close all ends but some, in a child that has inherited them."""
@@ -141,3 +135,12 @@ class Channels:
             if kept.end.fileno() not in remaining:
                 kept.end.close()
         self._kept.clear()
+
+    def _to(self, cycle: Cycle, helper: str) -> Iterator[_Kept]:
+        """The ends of one helper's channels."""
+        return (kept for kept in self._kept if kept.cycle is cycle and kept.helper == helper)
+
+    def _close(self, ends: Iterable[_Kept]) -> None:
+        for kept in tuple(ends):
+            self._kept.remove(kept)
+            kept.end.close()
