@@ -70,7 +70,7 @@ Respond = Callable[[HttpRequest, Address], Response]
 """Answers a request from an address."""
 
 
-class Door(Listener):
+class YieldingListener(Listener):
     """Accepts until another program serves. All listeners of the socket are woken, as the client may be for another.
 
     `displaced`, which is to be set before `open`, tells whether another program serves.
@@ -101,11 +101,11 @@ class Server(ABC, Generic[VisitT]):
     `_visits` are the clients that are there, the oldest first.
     """
 
-    __slots__ = ("_closed", "_doors", "_loop", "_on_bug", "_visits")
+    __slots__ = ("_closed", "_listeners", "_loop", "_on_bug", "_visits")
 
     def __init__(self, loop: Loop, on_bug: Callable[[BaseException], None]) -> None:
         self._closed: Callable[[], None] | None = None
-        self._doors: list[Door] = []
+        self._listeners: list[YieldingListener] = []
         self._loop = loop
         self._on_bug = on_bug
         self._visits: dict[VisitT, Any] = {}
@@ -123,16 +123,16 @@ class Server(ABC, Generic[VisitT]):
         """
         for each, readonly in listening:
             receive = partial(self._receive, readonly)
-            door = Door(self._loop, each.fileno(), receive, failed, events)
-            door.displaced = displaced
-            door.open()
-            self._doors.append(door)
+            listener = YieldingListener(self._loop, each.fileno(), receive, failed, events)
+            listener.displaced = displaced
+            listener.open()
+            self._listeners.append(listener)
 
     def close(self, done: Callable[[], None]) -> None:
         """Accept no more, and call `done` when all clients are answered."""
-        doors, self._doors = self._doors, []
-        for door in doors:
-            door.close()
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener.close()
         self._closed = done
         self._end_if_idle()
 

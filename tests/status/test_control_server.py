@@ -231,7 +231,7 @@ def test_whoever_has_come_to_ask_something_is_answered_at_the_end_too(tmp_path: 
         late.recv(1)
         served.loop.set_deadline(Alarm(lambda: served.server.close(served.finish)), served.loop.now)
         served.waker.send(b"x")
-        wait_until(lambda: not served.server._doors, "the end of listening")
+        wait_until(lambda: not served.server._listeners, "the end of listening")
         late.sendall(request("a"))
         assert rest(late).endswith(b'{"ok": true}\n')
     assert served.done.wait(PATIENCE)

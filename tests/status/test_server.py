@@ -138,7 +138,7 @@ def test_whoever_comes_when_another_serves_is_left_to_it(served: HttpServed) -> 
     served.displaced.set()
     with served.connect() as client:
         client.sendall(GET)
-        wait_until(lambda: served.server._doors[0]._descriptor < 0, "the end of listening")
+        wait_until(lambda: served.server._listeners[0]._descriptor < 0, "the end of listening")
         assert not served.server._visits
         other = HttpServed(served.listening.dup())
         assert rest(client).startswith(b"HTTP/1.1 200 ")
