@@ -31,7 +31,6 @@ from mailworker.status.control_server import Denied
 from mailworker.status.standing import Said, posted
 
 _DAY: Final = 86400
-_LOGIN_PROTOCOL: Final = "smtp"
 # Connections that probes may have open at one time.
 _MOST_PROBES: Final = 64
 
@@ -66,9 +65,10 @@ def certificates(cycle: Cycle) -> Iterator[Mapping[str, Any]]:
     """The certificates that servers show to clients, each with its file: of directives, and below folders."""
     told = set()
     for server, leaf, path in cycle.certificates:
-        if (label(server).server, path) not in told:
-            told.add((label(server).server, path))
-            yield _certificate(label(server).server, path, _names(leaf), time() + leaf.seconds_left, leaf)
+        name = label(server).server
+        if (name, path) not in told:
+            told.add((name, path))
+            yield _certificate(name, path, _names(leaf), time() + leaf.seconds_left, leaf)
     for folder in cycle.watched.folders:
         for pair in folder:
             yield _certificate(None, pair.path, map(escape, pair.names), pair.ends, pair.leaf)
@@ -138,7 +138,7 @@ def _targets(servers: Sequence[Server], name: str | None, wanted: str | None) ->
     candidates = [
         server
         for server in servers
-        if server.settings.protocol == _LOGIN_PROTOCOL and wanted in (None, label(server.settings).server)
+        if server.settings.protocol == "smtp" and wanted in (None, label(server.settings).server)
     ]
     if not candidates:
         raise Denied("there is no such SMTP server")

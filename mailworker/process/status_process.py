@@ -18,6 +18,7 @@ from mailworker.process.control_desk import limit_zones, means
 from mailworker.process.cycle import Cycle
 from mailworker.process.helper import Helper
 from mailworker.process.system import identity
+from mailworker.shm.counters import Counters
 from mailworker.status.answers import Answers
 from mailworker.status.control import Control
 from mailworker.status.control_server import ControlServer
@@ -52,19 +53,22 @@ class StatusProcess(Helper):
         """Whether there is a `status` block or a `control` block."""
         return cycle.board is not None
 
+    @property
+    def _counters(self) -> Counters:
+        assert self._cycle.board is not None, "see is_wanted"
+        return self._cycle.board
+
     def _listens_on(self) -> Sequence[BoundListener]:
         return self._cycle.status_listeners
 
     def _load(self) -> None:
-        assert self._cycle.board is not None
         self._asking = Asking(self._master.link)
-        desk = means(self._cycle, self._cycle.board, self._loop, self._asking)
+        desk = means(self._cycle, self._counters, self._loop, self._asking)
         self._control = ControlServer(self._loop, Control(desk), self._log_bug)
         self._server = StatusServer(self._loop, self._load_answers(), self._log_bug)
 
     def _load_answers(self) -> Respond:
-        settings, counters = self._cycle.settings, self._cycle.board
-        assert counters is not None
+        settings, counters = self._cycle.settings, self._counters
         if settings.status is None:
             return lambda *_: plain(404)
         labels = [*dict.fromkeys(map(label, settings.servers))]
@@ -95,8 +99,7 @@ class StatusProcess(Helper):
 
     def _begin(self) -> None:
         """Begin to serve. Of two programs, as after SIGUSR2, the new one answers once a worker of it serves."""
-        counters = self._cycle.board
-        assert counters is not None
+        counters = self._counters
         if counters.displaces:
             if not any(each.serves for each in posted(counters)):
                 self._after(_LOOK_AGAIN, self._begin)

@@ -8,7 +8,6 @@ from pathlib import Path
 from mailworker.config.proxy_ssl import ProxySslSettings
 from mailworker.config.ssl import SslSettings
 from mailworker.config.tree import Warn
-from mailworker.config.zones import SharedZone
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.server import ServerTls
 from mailworker.model import Level
@@ -58,7 +57,7 @@ class TlsContexts:
         """
         lifetimes: dict[TicketKeys, int] = {}
         for context in self._built.values():
-            zone, timeout = _zone_of(context), context.settings.session_timeout
+            zone, timeout = context.settings.session_cache.shared, context.settings.session_timeout
             if zone is not None:
                 ticket_keys = zones.get(TicketKeys, zone)
                 context.share(TlsSessionTable(zones.get(TlsSessions, zone).memory, timeout), ticket_keys)
@@ -83,7 +82,3 @@ class TlsContexts:
             for warning in self._backends[settings].warnings:
                 self._warn(Level.WARN, warning)
         return self._backends[settings]
-
-
-def _zone_of(context: TlsContext) -> SharedZone | None:
-    return context.settings.session_cache.shared

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import sys
 
 from mailworker.log.line import describe
@@ -33,5 +32,9 @@ def _set(option: int, value: int, name: str, log: Log) -> None:
         return
     zero = ctypes.c_ulong(0)
     if LIBC.prctl(option, ctypes.c_ulong(value), zero, zero, zero) != 0:
-        number = ctypes.get_errno()
-        log.write(Level.ALERT, f"prctl({name}, {value}) failed {describe(OSError(number, os.strerror(number)))}")
+        log.write(Level.ALERT, f"prctl({name}, {value}) failed {reason()}")
+
+
+def reason() -> str:
+    """Why the last call of LIBC has failed, as `describe` puts it."""
+    return describe(OSError(ctypes.get_errno(), ""))

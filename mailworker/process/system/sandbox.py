@@ -17,9 +17,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from mailworker.errors import StartError
-from mailworker.log.line import describe
 from mailworker.log.patterns import FILE_FLAGS, FOLDER_FLAGS
-from mailworker.process.system.hardening import LIBC
+from mailworker.process.system.hardening import LIBC, reason
 
 # linux/audit.h, and the machine's column in the table below.
 _MACHINES: Final = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
@@ -201,5 +200,4 @@ def _ruleset(version: int) -> bytes:
 
 
 def _failed(call: str) -> StartError:
-    number = ctypes.get_errno()
-    return StartError(f"{call} failed {describe(OSError(number, os.strerror(number)))}")
+    return StartError(f"{call} failed {reason()}")

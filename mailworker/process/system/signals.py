@@ -23,7 +23,6 @@ COMMANDS = {
     "reload": signal.SIGHUP,
 }
 
-
 # The system's default action is right: end a faulty or killed process, stop it, let it continue.
 _SYSTEMS = frozenset(
     {
