@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
-from mailworker.errors import StartError
-from mailworker.native.mapping import map_shared
 from mailworker.shm.anonymous import anonymous
 from mailworker.shm.conn_table import SECRET_SIZE, WORD, ConnTable
-from mailworker.shm.memory_file import MemoryFile
-from mailworker.shm.shared import Shared, Writer
+from mailworker.shm.memory_file import borrowed_memory, writable_memory
+from mailworker.shm.shared import Shared, Writer, refuse_another_key
 
 USE: Final = "limit_conn_zone"
 """The directive that makes these zones."""
@@ -43,14 +40,7 @@ class Conns(Shared):
         self._places = places
         self._row: int | None = None
         self._secret = secrets.token_bytes(SECRET_SIZE)
-        self._file: MemoryFile | None = None
-        self._memory: Any
-        try:
-            self._file = MemoryFile.new(f"{self.kind} {name}", size)
-            self._memory = map_shared(self._file.descriptor, size)
-        except OSError:
-            self._file = None
-            self._memory = anonymous(size)
+        self._memory, self._file = writable_memory(f"{self.kind} {name}", size)
         self._journals = anonymous(max(processes * self._stride, _PAGE))
 
     @property
@@ -89,10 +79,7 @@ class Conns(Shared):
     def follow(self, former: Shared) -> None:
         """See Shared. A zone of another size begins at 0. Raises StartError where the key has changed."""
         assert isinstance(former, Conns)
-        if former.key != self.key:
-            raise StartError(
-                f'{USE} "{self.name}" uses the "{self.key}" key while previously it used the "{former.key}" key'
-            )
+        refuse_another_key(USE, self.name, self.key, former.key)
         if former.size == self.size:
             self._memory, self._secret = former._memory, former._secret
             self._file = None if former._file is None else former._file.copy()
@@ -109,14 +96,10 @@ class Conns(Shared):
         descriptor, size, key, secret = json.loads(contents)
         if (size, key) != (self.size, self.key):
             return
-        try:
-            file = MemoryFile(os.dup(descriptor))
-            if os.fstat(descriptor).st_size < size:
-                return
-            memory = map_shared(descriptor, size)
-        except OSError:
-            return  # counts begin at 0
-        self._file, self._memory, self._secret = file, memory, bytes.fromhex(secret)
+        borrowed = borrowed_memory(descriptor, size)
+        if borrowed is not None:  # else counts begin at 0
+            self._memory, self._file = borrowed
+            self._secret = bytes.fromhex(secret)
 
     def stop_publishing(self) -> None:
         """See Shared. The memory stays mapped, and counting goes on there."""

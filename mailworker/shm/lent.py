@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, TypeVar
 
-from mailworker.native.mapping import map_shared
-from mailworker.shm.anonymous import anonymous
-from mailworker.shm.memory_file import MemoryFile
+from mailworker.shm.memory_file import MemoryFile, borrowed_memory, writable_memory
 from mailworker.shm.shared import Shared
 
 
@@ -57,14 +54,7 @@ class Lent(Shared, Generic[PlanT]):
         super().__init__(name)
         self._plan = plan
         self._formers: list[Readable[PlanT]] = []
-        self._file: MemoryFile | None = None
-        self._memory: Any
-        try:
-            self._file = MemoryFile.new(f"{self.kind} {name}", plan.size)
-            self._memory = map_shared(self._file.descriptor, plan.size)
-        except OSError:
-            self._file = None
-            self._memory = anonymous(plan.size)
+        self._memory, self._file = writable_memory(f"{self.kind} {name}", plan.size)
 
     @classmethod
     @abstractmethod
@@ -104,14 +94,9 @@ class Lent(Shared, Generic[PlanT]):
         """See Shared. The copy comes from the old master; the memories that it lends are written by its workers."""
         for descriptor, words in json.loads(contents or b"[]"):
             plan = self._planned(words)
-            try:
-                file = MemoryFile(os.dup(descriptor))
-                if os.fstat(descriptor).st_size < plan.size:
-                    continue
-                memory = map_shared(descriptor, plan.size)
-            except OSError:
-                continue  # the memory cannot be used
-            self._adopt(Readable(plan, memory, file, foreign=True))
+            borrowed = borrowed_memory(descriptor, plan.size)
+            if borrowed is not None:
+                self._adopt(Readable(plan, *borrowed, foreign=True))
 
     def stop_publishing(self) -> None:
         """See Shared. The memories stay mapped and can still be read."""

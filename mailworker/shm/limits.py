@@ -8,10 +8,9 @@ from collections.abc import Iterable
 from time import monotonic
 from typing import Any, Final
 
-from mailworker.errors import StartError
 from mailworker.shm.anonymous import anonymous, fill
 from mailworker.shm.limit_table import SECRET_SIZE, LimitTable
-from mailworker.shm.shared import Shared, Writer
+from mailworker.shm.shared import Shared, Writer, refuse_another_key
 
 USE: Final = "limit_auth_zone"
 """The directive that makes these zones."""
@@ -54,12 +53,9 @@ class Limits(Shared):
         return (len(key).to_bytes(4, "little"), key, self._secret, memoryview(self.memory))
 
     def follow(self, former: Shared) -> None:
-        """See Shared. Raises StartError where the key has changed, as nginx refuses such a reload."""
+        """See Shared. Raises StartError where the key has changed."""
         assert isinstance(former, Limits)
-        if former.key != self.key:
-            raise StartError(
-                f'{USE} "{self.name}" uses the "{self.key}" key while previously it used the "{former.key}" key'
-            )
+        refuse_another_key(USE, self.name, self.key, former.key)
         self._adopt(former._secret, former.memory)
 
     def take_over(self, contents: bytes) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import weakref
+from typing import Any
 
+from mailworker.native.mapping import map_shared
+from mailworker.shm.anonymous import anonymous
 from mailworker.shm.publication import close_file, file_of
+from mailworker.shm.sealed import make_writable_file
 
 
 class MemoryFile:
@@ -23,7 +25,7 @@ class MemoryFile:
     @classmethod
     def new(cls, name: str, size: int) -> MemoryFile:
         """A file of a fixed size, sparse and full of zeros. Raises OSError."""
-        return cls(_make(name, size))
+        return cls(make_writable_file(name, lambda writable: os.ftruncate(writable, size)))
 
     def copy(self) -> MemoryFile:
         """The same file with a descriptor of its own. Raises OSError."""
@@ -34,15 +36,22 @@ class MemoryFile:
         self._close()
 
 
-def _make(name: str, size: int) -> int:
-    if not hasattr(os, "memfd_create"):
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    descriptor = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+def writable_memory(name: str, size: int) -> tuple[Any, MemoryFile | None]:
+    """Memory of zeros for this process and all that are forked later, and its file, None where the system has no such.
+
+    Raises StartError where the system has no memory.
+    """
     try:
-        os.fchmod(descriptor, 0o600)
-        os.ftruncate(descriptor, size)
-        fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
+        file = MemoryFile.new(name, size)
+        return map_shared(file.descriptor, size), file
     except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
+        return anonymous(size), None
+
+
+def borrowed_memory(descriptor: int, size: int) -> tuple[Any, MemoryFile] | None:
+    """The memory that another binary lends, and its file; None where that is no file of this size."""
+    try:
+        file = MemoryFile(os.dup(descriptor))
+        return (map_shared(descriptor, size), file) if os.fstat(descriptor).st_size >= size else None
+    except OSError:
+        return None

@@ -22,6 +22,16 @@ def make_file(name: str, fill: Callable[[int], object], *, sealed: bool) -> int:
 
     `fill` gets a descriptor for writing. Afterwards the size is fixed, and with `sealed` the content as well.
     """
+    writable = make_writable_file(name, fill, sealed=sealed)
+    try:
+        # Kernels before 6.7 map a write-sealed file only through a read-only descriptor.
+        return os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(writable)
+
+
+def make_writable_file(name: str, fill: Callable[[int], object], *, sealed: bool = False) -> int:
+    """As `make_file`, but a descriptor for writing."""
     if not hasattr(os, "memfd_create"):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     writable = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -30,10 +40,10 @@ def make_file(name: str, fill: Callable[[int], object], *, sealed: bool) -> int:
         fill(writable)
         seals = fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
         fcntl.fcntl(writable, fcntl.F_ADD_SEALS, seals | fcntl.F_SEAL_WRITE if sealed else seals)
-        # Kernels before 6.7 map a write-sealed file only through a read-only descriptor.
-        return os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
+    except BaseException:
         os.close(writable)
+        raise
+    return writable
 
 
 def read_sealed(descriptor: int) -> Any:

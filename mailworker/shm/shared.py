@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from enum import Enum, auto
 from typing import ClassVar
 
+from mailworker.errors import StartError
+
 
 class Writer(Enum):
     """The processes that write a kind of zone. A reader takes what another process could write for hostile input."""
@@ -65,3 +67,9 @@ class Shared(ABC):
 
     def stop_publishing(self) -> None:  # noqa: B027
         """Close descriptors that only a master needs: for other processes, and where they are out of use."""
+
+
+def refuse_another_key(use: str, name: str, key: str, former: str) -> None:
+    """Raise StartError where the key of a limit's zone has changed, as nginx refuses such a reload."""
+    if former != key:
+        raise StartError(f'{use} "{name}" uses the "{key}" key while previously it used the "{former}" key')
