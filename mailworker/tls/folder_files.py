@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from mailworker.errors import MailworkerError, escape
+from mailworker.log.line import describe
 
 LONGEST: Final = 1 << 20
 """Bytes: a longer file is no certificate and no key."""
@@ -73,7 +74,7 @@ class Walk:
                 self.faults[found] = str(fault)
             except OSError as error:
                 if not isinstance(error, FileNotFoundError):  # it was removed meanwhile
-                    self.faults[found] = f"could not be read ({error.errno}: {error.strerror})"
+                    self.faults[found] = f"could not be read {describe(error)}"
 
     def _take(self, folder: str, found: str, real: str, entry: os.DirEntry[str]) -> None:
         if entry.is_symlink():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Sequence
 from typing import Final, NamedTuple
 
 from mailworker.errors import escape
+from mailworker.log.line import describe
 from mailworker.tls.folder import BadPair, Folder, NamedPair
 from mailworker.tls.folder_files import File, Walk, is_readable
 from mailworker.tls.folder_units import PairData, hidden, pairs_of, units, wanted
@@ -118,8 +118,7 @@ class FolderScan:
         try:
             walk = Walk(self.folder.path, wanted)
         except OSError as error:
-            reason = f"{error.errno}: {os.strerror(error.errno or 0)}"
-            fault = f"could not be read ({reason}), its certificates stay as they were"
+            fault = f"could not be read {describe(error)}, its certificates stay as they were"
             return Look([], self._tell({self.folder.path: fault}), True)
         self.watched = walk.folders
         told = self._tell(walk.faults)

@@ -8,6 +8,7 @@ from binascii import a2b_base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from mailworker.log.line import describe
 from mailworker.native.tls.certificate import Certificate
 from mailworker.native.tls.key import Key
 from mailworker.native.tls.pair import KEY_FORMS, certificate_from, key_from, matches
@@ -128,7 +129,7 @@ class _Contents:
             except Unfit as fault:
                 self.faults[file.path] = str(fault)
             except OSError as error:
-                self.faults[file.path] = f"could not be read ({error.errno}: {error.strerror})"
+                self.faults[file.path] = f"could not be read {describe(error)}"
                 self.unread = True
             except (OpenSslError, NotBase64):  # whose texts may quote the content
                 self.faults[file.path] = "holds a broken certificate or key"
