@@ -82,12 +82,6 @@ def _of_client(facts: Facts) -> bytes | None:
     return b",".join(parts) or None
 
 
-def _of_tls(facts: Facts) -> bytes:
-    parts: list[bytes] = []
-    _add_tls(parts, facts, facts.client_bytes.tls)
-    return b",".join(parts)
-
-
 def _add_proxy_header(parts: list[bytes], facts: Facts, texts: tuple[bytes, bytes, bytes, bytes]) -> None:
     parts.append(
         b'"proxy_protocol_addr":"%b","proxy_protocol_port":"%b",'
@@ -98,7 +92,9 @@ def _add_proxy_header(parts: list[bytes], facts: Facts, texts: tuple[bytes, byte
         parts.append(b'"realip_remote_addr":"%b","realip_remote_port":%d' % (peer.host.encode(), peer.port))
 
 
-def _add_tls(parts: list[bytes], facts: Facts, tls: Tls) -> None:
+def _of_tls(facts: Facts) -> bytes:
+    """The members about the client's TLS."""
+    parts, tls = list[bytes](), facts.client_bytes.tls
     if facts.starttls:
         parts.append(b'"starttls":"on"')
     if facts.handshake_seconds is not None:
@@ -114,6 +110,7 @@ def _add_tls(parts: list[bytes], facts: Facts, tls: Tls) -> None:
     certificate = tls.peer_certificate
     if certificate is not None:
         _add_certificate(parts, tls, certificate)
+    return b",".join(parts)
 
 
 def _add_certificate(parts: list[bytes], tls: Tls, certificate: Certificate) -> None:

@@ -105,14 +105,7 @@ class SyslogSink:
     `server` is an address and a port, or the socket's path. Nothing is looked up.
     """
 
-    __slots__ = (
-        "_address",
-        "_facility",
-        "_family",
-        "_name",
-        "_socket",
-        "_stamp",
-    )
+    __slots__ = ("_address", "_facility", "_family", "_name", "_socket", "_stamp")
 
     def __init__(self, server: tuple[str, int] | str, facility: int, tag: str, nohostname: bool) -> None:
         self._family, self._address = _family(server), server

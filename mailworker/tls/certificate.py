@@ -120,9 +120,7 @@ def _faults_of_chain(chain: list[x509.Certificate], roots: crypto.X509Store) -> 
 
 
 def _faults_of_leaf(leaf: x509.Certificate, now: datetime) -> Iterator[str]:
-    readable = crypto.X509.from_cryptography(
-        leaf
-    )  # cryptography gives these times with a zone from version 42 on alone
+    readable = crypto.X509.from_cryptography(leaf)  # as older versions of cryptography give times without a zone
     begins, ends = _time(readable.get_notBefore()), _time(readable.get_notAfter())
     if now < begins:
         yield f"is not valid before {begins:%Y-%m-%d %H:%M} UTC"
@@ -176,11 +174,8 @@ def _alternative_names(leaf: x509.Certificate) -> list[str]:
         extension = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
         return []
-    return [*extension.value.get_values_for_type(x509.DNSName), *_addresses(extension.value)]
-
-
-def _addresses(names: x509.SubjectAlternativeName) -> list[str]:
-    return [str(address) for address in names.get_values_for_type(x509.IPAddress)]
+    names = extension.value
+    return [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
 
 
 def _matches(pattern: str, name: str) -> bool:
