@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from mailworker.control.client import Client
-from mailworker.control.output import BANS, CERTIFICATES, LIMITS, SESSIONS, WHO, table, word
+from mailworker.control.output import BANS, CERTIFICATES, LIMITS, SESSIONS, WHO, Column, table, word
 from mailworker.errors import printable
 
 DONE: Final = 0
@@ -89,7 +89,7 @@ def _each(client: Client, arguments: Namespace, command: str, **keys: Any) -> It
                 yield line["session"]
 
 
-def _show(columns: Any, rows: Iterable[Mapping[str, Any]], arguments: Namespace, say: Say) -> int:
+def _show(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]], arguments: Namespace, say: Say) -> int:
     """Print rows; returns the exit code."""
     shown = 0
 
@@ -238,13 +238,9 @@ def _shutdown_status(client: Client, arguments: Namespace, say: Say) -> int:
     say("shutting down" if found["stopping"] else "serving")
     for worker in found["workers"]:
         state = "leaving" if worker["leaving"] else "serving" if worker["serves"] else "starting"
-        sessions = worker.get("sessions")
-        say(f"worker {worker['worker']} (pid {worker['pid']}): {state}" + _counted(sessions))
+        sessions = f", {worker['sessions']} sessions" if "sessions" in worker else ""
+        say(f"worker {worker['worker']} (pid {worker['pid']}): {state}{sessions}")
     return DONE
-
-
-def _counted(sessions: int | None) -> str:
-    return "" if sessions is None else f", {sessions} sessions"
 
 
 def _probe_options(parser: ArgumentParser) -> None:
