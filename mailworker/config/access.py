@@ -7,7 +7,7 @@ from typing import Final
 
 from mailworker.config.command import ONE, Command
 from mailworker.config.drafts import BOTH, Context, Scope
-from mailworker.config.networks import Network, read_block
+from mailworker.config.networks import Network, read_network
 from mailworker.config.rows import inherited, merged
 from mailworker.config.slots import present
 from mailworker.config.tree import Parser
@@ -43,10 +43,10 @@ def _add(parser: Parser) -> None:
 
 
 def _who(parser: Parser, word: str) -> Network:
-    block = word if word in (ALL, "unix:") else read_block(parser, word)
-    if block is None:
+    who = word if word == ALL else read_network(parser, word)
+    if who is None:
         raise parser.error(f'invalid parameter "{word}"')
-    return block
+    return who
 
 
 COMMANDS: Final = tuple(Command(name, BOTH | Context.STATUS, ONE, _add) for name in ("allow", "deny"))

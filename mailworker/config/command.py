@@ -59,6 +59,18 @@ def only_block(context: Context, read: Callable[[Parser, Scope], None] = Parser.
     return Command(name, Context.MAIN, NONE, open_block, block=True)
 
 
+def served_block(parser: Parser, context: Context, *, master: bool) -> Scope | None:
+    """A block of the main context that a process beside the workers serves; None where there is no such block.
+
+    Without a `master` there is no such process, and the block is ignored with a warning.
+    """
+    scope = parser.blocks.get(context)
+    if scope is not None and not master:
+        parser.warn(f'"{str(context.name).lower()}" is ignored, as "master_process" is off', scope.opened_at)
+        return None
+    return scope
+
+
 class CommandTable:
     """All rows, and the checks that are the same for each of them."""
 

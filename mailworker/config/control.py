@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mailworker.config.command import ONE_OR_MORE, only_block
+from mailworker.config.command import ONE_OR_MORE, only_block, served_block
 from mailworker.config.drafts import Context
 from mailworker.config.listen import Access, Listen, listen_url
 from mailworker.config.rows import Value, commands, merged, row
@@ -99,15 +99,9 @@ class ControlDraft:
 
 
 def freeze(parser: Parser, taken: Iterable[Address], *, master: bool) -> ControlSettings | None:
-    """The block's settings; `taken` are addresses that other listeners have. Raises ConfigError.
-
-    Without a `master` there is no process to control.
-    """
-    scope = parser.blocks.get(Context.CONTROL)
+    """The block's settings; `taken` are addresses that other listeners have. Raises ConfigError."""
+    scope = served_block(parser, Context.CONTROL, master=master)
     if scope is None:
-        return None
-    if not master:
-        parser.warn('"control" is ignored, as "master_process" is off', scope.opened_at)
         return None
     sockets = merged(ControlDraft, scope).listen
     if not sockets:

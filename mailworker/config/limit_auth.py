@@ -6,14 +6,14 @@ Values and errors are those of nginx's ngx_http_limit_req_module, except for rat
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final
 
 from mailworker.config import values
 from mailworker.config.command import ONE, ONE_OR_MORE, TWO, Arity, Command
 from mailworker.config.drafts import BOTH, Context, Scope
-from mailworker.config.networks import Network, read_block
+from mailworker.config.networks import Network, read_network
 from mailworker.config.rows import Value, commands, merged, row
 from mailworker.config.slots import FLAG, LIMIT_LEVEL, once, present, repeated
 from mailworker.config.templates import read_template
@@ -231,10 +231,10 @@ def _read_exempt(parser: Parser) -> tuple[Network, ...]:
 
 
 def _network(parser: Parser, word: str) -> Network:
-    block = word if word == "unix:" else read_block(parser, word)
-    if block is None:
+    network = read_network(parser, word)
+    if network is None:
         raise parser.error(f'invalid parameter "{word}"')
-    return block
+    return network
 
 
 def _read_prefix(parser: Parser) -> tuple[int, int]:
@@ -300,10 +300,7 @@ def freeze(server: Scope, mail: Scope, variables: Variables) -> LimitAuthSetting
         return found
 
     delay = draft.auth_delay
-    limits = tuple(
-        LimitAuth(zone(each.zone), each.limit.burst, each.limit.delay, each.limit.counts_all, each.limit.ban)
-        for each in draft.limit_auth
-    )
+    limits = tuple(replace(each.limit, zone=zone(each.zone)) for each in draft.limit_auth)
     return LimitAuthSettings(
         limits,
         draft.limit_auth_exempt,

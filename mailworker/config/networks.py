@@ -23,13 +23,16 @@ def read_block(parser: Parser, word: str) -> IPv4Network | IPv6Network | None:
     return network
 
 
+def read_network(parser: Parser, word: str) -> Network | None:
+    """As `read_block`, or "unix:"."""
+    return word if word == "unix:" else read_block(parser, word)
+
+
 def _read(parser: Parser) -> tuple[Network, ...]:
     directive, word = parser.words
-    if word == "unix:":
-        return (word,)
-    block = read_block(parser, word)
-    if block is not None:
-        return (block,)
+    network = read_network(parser, word)
+    if network is not None:
+        return (network,)
     try:
         return tuple(ip_network(address) for address in resolve_host(word, parser.resolve))
     except BadAddress as reason:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
@@ -54,8 +53,8 @@ def shown(name: str) -> str:
     return _DATA if name.startswith(_DATA) else name
 
 
-def _folder(parser: Parser) -> Callable[[str], str]:
-    return lambda name: parser.beside_configuration(name).rstrip("/") or "/"
+def _folders(parser: Parser, names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(parser.beside_configuration(name).rstrip("/") or "/" for name in names))
 
 
 def _full_value(parser: Parser, command: str, value: str) -> str:
@@ -95,7 +94,7 @@ CERTIFICATE: Final = replace(STRING, freeze=lambda parser, name: certificate_nam
 CERTIFICATES: Final = replace(
     WORDS, freeze=lambda parser, names: tuple(certificate_name(parser, name) for name in names)
 )
-FOLDERS: Final = replace(WORDS, freeze=lambda parser, names: tuple(dict.fromkeys(map(_folder(parser), names))))
+FOLDERS: Final = replace(WORDS, freeze=_folders)
 """Folders, each once."""
 
 KEYS: Final = replace(WORDS, freeze=lambda parser, names: tuple(key_name(parser, name) for name in names))

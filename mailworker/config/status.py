@@ -10,7 +10,7 @@ from typing import Final
 
 from mailworker.config import access
 from mailworker.config.access import Rule
-from mailworker.config.command import ONE, ONE_OR_MORE, only_block
+from mailworker.config.command import ONE, ONE_OR_MORE, only_block, served_block
 from mailworker.config.drafts import Context
 from mailworker.config.listen import Listen, listen_url
 from mailworker.config.rows import Value, commands, merged, row
@@ -70,15 +70,9 @@ class StatusZoneDraft:
 
 
 def freeze(parser: Parser, taken: Iterable[Address], *, master: bool) -> StatusSettings | None:
-    """The block's settings; `taken` are addresses that mail servers listen on. Raises ConfigError.
-
-    There is no status process without a `master`.
-    """
-    scope = parser.blocks.get(Context.STATUS)
+    """The block's settings; `taken` are addresses that mail servers listen on. Raises ConfigError."""
+    scope = served_block(parser, Context.STATUS, master=master)
     if scope is None:
-        return None
-    if not master:
-        parser.warn('"status" is ignored, as "master_process" is off', scope.opened_at)
         return None
     draft = merged(StatusDraft, scope)
     listens = draft.listen or (Listen(DEFAULT_LISTEN, bind=True),)
