@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TypeVar
 
 from mailworker.config.templates import new_variable, read_template, read_value
 from mailworker.config.tree import Parser
-from mailworker.variables.host_masks import DOT, is_host, mask
+from mailworker.variables.host_masks import DOT, add_key, is_host, mask
 from mailworker.variables.map import Map, Value
 from mailworker.variables.regex import BadRegex, Regex
 from mailworker.variables.variables import Definition
@@ -28,9 +27,6 @@ def read_map(parser: Parser) -> tuple[str, Definition]:
         entries.tails,
         tuple(entries.regexes),
     )
-
-
-K = TypeVar("K")
 
 
 class _Entries:
@@ -86,18 +82,11 @@ class _Entries:
         """Add a key, or a mask where masks are allowed; returns whether it was new."""
         fixed = mask(key) if self.hostnames else None
         if fixed is None:
-            return _claim(self.exact, key.decode("latin-1"), value)
+            return add_key(self.exact, key.decode("latin-1"), value)
         start, end = fixed
         part = key[start:end]
         if not start:
-            return _claim(self.tails, part, value)
-        if start == DOT and not _claim(self.exact, part.decode("latin-1"), value):  # stands for the name itself too
+            return add_key(self.tails, part, value)
+        if start == DOT and not add_key(self.exact, part.decode("latin-1"), value):  # stands for the name itself too
             return False
-        return _claim(self.heads, part, value)
-
-
-def _claim(table: dict[K, Value], key: K, value: Value) -> bool:
-    if key in table:
-        return False
-    table[key] = value
-    return True
+        return add_key(self.heads, part, value)

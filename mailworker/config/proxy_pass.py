@@ -14,7 +14,7 @@ from mailworker.config.templates import read_template
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
 from mailworker.model import Address, BackendName, UnixAddress, is_host_name
-from mailworker.variables.template import Name, Template
+from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables
 
 
@@ -75,8 +75,8 @@ def check(proxy_pass: ProxyPass, variables: Variables, *, resolves: bool) -> Non
     if said is not None:
         message = f'variable "{said}" in "proxy_pass" has no values of the configuration alone: clients could say where'
         raise ConfigError(f"{message} passwords go", template.where)
-    if len(template.parts) == 1 and isinstance(template.parts[0], Name):
-        for text in sorted(variables.possible(template.parts[0].name)):
+    if template.only is not None:
+        for text in sorted(variables.possible(template.only)):
             _check_outcome(text.decode(errors="surrogateescape"), template.where, resolves)
 
 

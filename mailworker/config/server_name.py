@@ -11,7 +11,7 @@ from typing import Final, Generic, TypeVar
 
 from mailworker.config.drafts import UNSET, Context
 from mailworker.config.tree import Parser
-from mailworker.variables.host_masks import DOT, is_host, mask, prefixes, suffixes
+from mailworker.variables.host_masks import DOT, add_key, is_host, mask, prefixes, suffixes
 from mailworker.variables.regex import BadRegex, Regex
 
 V = TypeVar("V")
@@ -133,12 +133,12 @@ class NameTable(Generic[V]):
     def _claim(self, text: bytes, value: V) -> bool:
         fixed = mask(text)
         if fixed is None:
-            return text not in self._passed_over and _put(self._exact, text, value)
+            return text not in self._passed_over and add_key(self._exact, text, value)
         start, end = fixed
         part = text[start:end]
         if not start:
             self._longest_tail = max(self._longest_tail, len(part))
-            return _put(self._tails, part, value)
+            return add_key(self._tails, part, value)
         if start == DOT and (part in self._exact or part in self._passed_over):
             return False
         if part in self._heads:
@@ -147,11 +147,4 @@ class NameTable(Generic[V]):
             return False
         self._longest_head = max(self._longest_head, len(part))
         self._heads[part] = value
-        return start != DOT or _put(self._exact, part, value)  # ".example.com" is the name itself too
-
-
-def _put(table: dict[bytes, V], key: bytes, value: V) -> bool:
-    if key in table:
-        return False
-    table[key] = value
-    return True
+        return start != DOT or add_key(self._exact, part, value)  # ".example.com" is the name itself too

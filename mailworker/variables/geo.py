@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mailworker.variables.facts import Facts
+from mailworker.variables.render import Evaluate
 from mailworker.variables.template import Template
-from mailworker.variables.variables import Evaluate, Variables
+from mailworker.variables.variables import Variables
 
 NOWHERE: Final = 0xFFFFFFFF
 """A text that is no address is looked up as 255.255.255.255."""

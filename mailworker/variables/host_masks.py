@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 DOT: Final = len(".")
 
@@ -23,6 +26,14 @@ def is_host(key: bytes) -> bool:
     """Whether the key is a name or a valid mask."""
     start, end = mask(key) or (0, len(key))
     return b"*" not in key[start:end] and b".." not in key and b"\0" not in key
+
+
+def add_key(table: dict[K, V], key: K, value: V) -> bool:
+    """Add a key; returns whether it was new, else the table stays as it is."""
+    if key in table:
+        return False
+    table[key] = value
+    return True
 
 
 def suffixes(name: bytes, longest: int) -> Iterator[bytes]:

@@ -9,9 +9,9 @@ from itertools import chain
 from mailworker.variables.facts import Facts
 from mailworker.variables.host_masks import prefixes, suffixes
 from mailworker.variables.regex import Captures, Regex
-from mailworker.variables.render import Render
+from mailworker.variables.render import Evaluate, Render
 from mailworker.variables.template import Name, Template
-from mailworker.variables.variables import Evaluate, Variables
+from mailworker.variables.variables import Variables
 
 Value = bytes | Template
 """A text, or a Template if it contains variables."""

@@ -7,6 +7,9 @@ from typing import cast
 
 from mailworker.variables.facts import Facts
 
+Evaluate = Callable[[Facts], bytes | None]
+"""Gives the value of a variable, None if the session has none."""
+
 Render = Callable[[Facts], bytes]
 """Renders the text of a template. Raises ProtocolError if a regular expression takes too long."""
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from mailworker.variables.facts import Facts
+from mailworker.variables.render import Evaluate
 from mailworker.variables.template import Template
-from mailworker.variables.variables import Evaluate, Variables
+from mailworker.variables.variables import Variables
 
 WHOLE: Final = 10_000
 """A hundred per cent: shares are in hundredths of one per cent."""

@@ -17,12 +17,11 @@ from mailworker import __version__
 from mailworker.model import METHOD_NAMES, MONTHS, Address, AuthMethod, InetAddress
 from mailworker.variables.facts import Ending, Envelope, Facts, Try
 from mailworker.variables.prefix import packed_prefix, spelled_prefix
+from mailworker.variables.render import Evaluate
 from mailworker.variables.source import Kind, Source, at
 from mailworker.variables.tls_table import TLS
 from mailworker.variables.tlv import PREFIX as TLV_PREFIX
 from mailworker.variables.tlv import tlv_variable
-
-Function = Callable[[Facts], bytes | None]
 
 HEADER_PREFIX: Final = "auth_http_"
 """The prefix of variables that are headers of the auth service's answer."""
@@ -33,7 +32,7 @@ _NO_NAME: Final = re.compile(rb"[^a-z0-9]")
 _VERSION: Final = __version__.encode()
 
 
-def builtin(name: str) -> Function | None:
+def builtin(name: str) -> Evaluate | None:
     """The row of a name in lower case, None if there is none."""
     function = TABLE.get(name)
     if function is not None:
@@ -73,7 +72,7 @@ def _spelled_prefix(facts: Facts) -> bytes:
     return b"unix:" if facts.port is None else spelled_prefix(_prefix(facts), facts.prefix_lengths).encode()
 
 
-def _proxy_text(index: int) -> Function:
+def _proxy_text(index: int) -> Evaluate:
     def read(facts: Facts) -> bytes | None:
         texts = facts.proxy_texts
         return None if texts is None else texts[index]
@@ -100,7 +99,7 @@ def _method(facts: Facts) -> bytes | None:
     return None if facts.method is None else _METHODS[facts.method]
 
 
-def _client_id(field: str) -> Function:
+def _client_id(field: str) -> Evaluate:
     """The value of a field of an IMAP client's ID; "_" stands for characters that variable names cannot have."""
 
     def read(facts: Facts) -> bytes | None:
@@ -110,11 +109,11 @@ def _client_id(field: str) -> Function:
     return read
 
 
-def _envelope(read: Callable[[Envelope], bytes]) -> Function:
+def _envelope(read: Callable[[Envelope], bytes]) -> Evaluate:
     return lambda facts: None if facts.envelope is None else read(facts.envelope)
 
 
-def _of_end(read: Callable[[Ending], bytes]) -> Function:
+def _of_end(read: Callable[[Ending], bytes]) -> Evaluate:
     return lambda facts: None if facts.reason is None else read(facts.reason)
 
 
@@ -145,7 +144,7 @@ def _time(seconds: float | None) -> bytes | None:
     return None if seconds is None else b"%.3f" % seconds
 
 
-def _of_tries(read: Callable[[Try], bytes | None]) -> Function:
+def _of_tries(read: Callable[[Try], bytes | None]) -> Evaluate:
     """The function that lists a value for each backend that was tried."""
 
     def read_all(facts: Facts) -> bytes | None:
@@ -206,7 +205,7 @@ def _iso8601(*, milliseconds: bool) -> bytes:
     return f"{iso8601_second(second)}{fraction}{iso8601_offset(second)}".encode()
 
 
-TABLE: Final[Mapping[str, Function]] = {
+TABLE: Final[Mapping[str, Evaluate]] = {
     "binary_remote_addr": _packed,
     "binary_remote_prefix": _prefix,
     "remote_prefix": _spelled_prefix,

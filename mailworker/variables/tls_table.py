@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import quote_from_bytes
 
-from mailworker.variables.facts import Certificate, Facts, Tls
+from mailworker.variables.facts import Certificate, Tls
+from mailworker.variables.render import Evaluate
 
-Function = Callable[[Facts], bytes | None]
 
-
-def _of_tls(read: Callable[[Tls], bytes | None]) -> Function:
+def _of_tls(read: Callable[[Tls], bytes | None]) -> Evaluate:
     return lambda facts: None if facts.tls is None else read(facts.tls)
 
 
-def _of_certificate(read: Callable[[Certificate], bytes]) -> Function:
+def _of_certificate(read: Callable[[Certificate], bytes]) -> Evaluate:
     def read_certificate(tls: Tls) -> bytes | None:
         certificate = tls.peer_certificate
         return None if certificate is None else read(certificate)
@@ -33,7 +32,7 @@ def _verify(tls: Tls) -> bytes:
 _DAY: Final = 86400
 
 
-TLS: Final[Mapping[str, Function]] = {
+TLS: Final[Mapping[str, Evaluate]] = {
     "ssl_protocol": _of_tls(lambda tls: tls.protocol.encode()),
     "ssl_cipher": _of_tls(lambda tls: tls.cipher.encode()),
     "ssl_curve": _of_tls(lambda tls: tls.curve),

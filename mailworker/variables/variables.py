@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
 from mailworker.errors import ConfigError
 from mailworker.variables.escapes import NONE, Escape
-from mailworker.variables.facts import Facts
 from mailworker.variables.line import Line, MakeLine, Part, composed
 from mailworker.variables.nearest import did_you_mean
-from mailworker.variables.render import Render
+from mailworker.variables.render import Evaluate, Render
 from mailworker.variables.table import SOURCES, TABLE, builtin
-from mailworker.variables.template import Name, Template
-
-Evaluate = Callable[[Facts], bytes | None]
-"""Gives the value of a variable, None if the session has none."""
+from mailworker.variables.template import Template
 
 
 class Definition(Protocol):
@@ -91,9 +87,8 @@ class Variables:
         constant = template.constant
         if constant is not None:
             return lambda facts: constant
-        if escape is NONE and len(template.parts) == 1:
-            (only,) = template.names
-            evaluate = self.find(only, template.where)
+        if escape is NONE and template.only is not None:
+            evaluate = self.find(template.only, template.where)
             return lambda facts: evaluate(facts) or b""
         parts = (
             part if isinstance(part, bytes) else self._part(part.name, template.where, escape)
@@ -124,8 +119,8 @@ class Variables:
         for each in outcomes or ():
             if isinstance(each, bytes):
                 texts.add(each)
-            elif len(each.parts) == 1 and isinstance(each.parts[0], Name):
-                texts |= view.possible(each.parts[0].name)
+            elif each.only is not None:
+                texts |= view.possible(each.only)
         return texts
 
     def _outcomes(self, name: str) -> tuple[Variables, Iterable[bytes | Template] | None]:

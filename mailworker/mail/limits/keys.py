@@ -9,9 +9,10 @@ from mailworker.config.limit_auth import OF_CLIENT, LimitZone
 from mailworker.mail.session_facts import SessionFacts
 from mailworker.mail.session_log import SessionLog
 from mailworker.shm.keys import UNIX, packed_key, text_key, user_key
+from mailworker.variables.render import Evaluate
 from mailworker.variables.table import TABLE
 from mailworker.variables.template import Template
-from mailworker.variables.variables import Evaluate, Variables
+from mailworker.variables.variables import Variables
 
 Key = Callable[[SessionLog], bytes]
 """Gives the key by which a session is counted; empty if it is not counted."""
