@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support import nginx
 from tests.support.daemon import Daemon, accepts, find_program
-from tests.support.patience import PATIENCE
-
-_TIME_AND_PROCESS = re.compile(r"^(?:nginx: |[0-9/]+ [0-9:]+ )(\[\w+\]) (?:\d+#\d+: )?(.*)$")
 
 
 def configuration(http: str) -> str:
@@ -30,13 +26,8 @@ def serving(folder: Path, http: str, port: int) -> Iterator[None]:
 
 
 def verdict(folder: Path, http: str) -> list[str]:
-    """The output of `nginx -t` for an `http` block, without times and pids: "[level] message in nginx.conf:LINE"."""
-    said = subprocess.run(_command(folder, http, "-t"), capture_output=True, check=False, timeout=PATIENCE)
-    lines = said.stderr.decode(errors="surrogateescape").splitlines()
-    texts = [
-        f"{match[1]} {match[2]}".replace(f"{folder}/", "") for match in map(_TIME_AND_PROCESS.match, lines) if match
-    ]
-    return list(dict.fromkeys(texts))
+    """See `nginx.verdict`, for an `http` block."""
+    return nginx.verdict(folder, _command(folder, http, "-t"))
 
 
 def _command(folder: Path, http: str, *switches: str) -> Sequence[str]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+import subprocess
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tests.support.daemon import Address, Daemon, ServerUnavailable, accepts, find_program
+from tests.support.patience import PATIENCE
 
 MAIL_MODULES = ("/usr/lib/nginx/modules/ngx_mail_module.so", "/usr/lib64/nginx/modules/ngx_mail_module.so")
+
+_TIME_AND_PROCESS = re.compile(r"^(?:nginx: |[0-9/]+ [0-9:]+ )(\[\w+\]) (?:\d+#\d+: )?(.*)$")
 
 
 class Nginx:
@@ -35,6 +40,13 @@ def nginx_command(folder: Path, configuration: str) -> list[str]:
     path.write_text(f"load_module {_mail_module()};\n{configuration}")
     log = str(folder / "error.log")
     return [find_program("nginx"), "-p", str(folder), "-c", str(path), "-e", log, "-g", "daemon off;"]
+
+
+def verdict(folder: Path, command: Sequence[str]) -> list[str]:
+    """The output of `nginx -t` without times, pids and `folder`: "[level] message in nginx.conf:LINE", each once."""
+    said = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE)
+    found = map(_TIME_AND_PROCESS.match, said.stderr.decode(errors="surrogateescape").splitlines())
+    return list(dict.fromkeys(f"{match[1]} {match[2]}".replace(f"{folder}/", "") for match in found if match))
 
 
 def _mail_module() -> str:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import socket
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.support import nginx
 from tests.support.daemon import Daemon, ServerUnavailable, find_program
 from tests.support.patience import PATIENCE
 
 STREAM_MODULES = ("/usr/lib/nginx/modules/ngx_stream_module.so", "/usr/lib64/nginx/modules/ngx_stream_module.so")
 
 _END = b"\x1e"  # RS, which no text of a test contains
-_TIME_AND_PROCESS = re.compile(r"^(?:nginx: |[0-9/]+ [0-9:]+ )(\[\w+\]) (?:\d+#\d+: )?(.*)$")
 
 
 def answers(folder: Path, block: str, texts: Sequence[str], escape: str = "none") -> list[bytes]:
@@ -83,12 +81,8 @@ def _ask(gate: Path, sent: bytes) -> bytes:
 
 
 def verdict(folder: Path, configuration: str) -> list[str]:
-    """The output of `nginx -t` for a configuration, without times and pids: "[level] message in nginx.conf:LINE"."""
-    command = _command(folder, configuration, "-t")
-    said = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE)
-    found = [_TIME_AND_PROCESS.match(line) for line in said.stderr.decode(errors="surrogateescape").splitlines()]
-    texts = [f"{match[1]} {match[2]}".replace(f"{folder}/", "") for match in found if match]
-    return list(dict.fromkeys(texts))
+    """See `nginx.verdict`, for a configuration."""
+    return nginx.verdict(folder, _command(folder, configuration, "-t"))
 
 
 def _command(folder: Path, configuration: str, *switches: str) -> list[str]:
