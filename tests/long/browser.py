@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from tests.support.daemon import STOP_TIMEOUT, find_program
@@ -58,9 +57,7 @@ class Browser:
     def __enter__(self) -> Browser:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         os.close(self._to)  # Chromium ends then
         os.close(self._from)
         with suppress(subprocess.TimeoutExpired):

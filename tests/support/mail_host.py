@@ -33,6 +33,7 @@ class MailHost:
         mail.mkdir()
         os.chown(mail, mail_owner().pw_uid, mail_owner().pw_gid)
         self.account = create_account(mail, "anna", "secret")
+        self._listeners: list[socket.socket] = []
         self._ports = Ports()
         authority = CertificateAuthority(folder)
         certificate = authority.issue_server("backend", ecdsa_key(), (HOST,))
@@ -58,13 +59,13 @@ class MailHost:
         _ip(ours, "link", "set", f"box{pid}", "up")
         _ip(theirs, "address", "add", f"{_BOX}/24", "dev", "eth0")
         _ip(theirs, "link", "set", "eth0", "up")
-        if not hasattr(self, "_listeners"):
+        if not self._listeners:
             servers = {143: self._dovecot.imap, 110: self._dovecot.pop3, 587: self._postfix.submission}
             self._listeners = [self._listen(port, server) for port, server in servers.items()]
 
     def stop(self) -> None:
         self._network.communicate()
-        for listener in getattr(self, "_listeners", []):
+        for listener in self._listeners:
             with suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()

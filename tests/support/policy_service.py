@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from tests.support.backend import ScriptedServer
+from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 
 # The fields that weakforced demands for each command (wforce_api).
@@ -59,7 +60,7 @@ class PolicyService(ScriptedServer):
 
     def wait(self, count: int) -> list[Asked]:
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.asked) >= count, 10), self.asked
+            assert self._changed.wait_for(lambda: len(self.asked) >= count, PATIENCE), self.asked
             return list(self.asked)
 
     def _serve(self, peer: Peer) -> None:

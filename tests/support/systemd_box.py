@@ -65,7 +65,7 @@ class SystemdBox:
                 stdout=output,
                 stderr=output,
             )
-        self._await(lambda: self.succeeds("systemctl", "is-active", "basic.target"), "systemd's start")
+        self.await_true(lambda: self.succeeds("systemctl", "is-active", "basic.target"), "systemd's start")
 
     @property
     def root(self) -> Path:
@@ -135,9 +135,6 @@ class SystemdBox:
 
     def await_true(self, condition: Callable[[], bool], what: str) -> None:
         """Wait until `condition` returns true; shows all logs if it does not."""
-        self._await(condition, what)
-
-    def _await(self, condition: Callable[[], bool], what: str) -> None:
         try:
             wait_until(lambda: self._process.poll() is not None or condition(), what)
         except TimeoutError as error:
@@ -202,6 +199,5 @@ def _install(folder: Path, etc: Mapping[str, str]) -> None:
     (program / "bin").mkdir()
     (program / "bin" / "python").symlink_to(f"{home}/{version}")
     script = program / "bin" / "mailworker"
-    script.write_text(f"#!{program.relative_to(folder / 'opt').joinpath('bin/python')}\n")
     script.write_text("#!/opt/mailworker/bin/python\nimport sys\nfrom mailworker.cli import main\nsys.exit(main())\n")
     script.chmod(0o755)
