@@ -11,12 +11,11 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bench import attack, logins, memory, names, operation, relays, sites, status
-from bench.arena import Arena
+from bench.arena import opened_arena
 from bench.instructions import NAMES, count_instructions
 from bench.measure import Measure, summarise
 from bench.profile import profile
@@ -36,16 +35,12 @@ def all_measures() -> dict[str, Measure]:
 def run(measures: Iterable[Measure], file: Path | None) -> None:
     """Raises ServerUnavailable."""
     results = Results.read(file)
-    with tempfile.TemporaryDirectory() as folder:
-        arena = Arena(Path(folder))
-        try:
-            print(LINE.format(*HEADER))
-            for measure in measures:
-                row = summarise(measure, measure.run(arena))
-                print(LINE.format(*cells(measure.name, row)), flush=True)
-                results.put(measure.name, row)
-        finally:
-            arena.close()
+    with opened_arena() as arena:
+        print(LINE.format(*HEADER))
+        for measure in measures:
+            row = summarise(measure, measure.run(arena))
+            print(LINE.format(*cells(measure.name, row)), flush=True)
+            results.put(measure.name, row)
 
 
 def parse(arguments: Sequence[str] | None, known: Iterable[str]) -> argparse.Namespace:

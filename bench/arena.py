@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import resource
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -155,7 +156,7 @@ Visited = TypeVar("Visited", bound=Server)
 
 
 class Arena:
-    """Compiles the programs and runs the peers; use it as a context. Raises ServerUnavailable."""
+    """Compiles the programs and runs the peers, until it is closed. Raises ServerUnavailable."""
 
     def __init__(self, folder: Path) -> None:
         raise_descriptor_limit()
@@ -239,6 +240,13 @@ class Arena:
                 with self.running(name, setup) as server:
                     figures[name].append(measure(server))
         return Duel(figures["nginx"], figures["mailworker"])
+
+
+@contextmanager
+def opened_arena() -> Iterator[Arena]:
+    """An arena in a temporary folder. Raises ServerUnavailable."""
+    with tempfile.TemporaryDirectory() as folder, closing(Arena(Path(folder))) as arena:
+        yield arena
 
 
 def alternate(theirs: Visited, ours: Visited, measure: Callable[[Visited], float], rounds: int) -> Duel:

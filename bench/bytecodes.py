@@ -13,7 +13,6 @@ import atexit
 import json
 import runpy
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,7 @@ from types import FrameType
 from typing import Any, Final
 
 from bench import instructions
-from bench.arena import Arena
+from bench.arena import Arena, opened_arena
 from bench.instructions import ALONE, MAINS, prepared, way_of
 from tests.oracle.proxies import mailworker_command
 from tests.support.daemon import Daemon, accepts
@@ -102,14 +101,10 @@ def count(arena: Arena, name: str, logins: int) -> Counter[tuple[str, str]]:
 
 def print_tables(names: Sequence[str]) -> None:
     """Print the counts of one login for each of `names`. Raises ServerUnavailable."""
-    with tempfile.TemporaryDirectory() as folder:
-        arena = Arena(Path(folder))
-        try:
-            for name in names:
-                few, many = (count(arena, name, logins) for logins in (WARMING, WARMING + LOGINS))
-                print_table(name, many, few)
-        finally:
-            arena.close()
+    with opened_arena() as arena:
+        for name in names:
+            few, many = (count(arena, name, logins) for logins in (WARMING, WARMING + LOGINS))
+            print_table(name, many, few)
 
 
 def print_table(name: str, many: Counter[tuple[str, str]], few: Counter[tuple[str, str]]) -> None:

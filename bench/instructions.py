@@ -9,7 +9,6 @@ from __future__ import annotations
 import compileall
 import re
 import signal
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -17,7 +16,7 @@ from pathlib import Path
 import psutil
 
 import mailworker
-from bench.arena import Arena, Setup, setup_for
+from bench.arena import Arena, Setup, opened_arena, setup_for
 from bench.logins import KEEPALIVE, kind_of
 from bench.programs import Load
 from tests.oracle.proxies import mailworker_command
@@ -26,20 +25,18 @@ from tests.support.nginx import nginx_command
 
 FEW, MANY = 100, 400
 TIMEOUT = 300.0  # seconds to start, and to end: under valgrind everything takes some fifty times as long
-NAMES = (
-    *("imap-login", "pop3-login", "smtp-login", "imap-keepalive"),
-    *("imap-login-auth-upstream", "pop3-login-auth-upstream", "smtp-login-auth-upstream"),
-    *("imap-login-varied", "pop3-login-varied", "smtp-login-varied"),
-    *("imap-login-access-combined", "imap-login-access-json"),
-    *("sieve-login", "imap-login-limit-auth", "imap-login-limit-conn", "imap-login-limits"),
-    *("imap-login-status", "imap-login-sessions", "imap-login-control"),
-    *("imaps-tls13", "imaps-tls12-rsa", "imaps-tls12-id", "imaps-tls13-id", "imaps-tls12-ticket", "imaps-tls13-ticket"),
-)
 # Measures that nginx has no counterpart for: they are compared with a plain login of our own.
 OWN = (
     *("imap-login-access-combined", "imap-login-access-json"),
     *("sieve-login", "imap-login-limit-auth", "imap-login-limit-conn", "imap-login-limits"),
     *("imap-login-status", "imap-login-sessions", "imap-login-control"),
+)
+NAMES = (
+    *("imap-login", "pop3-login", "smtp-login", "imap-keepalive"),
+    *("imap-login-auth-upstream", "pop3-login-auth-upstream", "smtp-login-auth-upstream"),
+    *("imap-login-varied", "pop3-login-varied", "smtp-login-varied"),
+    *OWN,
+    *("imaps-tls13", "imaps-tls12-rsa", "imaps-tls12-id", "imaps-tls13-id", "imaps-tls12-ticket", "imaps-tls13-ticket"),
 )
 OTHERS = dict.fromkeys(OWN, ("mailworker", "imap-login"))
 LINE = "{:<26} {:>10} {:>12} {:>6} {:>8}"
@@ -79,15 +76,11 @@ def count_instructions(names: Sequence[str]) -> None:
     valgrind = find_program("valgrind")
     counted = cache(_of_one_login)  # several measures have the same rival
     print(LINE.format("instructions", *COMMANDS, "ratio", "more"))
-    with tempfile.TemporaryDirectory() as folder:
-        arena = Arena(Path(folder))
-        try:
-            for name in names or NAMES:
-                theirs = counted(valgrind, arena, *OTHERS.get(name, ("nginx", name)))
-                ours = counted(valgrind, arena, "mailworker", name)
-                print(LINE.format(name, theirs, ours, f"{ours / theirs:.1f}", ours - theirs), flush=True)
-        finally:
-            arena.close()
+    with opened_arena() as arena:
+        for name in names or NAMES:
+            theirs = counted(valgrind, arena, *OTHERS.get(name, ("nginx", name)))
+            ours = counted(valgrind, arena, "mailworker", name)
+            print(LINE.format(name, theirs, ours, f"{ours / theirs:.1f}", ours - theirs), flush=True)
 
 
 def _of_one_login(valgrind: str, arena: Arena, server: str, name: str) -> int:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.arena import Arena, Running
+from bench.arena import Running, opened_arena
 from bench.instructions import setup_of
 from bench.logins import Kind, kind_of
 from tests.support.daemon import find_program, wait_until
@@ -23,16 +22,12 @@ def profile(names: Sequence[str]) -> None:
     Raises ServerUnavailable.
     """
     strace = find_program("strace")
-    with tempfile.TemporaryDirectory() as folder:
-        arena = Arena(Path(folder))
-        try:
-            for name in names or ("imap-login",):
-                kind = kind_of(name)
-                for server in ("nginx", "mailworker"):
-                    with arena.running(server, setup_of(server, name)) as running:
-                        print(_count(strace, running, kind))
-        finally:
-            arena.close()
+    with opened_arena() as arena:
+        for name in names or ("imap-login",):
+            kind = kind_of(name)
+            for server in ("nginx", "mailworker"):
+                with arena.running(server, setup_of(server, name)) as running:
+                    print(_count(strace, running, kind))
 
 
 def _count(strace: str, server: Running, kind: Kind) -> str:

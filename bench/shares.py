@@ -6,11 +6,9 @@ Sampling has a cost of its own, so the sums are above the figures of the measure
 from __future__ import annotations
 
 import subprocess
-import tempfile
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
-from bench.arena import Arena, Running
+from bench.arena import Running, opened_arena
 from bench.instructions import setup_of
 from bench.logins import Kind, kind_of
 from tests.support.daemon import find_program
@@ -36,18 +34,14 @@ def print_shares(names: Sequence[str]) -> None:
     """
     perf = find_program("perf")
     print(LINE.format("us", "server", *PARTS, "all"))
-    with tempfile.TemporaryDirectory() as folder:
-        arena = Arena(Path(folder))
-        try:
-            for name in names or ("imap-login", "imaps-tls13"):
-                kind = kind_of(name)
-                for server in ("nginx", "mailworker"):
-                    with arena.running(server, setup_of(server, name)) as running:
-                        parts = _sample(perf, running, kind)
-                    figures = [f"{value:.0f}" for value in (*parts.values(), sum(parts.values()))]
-                    print(LINE.format(name, server, *figures), flush=True)
-        finally:
-            arena.close()
+    with opened_arena() as arena:
+        for name in names or ("imap-login", "imaps-tls13"):
+            kind = kind_of(name)
+            for server in ("nginx", "mailworker"):
+                with arena.running(server, setup_of(server, name)) as running:
+                    parts = _sample(perf, running, kind)
+                figures = [f"{value:.0f}" for value in (*parts.values(), sum(parts.values()))]
+                print(LINE.format(name, server, *figures), flush=True)
 
 
 def _sample(perf: str, server: Running, kind: Kind) -> dict[str, float]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-from bench.arena import Arena
+from bench.arena import Arena, opened_arena
 from bench.instructions import setup_of
 from bench.logins import ROUNDS, cost, kind_of
 from tests.oracle.proxies import mailworker, mailworker_of, nginx
@@ -26,21 +25,17 @@ def compare(checkout: Path, names: Sequence[str]) -> None:
     if not (checkout / ".venv/bin/python").exists():
         raise ServerUnavailable(f"{checkout} has no .venv")
     print(LINE.format("us", "nginx", "mailworker", "ratio", "other", "ratio"))
-    with tempfile.TemporaryDirectory() as folder:
-        arena = Arena(Path(folder))
-        try:
-            for name in names or ("imap-login", "pop3-login", "smtp-login"):
-                theirs, ours, others = in_turns(arena, checkout.resolve(), name)
-                costs = (
-                    f"{theirs:.1f}",
-                    f"{ours:.1f}",
-                    f"{ours / theirs:.2f}",
-                    f"{others:.1f}",
-                    f"{others / theirs:.2f}",
-                )
-                print(LINE.format(name, *costs), flush=True)
-        finally:
-            arena.close()
+    with opened_arena() as arena:
+        for name in names or ("imap-login", "pop3-login", "smtp-login"):
+            theirs, ours, others = in_turns(arena, checkout.resolve(), name)
+            costs = (
+                f"{theirs:.1f}",
+                f"{ours:.1f}",
+                f"{ours / theirs:.2f}",
+                f"{others:.1f}",
+                f"{others / theirs:.2f}",
+            )
+            print(LINE.format(name, *costs), flush=True)
 
 
 def in_turns(arena: Arena, checkout: Path, name: str) -> list[float]:

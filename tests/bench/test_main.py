@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import pytest
 
 from bench import __main__ as bench
@@ -37,9 +35,9 @@ def test_instructions_are_those_of_a_login(capsys: pytest.CaptureFixture[str]) -
 def test_what_cannot_be_measured_is_told_and_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refuse(_folder: Path) -> None:
+    def refuse() -> None:
         raise ServerUnavailable("nginx is not installed")
 
-    monkeypatch.setattr(bench, "Arena", refuse)
+    monkeypatch.setattr(bench, "opened_arena", refuse)
     assert main(["imap-login"]) == 1
     assert capsys.readouterr().err == "cannot measure: nginx is not installed\n"

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, nullcontext
 
 import pytest
 
@@ -46,19 +45,13 @@ def test_servers_are_set_up_as_the_name_says(
     extras: dict[str, str] = {}
 
     class Arena:
-        def __init__(self, _folder: Path) -> None:
-            pass
-
-        def close(self) -> None:
-            pass
-
         @contextmanager
         def running(self, name: str, setup: Setup) -> Iterator[str]:
             extras[name] = setup.extra
             yield name
 
     monkeypatch.setattr(shares, "find_program", str)
-    monkeypatch.setattr(shares, "Arena", Arena)
+    monkeypatch.setattr(shares, "opened_arena", lambda: nullcontext(Arena()))
     monkeypatch.setattr(shares, "_sample", lambda *_: dict.fromkeys(PARTS, 0.0))
     print_shares([name])
     assert extras[server] == extra
