@@ -267,9 +267,9 @@ AUXILIARY = {
 
 # Directive: our verdict on it, and what differs.
 DIFFERENCES: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "listen 127.0.0.1 proxy_protocol bind x;": (('emerg: invalid parameter "x" in c.conf:6',), "text of nginx 1.29"),
-    "listen 127.0.0.1 deferred;": (('emerg: invalid parameter "deferred" in c.conf:6',), "text of nginx 1.29"),
-    "listen 127.0.0.1 ipv6only=yes;": (('emerg: invalid parameter "ipv6only=yes" in c.conf:6',), "text of nginx 1.29"),
+    "listen 127.0.0.1 proxy_protocol bind x;": (('[emerg] invalid parameter "x" in c.conf:6',), "text of nginx 1.29"),
+    "listen 127.0.0.1 deferred;": (('[emerg] invalid parameter "deferred" in c.conf:6',), "text of nginx 1.29"),
+    "listen 127.0.0.1 ipv6only=yes;": (('[emerg] invalid parameter "ipv6only=yes" in c.conf:6',), "text of nginx 1.29"),
     "listen 127.0.0.1 multipath;": ((), "nginx 1.29.7"),
     "listen 127.0.0.1 default_server;": ((), "nginx's http module"),
     "listen 127.0.0.1 reuseport;": ((), "Angie"),
@@ -278,21 +278,21 @@ _INT = "value must be between 0 and 2147483647"
 _NO_LOW_BITS = "nginx gives a system call the low 32 bits of the number"
 # Numbers that nginx takes, and then counts or allocates with what is left of them.
 TOO_LARGE_MAIN: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "worker_processes 1025;": (("emerg: value must be between 0 and 1024 in c.conf:2",), "nginx starts 1024 at most"),
+    "worker_processes 1025;": (("[emerg] value must be between 0 and 1024 in c.conf:2",), "nginx starts 1024 at most"),
     "worker_priority 2147483648;": (
-        ('emerg: "worker_priority" directive invalid number in c.conf:2',),
+        ('[emerg] "worker_priority" directive invalid number in c.conf:2',),
         _NO_LOW_BITS,
     ),
 }
 # An engine is loaded where a key is in it, and not before.
 ENGINE: Mapping[str, tuple[tuple[str, ...], str]] = {"ssl_engine nosuch;": ((), "mailworker alone")}
 TOO_LARGE: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "imap_client_buffer 9223372036854775807;": ((f"emerg: {_INT} in c.conf:7",), "nginx has no memory for a session"),
-    "proxy_buffer 2147483648;": ((f"emerg: {_INT} in c.conf:7",), "nginx has no memory for a session"),
-    "ssl_verify_depth 2147483648;": ((f"emerg: {_INT} in c.conf:7",), _NO_LOW_BITS),
+    "imap_client_buffer 9223372036854775807;": ((f"[emerg] {_INT} in c.conf:7",), "nginx has no memory for a session"),
+    "proxy_buffer 2147483648;": ((f"[emerg] {_INT} in c.conf:7",), "nginx has no memory for a session"),
+    "ssl_verify_depth 2147483648;": ((f"[emerg] {_INT} in c.conf:7",), _NO_LOW_BITS),
 }
 TOO_LARGE_LISTENS: Mapping[str, tuple[tuple[str, ...], str]] = {
-    f"listen 127.0.0.1 {parameter};": ((f"emerg: invalid {told} in c.conf:6",), _NO_LOW_BITS)
+    f"listen 127.0.0.1 {parameter};": ((f"[emerg] invalid {told} in c.conf:6",), _NO_LOW_BITS)
     for parameter, told in (
         ("backlog=2147483648", 'backlog "backlog=2147483648"'),
         ("rcvbuf=4294967296", 'rcvbuf "rcvbuf=4294967296"'),
@@ -303,18 +303,18 @@ TOO_LARGE_LISTENS: Mapping[str, tuple[tuple[str, ...], str]] = {
 }
 NEWER: Mapping[str, tuple[tuple[str, ...], str]] = {
     "proxy_protocol v2;": ((), "nginx 1.31.4"),
-    "proxy_protocol x;": (('emerg: invalid value "x" in c.conf:7',), "nginx 1.31.4"),
+    "proxy_protocol x;": (('[emerg] invalid value "x" in c.conf:7',), "nginx 1.31.4"),
     "ssl_certificate_compression on;": ((), "nginx 1.29.1"),
     "pop3_client_buffer 4k;": ((), "mailworker alone"),
-    "lisen 143;": (('emerg: unknown directive "lisen" in c.conf:7, did you mean "listen"?',), "mailworker alone"),
+    "lisen 143;": (('[emerg] unknown directive "lisen" in c.conf:7, did you mean "listen"?',), "mailworker alone"),
     "server_name a; server_name b;": ((), "nginx's http module"),
     "server_name a .b *.c d.* '';": ((), "nginx's http module"),
-    "server_name *a;": (('emerg: server name "*a" is invalid in c.conf:7',), "nginx's http module"),
-    "resolver unix:/x;": (('emerg: invalid host in resolver "unix:/x" in c.conf:7',), "nginx cannot use it"),
+    "server_name *a;": (('[emerg] server name "*a" is invalid in c.conf:7',), "nginx's http module"),
+    "resolver unix:/x;": (('[emerg] invalid host in resolver "unix:/x" in c.conf:7',), "nginx cannot use it"),
     "resolver 127.0.0.1 ipv4=off;": ((), "nginx 1.23.1"),
-    "resolver 127.0.0.1 ipv4=x;": (("emerg: invalid parameter: ipv4=x in c.conf:7",), "nginx 1.23.1"),
+    "resolver 127.0.0.1 ipv4=x;": (("[emerg] invalid parameter: ipv4=x in c.conf:7",), "nginx 1.23.1"),
     "resolver 127.0.0.1 ipv4=off ipv6=off;": (
-        ('emerg: "ipv4" and "ipv6" cannot both be "off" in c.conf:7',),
+        ('[emerg] "ipv4" and "ipv6" cannot both be "off" in c.conf:7',),
         "nginx 1.23.1",
     ),
 }

@@ -6,17 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.config.load import load
-from mailworker.errors import ConfigError
-from mailworker.mail.protocols.table import PROTOCOLS
+from tests.oracle.verdicts import our_verdict
 from tests.support import stream_module
 
 pytestmark = [
     pytest.mark.oracle,
-    pytest.mark.skipif(
-        not any(Path(module).exists() for module in stream_module.STREAM_MODULES),
-        reason="no nginx with a stream module",
-    ),
+    pytest.mark.skipif(stream_module.MODULE is None, reason="no nginx with a stream module"),
 ]
 
 ZONE = "limit_conn_zone $remote_addr zone=a:1m; "
@@ -38,10 +33,4 @@ def test_a_check_says_the_same(tmp_path: Path, directives: str) -> None:
     theirs = stream_module.verdict(tmp_path, f"events {{}}\nstream {{ {directives} server {{ listen 1; return x; }} }}")
     path = tmp_path / "nginx.conf"
     path.write_text(f"events {{}}\nmail {{ auth_http 127.0.0.1; {directives} server {{ listen 143; }} }}")
-    found: list[str] = []
-    try:
-        load(path, protocols=PROTOCOLS, prefix=tmp_path)
-    except ConfigError as error:
-        found.append(f"[emerg] {error}")
-    said = [line for line in theirs if "test is successful" not in line and "syntax is ok" not in line]
-    assert [line.replace(f"{tmp_path}/", "") for line in found] == said
+    assert our_verdict(path) == [line for line in theirs if line.startswith(("[emerg]", "[warn]"))]

@@ -11,19 +11,14 @@ from pathlib import Path
 from mailworker.config.load import load
 from mailworker.errors import ConfigError, UnreadableError
 from mailworker.mail.protocols.table import PROTOCOLS
+from mailworker.native.regex import Regex
 from tests.oracle.configurations import Case
+from tests.support.nginx import find_module
 
-MODULE = next(
-    (
-        path
-        for folder in ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules")
-        if (path := Path(folder) / "ngx_mail_module.so").exists()
-    ),
-    None,
-)
+MODULE = find_module("mail")
 NGINX = shutil.which("nginx", path="/usr/sbin:/sbin:/usr/local/sbin:/usr/bin")
 
-_LINE = re.compile(r"^(?:nginx:|\S+ \S+) \[(emerg|warn|crit)\] (?:\d+#\d+: )?(.*)$", re.DOTALL)
+_LINE = re.compile(r"^(?:nginx:|\S+ \S+) (\[(?:emerg|warn|crit)\]) (?:\d+#\d+: )?(.*)$", re.DOTALL)
 _HINT = re.compile(r', (?:did you mean "[^"]*"\?|known are [a-z0-9, ]+)\Z')
 
 
@@ -41,7 +36,7 @@ def nginx_verdict(case: Case, folder: Path) -> list[str]:
     command = [str(NGINX), "-t", "-e", "stderr", "-p", str(folder), "-c", str(folder / "c.conf"), "-g", globals_]
     run = subprocess.run(command, capture_output=True, timeout=60, check=False)
     lines = _split_lines(run.stderr.decode(errors="surrogateescape"))
-    verdict = [f"{match[1]}: {match[2]}" for line in lines if (match := _LINE.match(line))]
+    verdict = [f"{match[1]} {match[2]}" for line in lines if (match := _LINE.match(line))]
     # What follows the syntax check, such as bind(), is not the configuration's verdict.
     ended = next((index for index, line in enumerate(verdict) if "bind() to" in line), len(verdict))
     return [line.replace(f"{folder}/", "") for line in verdict[:ended]]
@@ -49,18 +44,24 @@ def nginx_verdict(case: Case, folder: Path) -> list[str]:
 
 def mailworker_verdict(case: Case, folder: Path) -> list[str]:
     """The same of ours."""
+    return our_verdict(folder / "c.conf", case.globals_)
+
+
+def our_verdict(path: Path, globals_: str = "") -> list[str]:
+    """What mailworker says of a file, without its folder: "[level] message in NAME:LINE", an error last."""
     verdict: list[str] = []
     try:
         load(
-            folder / "c.conf",
+            path,
             protocols=PROTOCOLS,
-            prefix=folder,
-            globals_=case.globals_,
-            on_warning=lambda level, message: verdict.append(f"{level.name.lower()}: {message}"),
+            prefix=path.parent,
+            globals_=globals_,
+            compile_regex=Regex,
+            on_warning=lambda level, message: verdict.append(f"[{level.name.lower()}] {message}"),
         )
     except ConfigError as error:
-        verdict.append(f"{'crit' if isinstance(error, UnreadableError) else 'emerg'}: {error}")
-    return [line.replace(f"{folder}/", "") for line in verdict]
+        verdict.append(f"[{'crit' if isinstance(error, UnreadableError) else 'emerg'}] {error}")
+    return [line.replace(f"{path.parent}/", "") for line in verdict]
 
 
 def without_hint(verdict: Sequence[str]) -> list[str]:

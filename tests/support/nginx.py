@@ -10,8 +10,7 @@ from pathlib import Path
 from tests.support.daemon import Address, Daemon, ServerUnavailable, accepts, find_program
 from tests.support.patience import PATIENCE
 
-MAIL_MODULES = ("/usr/lib/nginx/modules/ngx_mail_module.so", "/usr/lib64/nginx/modules/ngx_mail_module.so")
-
+_MODULES = ("/usr/lib/nginx/modules", "/usr/lib64/nginx/modules", "/usr/share/nginx/modules")
 _TIME_AND_PROCESS = re.compile(r"^(?:nginx: |[0-9/]+ [0-9:]+ )(\[\w+\]) (?:\d+#\d+: )?(.*)$")
 
 
@@ -36,10 +35,19 @@ class Nginx:
 
 def nginx_command(folder: Path, configuration: str) -> list[str]:
     """The command line that serves `configuration` in the foreground; raises ServerUnavailable."""
+    module = find_module("mail")
+    if module is None:
+        raise ServerUnavailable("nginx's mail module is not installed")
     path = folder / "nginx.conf"
-    path.write_text(f"load_module {_mail_module()};\n{configuration}")
+    path.write_text(f"load_module {module};\n{configuration}")
     log = str(folder / "error.log")
     return [find_program("nginx"), "-p", str(folder), "-c", str(path), "-e", log, "-g", "daemon off;"]
+
+
+def find_module(name: str) -> Path | None:
+    """A dynamic module, "mail" or "stream"; None where it is not installed."""
+    paths = (Path(folder, f"ngx_{name}_module.so") for folder in _MODULES)
+    return next((path for path in paths if path.exists()), None)
 
 
 def verdict(folder: Path, command: Sequence[str]) -> list[str]:
@@ -47,10 +55,3 @@ def verdict(folder: Path, command: Sequence[str]) -> list[str]:
     said = subprocess.run(command, capture_output=True, check=False, timeout=PATIENCE)
     found = map(_TIME_AND_PROCESS.match, said.stderr.decode(errors="surrogateescape").splitlines())
     return list(dict.fromkeys(f"{match[1]} {match[2]}".replace(f"{folder}/", "") for match in found if match))
-
-
-def _mail_module() -> str:
-    for module in MAIL_MODULES:
-        if Path(module).exists():
-            return module
-    raise ServerUnavailable("nginx's mail module is not installed")

@@ -11,7 +11,7 @@ from tests.support import nginx
 from tests.support.daemon import Daemon, ServerUnavailable, find_program
 from tests.support.patience import PATIENCE
 
-STREAM_MODULES = ("/usr/lib/nginx/modules/ngx_stream_module.so", "/usr/lib64/nginx/modules/ngx_stream_module.so")
+MODULE = nginx.find_module("stream")
 
 _END = b"\x1e"  # RS, which no text of a test contains
 
@@ -86,10 +86,9 @@ def verdict(folder: Path, configuration: str) -> list[str]:
 
 
 def _command(folder: Path, configuration: str, *switches: str) -> list[str]:
-    module = next((path for path in STREAM_MODULES if Path(path).exists()), None)
-    if module is None:
+    if MODULE is None:
         raise ServerUnavailable("nginx's stream module is not installed")
     path = folder / "nginx.conf"
-    text = f"load_module {module}; {configuration}"
+    text = f"load_module {MODULE}; {configuration}"
     path.write_bytes(text.encode(errors="surrogateescape"))
     return [find_program("nginx"), "-p", str(folder), "-c", str(path), "-e", str(folder / "error.log"), *switches]

@@ -22,7 +22,7 @@ from mailworker.native.tls.version import running_with
 from mailworker.tls.context import TlsContext
 from tests.support.certificates import Certificate
 from tests.support.daemon import ServerUnavailable, find_program
-from tests.support.nginx import MAIL_MODULES
+from tests.support.nginx import find_module
 from tests.support.settings import ssl_settings
 
 CONFIGURATION = """
@@ -150,7 +150,7 @@ def nginx_says(folder: Path, directives: str) -> str:
         program = find_program("nginx")
     except ServerUnavailable as error:
         pytest.skip(str(error))
-    module = next((module for module in MAIL_MODULES if Path(module).exists()), None)
+    module = find_module("mail")
     if module is None:
         pytest.skip("nginx's mail module is not installed")
     path = folder / "nginx.conf"
