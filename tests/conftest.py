@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling, Scheduling
 from xdist.workermanage import WorkerController
+
+from tests.support.ports import Ports
 
 # On a developer's machine a test whose server is absent is skipped; where CI=true nothing may be.
 NO_SKIPS = os.environ.get("CI") == "true"
@@ -80,3 +82,11 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
     return report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+
+
+@pytest.fixture
+def ports() -> Iterator[Ports]:
+    """Ports that are this test's alone, also while nobody listens on them."""
+    ports = Ports()
+    yield ports
+    ports.close()

@@ -31,13 +31,6 @@ class Visit(NamedTuple):
 
 
 @pytest.fixture
-def ports() -> Iterator[Ports]:
-    ports = Ports()
-    yield ports
-    ports.close()
-
-
-@pytest.fixture
 def vouching(tmp_path: Path) -> dict[str, CertificateAuthority]:
     """An authority for the clients of each name."""
     made = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -63,13 +63,6 @@ def _question(chance: random.Random) -> str:
     if kind == 4:
         return chance.choice((f"{name}..a", f"{name}/", "*", "*.a", "[::1]", "192.0.2.1", f"{name}\x7f", "\u00e4.a"))
     return f"{chance.choice(_LABELS)}.{name}" if kind < 8 else name
-
-
-@pytest.fixture
-def ports() -> Iterator[Ports]:
-    ports = Ports()
-    yield ports
-    ports.close()
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -16,14 +16,6 @@ Install = Callable[..., Mailworker]
 
 
 @pytest.fixture
-def ports() -> Iterator[Ports]:
-    """Ports that are this test's alone, also while nobody listens on them."""
-    ports = Ports()
-    yield ports
-    ports.close()
-
-
-@pytest.fixture
 def port(ports: Ports) -> int:
     return ports["first"]
 

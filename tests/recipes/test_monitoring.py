@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,13 +19,6 @@ from tests.recipes.stage import RECIPES, Backend, Recipe, imap_login
 from tests.support.auth import AuthService, accepted
 from tests.support.daemon import Daemon, find_program
 from tests.support.ports import Ports
-
-
-@pytest.fixture
-def ports() -> Iterator[Ports]:
-    ports = Ports()
-    yield ports
-    ports.close()
 
 
 @pytest.fixture

@@ -16,13 +16,6 @@ from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
 
 
-@pytest.fixture
-def ports() -> Iterator[Ports]:
-    ports = Ports()
-    yield ports
-    ports.close()
-
-
 @contextmanager
 def loading(kind: Kind, ports: Ports) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     """Its standard input and output; it is ready, and waits for a line."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.process.conftest import folder, install, port, ports
+from tests.process.conftest import folder, install, port
 from tests.process.tls.conftest import authority, client_certificate, ecdsa
 
-__all__ = ["authority", "client_certificate", "ecdsa", "folder", "install", "port", "ports"]
+__all__ = ["authority", "client_certificate", "ecdsa", "folder", "install", "port"]
