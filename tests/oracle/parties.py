@@ -10,9 +10,7 @@ from contextlib import suppress
 
 from tests.oracle.case import Answer
 from tests.oracle.services import Replies
-
-# Seconds after which something that has to come is given up.
-PATIENCE = 20.0
+from tests.support.patience import PATIENCE
 
 
 class Party:

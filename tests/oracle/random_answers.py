@@ -93,10 +93,8 @@ def _version_1(draw: st.DrawFn) -> str:
 def _version_2(draw: st.DrawFn) -> str:
     body = draw(st.binary(max_size=60)).decode("latin-1")
     size = draw(st.sampled_from([len(body)] * 6 + [len(body) + 1, max(0, len(body) - 1), 12, 36, 216]))
-    command, family = (
-        draw(st.sampled_from("\x21\x21\x20\x22\x11\x31")),
-        draw(st.sampled_from("\x11\x11\x21\x21\x12\x31\x00\xff")),
-    )
+    command = draw(st.sampled_from("\x21\x21\x20\x22\x11\x31"))
+    family = draw(st.sampled_from("\x11\x11\x21\x21\x12\x31\x00\xff"))
     return f"\r\n\r\n\0\r\nQUIT\n{command}{family}{chr(size >> 8)}{chr(size & 255)}{body}"
 
 

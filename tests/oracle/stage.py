@@ -23,11 +23,12 @@ from time import sleep
 from tests.oracle.case import Act, Answer, AtEnd, Case, Held, Send, Step
 from tests.oracle.client import PROBE
 from tests.oracle.configuration import SERVERS, Server, configuration, port_name
-from tests.oracle.parties import PATIENCE, AuthService, Backend, Client, Control, Party
+from tests.oracle.parties import AuthService, Backend, Client, Control, Party
 from tests.oracle.proxies import Start
 from tests.oracle.runner import reserve
 from tests.oracle.transcript import sessions, shown
 from tests.support.certificates import CertificateAuthority, rsa_key
+from tests.support.patience import PATIENCE
 
 CLIENT, CONTROL, BACKEND = "127.0.0.2", "127.0.0.3", "127.1.0.1"
 CONTROL_SERVER = "pop3"

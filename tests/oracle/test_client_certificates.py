@@ -18,11 +18,11 @@ from tests.oracle.transcript import sessions
 from tests.support.auth_service import AuthService, reject
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key, rsa_key, self_signed
 from tests.support.daemon import ServerUnavailable
+from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
 
 pytestmark = pytest.mark.oracle
 
-TIMEOUT = 20.0
 HEAD = """\
 worker_processes 1;
 error_log error.log info;
@@ -118,7 +118,7 @@ class Stage:
         asked = len(self.auth.requests)
         address = ("127.0.0.1", self.ports[server])
         with (
-            socket.create_connection(address, TIMEOUT, source_address=(_address(number), 0)) as plain,
+            socket.create_connection(address, PATIENCE, source_address=(_address(number), 0)) as plain,
             context.wrap_socket(plain) as client,
         ):
             said = client.recv(1000)

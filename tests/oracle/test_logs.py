@@ -18,7 +18,7 @@ from tests.oracle.proxies import mailworker, nginx
 from tests.oracle.stage import CLIENT, CONTROL_SERVER, Stage, two_stages
 from tests.support.daemon import ServerUnavailable
 
-pytestmark = [pytest.mark.oracle, pytest.mark.xdist_group("logs")]
+pytestmark = pytest.mark.oracle
 
 _UDP, _UNIX = "error_log syslog:server=127.0.0.1:$udp", "error_log syslog:server=unix:$socket"
 

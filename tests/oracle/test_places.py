@@ -16,7 +16,7 @@ from tests.oracle.transcript import PARTS, without_refusals
 from tests.support.daemon import ServerUnavailable
 from tests.support.name_server import NameServer
 
-pytestmark = [pytest.mark.oracle, pytest.mark.xdist_group("places")]
+pytestmark = pytest.mark.oracle
 
 
 @pytest.fixture(scope="module")

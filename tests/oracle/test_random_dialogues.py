@@ -30,7 +30,6 @@ EXAMPLES = os.environ.get("MAILWORKER_DIALOGUES")
 pytestmark = [
     pytest.mark.oracle,
     pytest.mark.usefixtures("same_examples"),
-    pytest.mark.xdist_group("stage"),
     pytest.mark.timeout(0 if EXAMPLES else 120),
 ]
 
