@@ -17,7 +17,7 @@ _ADDRESSES = ("127.0.0.1", "::1")
 
 
 def ensure_certificate(certificate: Path, key: Path) -> None:
-    """Writes a certificate and its key, unless both are there and good for another day."""
+    """Write a certificate and its key, unless both are there and good for another day."""
     if key.exists() and _is_valid_tomorrow(certificate):
         return
     private_key = ec.generate_private_key(ec.SECP256R1())

@@ -89,7 +89,7 @@ class _Inbox:
         self.forget = mailbox.watch(self._arrived)
 
     def refresh(self) -> None:
-        """Takes the mailbox as it is now, for SELECT."""
+        """Take the mailbox as it is now, for SELECT."""
         self._messages = list(self._mailbox.messages)
 
     def _arrived(self, message: Message) -> None:

@@ -38,7 +38,7 @@ class Mailbox:
         return self._next_uid
 
     def append(self, content: bytes, flags: tuple[str, ...] = ()) -> Message:
-        """Adds a message and tells all watchers."""
+        """Add a message and tell all watchers."""
         message = Message(self._next_uid, content, datetime.now(timezone.utc), set(flags))
         self._next_uid += 1
         self.messages.append(message)
@@ -47,12 +47,12 @@ class Mailbox:
         return message
 
     def remove(self, message: Message) -> None:
-        """Removes a message; does nothing where another session was first."""
+        """Remove a message; does nothing where another session was first."""
         if message in self.messages:
             self.messages.remove(message)
 
     def watch(self, watcher: Callable[[Message], None]) -> Callable[[], None]:
-        """Calls `watcher` with each new message until the returned function is called."""
+        """Call `watcher` with each new message until the returned function is called."""
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 

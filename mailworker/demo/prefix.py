@@ -8,7 +8,7 @@ from mailworker.demo.certificate import ensure_certificate
 
 
 def prepare_prefix(prefix: Path, configuration: Path) -> Path:
-    """Makes the folders and the certificate; returns the path of `configuration` inside `prefix`.
+    """Make the folders and the certificate; returns the path of `configuration` inside `prefix`.
 
     The file is linked, not copied, so `mailworker -p PREFIX -s reload` sees what was edited.
     """

@@ -35,13 +35,13 @@ class Proxy(ProcessProtocol):
         self._pid_file_poll = LoopingCall(self._look_for_pid_file)
 
     def start(self, launcher: Path, prefix: Path) -> None:
-        """Starts it; its master writes the pid file when all sockets are open."""
+        """Start it; its master writes the pid file when all sockets are open."""
         command = [sys.executable, str(launcher), "-p", f"{prefix}/", "-g", "daemon off;"]
         self._process = self._reactor.spawnProcess(self, sys.executable, command, env=None, childFDs={0: 0, 1: 1, 2: 2})
         self._pid_file_poll.start(_POLL)
 
     def stop(self) -> Deferred[None]:
-        """Ends master and workers; the result fires when the master is gone."""
+        """End master and workers; the result fires when the master is gone."""
         if not self._signal("TERM"):
             return succeed(None)
         kill = self._reactor.callLater(_PATIENCE, self._signal, "KILL")

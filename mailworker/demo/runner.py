@@ -34,7 +34,7 @@ _LOOPBACK = "127.0.0.1"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the demo until SIGINT or SIGTERM; returns the exit code: 0 then, 1 where something failed."""
+    """Run the demo until SIGINT or SIGTERM; returns the exit code: 0 then, 1 where something failed."""
     options = _parse(arguments)
     try:
         configuration = prepare_prefix(options.prefix, options.configuration)
@@ -59,7 +59,7 @@ class Demo:
         self._exit_code = 0
 
     def listen(self) -> None:
-        """Opens the mailbox at the addresses of `proxy_pass`, and the auth service at those of `auth_http`.
+        """Open the mailbox at the addresses of `proxy_pass`, and the auth service at those of `auth_http`.
 
         Backends that only the auth service knows get ports from the kernel. Raises StartError where one of them cannot
         listen at its address.
@@ -79,7 +79,7 @@ class Demo:
                 self._listen("auth service", address, site)
 
     def run(self) -> int:
-        """Starts the proxy and serves until told to stop; returns the exit code."""
+        """Start the proxy and serve until told to stop; returns the exit code."""
         self._reactor.callWhenRunning(self._proxy.start, _CHECKOUT / "bin" / "mailworker", self._prefix)
         self._reactor.addSystemEventTrigger("before", "shutdown", self._stop_proxy)
         self._reactor.run()

@@ -56,7 +56,7 @@ class _SmtpServer(smtp.ESMTP):
         return {b"8BITMIME": None, b"AUTH": [b"PLAIN"], b"XCLIENT": list(_ATTRIBUTES)}
 
     def ext_AUTH(self, rest: bytes) -> None:
-        """Takes PLAIN with its initial response alone, which is what the proxy sends (RFC 4954, RFC 4616)."""
+        """Take PLAIN with its initial response alone, which is what the proxy sends (RFC 4954, RFC 4616)."""
         mechanism, _, response = rest.partition(b" ")
         if mechanism.upper() != b"PLAIN" or not response:
             self.sendCode(504, b"5.5.4 Only AUTH PLAIN with an initial response is known here")
@@ -69,7 +69,7 @@ class _SmtpServer(smtp.ESMTP):
             self.sendCode(535, b"5.7.8 Authentication credentials invalid")
 
     def ext_XCLIENT(self, rest: bytes) -> None:
-        """Takes over the proxy's data about its client, and starts the session anew."""
+        """Take over the proxy's data about its client, and start the session anew."""
         given = [word.partition(b"=") for word in rest.split()]
         if not given or any(name.upper() not in _ATTRIBUTES or not value for name, _, value in given):
             self.sendCode(501, b"5.5.4 Bad XCLIENT command")

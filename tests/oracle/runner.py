@@ -40,7 +40,7 @@ class Run:
 
 
 def reserve() -> socket.socket:
-    """Keeps a port of all addresses of both families, for a server with SO_REUSEADDR."""
+    """Keep a port of all addresses of both families, for a server with SO_REUSEADDR."""
     held = socket.socket(socket.AF_INET6)
     held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     held.bind(("::", 0))
