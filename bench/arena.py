@@ -227,9 +227,11 @@ class Arena:
         finally:
             server.stop()
 
-    def duel(self, setup: Setup, measure: Callable[[Running], float], rounds: int) -> Duel:
-        """Measure both in turns; a first round warms up and does not count."""
-        with self.running("nginx", setup) as theirs, self.running("mailworker", setup) as ours:
+    def duel(
+        self, setup: Setup, measure: Callable[[Running], float], rounds: int, *, of_nginx: Setup | None = None
+    ) -> Duel:
+        """Measure both in turns; a first round warms up and does not count. nginx may have another setup."""
+        with self.running("nginx", of_nginx or setup) as theirs, self.running("mailworker", setup) as ours:
             return alternate(theirs, ours, measure, rounds)
 
     def fresh_duel(self, setup: Setup, measure: Callable[[Running], float], rounds: int) -> Duel:

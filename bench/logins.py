@@ -118,15 +118,12 @@ def wall_time(protocol: str, arena: Arena) -> Duel:
 
 def keepalive(arena: Arena) -> Duel:
     """Logins with auth_http_keepalive. nginx lacks that: its figure is that of a login without."""
-    kept = Setup(extra=KEEPALIVE)
-    with arena.running("nginx", Setup()) as theirs, arena.running("mailworker", kept) as ours:
-        return alternate(theirs, ours, lambda server: cost(server, "imap"), ROUNDS)
+    return arena.duel(Setup(extra=KEEPALIVE), lambda server: cost(server, "imap"), ROUNDS, of_nginx=Setup())
 
 
 def judged_by_backend(protocol: str, arena: Arena) -> Duel:
     """Logins with auth_upstream. nginx lacks that: its figure is that of a login by an auth service."""
-    with arena.running("nginx", Setup()) as theirs, arena.running("mailworker", Setup(by_backend=True)) as ours:
-        return alternate(theirs, ours, lambda server: cost(server, protocol), ROUNDS)
+    return arena.duel(Setup(by_backend=True), lambda server: cost(server, protocol), ROUNDS, of_nginx=Setup())
 
 
 def sieve(arena: Arena) -> Duel:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -24,12 +25,8 @@ _CODE: Final = frozenset({"Syntax", "Default", "Context", "Letters"})
 def render() -> dict[str, str]:
     """Each page by its file name."""
     described = list(describe(read_pages()))
-    pages = {f"{page.name}.md": _page(page, list(group)) for page, group in groupby(described, _page_of)}
+    pages = {f"{page.name}.md": _page(page, list(group)) for page, group in groupby(described, attrgetter("page"))}
     return {"README.md": _index(described), **pages}
-
-
-def _page_of(described: Described) -> Page:
-    return described.page
 
 
 def _page(page: Page, described: Iterable[Described]) -> str:
