@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +98,12 @@ class Duel:
 
     theirs: list[float]
     ours: list[float]
+
+    @classmethod
+    def of(cls, rounds: Iterable[tuple[float, float]]) -> Duel:
+        """From what each round has found, theirs and ours."""
+        theirs, ours = zip(*rounds, strict=True)
+        return cls([*theirs], [*ours])
 
 
 class Server:
@@ -253,8 +259,7 @@ def opened_arena() -> Iterator[Arena]:
 
 def alternate(theirs: Visited, ours: Visited, measure: Callable[[Visited], float], rounds: int) -> Duel:
     """Measure two servers in turns; a first round warms up and does not count."""
-    pairs = [(measure(theirs), measure(ours)) for _ in range(rounds + 1)][1:]
-    return Duel([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    return Duel.of([(measure(theirs), measure(ours)) for _ in range(rounds + 1)][1:])
 
 
 def server_block(protocol: str, port: int, *, tls: bool, host: str = "127.0.0.1", backend: int | None = None) -> str:

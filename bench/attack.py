@@ -107,14 +107,14 @@ def honest_p99(arena: Arena) -> Duel:
     with arena.running("mailworker", Setup(connections=8192, extra=LIMITS)) as server:
         siege = Siege(server, program)
         siege.honest(QUIET / 2, attacked=False)
-        pairs = [
+        rounds = [
             (siege.honest(QUIET, attacked=False), siege.honest(ATTACKED / ROUNDS, attacked=True)) for _ in range(ROUNDS)
         ]
     share = siege.guesses / siege.attempts
     print(f"{siege.guesses} guesses of {siege.attempts} connections reached the auth service: {share:.2%}")
     if share > MOST_GUESSES:
         raise RuntimeError(f"{share:.2%} of the connections reached the auth service")
-    return Duel([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    return Duel.of(rounds)
 
 
 def measures() -> Iterator[Measure]:

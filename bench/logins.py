@@ -129,8 +129,7 @@ def judged_by_backend(protocol: str, arena: Arena) -> Duel:
 def sieve(arena: Arena) -> Duel:
     """ManageSieve logins; our own IMAP takes nginx's place."""
     with arena.running("mailworker", Setup(protocols=WITH_SIEVE)) as server:
-        pairs = [(cost(server, "imap"), cost(server, "sieve")) for _ in range(ROUNDS + 1)][1:]
-    return Duel([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+        return Duel.of([(cost(server, "imap"), cost(server, "sieve")) for _ in range(ROUNDS + 1)][1:])
 
 
 def measures() -> Iterator[Measure]:

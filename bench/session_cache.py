@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import socket
 import ssl
 import tempfile
 from pathlib import Path
@@ -23,6 +22,7 @@ from mailworker.shm.tls_sessions import TlsSessions
 from mailworker.tls.context import TlsContext
 from tests.support.certificates import Certificate, self_signed
 from tests.support.settings import ssl_settings
+from tests.tls.peers import Pair, client_context
 
 MEGABYTE = 1 << 20
 TIMEOUT = 3600  # seconds
@@ -40,44 +40,28 @@ def context_over(zone: TlsSessions, certificate: Certificate) -> TlsContext:
     return context
 
 
-def client_context(version: ssl.TLSVersion) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = context.maximum_version = version
+def client_of(version: str) -> ssl.SSLContext:
+    context = client_context()
+    context.minimum_version = context.maximum_version = VERSIONS[version]
     return context
 
 
 def shake_hands(
-    server_context: TlsContext, client_context: ssl.SSLContext, session: ssl.SSLSession | None = None
+    server: TlsContext, client: ssl.SSLContext, session: ssl.SSLSession | None = None
 ) -> tuple[ssl.SSLSession | None, bool]:
     """Shake hands; returns the session that the client may resume, and whether it has resumed one."""
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    theirs.setblocking(False)
-    server = server_context.connection(ours.fileno())
-    client = client_context.wrap_socket(theirs, do_handshake_on_connect=False, session=session)
-    client_done = server_done = False
-    while not (client_done and server_done):
-        try:
-            client.do_handshake()
-            client_done = True
-        except ssl.SSLWantReadError:
-            pass
-        server_done = server_done or server.handshake() is None
-    server.send(b"* OK\r\n")
-    client.recv(100)
-    result = client.session, bool(client.session_reused)
-    server.free()
-    ours.close()
-    client.close()
+    pair = Pair(server, client, session).shake_hands()
+    pair.server.send(b"* OK\r\n")
+    pair.client.recv(100)
+    result = pair.client.session, bool(pair.client.session_reused)
+    pair.close()
     return result
 
 
 def count_room(version: str, count: int, certificate: Certificate) -> Figures:
     """Count the sessions that are resumed. A resumption in TLS 1.3 stores another session, which is removed again."""
     zone = TlsSessions("SSL", MEGABYTE)
-    client = client_context(VERSIONS[version])
+    client = client_of(version)
     server = context_over(zone, certificate)
     sessions = [shake_hands(server, client)[0] for _ in range(count)]
     full = bytes(zone.memory)

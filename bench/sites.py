@@ -67,8 +67,7 @@ class Samples:
             self._rounds[site] = [
                 (sample(arena, "nginx", site), sample(arena, "mailworker", site)) for _ in range(ROUNDS)
             ]
-        rounds = self._rounds[site]
-        return Duel([theirs[figure] for theirs, _ in rounds], [ours[figure] for _, ours in rounds])
+        return Duel.of((theirs[figure], ours[figure]) for theirs, ours in self._rounds[site])
 
 
 @dataclass(frozen=True, slots=True)
