@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Case:
     """A main file and others beside it.
 
@@ -265,8 +265,10 @@ AUXILIARY = {
     "sub/x": b"",
 }
 
-# Directive: our verdict on it, and what differs.
-DIFFERENCES: Mapping[str, tuple[tuple[str, ...], str]] = {
+Differences = Mapping[str, tuple[tuple[str, ...], str]]
+"""Directive: our verdict on it, and what differs."""
+
+DIFFERENCES: Differences = {
     "listen 127.0.0.1 proxy_protocol bind x;": (('[emerg] invalid parameter "x" in c.conf:6',), "text of nginx 1.29"),
     "listen 127.0.0.1 deferred;": (('[emerg] invalid parameter "deferred" in c.conf:6',), "text of nginx 1.29"),
     "listen 127.0.0.1 ipv6only=yes;": (('[emerg] invalid parameter "ipv6only=yes" in c.conf:6',), "text of nginx 1.29"),
@@ -277,7 +279,7 @@ DIFFERENCES: Mapping[str, tuple[tuple[str, ...], str]] = {
 _INT = "value must be between 0 and 2147483647"
 _NO_LOW_BITS = "nginx gives a system call the low 32 bits of the number"
 # Numbers that nginx takes, and then counts or allocates with what is left of them.
-TOO_LARGE_MAIN: Mapping[str, tuple[tuple[str, ...], str]] = {
+TOO_LARGE_MAIN: Differences = {
     "worker_processes 1025;": (("[emerg] value must be between 0 and 1024 in c.conf:2",), "nginx starts 1024 at most"),
     "worker_priority 2147483648;": (
         ('[emerg] "worker_priority" directive invalid number in c.conf:2',),
@@ -285,13 +287,13 @@ TOO_LARGE_MAIN: Mapping[str, tuple[tuple[str, ...], str]] = {
     ),
 }
 # An engine is loaded where a key is in it, and not before.
-ENGINE: Mapping[str, tuple[tuple[str, ...], str]] = {"ssl_engine nosuch;": ((), "mailworker alone")}
-TOO_LARGE: Mapping[str, tuple[tuple[str, ...], str]] = {
+ENGINE: Differences = {"ssl_engine nosuch;": ((), "mailworker alone")}
+TOO_LARGE: Differences = {
     "imap_client_buffer 9223372036854775807;": ((f"[emerg] {_INT} in c.conf:7",), "nginx has no memory for a session"),
     "proxy_buffer 2147483648;": ((f"[emerg] {_INT} in c.conf:7",), "nginx has no memory for a session"),
     "ssl_verify_depth 2147483648;": ((f"[emerg] {_INT} in c.conf:7",), _NO_LOW_BITS),
 }
-TOO_LARGE_LISTENS: Mapping[str, tuple[tuple[str, ...], str]] = {
+TOO_LARGE_LISTENS: Differences = {
     f"listen 127.0.0.1 {parameter};": ((f"[emerg] invalid {told} in c.conf:6",), _NO_LOW_BITS)
     for parameter, told in (
         ("backlog=2147483648", 'backlog "backlog=2147483648"'),
@@ -301,7 +303,7 @@ TOO_LARGE_LISTENS: Mapping[str, tuple[tuple[str, ...], str]] = {
         ("so_keepalive=::4294967297", 'so_keepalive value: "::4294967297"'),
     )
 }
-NEWER: Mapping[str, tuple[tuple[str, ...], str]] = {
+NEWER: Differences = {
     "proxy_protocol v2;": ((), "nginx 1.31.4"),
     "proxy_protocol x;": (('[emerg] invalid value "x" in c.conf:7',), "nginx 1.31.4"),
     "ssl_certificate_compression on;": ((), "nginx 1.29.1"),
@@ -322,10 +324,10 @@ NEWER: Mapping[str, tuple[tuple[str, ...], str]] = {
 
 def _table(kind: str, rows: Iterable[str], template: str = "%s") -> Iterator[Case]:
     for number, row in enumerate(rows):
-        yield Case(f"{kind}-{number}-{row[:40]}", (template.replace("%s", row)).encode(), AUXILIARY)
+        yield Case(f"{kind}-{number}-{row[:40]}", template.replace("%s", row).encode(), AUXILIARY)
 
 
-def _differences(kind: str, rows: Mapping[str, tuple[tuple[str, ...], str]], template: str) -> Iterator[Case]:
+def _differences(kind: str, rows: Differences, template: str) -> Iterator[Case]:
     for row, (verdict, since) in rows.items():
         yield Case(f"{kind}-{row}", template.replace("%s", row).encode(), newer=verdict, since=since)
 

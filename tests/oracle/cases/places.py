@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from tests.oracle.case import Act, Case, Difference, Send, Step, case, headers, line
 from tests.oracle.cases.auth_http import LOGIN
 from tests.oracle.cases.proxy_protocol import ADDRESSES, ADDRESSES_6, v2
+from tests.oracle.cases.sasl import AUTH
 
-AUTH = {"imap": "a AUTHENTICATE", "pop3": "AUTH", "smtp": "AUTH"}
 INTRODUCED: tuple[str | Step, ...] = ("EHLO client.test", *LOGIN["smtp"])
 FOUR = "PROXY TCP4 10.1.0.1 192.0.2.2 1111 143"
 SIX = "PROXY TCP6 2001:db8::1 2001:db8::2 1111 143"
@@ -44,7 +44,7 @@ def _everywhere(protocol: str) -> Iterator[Case]:
         yield case("a login", f"{protocol}-{place}", *login, differs=pathless)
     for place in ("v6behind", "unixbehind", "distrusting", "v6trusting", "unixtrusting", "mappedtrusting", "choosy"):
         for name, header in HEADERS.items():
-            yield case(f"{name}", f"{protocol}-{place}", header, *login, differs=_misfit(protocol, place, name))
+            yield case(name, f"{protocol}-{place}", header, *login, differs=_misfit(protocol, place, name))
 
 
 def _misfit(protocol: str, place: str, header: str) -> Difference | None:

@@ -50,7 +50,7 @@ def _shortened(bad: Send) -> Difference:
 
 def _headers(protocol: str) -> Iterator[Case]:
     for name, header in GOOD.items():
-        yield case(f"{name}", f"{protocol}-behind", header, *LOGIN[protocol])
+        yield case(name, f"{protocol}-behind", header, *LOGIN[protocol])
     yield case("a second header", f"{protocol}-behind", FOUR, FOUR)
     yield case("a trusted IPv4 source", f"{protocol}-trusting", "PROXY TCP4 $real 192.0.2.2 1111 143", *LOGIN[protocol])
     yield case("a trusted LOCAL", f"{protocol}-trusting", v2(0x20, 0, ""), *LOGIN[protocol])
