@@ -103,6 +103,14 @@ def base64(text: str) -> str:
     return b64encode(text.encode("latin-1")).decode()
 
 
+def plain(*parts: str) -> str:
+    """A response of PLAIN: whom to act for, user and password."""
+    return base64("\0".join(parts))
+
+
+PLAIN = plain("", "user", "pass")
+
+
 def headers(*lines: str, status: str = "HTTP/1.0 200 OK") -> bytes:
     """An auth response; `$server` and `$port` are the backend's, on `$closed` nobody listens."""
     return b"".join(map(line, (status, *lines, "")))

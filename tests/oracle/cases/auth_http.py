@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.oracle.case import Act, Case, Send, accept, base64, case, headers, line, reject
+from tests.oracle.case import PLAIN, Act, Case, Send, accept, case, headers, line, reject
 
 LOGIN = {
     "imap": (Send(line("a LOGIN user pass")),),
     "pop3": (Send(line("USER user")), Send(line("PASS pass"))),
-    "smtp": (Send(line(f"AUTH PLAIN {base64(chr(0) + 'user' + chr(0) + 'pass')}")),),
+    "smtp": (Send(line(f"AUTH PLAIN {PLAIN}")),),
 }
 
 

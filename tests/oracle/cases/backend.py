@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from tests.oracle.case import Act, Case, Difference, accept, base64, case
+from tests.oracle.case import PLAIN, Act, Case, Difference, accept, base64, case, plain
 from tests.oracle.cases.auth_http import LOGIN
 
-PLAIN = base64("\0user\0pass")
 OFFER = b"250-backend\r\n250 AUTH PLAIN\r\n"
 
 REFUSALS = {
@@ -142,7 +141,7 @@ CASES: tuple[Case, ...] = (
         "a long password behind AUTH PLAIN",
         "smtp-login",
         "EHLO x",
-        f"AUTH PLAIN {base64(chr(0) + 'user' + chr(0) + 'p' * 600)}",
+        f"AUTH PLAIN {plain('', 'user', 'p' * 600)}",
         backend=(None, None, None, None, "334 go on", "235 2.7.0 welcome"),
         differs=Difference("long-initial-response", "client logged in", "upstream sent invalid response"),
     ),

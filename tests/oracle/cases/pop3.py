@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tests.oracle.case import Act, Case, Difference, accept, at_once, base64, case, raw
+from tests.oracle.case import Act, Case, Difference, accept, at_once, case, plain, raw
 
+CRLF = "\r\n"
 DIGEST = "0123456789abcdef0123456789abcdef"
 
 CASES: tuple[Case, ...] = (
@@ -104,7 +105,7 @@ CASES: tuple[Case, ...] = (
     case(
         "a long initial response",
         "pop3",
-        f"AUTH PLAIN {base64(chr(0) + 'u' * 100 + chr(0) + 'p' * 100)}",
+        f"AUTH PLAIN {plain('', 'u' * 100, 'p' * 100)}",
         differs=Difference("pop3-buffer", theirs="client sent too long command"),
     ),
     case(
@@ -116,13 +117,13 @@ CASES: tuple[Case, ...] = (
     case(
         "line ends in a login",
         "pop3",
-        f"AUTH PLAIN {base64(chr(0) + 'u' + chr(13) + chr(10) + 'X: 1' + chr(0) + 'p')}",
+        f"AUTH PLAIN {plain('', 'u' + CRLF + 'X: 1', 'p')}",
         differs=Difference("command-injection", "-ERR invalid command"),
     ),
     case(
         "line ends in a password",
         "pop3",
-        f"AUTH PLAIN {base64(chr(0) + 'u' + chr(0) + 'p' + chr(13) + chr(10) + 'DELE 1')}",
+        f"AUTH PLAIN {plain('', 'u', 'p' + CRLF + 'DELE 1')}",
         differs=Difference("command-injection", "-ERR invalid command"),
     ),
     case(

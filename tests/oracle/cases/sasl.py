@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.oracle.case import Act, Case, Difference, accept, at_once, base64, case, reject
+from tests.oracle.case import PLAIN, Act, Case, Difference, accept, at_once, base64, case, plain, reject
 
 AUTH = {"imap": "a AUTHENTICATE", "pop3": "AUTH", "smtp": "AUTH"}
-PLAIN = base64("\0user\0pass")
 USER, PASS = base64("user"), base64("pass")
 DIGEST = "0123456789abcdef0123456789abcdef"
 CRAM = base64(f"user {DIGEST}")
 GIVEN = accept("Auth-Pass: clear")
 NAMELESS = Difference("upstream-without-login", ", upstream: ")
-
-
-def plain(*parts: str) -> str:
-    return base64("\0".join(parts))
 
 
 def _only_pop3(protocol: str, difference: Difference) -> Difference | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tests.oracle.case import Act, Case, Difference, accept, at_once, base64, case, raw, reject
+from tests.oracle.case import PLAIN, Act, Case, Difference, accept, at_once, case, raw, reject
 
-CREDENTIALS = base64("\0user\0pass")
 UNLISTED = b"250-backend\r\n250 SIZE 1000\r\n"
 NAMELESS = Difference("upstream-without-login", ", upstream: ")
 CONTROL = Difference("control-bytes-in-smtp", "501 5.5.4 Invalid argument")
@@ -52,36 +51,36 @@ CASES: tuple[Case, ...] = (
     case("AUTH with an unknown mechanism", "smtp", "AUTH GSSAPI"),
     case("AUTH with two responses", "smtp", "AUTH PLAIN AHUAcA== AHUAcA=="),
     case("AUTH with an empty response", "smtp", "AUTH PLAIN ="),
-    case("AUTH without EHLO, then the relay", "smtp", f"AUTH PLAIN {CREDENTIALS}", "MAIL FROM:<a@b>", "RCPT TO:<c@d>"),
-    case("AUTH after EHLO", "smtp", "EHLO client.test", f"AUTH PLAIN {CREDENTIALS}"),
-    case("AUTH after HELO", "smtp", "HELO client.test", f"AUTH PLAIN {CREDENTIALS}"),
-    case("AUTH after EHLO and HELO", "smtp", "EHLO one.test", "HELO two.test", f"AUTH PLAIN {CREDENTIALS}"),
-    case("AUTH after HELO and EHLO", "smtp", "HELO one.test", "EHLO two.test", f"AUTH PLAIN {CREDENTIALS}"),
-    case("AUTH after HELO", "smtp-direct", "HELO client.test", f"AUTH PLAIN {CREDENTIALS}"),
-    case("AUTH after EHLO", "smtp-direct", "EHLO client.test", f"AUTH PLAIN {CREDENTIALS}", differs=WARNED),
-    case("AUTH first", "smtp-direct", f"AUTH PLAIN {CREDENTIALS}"),
+    case("AUTH without EHLO, then the relay", "smtp", f"AUTH PLAIN {PLAIN}", "MAIL FROM:<a@b>", "RCPT TO:<c@d>"),
+    case("AUTH after EHLO", "smtp", "EHLO client.test", f"AUTH PLAIN {PLAIN}"),
+    case("AUTH after HELO", "smtp", "HELO client.test", f"AUTH PLAIN {PLAIN}"),
+    case("AUTH after EHLO and HELO", "smtp", "EHLO one.test", "HELO two.test", f"AUTH PLAIN {PLAIN}"),
+    case("AUTH after HELO and EHLO", "smtp", "HELO one.test", "EHLO two.test", f"AUTH PLAIN {PLAIN}"),
+    case("AUTH after HELO", "smtp-direct", "HELO client.test", f"AUTH PLAIN {PLAIN}"),
+    case("AUTH after EHLO", "smtp-direct", "EHLO client.test", f"AUTH PLAIN {PLAIN}", differs=WARNED),
+    case("AUTH first", "smtp-direct", f"AUTH PLAIN {PLAIN}"),
     case(
         "AUTH after EHLO and HELO",
         "smtp-direct",
         "EHLO one.test",
         "HELO two.test",
-        f"AUTH PLAIN {CREDENTIALS}",
+        f"AUTH PLAIN {PLAIN}",
         differs=WARNED,
     ),
     case(
         "AUTH after EHLO at a backend without XCLIENT",
         "smtp-direct",
         "EHLO client.test",
-        f"AUTH PLAIN {CREDENTIALS}",
+        f"AUTH PLAIN {PLAIN}",
         backend=(None, UNLISTED),
     ),
-    case("AUTH PLAIN though the list names only external", "smtp-bare", f"AUTH PLAIN {CREDENTIALS}"),
+    case("AUTH PLAIN though the list names only external", "smtp-bare", f"AUTH PLAIN {PLAIN}"),
     case("STARTTLS where it is off", "smtp", "STARTTLS"),
     case("MAIL without a login", "smtp", "MAIL FROM:<a@b>"),
     case("MAIL without a login, a space behind", "smtp", "MAIL FROM:<a@b> "),
     case("MAIL without a login, ended by LF alone", "smtp", raw("MAIL FROM:<a@b>\n")),
     case("MAIL without a login or an argument", "smtp", "MAIL"),
-    case("MAIL without a login, then AUTH", "smtp", "MAIL FROM:<a@b>", f"AUTH PLAIN {CREDENTIALS}"),
+    case("MAIL without a login, then AUTH", "smtp", "MAIL FROM:<a@b>", f"AUTH PLAIN {PLAIN}"),
     case("RCPT without MAIL", "smtp", "RCPT TO:<c@d>"),
     case("MAIL and RCPT", "smtp-none", "MAIL FROM:<a@b>", "RCPT TO:<c@d>", "DATA", raw("hello\r\n"), differs=NAMELESS),
     case(
@@ -133,7 +132,7 @@ CASES: tuple[Case, ...] = (
     case(
         "MAIL after a failed login",
         "smtp-none",
-        f"AUTH PLAIN {CREDENTIALS}",
+        f"AUTH PLAIN {PLAIN}",
         "MAIL FROM:<a@b>",
         "RCPT TO:<c@d>",
         auth=(reject("No", "Auth-Wait: 1"), accept()),
@@ -151,7 +150,7 @@ CASES: tuple[Case, ...] = (
         "RCPT TO:<c@d>",
         differs=NAMELESS,
     ),
-    case("MAIL, then AUTH", "smtp-none", "MAIL FROM:<a@b>", f"AUTH PLAIN {CREDENTIALS}"),
+    case("MAIL, then AUTH", "smtp-none", "MAIL FROM:<a@b>", f"AUTH PLAIN {PLAIN}"),
     case(
         "pipelined MAIL and RCPT",
         "smtp-none",
@@ -214,11 +213,11 @@ CASES: tuple[Case, ...] = (
     case("refusals are not counted", "smtp", *("AUTH",) * 7),
     case("the second error is the last", "smtp-strict", "X", "NOOP", "X"),
     case("pipelined commands", "smtp", at_once("NOOP", "X", "EHLO client.test", "NOOP")),
-    case("pipelining behind AUTH", "smtp", at_once(f"AUTH PLAIN {CREDENTIALS}", "MAIL FROM:<a@b>", "NOOP")),
+    case("pipelining behind AUTH", "smtp", at_once(f"AUTH PLAIN {PLAIN}", "MAIL FROM:<a@b>", "NOOP")),
     case("pipelining behind QUIT", "smtp", at_once("QUIT", "NOOP", replies=1), Act.AWAIT_CLOSE),
     case("a line longer than the buffer", "smtp-small", raw("NOOP " + "x" * 123)),
     case("a line that fills the buffer", "smtp-small", "NOOP " + "x" * 121),
-    case("a name longer than a packet's usual share", "smtp", "EHLO " + "x" * 3000, f"AUTH PLAIN {CREDENTIALS}"),
+    case("a name longer than a packet's usual share", "smtp", "EHLO " + "x" * 3000, f"AUTH PLAIN {PLAIN}"),
     case(
         "MAIL in clear",
         "smtp-noneonly",

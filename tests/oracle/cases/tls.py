@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.oracle.case import Act, Case, Difference, accept, at_once, base64, case, raw, reject
+from tests.oracle.case import PLAIN, Act, Case, Difference, accept, at_once, base64, case, raw, reject
 from tests.oracle.cases.auth_http import LOGIN
 
 STARTTLS = {"imap": "a STARTTLS", "pop3": "STLS", "smtp": "STARTTLS"}
 AUTH = {"imap": "a AUTHENTICATE", "pop3": "AUTH", "smtp": "AUTH"}
 ASK = {"imap": "a CAPABILITY", "pop3": "CAPA", "smtp": "EHLO client.test"}
-PLAIN = base64("\0user\0pass")
 USER = base64("user")
 LOGGED = Difference("handshake-timeout", "client timed out (110: Connection timed out) while in starttls state")
 
