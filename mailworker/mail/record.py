@@ -33,7 +33,7 @@ from mailworker.mail.capabilities import Opening
 from mailworker.mail.client.address import client_ip
 from mailworker.mail.end import End
 from mailworker.mail.server import Server
-from mailworker.mail.session_id import identifier
+from mailworker.mail.session_id import Identifier, clock_and_process
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, InetAddress
 from mailworker.native.core import accelerator
@@ -271,7 +271,7 @@ class Sessions:
     __slots__ = ("identify", "lines", "listeners", "live", "loop")
 
     def __init__(self, loop: facts.Clock, listeners: Sequence[EndListener] = (), lines: LineSink | None = None) -> None:
-        self.identify = identifier()
+        self.identify = Identifier(*clock_and_process())
         self.loop = loop
         self.listeners = tuple(listeners)
         self.lines = lines

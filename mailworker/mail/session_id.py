@@ -8,24 +8,12 @@ from __future__ import annotations
 import os
 import time
 from binascii import b2a_base64
+from functools import cache
 from typing import TYPE_CHECKING
 
 from mailworker.native.core import accelerator
 
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
-
-
-_known: tuple[float, int] | None = None
-
-
-def _process() -> tuple[float, int]:
-    """The start of the loop's clock, in ms since the epoch, and the id of this process.
-
-    It is computed once, as a session's id must not change; the first call is in a worker.
-    """
-    global _known  # noqa: PLW0603 - a cached function would take a third of all that an id takes
-    _known = (time.time() - time.monotonic()) * 1000, os.getpid()
-    return _known
 
 
 def packed_id(began: float, process: int, accepted: float, number: int, /) -> bytes:
@@ -55,16 +43,10 @@ if accelerator is not None and not TYPE_CHECKING:
     Identifier, packed_id = accelerator.Identifier, accelerator.packed_id
 
 
+@cache
 def clock_and_process() -> tuple[float, int]:
-    """The first two arguments of `packed_id` for this process."""
-    return _known or _process()
+    """The first two arguments of `packed_id` for this process: the start of the loop's clock, and the process's id.
 
-
-def identifier() -> Identifier:
-    """What gives the ids of the sessions of this process, as `session_id` does."""
-    return Identifier(*(_known or _process()))
-
-
-def session_id(accepted: float, number: int) -> bytes:
-    """The id of a session by the time of its accept, in the loop's clock, and its number; see `packed_id`."""
-    return packed_id(*(_known or _process()), accepted, number)
+    They are computed once, as a session's id must not change; the first call is in a worker.
+    """
+    return (time.time() - time.monotonic()) * 1000, os.getpid()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from base64 import urlsafe_b64decode
 from typing import Any
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailworker.mail import session_id as module
-from mailworker.mail.session_id import identifier, packed_id, session_id
+from mailworker.mail.session_id import Identifier, clock_and_process, packed_id
 from mailworker.native import core
 from tests.support.implementations import without_c
 
@@ -19,16 +20,16 @@ PYTHON = without_c(module)
 
 
 def test_a_session_id_is_16_characters_of_time_process_and_connection() -> None:
-    first, second = session_id(1.5, 1), session_id(2.5, 2)
-    assert first == session_id(1.5, 1)
+    identify = Identifier(*clock_and_process())
+    first, second = identify(1.5, 1), identify(2.5, 2)
+    assert first == Identifier(*clock_and_process())(1.5, 1)
     assert re.fullmatch(rb"[A-Za-z0-9_-]{16}", first)
     assert urlsafe_b64decode(first)[-4:] == b"\0\0\0\1"
-    assert urlsafe_b64decode(second)[6:8] == urlsafe_b64decode(first)[6:8]
+    assert urlsafe_b64decode(second)[6:8] == urlsafe_b64decode(first)[6:8] == (os.getpid() & 0xFFFF).to_bytes(2, "big")
 
 
 @pytest.mark.parametrize("make", [module.Identifier, PYTHON.Identifier], ids=["here", "Python"])
-def test_the_sessions_of_a_process_have_the_same_ids_from_an_identifier(make: Any) -> None:
-    assert identifier()(1.5, 7) == session_id(1.5, 7)
+def test_an_identifier_packs_the_ids_of_a_process(make: Any) -> None:
     assert make(1e12, 2**70 + 5)(1.5, 2**70 + 7) == packed_id(1e12, 5, 1.5, 7)
     for arguments in ((), (1.5,), (1.5, 7, 8), ("", 7), (1.5, "")):
         with pytest.raises(TypeError):
