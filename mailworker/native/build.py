@@ -67,10 +67,7 @@ def make_builder() -> FFI:
         "mailworker.native.tls._native",
         PREAMBLE,
         sources=[str(HERE / "tls" / f"{name}.c") for name in SOURCES],
-        depends=[
-            str(HERE / name)
-            for name in (*HEADERS, "tls/openssl.h", "core/sending.h", "core/siphash.h", "core/transport.h")
-        ],
+        depends=[str(HERE / name) for name in (*HEADERS, *INCLUDED)],
         **compiler_settings(),
     )
     return builder
