@@ -12,9 +12,9 @@ from mailworker.mail.client.tls import certificate_refusal
 from mailworker.mail.dialogue.dialogue import AnyDialogue
 from mailworker.mail.end import End, Farewell
 from mailworker.mail.facts import FactsRecord
-from mailworker.mail.leaving import Leaving
+from mailworker.mail.leaving import Leaving, end_in_handshake
 from mailworker.mail.protocols.table import PROTOCOLS
-from mailworker.mail.record import SessionRecord, end_in_handshake, start_tls
+from mailworker.mail.record import SessionRecord, start_tls
 from mailworker.model import Address, VerifyClient
 
 _OFF = VerifyClient.OFF  # each handshake needs it, and Python 3.11 takes long to find a member

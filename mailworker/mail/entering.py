@@ -18,7 +18,8 @@ from mailworker.mail.client.client import Client
 from mailworker.mail.dialogue.dialogue import AnyDialogue, catch_up
 from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.end import End, Farewell
-from mailworker.mail.record import SessionRecord, end_by
+from mailworker.mail.leaving import end_by
+from mailworker.mail.record import SessionRecord
 from mailworker.mail.relay import Relays
 from mailworker.mail.targets import CONNECTING, Target
 from mailworker.wire.auth_request import AuthRequest

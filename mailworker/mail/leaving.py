@@ -1,16 +1,26 @@
-"""The end of a session before its relay."""
+"""The end of a session before its relay, and which End an error means."""
 
 from __future__ import annotations
 
+import errno
 from contextlib import suppress
 
-from mailworker.errors import ConnectionLost, OutOfConnections, Party, PeerError, ProtocolError, TimedOut
+from mailworker.errors import (
+    ConnectionLost,
+    Kicked,
+    OutOfConnections,
+    Party,
+    PeerError,
+    ProtocolError,
+    TimedOut,
+    TlsError,
+)
 from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream
-from mailworker.mail.backend.backend import Unsafe
+from mailworker.mail.backend.backend import TlsRefused, Unsafe
 from mailworker.mail.dialogue.dialogue import AnyDialogue
 from mailworker.mail.end import End, Farewell
-from mailworker.mail.record import SessionRecord, end_by
+from mailworker.mail.record import SessionRecord
 from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Level
@@ -113,3 +123,68 @@ def _blame(error: PeerError, dialogue: AnyDialogue, server: Server, log: Session
         return dialogue.internal_error
     refused = isinstance(error, ProtocolError)  # a login that no backend may get
     return dialogue.invalid() if refused else None
+
+
+_USED_UP = frozenset(
+    {errno.EADDRNOTAVAIL, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC}
+)
+
+# The errors of an established connection; all others mean that it was not established.
+_BROKEN = frozenset({0, errno.ECONNRESET, errno.EPIPE})
+
+
+def end_by(error: Exception, client: SocketStream, backend: SocketStream | None) -> End:
+    """The End for an error that ends a session before its relay; `backend` is None until there is a connection."""
+    if isinstance(error, OutOfConnections | MemoryError):
+        return End.RESOURCES
+    if not isinstance(error, PeerError):
+        return End.BUG
+    if isinstance(error, ConnectionLost) and error.errno in _USED_UP:
+        return End.RESOURCES
+    if error.party is Party.CLIENT:
+        return _end_by_client(error, client)
+    if error.party is Party.AUTH_SERVICE:
+        return End.AUTH_TIMEOUT if isinstance(error, TimedOut) else End.AUTH_ERROR
+    return _end_before_backend(error) if backend is None else _end_by_backend(error, backend)
+
+
+def end_in_handshake(error: PeerError, client: SocketStream) -> End:
+    """The End for an error that ends a client's handshake."""
+    if isinstance(error, Kicked):
+        return End.KICKED
+    if isinstance(error, TimedOut):
+        return End.TLS_TIMEOUT
+    heard = client.received or client.tls is None or client.tls.received
+    return End.TLS_FAILED if heard else End.NO_BYTES
+
+
+def _end_by_client(error: PeerError, client: SocketStream) -> End:
+    if isinstance(error, Kicked):
+        return End.KICKED
+    if isinstance(error, TimedOut):
+        return End.CLIENT_TIMEOUT
+    if isinstance(error, ProtocolError):
+        return End.INVALID_COMMAND
+    return End.CLIENT_LEFT if client.received else End.NO_BYTES
+
+
+def _end_before_backend(error: PeerError) -> End:
+    return End.BACKEND_CONNECT_TIMEOUT if isinstance(error, TimedOut) else End.BACKEND_CONNECT
+
+
+def _end_by_backend(error: PeerError, backend: SocketStream) -> End:
+    if isinstance(error, TimedOut):
+        return End.BACKEND_TIMEOUT if backend.connected else End.BACKEND_CONNECT_TIMEOUT
+    if isinstance(error, InvalidReply):
+        return _end_by_reply(error)
+    if isinstance(error, TlsError | TlsRefused) or (isinstance(error, ConnectionLost) and error.in_handshake):
+        return End.BACKEND_TLS
+    if isinstance(error, ConnectionLost) and not backend.received and error.errno not in _BROKEN:
+        return End.BACKEND_CONNECT
+    return End.BACKEND_PROTOCOL
+
+
+def _end_by_reply(error: InvalidReply) -> End:
+    if error.reply.refuses_for_now:
+        return End.BACKEND_TEMP
+    return End.BACKEND_AUTH if error.reply.refuses else End.BACKEND_PROTOCOL

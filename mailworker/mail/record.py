@@ -1,25 +1,15 @@
-"""The record of a session from accept to its end, how a session ends, and which end an error means.
+"""The record of a session from accept to its end, the entrance that it came through, and all that live.
 
 native/core/record.c implements in C what each session needs.
 """
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from mailworker.config.listen import Listen
-from mailworker.errors import (
-    ConnectionLost,
-    Kicked,
-    OutOfConnections,
-    Party,
-    PeerError,
-    ProtocolError,
-    TimedOut,
-    TlsError,
-)
+from mailworker.errors import Kicked, PeerError
 from mailworker.event.copies import copied
 from mailworker.event.lobby import Check as Quick
 from mailworker.event.lobby import Guest
@@ -28,7 +18,6 @@ from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task
 from mailworker.log.access import LineSink
 from mailworker.log.log import Log
-from mailworker.mail.backend.backend import TlsRefused
 from mailworker.mail.capabilities import Opening
 from mailworker.mail.client.address import client_ip
 from mailworker.mail.end import End
@@ -40,7 +29,6 @@ from mailworker.native.core import accelerator
 from mailworker.tls.door import Door
 from mailworker.variables import facts
 from mailworker.wire.auth_response import Rejected
-from mailworker.wire.backend import InvalidReply
 
 
 class Traffic(facts.Traffic, Protocol):
@@ -75,6 +63,9 @@ class Check(Protocol):
 
 
 Checks = tuple[Check, ...]
+
+
+_ANY: Final = ("0.0.0.0", "::")
 
 
 class Entrance:
@@ -304,70 +295,3 @@ class Sessions:
         """End the records only, as the process ends now."""
         for record in tuple(self.live):
             record.end(reason)
-
-
-_ANY = ("0.0.0.0", "::")
-
-_USED_UP = frozenset(
-    {errno.EADDRNOTAVAIL, errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC}
-)
-
-# The errors of an established connection; all others mean that it was not established.
-_BROKEN = frozenset({0, errno.ECONNRESET, errno.EPIPE})
-
-
-def end_by(error: Exception, client: SocketStream, backend: SocketStream | None) -> End:
-    """The End for an error that ends a session before its relay; `backend` is None until there is a connection."""
-    if isinstance(error, OutOfConnections | MemoryError):
-        return End.RESOURCES
-    if not isinstance(error, PeerError):
-        return End.BUG
-    if isinstance(error, ConnectionLost) and error.errno in _USED_UP:
-        return End.RESOURCES
-    if error.party is Party.CLIENT:
-        return _end_by_client(error, client)
-    if error.party is Party.AUTH_SERVICE:
-        return End.AUTH_TIMEOUT if isinstance(error, TimedOut) else End.AUTH_ERROR
-    return _end_before_backend(error) if backend is None else _end_by_backend(error, backend)
-
-
-def end_in_handshake(error: PeerError, client: SocketStream) -> End:
-    """The End for an error that ends a client's handshake."""
-    if isinstance(error, Kicked):
-        return End.KICKED
-    if isinstance(error, TimedOut):
-        return End.TLS_TIMEOUT
-    heard = client.received or client.tls is None or client.tls.received
-    return End.TLS_FAILED if heard else End.NO_BYTES
-
-
-def _end_by_client(error: PeerError, client: SocketStream) -> End:
-    if isinstance(error, Kicked):
-        return End.KICKED
-    if isinstance(error, TimedOut):
-        return End.CLIENT_TIMEOUT
-    if isinstance(error, ProtocolError):
-        return End.INVALID_COMMAND
-    return End.CLIENT_LEFT if client.received else End.NO_BYTES
-
-
-def _end_before_backend(error: PeerError) -> End:
-    return End.BACKEND_CONNECT_TIMEOUT if isinstance(error, TimedOut) else End.BACKEND_CONNECT
-
-
-def _end_by_backend(error: PeerError, backend: SocketStream) -> End:
-    if isinstance(error, TimedOut):
-        return End.BACKEND_TIMEOUT if backend.connected else End.BACKEND_CONNECT_TIMEOUT
-    if isinstance(error, InvalidReply):
-        return _end_by_reply(error)
-    if isinstance(error, TlsError | TlsRefused) or (isinstance(error, ConnectionLost) and error.in_handshake):
-        return End.BACKEND_TLS
-    if isinstance(error, ConnectionLost) and not backend.received and error.errno not in _BROKEN:
-        return End.BACKEND_CONNECT
-    return End.BACKEND_PROTOCOL
-
-
-def _end_by_reply(error: InvalidReply) -> End:
-    if error.reply.refuses_for_now:
-        return End.BACKEND_TEMP
-    return End.BACKEND_AUTH if error.reply.refuses else End.BACKEND_PROTOCOL
