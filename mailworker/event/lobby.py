@@ -43,7 +43,7 @@ class Guest:
         self.task.interrupt(error)
 
 
-class Check(Protocol):
+class QuickCheck(Protocol):
     """A check of every client that connects; see `mailworker.shm.attempts` and `mailworker.shm.gate`."""
 
     def passes(self, client: str, number: int, now: float, /) -> bool:
@@ -79,7 +79,7 @@ class Lobby:
         left: Left,
         noticed: Callable[[], None] | None,
         full: Callable[[int, Address], None],
-        checks: tuple[Check, ...] = (),
+        checks: tuple[QuickCheck, ...] = (),
         stopped: Callable[[Guest], None] = lambda _: None,
         rows: Rows | None = None,
         server: int = 0,

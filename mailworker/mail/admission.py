@@ -34,7 +34,7 @@ class AccessCheck(Access):
         return self
 
     def passes(self, client: str, _number: int, _now: float) -> bool:
-        """See `mailworker.event.lobby.Check`."""
+        """See `mailworker.event.lobby.QuickCheck`."""
         return self.allows_host(client)
 
     def refusal(self, client: Address, record: SessionRecord) -> End | None:

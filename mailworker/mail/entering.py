@@ -61,9 +61,7 @@ class Entering(Attempting):
     def _look_around(self) -> None:
         """Note which parts of the server need the results of the session."""
         server = self.server
-        said = server.capabilities
-        opening = said.secure_opening if self.log.entrance.listen.ssl else said.opening
-        self._first_login = None if opening is None else self.protocol.first_login
+        self._first_login = None if self.log.entrance.opening is None else self.protocol.first_login
         self._agreed = self._relays.agreed(server)
         self._plain_source = server.plain_source
         self._quiet = all(each is None for each in (server.policed, server.counted, server.rows, self.facts))

@@ -11,8 +11,7 @@ from typing import Final, Protocol, TypeVar
 from mailworker.config.listen import Listen
 from mailworker.errors import Kicked, PeerError
 from mailworker.event.copies import copied
-from mailworker.event.lobby import Check as Quick
-from mailworker.event.lobby import Guest
+from mailworker.event.lobby import Guest, QuickCheck
 from mailworker.event.rows import Rows
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task
@@ -56,14 +55,13 @@ class Check(Protocol):
     """
 
     @property
-    def quick(self) -> Quick | None: ...
+    def quick(self) -> QuickCheck | None: ...
 
     def refusal(self, client: Address, record: SessionRecord) -> End | None:
         """Why the client is not served, after logging it; None if it is served. Raises nothing."""
 
 
 Checks = tuple[Check, ...]
-
 
 _ANY: Final = ("0.0.0.0", "::")
 
@@ -76,7 +74,7 @@ class Entrance:
     facts. `port` is the port of the `listen`, None for a unix socket; `protocol` is the mail protocol, `local` the
     address that clients connect to, None for a wildcard, `host` that address without its port, and `source` the login
     source. `at_accept` are the checks for a client at accept, `in_tls` those for one whose handshake has selected this
-    server.
+    server. `watched`: it belongs to a single client, of `debug_connection`.
     """
 
     __slots__ = (
@@ -106,10 +104,9 @@ class Entrance:
     @property
     def has_lobby(self) -> bool:
         """Whether all clients get the same greeting at once, and a lobby can do all checks before it."""
-        asked = all(check.quick is not None for check in self.at_accept)
-        plain = asked and not self.listen.proxy_protocol
-        at_once = self.greets_at_once and self.greeting is not None and (not self.listen.ssl or self._shakes_alike)
-        return plain and at_once and not self.log.informative
+        quick = all(check.quick is not None for check in self.at_accept)
+        alike = self.greets_at_once and self.greeting is not None and (not self.listen.ssl or self._shakes_alike)
+        return quick and alike and not self.listen.proxy_protocol and not self.log.informative
 
     @property
     def greeting(self) -> bytes | None:
@@ -131,10 +128,8 @@ class Entrance:
 
     def verbose(self) -> Entrance:
         """A copy of the entrance for clients of `debug_connection`."""
-        entrance = Entrance(self.listen, self.server, self.log.verbose(), self.sessions)
-        entrance.door, entrance.greets_at_once, entrance.watched = self.door, self.greets_at_once, True
-        entrance.has_variables = self.has_variables
-        entrance.at_accept, entrance.in_tls = self.at_accept, self.in_tls
+        entrance = copied(self)
+        entrance.log, entrance.watched = self.log.verbose(), True
         return entrance
 
 
@@ -266,9 +261,8 @@ class Sessions:
         self.loop = loop
         self.listeners = tuple(listeners)
         self.lines = lines
-        self.live: dict[
-            SessionRecord, Relayed | Task | None
-        ] = {}  # half the size of a set of records and one of relays
+        # Half the size of a set of records and one of relays.
+        self.live: dict[SessionRecord, Relayed | Task | None] = {}
 
     def cut(self) -> None:
         """End the sessions that are in a relay."""

@@ -150,7 +150,7 @@ class Attempts:
         return None
 
     def passes(self, client: str, _number: int, now: float, /) -> bool:
-        """See `mailworker.event.lobby.Check`."""
+        """See `mailworker.event.lobby.QuickCheck`."""
         return self.banned(client, now) is None
 
     def _is_exempt(self, client: str) -> bool:

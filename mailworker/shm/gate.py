@@ -106,7 +106,7 @@ class Gate:
         return True
 
     def passes(self, client: str, number: int, _now: float, /) -> bool:
-        """See `mailworker.event.lobby.Check`."""
+        """See `mailworker.event.lobby.QuickCheck`."""
         return self.refusal(number, client, b"") is None
 
 

@@ -15,7 +15,7 @@ import pytest
 from mailworker.errors import ConnectionLost, Kicked, Party, PeerError, TimedOut
 from mailworker.event.choice import NOTHING, Choice
 from mailworker.event.connections import Connections
-from mailworker.event.lobby import Check, Guest, Lobby
+from mailworker.event.lobby import Guest, Lobby, QuickCheck
 from mailworker.event.rows import NO_ROW, Rows
 from mailworker.model import Address, InetAddress, UnixAddress
 from mailworker.shm.attempts import NONE, Attempts, Rule
@@ -40,7 +40,7 @@ class Stage:
     """A lobby; what it has handed on, and with which it turned away."""
 
     def __init__(
-        self, bench: Bench, resources: ExitStack, most: int = 10, checks: tuple[Check, ...] = (), rows: int = 0
+        self, bench: Bench, resources: ExitStack, most: int = 10, checks: tuple[QuickCheck, ...] = (), rows: int = 0
     ) -> None:
         it = bench.implementation
         self.loop = bench.loop
