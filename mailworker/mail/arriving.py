@@ -30,10 +30,11 @@ class Arriving(Leaving):
 
     __slots__ = ("_client", "_peer", "facts", "protocol")
 
-    def __init__(self, client: Client, record: SessionRecord, connections: Connections) -> None:
-        super().__init__(record, client.stream, connections)
-        self._client: Client | None = client
-        self._peer = client.peer
+    _peer: Address
+
+    def __init__(self, record: SessionRecord, connections: Connections) -> None:
+        super().__init__(record, connections)
+        self._client: Client | None = None
         self.protocol = PROTOCOLS[self.server.settings.protocol]
         self.facts = record if isinstance(record, FactsRecord) else None
 

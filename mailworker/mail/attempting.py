@@ -8,7 +8,6 @@ from mailworker.errors import Party, PeerError
 from mailworker.event.connections import Connections
 from mailworker.event.plan import Link
 from mailworker.mail.arriving import Arriving
-from mailworker.mail.client.client import Client
 from mailworker.mail.end import End, Farewell
 from mailworker.mail.record import SessionRecord
 from mailworker.shm.attempts import Attempt
@@ -23,8 +22,8 @@ class Attempting(Arriving):
 
     limited_here: bool
 
-    def __init__(self, client: Client, record: SessionRecord, connections: Connections) -> None:
-        super().__init__(client, record, connections)
+    def __init__(self, record: SessionRecord, connections: Connections) -> None:
+        super().__init__(record, connections)
         self.attempt: Attempt | None = None
 
     def limited(self) -> Link:

@@ -14,7 +14,6 @@ from mailworker.mail.attempting import Attempting
 from mailworker.mail.backend.backend import Backend, Dispensable
 from mailworker.mail.backend.conversation import Foreseen
 from mailworker.mail.backend.judgement import judgement
-from mailworker.mail.client.client import Client
 from mailworker.mail.dialogue.dialogue import AnyDialogue, catch_up
 from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.end import End, Farewell
@@ -51,8 +50,8 @@ class Entering(Attempting):
     _request: AuthRequest
     _steps: tuple[Foreseen, ...]
 
-    def __init__(self, client: Client, record: SessionRecord, connections: Connections, relays: Relays) -> None:
-        super().__init__(client, record, connections)
+    def __init__(self, record: SessionRecord, connections: Connections, relays: Relays) -> None:
+        super().__init__(record, connections)
         self._asks = False
         self._attempts = 0
         self._relays = relays

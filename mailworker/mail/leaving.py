@@ -38,10 +38,10 @@ class Leaving:
     __slots__ = ("_dialogue", "backend", "connections", "log", "server", "stream")
 
     log: SessionRecord
+    stream: SocketStream
 
-    def __init__(self, record: SessionRecord, stream: SocketStream, connections: Connections) -> None:
+    def __init__(self, record: SessionRecord, connections: Connections) -> None:
         self.server = record.entrance.server
-        self.stream = stream
         self.log = record
         self.connections = connections
         self.backend: SocketStream | None = None

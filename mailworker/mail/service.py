@@ -28,7 +28,6 @@ from mailworker.mail.arriving import SHAKING_HANDS
 from mailworker.mail.authentication.sources import Means, login_source
 from mailworker.mail.authentication.user_file import Users
 from mailworker.mail.client.address import is_among
-from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import UNAVAILABLE, new_resolver
 from mailworker.mail.counting import Counting, Drops
 from mailworker.mail.end import End
@@ -354,9 +353,8 @@ class _Beginnings:
         return lobby
 
     def _begin_with(self, entrance: Entrance, guest: Guest, heard: bytes | PeerError) -> None:
-        stream, peer = guest.stream, guest.peer
-        pattern = self._patterns.get(entrance) or self._pattern(entrance, Client(stream, peer, entrance.listen))
-        session = pattern.of(guest.number, stream, peer, guest.accepted)
+        pattern = self._patterns.get(entrance) or self._pattern(entrance)
+        session = pattern.of(guest.number, guest.stream, guest.peer, guest.accepted)
         if not isinstance(heard, bytes) and guest.shaking:
             session.log.action = SHAKING_HANDS
         task = self._task(session, heard)
@@ -385,13 +383,13 @@ class _Beginnings:
                 guest.stream.close()
 
     def _session(self, entrance: Entrance, number: int, stream: SocketStream, peer: Address, now: float) -> Session:
-        pattern = self._patterns.get(entrance) or self._pattern(entrance, Client(stream, peer, entrance.listen))
+        pattern = self._patterns.get(entrance) or self._pattern(entrance)
         return pattern.of(number, stream, peer, now)
 
-    def _pattern(self, entrance: Entrance, client: Client) -> Session:
-        """The pattern of an entrance's sessions, made of its first client."""
+    def _pattern(self, entrance: Entrance) -> Session:
+        """The pattern of an entrance's sessions."""
         kind = FactsRecord if entrance.has_variables else SessionRecord
-        pattern = Session(client, kind(entrance), self._connections, self._relays).as_pattern()
+        pattern = Session(kind(entrance), self._connections, self._relays)
         if not entrance.watched:  # else this entrance belongs to a single client
             self._patterns[entrance] = pattern
         return pattern

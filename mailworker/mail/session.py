@@ -25,16 +25,11 @@ _NONE = AuthMethod.NONE  # Python 3.11 takes some 850 instructions to find a mem
 class Session(Entering):
     """A chain of links, see `mailworker.event.plan`; it is dropped as a whole when the relay takes over.
 
-    After the last link, the client has always left or been handed to a relay.
+    After the last link, the client has always left or been handed to a relay. The constructor makes a session without a
+    client: the pattern of an entrance's sessions, which `of` copies.
     """
 
     __slots__ = ()
-
-    def as_pattern(self) -> Session:
-        """Drop the client, and become the pattern that `of` copies."""
-        del self.stream, self._peer
-        self._client = None
-        return self
 
     def of(self, number: int, stream: SocketStream, peer: Address, accepted: float) -> Session:
         """A session of another client, copied from this pattern."""
