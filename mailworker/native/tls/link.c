@@ -289,39 +289,36 @@ int link_set(SSL *connection, int fd, int chooses)
     return 1;
 }
 
+static struct link *link_of(const SSL *connection)
+{
+    return BIO_get_data(SSL_get_rbio(connection));
+}
+
 struct hello *link_hello(const SSL *connection)
 {
-    struct link *link = BIO_get_data(SSL_get_rbio(connection));
-
-    return &link->hello;
+    return &link_of(connection)->hello;
 }
 
 void link_hold(const SSL *connection, int holding)
 {
-    struct link *link = BIO_get_data(SSL_get_rbio(connection));
-
-    link->holding = holding != 0;
+    link_of(connection)->holding = holding != 0;
 }
 
 void link_more(const SSL *connection, int more)
 {
-    struct link *link = BIO_get_data(SSL_get_rbio(connection));
-
-    link->more = more != 0;
+    link_of(connection)->more = more != 0;
 }
 
 int link_has_input(const SSL *connection)
 {
-    const struct link *link = BIO_get_data(SSL_get_rbio(connection));
+    const struct link *link = link_of(connection);
 
     return link->arrivals != NULL || link->is_over;
 }
 
 int link_drained(const SSL *connection)
 {
-    const struct link *link = BIO_get_data(SSL_get_rbio(connection));
-
-    return link->drained;
+    return link_of(connection)->drained;
 }
 
 /* SSL_in_init() is of no use here: it is true within a KeyUpdate as well. */
@@ -335,7 +332,7 @@ static int barren_reason(const SSL *connection, const struct link *link)
 
 int link_begin_step(const SSL *connection)
 {
-    struct link *link = BIO_get_data(SSL_get_rbio(connection));
+    struct link *link = link_of(connection);
 
     link->left = STEP;
     if (link->barren <= link->barren_limit) {
@@ -347,7 +344,7 @@ int link_begin_step(const SSL *connection)
 
 void link_note_data(const SSL *connection)
 {
-    struct link *link = BIO_get_data(SSL_get_rbio(connection));
+    struct link *link = link_of(connection);
 
     link->barren = 0;
     link->barren_limit = BARREN_RECORDS;
@@ -355,7 +352,7 @@ void link_note_data(const SSL *connection)
 
 void link_note_records(const SSL *connection, int count)
 {
-    struct link *link = BIO_get_data(SSL_get_rbio(connection));
+    struct link *link = link_of(connection);
 
     link->barren = 0;
     link->crowded = count >= MANY;
@@ -363,7 +360,7 @@ void link_note_records(const SSL *connection, int count)
 
 int link_flush(const SSL *connection)
 {
-    struct link *link = BIO_get_data(SSL_get_rbio(connection));
+    struct link *link = link_of(connection);
 
     while (link->length > 0) {
         if (send_all(link, NULL, 0) < 0) {
@@ -375,7 +372,7 @@ int link_flush(const SSL *connection)
 
 void link_keep_end(const SSL *connection, int end)
 {
-    struct link *link = BIO_get_data(SSL_get_rbio(connection));
+    struct link *link = link_of(connection);
     const char *detail;
     int flags;
 
@@ -389,7 +386,7 @@ void link_keep_end(const SSL *connection, int end)
 
 int link_take_end(const SSL *connection, int *end)
 {
-    struct link *link = BIO_get_data(SSL_get_rbio(connection));
+    struct link *link = link_of(connection);
 
     if (!link->is_over) {
         return 0;
