@@ -45,18 +45,6 @@ static int connections_init(PyObject *object, PyObject *arguments, PyObject *key
 #define REFERENCES(REF) REF(loop) REF(kind) REF(unused)
 COLLECTED(connections, REFERENCES)
 
-/* Counts one more connection; 0 with the exception of the class in Python where there may be no more. */
-static int count(struct connections *self)
-{
-    if (self->in_use < self->limit) {
-        self->in_use++;
-        self->next += self->step;
-        return 1;
-    }
-    raise_error(PyObject_CallMethodNoArgs((PyObject *) self, names._exhausted));
-    return 0;
-}
-
 int connections_release(PyObject *object)
 {
     struct connections *self = (struct connections *) object;
@@ -78,8 +66,15 @@ int connections_free(PyObject *object)
 long long connections_take(PyObject *object)
 {
     struct connections *self = (struct connections *) object;
+    long long number = self->next;
 
-    return count(self) ? self->next - self->step : -1;
+    if (self->in_use >= self->limit) {
+        raise_error(PyObject_CallMethodNoArgs(object, names._exhausted));
+        return -1;
+    }
+    self->in_use++;
+    self->next += self->step;
+    return number;
 }
 
 static PyObject *take(PyObject *object, PyObject *Py_UNUSED(none))
@@ -159,10 +154,7 @@ static PyObject *connect_to(PyObject *object, PyObject *const *arguments, Py_ssi
     if (given < 2 || given > 3) {
         return PyErr_Format(PyExc_TypeError, "%zd arguments, not 2 or 3", given);
     }
-    if (given == 3 && !take_real(arguments[2], &timeout)) {
-        return NULL;
-    }
-    if (!count(self)) {
+    if ((given == 3 && !take_real(arguments[2], &timeout)) || connections_take(object) < 0) {
         return NULL;
     }
     made = dial(self, arguments[0], arguments[1]);

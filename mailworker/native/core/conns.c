@@ -16,9 +16,6 @@
 #define COUNT_MASK ((UINT64_C(1) << COUNT_BITS) - 1)
 #define TRIES 1000
 
-#define OVER CONNS_OVER
-#define FULL CONNS_FULL
-
 struct conns {
     PyObject_HEAD
     Py_buffer memory, journal; /* their obj is NULL before there are any */
@@ -125,21 +122,21 @@ static int add(const struct conns *self, uint64_t hash, uint64_t most)
         uint64_t found = 0, *word;
 
         if (sum(&sets, tag) >= most) {
-            return OVER;
+            return CONNS_OVER;
         }
         word = find(&sets, tag, &found);
         if (word == NULL) {
-            return FULL;
+            return CONNS_FULL;
         }
         if (swap(word, found, (found & COUNT_MASK) == 0 ? tag | 1 : found + 1)) {
             if (sum(&sets, tag) <= most) {
                 return 0;
             }
             release(self, hash);
-            return OVER;
+            return CONNS_OVER;
         }
     }
-    return OVER;
+    return CONNS_OVER;
 }
 
 /* A free place of the journal; `places` where there is none. */
@@ -167,7 +164,7 @@ Py_ssize_t conns_hold(PyObject *object, const void *key, size_t length, uint64_t
     int result;
 
     if (place == self->places) {
-        return FULL;
+        return CONNS_FULL;
     }
     __atomic_store_n(&self->held[place], hash, __ATOMIC_SEQ_CST);
     result = add(self, hash, most);
