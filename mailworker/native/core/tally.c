@@ -14,7 +14,7 @@ struct tally {
 };
 
 /* Releasing leaves the length: without it there is no word to add to. */
-static void let_row_go(struct tally *self)
+static void release_row(struct tally *self)
 {
     PyBuffer_Release(&self->row);
     self->row.len = 0;
@@ -23,9 +23,9 @@ static void let_row_go(struct tally *self)
 /* Gives 0, or -1 with an exception, as an initializer does. */
 static int take_row(struct tally *self, PyObject *row)
 {
-    let_row_go(self);
+    release_row(self);
     if (PyObject_GetBuffer(row, &self->row, PyBUF_WRITABLE) < 0) {
-        let_row_go(self); /* a memoryview has set its length */
+        release_row(self); /* a memoryview has set its length */
         return -1;
     }
     return 0;
@@ -40,7 +40,7 @@ static int tally_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED
 
 static void tally_dealloc(PyObject *object)
 {
-    let_row_go((struct tally *) object);
+    release_row((struct tally *) object);
     Py_TYPE(object)->tp_free(object);
 }
 
@@ -51,7 +51,7 @@ static int take_place(PyObject *argument, Py_ssize_t *place)
 }
 
 /* Adds in one store, so that no reader sees half of it. */
-static int gain_one(struct tally *self, Py_ssize_t place, uint64_t amount)
+static int gain_word(struct tally *self, Py_ssize_t place, uint64_t amount)
 {
     uint64_t *word;
 
@@ -68,7 +68,7 @@ static PyObject *add(PyObject *object, PyObject *argument)
 {
     Py_ssize_t place;
 
-    return none_if(take_place(argument, &place) && gain_one((struct tally *) object, place, 1));
+    return none_if(take_place(argument, &place) && gain_word((struct tally *) object, place, 1));
 }
 
 static PyObject *gain(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
@@ -80,11 +80,11 @@ static PyObject *gain(PyObject *object, PyObject *const *arguments, Py_ssize_t c
         return NULL;
     }
     amount = PyLong_AsUnsignedLongLongMask(arguments[1]);
-    return none_if(!(amount == UINT64_MAX && PyErr_Occurred()) && gain_one((struct tally *) object, place, amount));
+    return none_if(!(amount == UINT64_MAX && PyErr_Occurred()) && gain_word((struct tally *) object, place, amount));
 }
 
 /* Takes a byte counter of a connection, by its attribute's name. */
-static int attribute(PyObject *connection, PyObject *name, unsigned long long *bytes)
+static int take_counter(PyObject *connection, PyObject *name, unsigned long long *bytes)
 {
     PyObject *number = PyObject_GetAttr(connection, name);
 
@@ -104,7 +104,7 @@ static int bytes_of(PyObject *connection, unsigned long long *received, unsigned
         side_moved(connection, received, sent);
         return 1;
     }
-    return attribute(connection, names.received, received) && attribute(connection, names.sent, sent);
+    return take_counter(connection, names.received, received) && take_counter(connection, names.sent, sent);
 }
 
 /* The index of the first of `bounds` not below `seconds`, their number if there is none; -1 with an exception. */
@@ -127,14 +127,14 @@ static Py_ssize_t bucket_of(PyObject *bounds, double seconds)
 }
 
 /* Counts a time in a histogram. */
-static int sort(struct tally *self, Py_ssize_t place, PyObject *bounds, double seconds)
+static int observe_time(struct tally *self, Py_ssize_t place, PyObject *bounds, double seconds)
 {
     Py_ssize_t bucket;
 
     seconds = seconds > 0.0 && seconds < LONGEST ? seconds : 0.0;
     bucket = bucket_of(bounds, seconds);
-    return bucket >= 0 && gain_one(self, place + bucket, 1) &&
-           gain_one(self, place + PyTuple_GET_SIZE(bounds) + 1, (uint64_t) (seconds * MICROSECONDS));
+    return bucket >= 0 && gain_word(self, place + bucket, 1) &&
+           gain_word(self, place + PyTuple_GET_SIZE(bounds) + 1, (uint64_t) (seconds * MICROSECONDS));
 }
 
 static PyObject *observe(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
@@ -154,11 +154,11 @@ static PyObject *observe(PyObject *object, PyObject *const *arguments, Py_ssize_
         PyErr_SetString(PyExc_TypeError, "bounds are no tuple");
         return NULL;
     }
-    if (!take_real(arguments[2], &seconds) || !sort(self, place, arguments[1], seconds)) {
+    if (!take_real(arguments[2], &seconds) || !observe_time(self, place, arguments[1], seconds)) {
         return NULL;
     }
     for (i = 3; i < count; i++) {
-        if (!take_place(arguments[i], &place) || !gain_one(self, place, 1)) {
+        if (!take_place(arguments[i], &place) || !gain_word(self, place, 1)) {
             return NULL;
         }
     }
@@ -221,10 +221,10 @@ static int session_tally_init(PyObject *object, PyObject *arguments, PyObject *P
 }
 
 #define REFERENCES(REF) REF(loop) REF(alarm) REF(wake) REF(allowed) REF(ended) REF(odd) REF(latency) REF(duration)
-COLLECTED_BEHIND(session_tally, REFERENCES, let_row_go(&self->tally))
+COLLECTED_BEHIND(session_tally, REFERENCES, release_row(&self->tally))
 
 /* Adds one to the word whose place is entry `number` of a tuple. */
-static int gain_at(struct session_tally *self, PyObject *places, Py_ssize_t number)
+static int add_at(struct session_tally *self, PyObject *places, Py_ssize_t number)
 {
     Py_ssize_t place;
 
@@ -234,23 +234,23 @@ static int gain_at(struct session_tally *self, PyObject *places, Py_ssize_t numb
         }
         return 0;
     }
-    return take_place(PyTuple_GET_ITEM(places, number), &place) && gain_one(&self->tally, place, 1);
+    return take_place(PyTuple_GET_ITEM(places, number), &place) && gain_word(&self->tally, place, 1);
 }
 
 /* Counts the time since `began` in a histogram; where the row is gone, so is the loop. */
-static int sort_from(struct session_tally *self, Py_ssize_t place, PyObject *bounds, PyObject *began)
+static int observe_since(struct session_tally *self, Py_ssize_t place, PyObject *bounds, PyObject *began)
 {
     double from;
 
-    return take_real(began, &from) && gain_one(&self->tally, place, 0) &&
-           sort(&self->tally, place, bounds, self->loop->now - from);
+    return take_real(began, &from) && gain_word(&self->tally, place, 0) &&
+           observe_time(&self->tally, place, bounds, self->loop->now - from);
 }
 
 static PyObject *arrive(PyObject *object, PyObject *Py_UNUSED(none))
 {
     struct session_tally *self = (struct session_tally *) object;
 
-    return none_if(gain_one(&self->tally, self->accepted, 1) &&
+    return none_if(gain_word(&self->tally, self->accepted, 1) &&
                    (self->alarm->deadline < Py_HUGE_VAL || done(PyObject_CallNoArgs(self->wake))));
 }
 
@@ -259,21 +259,21 @@ static PyObject *allow(PyObject *object, PyObject *const *arguments, Py_ssize_t 
     struct session_tally *self = (struct session_tally *) object;
 
     return none_if(counted(count, 2) &&
-                   (self->by_backend || (sort_from(self, self->auth_seconds, self->latency, arguments[1]) &&
-                                         gain_at(self, self->allowed, PyLong_AsSsize_t(arguments[0])))));
+                   (self->by_backend || (observe_since(self, self->auth_seconds, self->latency, arguments[1]) &&
+                                         add_at(self, self->allowed, PyLong_AsSsize_t(arguments[0])))));
 }
 
 static PyObject *log_in(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
     struct session_tally *self = (struct session_tally *) object;
 
-    return none_if(counted(count, 2) && sort_from(self, self->login_seconds, self->latency, arguments[1]) &&
-                   gain_one(&self->tally, self->logins, 1) &&
-                   (!self->by_backend || gain_at(self, self->allowed, PyLong_AsSsize_t(arguments[0]))));
+    return none_if(counted(count, 2) && observe_since(self, self->login_seconds, self->latency, arguments[1]) &&
+                   gain_word(&self->tally, self->logins, 1) &&
+                   (!self->by_backend || add_at(self, self->allowed, PyLong_AsSsize_t(arguments[0]))));
 }
 
 /* Keeps the reason in one word, with the time, if an administrator should look at it. */
-static int tell_odd(struct session_tally *self, Py_ssize_t number)
+static int note_latest(struct session_tally *self, Py_ssize_t number)
 {
     PyObject *odd = PyTuple_GetItem(self->odd, number);
     uint64_t latest, *row = self->tally.row.buf;
@@ -282,7 +282,7 @@ static int tell_odd(struct session_tally *self, Py_ssize_t number)
         return odd != NULL;
     }
     latest = (uint64_t) time(NULL) * (uint64_t) PyTuple_GET_SIZE(self->ended) + (uint64_t) number;
-    if (!gain_one(&self->tally, self->latest, 0)) {
+    if (!gain_word(&self->tally, self->latest, 0)) {
         return 0;
     }
     __atomic_store_n(row + self->latest, latest, __ATOMIC_RELAXED);
@@ -311,23 +311,23 @@ static Py_ssize_t number_of(PyObject *session)
 }
 
 /* Adds the byte counts of a session's connection; None has moved nothing. */
-static int move_of(struct session_tally *self, Py_ssize_t place, PyObject *session, struct path *way)
+static int gain_bytes(struct session_tally *self, Py_ssize_t place, PyObject *session, struct path *way)
 {
     PyObject *connection = path_follow(way, session);
     unsigned long long received, sent;
     int fine = connection != NULL && (connection == Py_None || (bytes_of(connection, &received, &sent) &&
-                                                                gain_one(&self->tally, place, received) &&
-                                                                gain_one(&self->tally, place + 1, sent)));
+                                                                gain_word(&self->tally, place, received) &&
+                                                                gain_word(&self->tally, place + 1, sent)));
 
     Py_XDECREF(connection);
     return fine;
 }
 
-static int last(struct session_tally *self, PyObject *session)
+static int observe_duration(struct session_tally *self, PyObject *session)
 {
     PyObject *logged_in = path_follow(&ways.logged_in, session);
     int fine = logged_in != NULL &&
-               (logged_in == Py_None || sort_from(self, self->session_seconds, self->duration, logged_in));
+               (logged_in == Py_None || observe_since(self, self->session_seconds, self->duration, logged_in));
 
     Py_XDECREF(logged_in);
     return fine;
@@ -338,9 +338,9 @@ int tally_end(PyObject *object, PyObject *session)
     struct session_tally *self = (struct session_tally *) object;
     Py_ssize_t number = number_of(session);
 
-    return gain_at(self, self->ended, number) && tell_odd(self, number) &&
-           move_of(self, self->bytes, session, &ways.client_bytes) &&
-           move_of(self, self->bytes + 2, session, &ways.backend_bytes) && last(self, session);
+    return add_at(self, self->ended, number) && note_latest(self, number) &&
+           gain_bytes(self, self->bytes, session, &ways.client_bytes) &&
+           gain_bytes(self, self->bytes + 2, session, &ways.backend_bytes) && observe_duration(self, session);
 }
 
 static PyObject *end(PyObject *object, PyObject *session)
