@@ -262,17 +262,15 @@ class Connection:
 
     def close(self) -> None:
         """See `Stream.close`."""
-        closed, self._closed = self._closed, None
+        closed = self._closed
         if closed is None:
             return
-        tls, self.tls = self.tls, None
-        watched, self.watched = self.watched, 0
-        self._late = False
+        descriptor, tls, watched = self.hand_over()
         if watched:
-            self.loop.forget(self.descriptor)
+            self.loop.forget(descriptor)
         if tls is not None:
             tls.free()
-        os.close(self.descriptor)
+        os.close(descriptor)
         closed()
 
 

@@ -671,19 +671,16 @@ static PyObject *stream_hand_over(PyObject *object, PyObject *Py_UNUSED(none))
 static PyObject *stream_close(PyObject *object, PyObject *Py_UNUSED(none))
 {
     struct stream *self = (struct stream *) object;
-    PyObject *closed = self->closed, *tls = self->tls, *result = NULL;
+    PyObject *closed, *tls, *result = NULL;
     void *connection = self->connection;
     int watched = self->watched, bare = self->bare;
 
-    if (closed == NULL) {
+    if (self->closed == NULL) {
         Py_RETURN_NONE;
     }
-    self->closed = NULL;
-    self->tls = Py_NewRef(Py_None);
-    self->connection = NULL;
-    self->bare = 0;
-    self->watched = 0;
-    self->late = 0;
+    closed = Py_NewRef(self->closed);
+    tls = Py_NewRef(self->tls);
+    stream_give_away(self);
     if ((!watched || loop_forget(self->loop, self->descriptor)) && tls_free(tls, connection, bare)) {
         close(self->descriptor);
         result = PyObject_TypeCheck(closed, &connections_type) ? none_if(connections_release(closed))
