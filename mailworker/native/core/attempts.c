@@ -6,14 +6,15 @@ static int take_rule(PyObject *argument, struct rule *rule)
 {
     PyObject *limits;
 
-    if (!PyTuple_Check(argument) ||
-        !PyArg_ParseTuple(argument, "O!iLLpppKK", &limits_type, &limits, &rule->number, &rule->burst, &rule->delay,
+    if (!PyTuple_Check(argument)) {
+        return raised(PyExc_TypeError, "a rule is a tuple");
+    }
+    if (!PyArg_ParseTuple(argument, "O!iLLpppKK", &limits_type, &limits, &rule->number, &rule->burst, &rule->delay,
                           &rule->bans, &rule->counts_all, &rule->trusts, &rule->gain, &rule->period)) {
-        return PyErr_Occurred() ? 0 : (PyErr_SetString(PyExc_TypeError, "a rule is a tuple"), 0);
+        return 0;
     }
     if (rule->gain == 0 || rule->number < KEY_GIVEN || rule->number > KEY_USER) {
-        PyErr_SetString(PyExc_ValueError, "a rule has no rate, or no such key");
-        return 0;
+        return raised(PyExc_ValueError, "a rule has no rate, or no such key");
     }
     rule->limits = Py_NewRef(limits);
     rule->table = limits_table(limits);
@@ -153,8 +154,7 @@ int attempts_keys(PyObject *const *arguments, Py_ssize_t given, Py_ssize_t least
 {
     *keys = given > least ? arguments[least] : NULL;
     if (given < least || given > least + 1 || (*keys != NULL && !PyTuple_Check(*keys))) {
-        PyErr_SetString(PyExc_TypeError, "a client, what it is counted by, the time, and a tuple of keys");
-        return 0;
+        return raised(PyExc_TypeError, "a client, what it is counted by, the time, and a tuple of keys");
     }
     return 1;
 }

@@ -35,9 +35,9 @@ int client_read(PyObject *text, struct client *client)
 {
     Py_ssize_t length;
 
-    client->text = PyUnicode_Check(text) ? PyUnicode_AsUTF8AndSize(text, &length) : NULL;
+    client->text = PyUnicode_AsUTF8AndSize(text, &length);
     if (client->text == NULL) {
-        return PyErr_Occurred() ? 0 : (PyErr_SetString(PyExc_TypeError, "a client is a str"), 0);
+        return 0;
     }
     client->length = (size_t) length;
     memset(client->address, 0, sizeof(client->address));
@@ -52,8 +52,7 @@ int client_read(PyObject *text, struct client *client)
         inet_pton(client->size == IPV4_SIZE ? AF_INET : AF_INET6, client->text, client->address) == 1) {
         return 1;
     }
-    PyErr_SetString(PyExc_OSError, "illegal IP address string");
-    return 0;
+    return raised(PyExc_OSError, "illegal IP address string");
 }
 
 void client_unmap(struct client *client)
@@ -143,8 +142,7 @@ int take_given(PyObject *given, Py_ssize_t *next, struct key *key)
     ++*next;
     *key = (struct key){"", 0};
     if (bytes != NULL && !PyBytes_Check(bytes)) {
-        PyErr_SetString(PyExc_TypeError, "a key is bytes");
-        return 0;
+        return raised(PyExc_TypeError, "a key is bytes");
     }
     if (bytes != NULL) {
         *key = (struct key){PyBytes_AS_STRING(bytes), (size_t) PyBytes_GET_SIZE(bytes)};
@@ -158,8 +156,7 @@ int take_lengths(PyObject *argument, int lengths[2])
         return 0;
     }
     if (lengths[0] < 0 || lengths[0] > 8 * IPV4_SIZE || lengths[1] < 0 || lengths[1] > 8 * IPV6_SIZE) {
-        PyErr_SetString(PyExc_ValueError, "no such prefix");
-        return 0;
+        return raised(PyExc_ValueError, "no such prefix");
     }
     return 1;
 }

@@ -63,6 +63,13 @@ static inline const struct transport *transport_of(const void *connection)
     return connection == NULL ? &plain_transport : tls_transport;
 }
 
+/* Raises an exception; gives 0. */
+static inline int raised(PyObject *kind, const char *why)
+{
+    PyErr_SetString(kind, why);
+    return 0;
+}
+
 /* Drops the result of a method; 0 where it raised. */
 static inline int done(PyObject *result)
 {

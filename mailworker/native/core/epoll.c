@@ -89,8 +89,7 @@ static int make_room(struct epoll *self, int fd)
     }
     larger = PyMem_Realloc(self->watches, (size_t) size * sizeof(*larger));
     if (larger == NULL) {
-        PyErr_NoMemory();
-        return 0;
+        return done(PyErr_NoMemory());
     }
     memset(larger + self->size, 0, (size_t) (size - self->size) * sizeof(*larger));
     self->watches = larger;

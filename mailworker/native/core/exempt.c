@@ -14,12 +14,14 @@ static int take_network(struct exempt *exempt, PyObject *argument)
     Py_ssize_t size;
     int bits;
 
-    if (!PyTuple_Check(argument) || !PyArg_ParseTuple(argument, "y#i", &packed, &size, &bits)) {
-        return PyErr_Occurred() ? 0 : (PyErr_SetString(PyExc_TypeError, "a network is a tuple"), 0);
+    if (!PyTuple_Check(argument)) {
+        return raised(PyExc_TypeError, "a network is a tuple");
+    }
+    if (!PyArg_ParseTuple(argument, "y#i", &packed, &size, &bits)) {
+        return 0;
     }
     if ((size != 0 && size != 4 && size != ADDRESS_SIZE) || bits < 0 || bits > 8 * size) {
-        PyErr_SetString(PyExc_ValueError, "no such network");
-        return 0;
+        return raised(PyExc_ValueError, "no such network");
     }
     if (size == 0) {
         exempt->is_unix = 1;

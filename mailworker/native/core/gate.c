@@ -123,13 +123,15 @@ PyTypeObject holdings_type = {
 
 static int take_rule(const struct holdings *held, PyObject *argument, struct rule *rule)
 {
-    if (!PyTuple_Check(argument) || !PyArg_ParseTuple(argument, "niI", &rule->table, &rule->number, &rule->most)) {
-        return PyErr_Occurred() ? 0 : (PyErr_SetString(PyExc_TypeError, "a rule is a tuple"), 0);
+    if (!PyTuple_Check(argument)) {
+        return raised(PyExc_TypeError, "a rule is a tuple");
+    }
+    if (!PyArg_ParseTuple(argument, "niI", &rule->table, &rule->number, &rule->most)) {
+        return 0;
     }
     if (rule->table < 0 || rule->table >= PyTuple_GET_SIZE(held->tables) || rule->number < KEY_GIVEN ||
         rule->number > KEY_USER) {
-        PyErr_SetString(PyExc_ValueError, "no such table, or no such key");
-        return 0;
+        return raised(PyExc_ValueError, "no such table, or no such key");
     }
     return 1;
 }
@@ -313,8 +315,7 @@ static PyObject *passes(PyObject *object, PyObject *const *arguments, Py_ssize_t
 static int take_rest(struct visit *visit, PyObject *const *arguments, Py_ssize_t given)
 {
     if (given < 3 || given > 5 || !PyBytes_Check(arguments[2]) || (given > 3 && !PyTuple_Check(arguments[3]))) {
-        PyErr_SetString(PyExc_TypeError, "a number, a client, a login, a tuple of keys, and bits");
-        return 0;
+        return raised(PyExc_TypeError, "a number, a client, a login, a tuple of keys, and bits");
     }
     begin(visit, arguments[1], user_key(arguments[2]), given > 3 ? arguments[3] : NULL,
           given > 4 ? PyLong_AsUnsignedLongLong(arguments[4]) : 0);

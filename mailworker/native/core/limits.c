@@ -24,11 +24,7 @@ static int take_seconds(PyObject *argument, uint64_t *milliseconds)
 
 static int take_bytes(PyObject *argument)
 {
-    if (!PyBytes_Check(argument)) {
-        PyErr_SetString(PyExc_TypeError, "a key is bytes");
-        return 0;
-    }
-    return 1;
+    return PyBytes_Check(argument) || raised(PyExc_TypeError, "a key is bytes");
 }
 
 static int take_key(const struct limits *self, PyObject *argument, struct limit_key *key)
@@ -50,8 +46,7 @@ static int take_two(const struct limits *self, PyObject *const *arguments, Py_ss
 static int take_secret(struct limit_table *table, PyObject *secret)
 {
     if (!take_bytes(secret) || PyBytes_GET_SIZE(secret) != sizeof(table->secret)) {
-        PyErr_SetString(PyExc_ValueError, "a secret has 32 bytes");
-        return 0;
+        return raised(PyExc_ValueError, "a secret has 32 bytes");
     }
     memcpy(table->secret, PyBytes_AS_STRING(secret), sizeof(table->secret));
     return 1;
@@ -77,8 +72,7 @@ static int take_memory(struct limits *self, PyObject *memory)
     }
     if (self->memory.len < (Py_ssize_t) (sizeof(struct limit_header) + 2 * sizeof(struct limit_set)) ||
         (uintptr_t) self->memory.buf % sizeof(uint64_t) != 0) {
-        PyErr_SetString(PyExc_ValueError, "no memory that will do");
-        return 0;
+        return raised(PyExc_ValueError, "no memory that will do");
     }
     table->header = self->memory.buf;
     table->sets = (struct limit_set *) (table->header + 1);

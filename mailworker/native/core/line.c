@@ -146,8 +146,7 @@ static int compose(struct text *text, struct line *self, PyObject *session)
     int went_well = 1;
 
     if (self->sources == NULL && self->count > 0) {
-        PyErr_SetString(PyExc_TypeError, "a value has no source");
-        return 0;
+        return raised(PyExc_TypeError, "a value has no source");
     }
     walk_begin(&walk, &self->nodes, session);
     for (i = 0; i < self->count && went_well; i++) {
@@ -254,8 +253,7 @@ static int take_parts(struct line *self, PyObject *last)
     self->parts = PyMem_Calloc((size_t) self->count + 1, sizeof(*self->parts));
     place = self->literals = PyMem_Calloc((size_t) (length + PyBytes_GET_SIZE(last) + SLACK), 1);
     if (self->parts == NULL || self->literals == NULL) {
-        PyErr_NoMemory();
-        return 0;
+        return done(PyErr_NoMemory());
     }
     for (i = 0; i < self->count; i++) {
         PyObject *fields = PyTuple_GET_ITEM(self->given, i);

@@ -21,11 +21,7 @@ int prepare_loop(void)
 
 int is_loop(PyObject *object)
 {
-    if (PyObject_TypeCheck(object, &loop_type)) {
-        return 1;
-    }
-    PyErr_SetString(PyExc_TypeError, "no loop");
-    return 0;
+    return PyObject_TypeCheck(object, &loop_type) || raised(PyExc_TypeError, "no loop");
 }
 
 int loop_note_time(struct loop *loop)

@@ -19,8 +19,7 @@ int take_int(PyObject *argument, int *value)
 
     *value = (int) number;
     if (*value != number) {
-        PyErr_SetString(PyExc_OverflowError, "too large for an int of C");
-        return 0;
+        return raised(PyExc_OverflowError, "too large for an int of C");
     }
     return !(number == -1 && PyErr_Occurred());
 }

@@ -337,8 +337,7 @@ static int write_lines(PyObject *self, PyObject *lines, PyObject *logs)
         PyObject *log = PyTuple_GET_ITEM(logs, i);
 
         if (!PyTuple_Check(log) || PyTuple_GET_SIZE(log) != 4) {
-            PyErr_SetString(PyExc_TypeError, "no log");
-            return 0;
+            return raised(PyExc_TypeError, "no log");
         }
         if (!write_line(self, lines, log)) {
             return 0;
@@ -401,8 +400,7 @@ static PyObject *report(PyObject *self, PyObject *const *arguments, Py_ssize_t g
         return NULL;
     }
     if (!PyTuple_Check(arguments[1])) {
-        PyErr_SetString(PyExc_TypeError, "logs are no tuple");
-        return NULL;
+        return PyErr_Format(PyExc_TypeError, "logs are no tuple");
     }
     return none_if(report_to(self, arguments[0], arguments[1]));
 }
@@ -504,8 +502,7 @@ static PyObject *take_over(PyObject *type, PyMethodDef *methods)
     PyMethodDef *method;
 
     if (!PyType_Check(type)) {
-        PyErr_SetString(PyExc_TypeError, "no class");
-        return NULL;
+        return PyErr_Format(PyExc_TypeError, "no class");
     }
     for (method = methods; method->ml_name != NULL; method++) {
         PyObject *descriptor = PyDescr_NewMethod((PyTypeObject *) type, method);

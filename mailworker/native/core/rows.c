@@ -98,8 +98,7 @@ int rows_owned(const struct rows *self, Py_ssize_t number, const PyObject *owner
 
 static int no_row(void)
 {
-    PyErr_SetString(PyExc_IndexError, "no such row");
-    return 0;
+    return raised(PyExc_IndexError, "no such row");
 }
 
 /* The row with the number in an argument; NULL for NO_ROW, or with an exception. */

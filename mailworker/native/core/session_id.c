@@ -74,8 +74,7 @@ static PyObject *identifier_call(PyObject *self, PyObject *const *arguments, siz
     double accepted;
 
     if (keywords != NULL && PyTuple_GET_SIZE(keywords) > 0) {
-        PyErr_SetString(PyExc_TypeError, "no keywords are wanted");
-        return NULL;
+        return PyErr_Format(PyExc_TypeError, "no keywords are wanted");
     }
     if (!counted(PyVectorcall_NARGS(given), 2) || !take_real(arguments[0], &accepted) ||
         !identify(self, accepted, arguments[1], id)) {

@@ -338,8 +338,7 @@ int prepare_sockets(void)
     nameless = PyObject_CallMethod(model, "UnixAddress", "s", "");
     Py_DECREF(model);
     if (inet_address != NULL && nameless != NULL && !PyType_IsSubtype((PyTypeObject *) inet_address, &PyTuple_Type)) {
-        PyErr_SetString(PyExc_TypeError, "an InetAddress is a tuple");
-        return 0;
+        return raised(PyExc_TypeError, "an InetAddress is a tuple");
     }
     return inet_address != NULL && nameless != NULL;
 }

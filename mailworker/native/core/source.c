@@ -212,8 +212,7 @@ static int take_source(struct source *source, struct nodes *nodes, PyObject *des
 
     if (!PyTuple_Check(description) || PyTuple_GET_SIZE(description) != FIELDS ||
         !PyTuple_Check(PyTuple_GET_ITEM(description, WAYS))) {
-        PyErr_SetString(PyExc_TypeError, "no source of a value");
-        return 0;
+        return raised(PyExc_TypeError, "no source of a value");
     }
     ways = PyTuple_GET_ITEM(description, WAYS);
     source->argument = PyTuple_GET_ITEM(description, ARGUMENT);
@@ -224,8 +223,7 @@ static int take_source(struct source *source, struct nodes *nodes, PyObject *des
     if (kind < 0 || kind >= (int) (sizeof(finders) / sizeof(finders[0])) || PyTuple_GET_SIZE(ways) > PATHS ||
         (kind < ASKED && PyTuple_GET_SIZE(ways) == 0) ||
         (finders[kind] == find_item && !PyTuple_Check(source->argument))) {
-        PyErr_SetString(PyExc_ValueError, "no source of a value");
-        return 0;
+        return raised(PyExc_ValueError, "no source of a value");
     }
     source->find = finders[kind];
     while (source->count < (int) PyTuple_GET_SIZE(ways)) {

@@ -358,8 +358,7 @@ int stream_shake_hands(struct stream *self, PyObject *context, void *native, int
     void *connection = tls_transport->begin(native, self->descriptor);
 
     if (connection == NULL) {
-        PyErr_NoMemory();
-        return 0;
+        return done(PyErr_NoMemory());
     }
     forget_tls(self);
     Py_SETREF(self->tls, Py_NewRef(context));
@@ -421,8 +420,7 @@ static PyObject *stream_write(PyObject *object, PyObject *data)
     struct stream *self = (struct stream *) object;
 
     if (!PyBytes_Check(data)) {
-        PyErr_SetString(PyExc_TypeError, "only bytes can be written");
-        return NULL;
+        return PyErr_Format(PyExc_TypeError, "only bytes can be written");
     }
     begin(self, go_on_writing);
     Py_XSETREF(self->data, Py_NewRef(data));
@@ -477,8 +475,7 @@ int stream_exchange(struct stream *self, PyObject *limit, PyObject *steps)
     for (i = 0; i < count && is_step(PyTuple_GET_ITEM(steps, i)); i++) {
     }
     if (count == 0 || i < count) {
-        PyErr_SetString(PyExc_ValueError, "a step is a command, and how the lines of its reply start");
-        return 0;
+        return raised(PyExc_ValueError, "a step is a command, and how the lines of its reply start");
     }
     begun = begin_reading(self, limit, go_on_exchanging);
     if (begun == NULL) {
@@ -550,8 +547,7 @@ int stream_park(struct stream *self, PyObject *task)
     struct timed *timed = (struct timed *) task;
 
     if (!PyObject_TypeCheck(task, &timed_type)) {
-        PyErr_SetString(PyExc_TypeError, "no Timed");
-        return 0;
+        return raised(PyExc_TypeError, "no Timed");
     }
     if (self->deadline == (double) INFINITY) {
         timers_cancel(timed);

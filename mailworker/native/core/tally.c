@@ -56,8 +56,7 @@ static int gain_word(struct tally *self, Py_ssize_t place, uint64_t amount)
     uint64_t *word;
 
     if (place < 0 || place >= self->row.len / (Py_ssize_t) sizeof(*word)) {
-        PyErr_SetString(PyExc_IndexError, "no such word");
-        return 0;
+        return raised(PyExc_IndexError, "no such word");
     }
     word = (uint64_t *) self->row.buf + place;
     __atomic_store_n(word, __atomic_load_n(word, __ATOMIC_RELAXED) + amount, __ATOMIC_RELAXED);
@@ -151,8 +150,7 @@ static PyObject *observe(PyObject *object, PyObject *const *arguments, Py_ssize_
         return NULL;
     }
     if (!PyTuple_Check(arguments[1])) {
-        PyErr_SetString(PyExc_TypeError, "bounds are no tuple");
-        return NULL;
+        return PyErr_Format(PyExc_TypeError, "bounds are no tuple");
     }
     if (!take_real(arguments[2], &seconds) || !observe_time(self, place, arguments[1], seconds)) {
         return NULL;

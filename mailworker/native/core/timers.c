@@ -103,8 +103,7 @@ static int make_room(struct timers *self)
     }
     larger = PyMem_Realloc(self->buckets, (size_t) size * sizeof(*larger));
     if (larger == NULL) {
-        PyErr_NoMemory();
-        return 0;
+        return done(PyErr_NoMemory());
     }
     self->buckets = larger;
     self->size = size;
@@ -212,11 +211,7 @@ double timers_delay(struct timers *timers, double now)
 
 static int is_timed(PyObject *object)
 {
-    if (PyObject_TypeCheck(object, &timed_type)) {
-        return 1;
-    }
-    PyErr_SetString(PyExc_TypeError, "no Timed");
-    return 0;
+    return PyObject_TypeCheck(object, &timed_type) || raised(PyExc_TypeError, "no Timed");
 }
 
 /* Refuses infinities and NaN, which would never be due, or always. */
@@ -226,8 +221,7 @@ static int take_seconds(PyObject *argument, double *seconds)
         return 0;
     }
     if (!isfinite(*seconds)) {
-        PyErr_SetString(PyExc_ValueError, "a time must be finite");
-        return 0;
+        return raised(PyExc_ValueError, "a time must be finite");
     }
     return 1;
 }

@@ -129,8 +129,7 @@ static int take_arguments(PyObject *const *arguments, Py_ssize_t given, Py_ssize
     }
     for (i = 0; i < texts; i++) {
         if (!PyBytes_Check(arguments[i])) {
-            PyErr_SetString(PyExc_TypeError, "all but the most bytes must be bytes");
-            return 0;
+            return raised(PyExc_TypeError, "all but the most bytes must be bytes");
         }
     }
     *most = PyLong_AsSsize_t(arguments[texts]);

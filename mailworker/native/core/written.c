@@ -30,8 +30,7 @@ static PyObject *written(PyObject *Py_UNUSED(module), PyObject *const *arguments
         return NULL;
     }
     if (!PyBytes_Check(arguments[1])) {
-        PyErr_SetString(PyExc_TypeError, "bytes are wanted");
-        return NULL;
+        return PyErr_Format(PyExc_TypeError, "bytes are wanted");
     }
     do {
         result = write(fd, PyBytes_AS_STRING(arguments[1]), (size_t) PyBytes_GET_SIZE(arguments[1]));
@@ -111,8 +110,7 @@ static PyObject *write_one(PyObject *object, PyObject *line)
     Py_ssize_t taken;
 
     if (!PyBytes_Check(line)) {
-        PyErr_SetString(PyExc_TypeError, "bytes are wanted");
-        return NULL;
+        return PyErr_Format(PyExc_TypeError, "bytes are wanted");
     }
     taken = direct_write(object, PyBytes_AS_STRING(line), (size_t) PyBytes_GET_SIZE(line));
     return taken < 0 ? NULL : PyLong_FromSsize_t(taken);

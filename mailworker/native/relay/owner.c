@@ -11,8 +11,7 @@ static PyObject *pump_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
         return NULL;
     }
     if (rows != Py_None && !PyObject_TypeCheck(rows, &rows_type)) {
-        PyErr_SetString(PyExc_TypeError, "rows are wanted");
-        return NULL;
+        return PyErr_Format(PyExc_TypeError, "rows are wanted");
     }
     self = (struct pump_object *) type->tp_alloc(type, 0);
     if (self != NULL && !pump_open(&self->pump, (size_t) limit, watching, limiting)) {
