@@ -9,10 +9,10 @@
 #define HEADER_LIMIT 32768
 #define LENGTH_DIGITS 5
 
-static const char name[] = "Date: ", blank_line[] = "\r\n\r\n";
+static const char date_name[] = "Date: ", blank_line[] = "\r\n\r\n";
 
-#define NAME_LENGTH ((Py_ssize_t) sizeof(name) - 1)
-#define LENGTH (2 + NAME_LENGTH + DATE_LENGTH) /* with the end of the line before it */
+#define NAME_LENGTH ((Py_ssize_t) sizeof(date_name) - 1)
+#define DATE_LINE (2 + NAME_LENGTH + DATE_LENGTH) /* with the end of the line before it */
 
 static int is_date(const char *value)
 {
@@ -29,7 +29,7 @@ static const char *find_date(const char *start, const char *end)
         int is_end = at > start && at[-1] == '\r';
 
         at++;
-        if (is_end && end - at >= NAME_LENGTH && memcmp(at, name, (size_t) NAME_LENGTH) == 0) {
+        if (is_end && end - at >= NAME_LENGTH && memcmp(at, date_name, (size_t) NAME_LENGTH) == 0) {
             const char *value = at + NAME_LENGTH;
 
             return end - value >= DATE_LENGTH + 2 && is_date(value) ? at - 2 : NULL;
@@ -47,10 +47,10 @@ static PyObject *without_date(PyObject *data)
     if (date == NULL) {
         return Py_NewRef(data);
     }
-    rest = PyBytes_FromStringAndSize(NULL, end - start - LENGTH);
+    rest = PyBytes_FromStringAndSize(NULL, end - start - DATE_LINE);
     if (rest != NULL) {
         memcpy(PyBytes_AS_STRING(rest), start, (size_t) (date - start));
-        memcpy(PyBytes_AS_STRING(rest) + (date - start), date + LENGTH, (size_t) (end - date - LENGTH));
+        memcpy(PyBytes_AS_STRING(rest) + (date - start), date + DATE_LINE, (size_t) (end - date - DATE_LINE));
     }
     return rest;
 }

@@ -1,10 +1,4 @@
-/*
- * Deadlines of many sessions, cheap to set, to move and to cancel.
- *
- * Deadlines that are due at about the same time share a bucket. Buckets are wider the further away they are, so ten
- * thousand sessions with a timeout of 24 hours need a handful of them. Moving a deadline further away leaves its bucket
- * as it is: when that is due, the deadline moves to another bucket. Nothing ever expires early.
- */
+/* Deadlines of many sessions, in buckets; see event/timers.py. */
 
 #include "core.h"
 

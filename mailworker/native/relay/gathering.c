@@ -1,8 +1,4 @@
-/*
- * A side whose peer writes small pieces in quick succession, as PHPMailer writes the lines of a mail. Each of them would
- * wake this process, and then the other side's peer. So the kernel gathers them: the side's socket gets a low-water mark
- * (SO_RCVLOWAT), below which the kernel reports no input but its end, until the peer pauses.
- */
+/* Small pieces in quick succession, which the kernel gathers; see event/gathering.py. */
 
 #include "side.h"
 
