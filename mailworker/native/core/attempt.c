@@ -23,16 +23,16 @@ static int hash_keys(struct attempt *self)
 
     for (place = 0; place < all->count; place++) {
         const struct rule *rule = &all->rules[place];
-        struct mine *mine = &self->mine[place];
+        struct counted_key *counted = &self->keys[place];
         struct key key;
 
         if (rule->number != KEY_GIVEN) {
-            key = client_key(&self->client, rule->number, self->user, all->lengths, mine->room);
+            key = client_key(&self->client, rule->number, self->user, all->lengths, counted->room);
         } else if (!take_given(self->given, &next, &key)) {
             return 0;
         }
         if (key.length != 0) {
-            limit_key(rule->table, key.text, key.length, &mine->key);
+            limit_make_key(rule->table, key.text, key.length, &counted->key);
         }
     }
     return 1;
@@ -40,20 +40,20 @@ static int hash_keys(struct attempt *self)
 
 static int is_banned(const struct attempt *self, Py_ssize_t place, uint64_t now)
 {
-    return self->all->rules[place].bans && limit_ban_of(&self->mine[place].key, now) != 0;
+    return self->all->rules[place].bans && limit_ban_of(&self->keys[place].key, now) != 0;
 }
 
 static int64_t take(struct attempt *self, Py_ssize_t place, uint64_t now)
 {
     struct rule *rule = &self->all->rules[place];
-    struct mine *mine = &self->mine[place];
+    struct counted_key *counted = &self->keys[place];
     int64_t excess;
 
     if (is_banned(self, place, now)) {
         return -1 - rule->burst - REQUEST;
     }
-    excess = limit_take(rule->table, &mine->key, now, (uint64_t) rule->burst);
-    mine->taken = excess >= 0;
+    excess = limit_take(rule->table, &counted->key, now, (uint64_t) rule->burst);
+    counted->taken = excess >= 0;
     if (rule->table->dropped != rule->dropped) {
         rule->dropped = rule->table->dropped;
         self->full = place;
@@ -62,7 +62,7 @@ static int64_t take(struct attempt *self, Py_ssize_t place, uint64_t now)
 }
 
 /* Seconds by which an attempt is delayed; where only failures count, only those before it decide. */
-static double delay_of(const struct rule *rule, int64_t excess)
+static double wait_of(const struct rule *rule, int64_t excess)
 {
     int64_t above = excess - rule->delay - (rule->counts_all ? 0 : REQUEST);
 
@@ -77,12 +77,12 @@ static void drop_all(struct attempt *self)
     for (place = 0; place < self->all->count; place++) {
         const struct rule *rule = &self->all->rules[place];
 
-        if (self->mine[place].taken && !rule->counts_all) {
-            limit_give_back(rule->table, &self->mine[place].key);
-        } else if (self->mine[place].taken) {
-            limit_settle(&self->mine[place].key);
+        if (self->keys[place].taken && !rule->counts_all) {
+            limit_give_back(rule->table, &self->keys[place].key);
+        } else if (self->keys[place].taken) {
+            limit_settle(&self->keys[place].key);
         }
-        self->mine[place].taken = 0;
+        self->keys[place].taken = 0;
     }
 }
 
@@ -94,7 +94,7 @@ static int pass_rule(struct attempt *self, Py_ssize_t place, uint64_t now)
     int64_t excess;
     double wait;
 
-    if (rule->burst == NONE || self->mine[place].key.length == 0) {
+    if (rule->burst == NONE || self->keys[place].key.length == 0) {
         return 1;
     }
     if (rule->trusts && !is_trusted(self, place, now, &trusted)) {
@@ -111,7 +111,7 @@ static int pass_rule(struct attempt *self, Py_ssize_t place, uint64_t now)
         self->wait = -1.0;
         return 0;
     }
-    wait = delay_of(rule, excess);
+    wait = wait_of(rule, excess);
     if (wait > self->wait) {
         self->over = place;
         self->excess = excess;
@@ -120,7 +120,7 @@ static int pass_rule(struct attempt *self, Py_ssize_t place, uint64_t now)
     return 1;
 }
 
-static int try(struct attempt *self, double seconds)
+static int enter(struct attempt *self, double seconds)
 {
     uint64_t now = limit_milliseconds(seconds);
     Py_ssize_t place;
@@ -155,7 +155,7 @@ static PyObject *enter_again(PyObject *object, PyObject *argument)
     struct attempt *self = (struct attempt *) object;
     double now;
 
-    return take_real(argument, &now) && try(self, now) ? PyFloat_FromDouble(self->wait) : NULL;
+    return take_real(argument, &now) && enter(self, now) ? PyFloat_FromDouble(self->wait) : NULL;
 }
 
 PyObject *attempts_enter(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
@@ -185,7 +185,7 @@ PyObject *attempts_enter(PyObject *object, PyObject *const *arguments, Py_ssize_
     attempt->client = client;
     attempt->user = user_key(arguments[1]);
     attempt->given = Py_XNewRef(keys);
-    if (attempt->user == NULL || !hash_keys(attempt) || !try(attempt, now)) {
+    if (attempt->user == NULL || !hash_keys(attempt) || !enter(attempt, now)) {
         Py_CLEAR(attempt);
     }
     return (PyObject *) attempt;
@@ -211,8 +211,8 @@ static PyObject *key_at(PyObject *object, PyObject *argument)
     if (!take_place(self, argument, &place)) {
         return NULL;
     }
-    return PyBytes_FromStringAndSize((const char *) self->mine[place].key.text,
-                                     (Py_ssize_t) self->mine[place].key.length);
+    return PyBytes_FromStringAndSize((const char *) self->keys[place].key.text,
+                                     (Py_ssize_t) self->keys[place].key.length);
 }
 
 static PyObject *may_settle(PyObject *object, PyObject *Py_UNUSED(none))
@@ -220,7 +220,7 @@ static PyObject *may_settle(PyObject *object, PyObject *Py_UNUSED(none))
     const struct attempt *self = (struct attempt *) object;
 
     return PyBool_FromLong(self->over != NONE && !self->all->rules[self->over].counts_all &&
-                           limit_pending(&self->mine[self->over].key) != 0);
+                           limit_pending(&self->keys[self->over].key) != 0);
 }
 
 static PyObject *keep(PyObject *object, PyObject *Py_UNUSED(none))
@@ -229,10 +229,10 @@ static PyObject *keep(PyObject *object, PyObject *Py_UNUSED(none))
     Py_ssize_t place;
 
     for (place = 0; place < self->all->count; place++) {
-        if (self->mine[place].taken) {
-            limit_settle(&self->mine[place].key);
+        if (self->keys[place].taken) {
+            limit_settle(&self->keys[place].key);
         }
-        self->mine[place].taken = 0;
+        self->keys[place].taken = 0;
     }
     return Py_NewRef(Py_None);
 }
@@ -259,7 +259,7 @@ static PyObject *succeed(PyObject *object, PyObject *Py_UNUSED(none))
     for (place = 0; place < all->count; place++) {
         const struct rule *rule = &all->rules[place];
 
-        if (rule->trusts && rule->burst != NONE && self->mine[place].key.length != 0 && !is_banned(self, place, now) &&
+        if (rule->trusts && rule->burst != NONE && self->keys[place].key.length != 0 && !is_banned(self, place, now) &&
             !set_trust(self, place, now)) {
             return NULL;
         }
@@ -283,18 +283,18 @@ static PyObject *fail(PyObject *object, PyObject *const *arguments, Py_ssize_t g
     }
     for (place = 0; place < self->all->count; place++) {
         const struct rule *rule = &self->all->rules[place];
-        int again = self->mine[place].taken && is_repeated(self, place, arguments[0]);
+        int again = self->keys[place].taken && is_repeated(self, place, arguments[0]);
 
         if (again && !rule->counts_all) {
-            limit_give_back(rule->table, &self->mine[place].key);
-        } else if (self->mine[place].taken) {
-            limit_settle(&self->mine[place].key);
+            limit_give_back(rule->table, &self->keys[place].key);
+        } else if (self->keys[place].taken) {
+            limit_settle(&self->keys[place].key);
         }
         if (place == self->all->penalised) {
-            asked = self->mine[place].taken;
+            asked = self->keys[place].taken;
             repeated = again;
         }
-        self->mine[place].taken = 0;
+        self->keys[place].taken = 0;
     }
     return none_if(repeated || penalty_raise(self, arguments[0], limit_milliseconds(now), asked));
 }
@@ -334,8 +334,8 @@ PyTypeObject attempt_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "mailworker.native.core._core.Attempt",
     .tp_doc = "One attempt to log in, from the limits to its outcome.",
-    .tp_basicsize = offsetof(struct attempt, mine),
-    .tp_itemsize = sizeof(struct mine),
+    .tp_basicsize = offsetof(struct attempt, keys),
+    .tp_itemsize = sizeof(struct counted_key),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .tp_dealloc = attempt_dealloc,
     .tp_as_number = &attempt_number,

@@ -104,7 +104,7 @@ static Py_ssize_t banning(const struct attempts *self, PyObject *text, PyObject 
             text_of_key = client_key(&client, rule->number, NULL, self->lengths, room);
         }
         if (rule->bans && text_of_key.length != 0) {
-            limit_key(rule->table, text_of_key.text, text_of_key.length, &key);
+            limit_make_key(rule->table, text_of_key.text, text_of_key.length, &key);
             *left = limit_ban_of(&key, now);
             if (*left != 0) {
                 return is_exempt(&self->exempt, &client) ? self->count : place;

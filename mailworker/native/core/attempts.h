@@ -7,10 +7,7 @@
 #include "limit_table.h"
 
 #define NONE (-1)
-#define REQUEST 1000
-#define MILLISECONDS 1000.0
 #define FAMILIES 2
-#define ADDRESS_SIZE 16
 
 struct rule {
     PyObject *limits;
@@ -47,7 +44,7 @@ struct attempts {
 };
 
 /* A key by which an attempt is counted. */
-struct mine {
+struct counted_key {
     struct limit_key key; /* of length 0: it is not counted */
     unsigned char room[ADDRESS_SIZE];
     int taken;
@@ -62,7 +59,7 @@ struct attempt {
     long long excess;
     long level; /* of the penalty, before the attempt has waited */
     int plain;  /* there is nothing to wait for, and nothing to log */
-    struct mine mine[];
+    struct counted_key keys[];
 };
 
 /* attempts.c */

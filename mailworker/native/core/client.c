@@ -5,10 +5,8 @@
 #include <arpa/inet.h>
 
 #define IPV4_SIZE 4
-#define IPV6_SIZE 16
-#define MAPPED_SIZE 12
 
-static const unsigned char mapped[MAPPED_SIZE] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+const unsigned char mapped[MAPPED_SIZE] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 int read_ipv4(const char *text, unsigned char *address)
 {
@@ -47,7 +45,7 @@ int client_read(PyObject *text, struct client *client)
         return 1;
     }
     client->is_unix = strcmp(client->text, "unix:") == 0;
-    client->size = client->is_unix ? 0 : strchr(client->text, ':') != NULL ? IPV6_SIZE : IPV4_SIZE;
+    client->size = client->is_unix ? 0 : strchr(client->text, ':') != NULL ? ADDRESS_SIZE : IPV4_SIZE;
     if (client->size == 0 ||
         inet_pton(client->size == IPV4_SIZE ? AF_INET : AF_INET6, client->text, client->address) == 1) {
         return 1;
@@ -57,7 +55,7 @@ int client_read(PyObject *text, struct client *client)
 
 void client_unmap(struct client *client)
 {
-    if (client->size == IPV6_SIZE && memcmp(client->address, mapped, MAPPED_SIZE) == 0) {
+    if (client->size == ADDRESS_SIZE && memcmp(client->address, mapped, MAPPED_SIZE) == 0) {
         memmove(client->address, client->address + MAPPED_SIZE, IPV4_SIZE);
         client->size = IPV4_SIZE;
     }
@@ -68,7 +66,7 @@ size_t client_cut(struct client *client, const int lengths[2])
     size_t bits, whole;
 
     client_unmap(client);
-    bits = (size_t) lengths[client->size == IPV6_SIZE];
+    bits = (size_t) lengths[client->size == ADDRESS_SIZE];
     whole = bits / 8;
     if (whole >= client->size) {
         return client->size;
@@ -155,7 +153,7 @@ int take_lengths(PyObject *argument, int lengths[2])
     if (!PyArg_ParseTuple(argument, "ii", &lengths[0], &lengths[1])) {
         return 0;
     }
-    if (lengths[0] < 0 || lengths[0] > 8 * IPV4_SIZE || lengths[1] < 0 || lengths[1] > 8 * IPV6_SIZE) {
+    if (lengths[0] < 0 || lengths[0] > 8 * IPV4_SIZE || lengths[1] < 0 || lengths[1] > 8 * ADDRESS_SIZE) {
         return raised(PyExc_ValueError, "no such prefix");
     }
     return 1;

@@ -5,6 +5,9 @@
 
 #include "core.h"
 
+#define ADDRESS_SIZE 16 /* bytes, of IPv6 */
+#define MAPPED_SIZE 12
+
 /* Numbers of keys. */
 enum { KEY_GIVEN, KEY_ADDRESS, KEY_PREFIX, KEY_TEXT, KEY_USER };
 
@@ -13,8 +16,11 @@ struct client {
     size_t length;
     int is_unix;
     size_t size;              /* bytes of the address; 0 for a unix socket */
-    unsigned char address[16];
+    unsigned char address[ADDRESS_SIZE];
 };
+
+/* What an IPv4-mapped IPv6 address begins with. */
+extern const unsigned char mapped[MAPPED_SIZE];
 
 /* The bytes of a key, in the client's struct, the login or the key that was given, which have to stay. */
 struct key {
@@ -40,7 +46,7 @@ size_t client_cut(struct client *client, const int lengths[2]);
 /* The key of a user, see user_key() in shm/keys.py: a new reference, mostly to `login` itself. */
 PyObject *user_key(PyObject *login);
 
-/* The value of any key but KEY_GIVEN, which may be written to `room` of 16 bytes; `user` is what user_key() gives. */
+/* The value of any key but KEY_GIVEN, which may be written to `room` of ADDRESS_SIZE; `user` is what user_key() gives. */
 struct key client_key(const struct client *client, int number, PyObject *user, const int lengths[2],
                       unsigned char *room);
 

@@ -123,6 +123,7 @@ int counted(Py_ssize_t given, Py_ssize_t wanted);
 
 int take_int(PyObject *argument, int *value);
 int take_real(PyObject *argument, double *value);
+int take_mask(PyObject *argument, uint64_t *value); /* the lowest 64 bits of an integer */
 
 /* Takes the raised exception, as an object with its traceback; the reference is the caller's. */
 PyObject *take_exception(void);

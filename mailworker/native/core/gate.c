@@ -228,7 +228,7 @@ static int key_of(struct visit *visit, const struct rule *rule, unsigned char *r
 static Py_ssize_t pass_rule(const struct gate *self, struct visit *visit, Py_ssize_t place)
 {
     const struct rule *rule = &self->rules[place];
-    unsigned char room[16];
+    unsigned char room[ADDRESS_SIZE];
     struct key key;
     Py_ssize_t held;
 

@@ -36,7 +36,6 @@
 #define TURN_GENERATION_SHIFT 5
 #define SEQUENCE_STEP (UINT64_C(1) << 9)
 
-#define REQUEST 1000 /* thousandths */
 #define TRIES 100
 #define BACKWARDS 60000 /* milliseconds; a clock that is further back was reset (nginx) */
 #define CLAIM_LASTS 1000
@@ -93,7 +92,7 @@ static void place_key(const struct limit_table *table, struct limit_key *key)
     key->sets[1] = &table->sets[(home + 1 + away) % table->size];
 }
 
-void limit_key(const struct limit_table *table, const void *text, size_t length, struct limit_key *key)
+void limit_make_key(const struct limit_table *table, const void *text, size_t length, struct limit_key *key)
 {
     key->text = text;
     key->length = length;
@@ -317,7 +316,8 @@ static struct limit_entry *make(struct limit_table *table, const struct limit_ke
     return entry;
 }
 
-struct limit_entry *limit_entry(struct limit_table *table, const struct limit_key *key, uint64_t now, uint64_t *tag)
+struct limit_entry *limit_make_entry(struct limit_table *table, const struct limit_key *key, uint64_t now,
+                                     uint64_t *tag)
 {
     int tries;
 
@@ -362,7 +362,7 @@ int64_t limit_take(struct limit_table *table, const struct limit_key *key, uint6
 
     for (tries = 0; tries < TRIES; tries++) {
         uint64_t tag, rate, excess, last;
-        struct limit_entry *entry = limit_entry(table, key, now, &tag);
+        struct limit_entry *entry = limit_make_entry(table, key, now, &tag);
         int64_t age;
 
         if (entry == NULL) {
@@ -495,7 +495,7 @@ int limit_set_ban(struct limit_entry *entry, uint64_t tag, uint64_t until)
 void limit_punish(struct limit_table *table, const struct limit_key *key, uint64_t level, uint64_t now)
 {
     uint64_t tag, word;
-    struct limit_entry *entry = level == 0 ? limit_find(key, &tag) : limit_entry(table, key, now, &tag);
+    struct limit_entry *entry = level == 0 ? limit_find(key, &tag) : limit_make_entry(table, key, now, &tag);
 
     if (entry == NULL) {
         return;
@@ -519,7 +519,7 @@ static void adopt(struct limit_table *table, const struct limit_entry *other, ui
         return;
     }
     place_key(table, &key);
-    entry = limit_entry(table, &key, now, &own);
+    entry = limit_make_entry(table, &key, now, &own);
     if (entry == NULL) {
         return;
     }

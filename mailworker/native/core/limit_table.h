@@ -8,6 +8,8 @@
 
 #define SLOTS 8 /* of a set */
 #define PLACES (2 * SLOTS) /* where an entry can be */
+#define REQUEST 1000 /* thousandths */
+#define MILLISECONDS 1000.0 /* of a second */
 #define TEXT_SIZE 56 /* bytes: a length, and as much of the key as there is room for */
 
 /* An entry; each word is changed as a whole. */
@@ -52,7 +54,7 @@ struct limit_key {
 #define EXCESS_NONE 0x7FFFFF
 #define EXCESS_MAX (EXCESS_NONE - 1)
 
-void limit_key(const struct limit_table *table, const void *text, size_t length, struct limit_key *key);
+void limit_make_key(const struct limit_table *table, const void *text, size_t length, struct limit_key *key);
 
 /* Milliseconds for which a client that has logged in is trusted; see shm/attempts.py. */
 #define LIMIT_TRUSTED 2592000000u
@@ -61,7 +63,8 @@ void limit_key(const struct limit_table *table, const void *text, size_t length,
 struct limit_entry *limit_find(const struct limit_key *key, uint64_t *tag);
 
 /* The same, but makes a missing entry; NULL where other processes were faster again and again, or corrupt the table. */
-struct limit_entry *limit_entry(struct limit_table *table, const struct limit_key *key, uint64_t now, uint64_t *tag);
+struct limit_entry *limit_make_entry(struct limit_table *table, const struct limit_key *key, uint64_t now,
+                                     uint64_t *tag);
 
 /* Adds a request and gives the excess; where that is above `burst`, changes nothing and gives -1 - excess. */
 int64_t limit_take(struct limit_table *table, const struct limit_key *key, uint64_t now, uint64_t burst);
@@ -98,7 +101,7 @@ int limit_is_entry(uint64_t tag);
 /* Converts seconds, which may be any number. */
 static inline uint64_t limit_milliseconds(double seconds)
 {
-    return seconds > 0.0 ? (uint64_t) ((seconds < 1e12 ? seconds : 1e12) * 1000.0 + 0.5) : 0;
+    return seconds > 0.0 ? (uint64_t) ((seconds < 1e12 ? seconds : 1e12) * MILLISECONDS + 0.5) : 0;
 }
 
 /* Copies the entries of another table. */

@@ -3,8 +3,6 @@
 #include "core.h"
 #include "limit_table.h"
 
-#define MILLISECONDS 1000.0
-
 struct limits {
     PyObject_HEAD
     Py_buffer memory; /* its obj is NULL until there is one */
@@ -32,7 +30,7 @@ static int take_key(const struct limits *self, PyObject *argument, struct limit_
     if (!take_bytes(argument)) {
         return 0;
     }
-    limit_key(&self->table, PyBytes_AS_STRING(argument), (size_t) PyBytes_GET_SIZE(argument), key);
+    limit_make_key(&self->table, PyBytes_AS_STRING(argument), (size_t) PyBytes_GET_SIZE(argument), key);
     return 1;
 }
 
@@ -180,7 +178,7 @@ static PyObject *ban(PyObject *object, PyObject *const *arguments, Py_ssize_t co
     if (!take_two(self, arguments, count, 3, &key, &now) || !take_seconds(arguments[2], &time)) {
         return NULL;
     }
-    entry = time == 0 ? limit_find(&key, &tag) : limit_entry(&self->table, &key, now, &tag);
+    entry = time == 0 ? limit_find(&key, &tag) : limit_make_entry(&self->table, &key, now, &tag);
     return PyBool_FromLong(entry != NULL && limit_set_ban(entry, tag, time == 0 ? 0 : now + time));
 }
 
@@ -284,7 +282,7 @@ static int is_whole(const struct limits *self, const unsigned char *text, uint64
     if (text[0] >= TEXT_SIZE) {
         return 0;
     }
-    limit_key(&self->table, text + 1, text[0], &key);
+    limit_make_key(&self->table, text + 1, text[0], &key);
     return key.hash == tag >> LIMIT_HASH_SHIFT;
 }
 

@@ -24,6 +24,12 @@ int take_int(PyObject *argument, int *value)
     return !(number == -1 && PyErr_Occurred());
 }
 
+int take_mask(PyObject *argument, uint64_t *value)
+{
+    *value = PyLong_AsUnsignedLongLongMask(argument);
+    return !(*value == UINT64_MAX && PyErr_Occurred());
+}
+
 int take_real(PyObject *argument, double *value)
 {
     *value = PyFloat_AsDouble(argument);

@@ -17,10 +17,10 @@ static long level_now(const struct attempt *self, uint64_t now)
     const struct attempts *all = self->all;
     struct limit_penalty found;
 
-    if (all->penalised == NONE || all->penalties == Py_None || self->mine[all->penalised].key.length == 0) {
+    if (all->penalised == NONE || all->penalties == Py_None || self->keys[all->penalised].key.length == 0) {
         return 0;
     }
-    found = limit_penalty_of(&self->mine[all->penalised].key, now);
+    found = limit_penalty_of(&self->keys[all->penalised].key, now);
     return found.level == 0
                ? 0
                : level_from(PyObject_CallMethod(all->penalties, "level", "Kd", (unsigned long long) found.level,
@@ -45,7 +45,7 @@ double penalty_of(struct attempt *self, uint64_t now)
 void penalty_forgive(const struct attempt *self, uint64_t now)
 {
     Py_ssize_t place = self->all->penalised;
-    const struct limit_key *key = place == NONE ? NULL : &self->mine[place].key;
+    const struct limit_key *key = place == NONE ? NULL : &self->keys[place].key;
 
     if (key != NULL && key->length != 0 && limit_penalty_of(key, now).level != 0) {
         limit_punish(self->all->rules[place].table, key, 0, now);
@@ -54,7 +54,7 @@ void penalty_forgive(const struct attempt *self, uint64_t now)
 
 int is_repeated(const struct attempt *self, Py_ssize_t place, PyObject *what)
 {
-    return PyBytes_GET_SIZE(what) != 0 && limit_repeats(self->all->rules[place].table, &self->mine[place].key,
+    return PyBytes_GET_SIZE(what) != 0 && limit_repeats(self->all->rules[place].table, &self->keys[place].key,
                                                         PyBytes_AS_STRING(what), (size_t) PyBytes_GET_SIZE(what));
 }
 
@@ -64,7 +64,7 @@ int penalty_raise(struct attempt *self, PyObject *what, uint64_t now, int asked)
     Py_ssize_t place = all->penalised;
     long level;
 
-    if (place == NONE || all->penalties == Py_None || self->mine[place].key.length == 0) {
+    if (place == NONE || all->penalties == Py_None || self->keys[place].key.length == 0) {
         return 1;
     }
     if (!asked && is_repeated(self, place, what)) {
@@ -78,7 +78,7 @@ int penalty_raise(struct attempt *self, PyObject *what, uint64_t now, int asked)
     if (level < 0) {
         return 0;
     }
-    limit_punish(all->rules[place].table, &self->mine[place].key, (uint64_t) level, now);
+    limit_punish(all->rules[place].table, &self->keys[place].key, (uint64_t) level, now);
     if (!asked) {
         (void) is_repeated(self, place, what); /* once more, as the entry may not have existed before */
     }

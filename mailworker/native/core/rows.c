@@ -22,7 +22,7 @@ struct row {
     uint32_t active, logged_in, accepted;
     uint16_t server, client_port, backend_port;
     uint8_t mark, length;
-    unsigned char id[12], client[16], backend[16];
+    unsigned char id[12], client[ADDRESS_SIZE], backend[ADDRESS_SIZE];
     uint64_t keys[4];
     char name[LONGEST_NAME];
 };
@@ -153,7 +153,6 @@ static int take_short(PyObject *argument, uint16_t *number)
 /* Packs an IP address; zeros for other texts. */
 static int put_address(PyObject *text, unsigned char *address)
 {
-    static const unsigned char mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
     char bare[INET6_ADDRSTRLEN];
     const char *host = PyUnicode_AsUTF8(text);
     size_t length;
@@ -176,7 +175,7 @@ static int put_address(PyObject *text, unsigned char *address)
         fine = inet_pton(AF_INET, host, address + sizeof(mapped));
     }
     if (fine != 1) {
-        memset(address, 0, sizeof(struct in6_addr));
+        memset(address, 0, ADDRESS_SIZE);
     }
     return 1;
 }
@@ -187,7 +186,7 @@ static int take_address(PyObject *argument, unsigned char *address, uint16_t *po
     if (has_port(argument)) {
         return put_address(PyTuple_GET_ITEM(argument, 0), address) && take_short(PyTuple_GET_ITEM(argument, 1), port);
     }
-    memset(address, 0, sizeof(struct in6_addr));
+    memset(address, 0, ADDRESS_SIZE);
     *port = 0;
     return 1;
 }
@@ -222,7 +221,7 @@ static int take_path(PyObject *argument, unsigned char *kept)
 struct name {
     const char *bytes;
     size_t length;
-    int told;
+    int full_length; /* or SHORTENED of shm/session_row.py */
     PyObject *kept;
 };
 
@@ -235,7 +234,7 @@ static int take_unusual(PyObject *argument, struct name *name)
 
     name->kept = module == NULL ? NULL : PyObject_CallMethod(module, "keep", "O", argument);
     Py_XDECREF(module);
-    if (name->kept == NULL || !PyArg_ParseTuple(name->kept, "iy#", &name->told, &bytes, &length)) {
+    if (name->kept == NULL || !PyArg_ParseTuple(name->kept, "iy#", &name->full_length, &bytes, &length)) {
         Py_CLEAR(name->kept);
         return 0;
     }
@@ -259,7 +258,7 @@ static int take_name(PyObject *argument, struct name *name)
     }
     name->bytes = bytes;
     name->length = (size_t) length;
-    name->told = (int) length;
+    name->full_length = (int) length;
     return 1;
 }
 
@@ -267,7 +266,7 @@ static void put_name(struct row *row, struct name *name)
 {
     memset(row->name, 0, sizeof(row->name));
     memcpy(row->name, name->bytes, name->length);
-    row->length = (uint8_t) name->told;
+    row->length = (uint8_t) name->full_length;
     Py_CLEAR(name->kept);
 }
 
@@ -342,7 +341,7 @@ Py_ssize_t rows_begin(struct rows *self, PyObject *owner, long long number, doub
 
 static PyObject *rows_open(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
-    unsigned long long number;
+    uint64_t number;
     Py_ssize_t place;
     uint16_t server;
     double accepted;
@@ -350,8 +349,8 @@ static PyObject *rows_open(PyObject *object, PyObject *const *arguments, Py_ssiz
     if (!counted(count, 5)) {
         return NULL;
     }
-    number = PyLong_AsUnsignedLongLongMask(arguments[1]);
-    if (PyErr_Occurred() || !take_real(arguments[2], &accepted) || !take_short(arguments[3], &server)) {
+    if (!take_mask(arguments[1], &number) || !take_real(arguments[2], &accepted) ||
+        !take_short(arguments[3], &server)) {
         return NULL;
     }
     place = rows_begin((struct rows *) object, arguments[0], (long long) number, accepted, server, arguments[4]);
@@ -383,7 +382,7 @@ static PyObject *rows_pass_on(PyObject *object, PyObject *const *arguments, Py_s
 static PyObject *rows_move(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
     struct row *row = find_first((struct rows *) object, arguments, count, 2);
-    unsigned char client[16];
+    unsigned char client[ADDRESS_SIZE];
     uint16_t port;
 
     if (row != NULL && take_address(arguments[1], client, &port)) {
@@ -440,7 +439,7 @@ static PyObject *rows_reject(PyObject *object, PyObject *const *arguments, Py_ss
 static PyObject *rows_dial(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
     struct row *row = find_first((struct rows *) object, arguments, count, 3);
-    unsigned char backend[16];
+    unsigned char backend[ADDRESS_SIZE];
     uint16_t port;
     uint32_t now;
     int unix_socket;
@@ -497,16 +496,12 @@ void rows_note(struct rows *self, Py_ssize_t number, uint64_t received, uint64_t
 static PyObject *note(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
     struct rows *self = (struct rows *) object;
-    unsigned long long received, sent;
+    uint64_t received, sent;
     Py_ssize_t number;
     double now;
 
-    if (!counted(count, 4) || find(self, arguments[0], &number) == NULL) {
-        return nothing();
-    }
-    received = PyLong_AsUnsignedLongLongMask(arguments[1]);
-    sent = PyErr_Occurred() ? 0 : PyLong_AsUnsignedLongLongMask(arguments[2]);
-    if (!PyErr_Occurred() && take_real(arguments[3], &now)) {
+    if (counted(count, 4) && find(self, arguments[0], &number) != NULL && take_mask(arguments[1], &received) &&
+        take_mask(arguments[2], &sent) && take_real(arguments[3], &now)) {
         rows_note(self, number, received, sent, now);
     }
     return nothing();

@@ -17,13 +17,6 @@ static void pack(char *id, double began, uint64_t process, double accepted, uint
     }
 }
 
-/* Takes the lowest 64 bits of an integer. */
-static int take_mask(PyObject *argument, uint64_t *value)
-{
-    *value = PyLong_AsUnsignedLongLongMask(argument);
-    return !(*value == (uint64_t) -1 && PyErr_Occurred());
-}
-
 static PyObject *packed_id(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
 {
     char id[SESSION_ID_LENGTH];

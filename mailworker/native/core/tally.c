@@ -75,11 +75,8 @@ static PyObject *gain(PyObject *object, PyObject *const *arguments, Py_ssize_t c
     Py_ssize_t place;
     uint64_t amount;
 
-    if (!counted(count, 2) || !take_place(arguments[0], &place)) {
-        return NULL;
-    }
-    amount = PyLong_AsUnsignedLongLongMask(arguments[1]);
-    return none_if(!(amount == UINT64_MAX && PyErr_Occurred()) && gain_word((struct tally *) object, place, amount));
+    return none_if(counted(count, 2) && take_place(arguments[0], &place) && take_mask(arguments[1], &amount) &&
+                   gain_word((struct tally *) object, place, amount));
 }
 
 /* Takes a byte counter of a connection, by its attribute's name. */

@@ -16,7 +16,7 @@ static unsigned char *put(unsigned char *at, const void *text, size_t length)
 static int find_trust(const struct attempt *self, Py_ssize_t place, struct limit_key *key, unsigned char **text)
 {
     static const int lengths[2] = {32, 64};
-    const struct limit_key *by = &self->mine[place].key;
+    const struct limit_key *by = &self->keys[place].key;
     const size_t user = (size_t) PyBytes_GET_SIZE(self->user);
     unsigned char room[ADDRESS_SIZE], *end;
     struct key network;
@@ -31,7 +31,7 @@ static int find_trust(const struct attempt *self, Py_ssize_t place, struct limit
         end = put(end, PyBytes_AS_STRING(self->user), user);
     }
     end = put(end, network.text, network.length) - 1;
-    limit_key(self->all->rules[place].table, *text, (size_t) (end - *text), key);
+    limit_make_key(self->all->rules[place].table, *text, (size_t) (end - *text), key);
     return 1;
 }
 
@@ -48,7 +48,7 @@ int is_trusted(const struct attempt *self, Py_ssize_t place, uint64_t now, int *
     found = limit_penalty_of(&key, now);
     *trusted = found.level > 0 && found.age < LIMIT_TRUSTED;
     if (*trusted) {
-        limit_key(self->all->rules[place].table, text, self->mine[place].key.length + 2, &key);
+        limit_make_key(self->all->rules[place].table, text, self->keys[place].key.length + 2, &key);
         end = limit_penalty_of(&key, now);
         *trusted = end.level == 0 || end.age > found.age;
     }
