@@ -71,11 +71,7 @@ class PolicyReader:
 
     def next(self) -> Decision | None:
         """The decision, None if more bytes are needed. Raises ProtocolError for an invalid response."""
-        if not self._in_body and not self._read_head():
-            if self._ended:
-                raise _error("sent no whole response")
-            return None
-        body = self._read_chunks() if self._chunked else self._read_plain()
+        body = self._read_body() if self._in_body or self._read_head() else None
         if body is None:
             if self._ended:
                 raise _error("sent no whole response")
@@ -106,6 +102,9 @@ class PolicyReader:
         self.reusable = match[1] != b"0" and not closes and (self._chunked or self._length is not None)
         self._data, self._in_body = rest, True
         return True
+
+    def _read_body(self) -> bytes | None:
+        return self._read_chunks() if self._chunked else self._read_plain()
 
     def _read_plain(self) -> bytes | None:
         length = len(self._data) if self._ended and self._length is None else self._length
