@@ -23,6 +23,15 @@ TOO_LONG_LITERAL = " with too long literal"
 VerbT = TypeVar("VerbT")
 
 
+def usual_words(usual: re.Pattern[bytes], heard: bytes | None, words: bytes) -> re.Match[bytes] | None:
+    """The match of lines that a client has sent one by one, of which `words` is the last; None for other lines.
+
+    `heard` are the lines before it, None without any.
+    """
+    found = usual.fullmatch(words if heard is None else heard + words)
+    return None if words.find(b"\n") < len(words) - 1 else found
+
+
 def split_words(text: bytes) -> list[bytes]:
     """Words between runs of spaces."""
     return [word for word in text.split(b" ") if word]

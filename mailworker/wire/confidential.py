@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_BLANKS = rb"[ \t]*(?:[^ \t\r\n]{1,64}[ \t]+)?"  # IMAP has a tag before its commands
+_TAG = rb"[ \t]*(?:[^ \t\r\n]{1,64}[ \t]+)?"  # IMAP has one before its commands
 # Bytes that often come by mistake, or in too long commands, and are known to contain no secret.
 _HARMLESS = (
     rb"PROXY|CAPABILITY|LOGOUT|NOOP|STARTTLS|ID|CAPA|QUIT|STLS|HELO|EHLO|MAIL|RCPT|RSET|HELP|VRFY|EXPN|DATA|BDAT|RETR"
@@ -12,7 +12,7 @@ _HARMLESS = (
 # Words after which a secret may follow: mail commands, and an HTTP request, whose target may contain one.
 _SECRETIVE = rb"LOGIN|AUTHENTICATE|AUTH|USER|PASS|APOP|GET|HEAD|POST|PUT|OPTIONS|CONNECT"
 
-_COMMAND = re.compile(rb"%b(?:%b|%b)(?![A-Za-z0-9])" % (_BLANKS, _HARMLESS, _SECRETIVE), re.IGNORECASE)
+_COMMAND = re.compile(rb"%b(?:%b|%b)(?![A-Za-z0-9])" % (_TAG, _HARMLESS, _SECRETIVE), re.IGNORECASE)
 _SECRETIVE_WORD = re.compile(rb"(?<![A-Za-z0-9])(?:%b)(?![A-Za-z0-9])" % _SECRETIVE, re.IGNORECASE)
 # The record that a handshake begins with (RFC 8446, 5.1).
 _TLS = re.compile(rb"\x16\x03[\x00-\x04]")

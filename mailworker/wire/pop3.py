@@ -8,7 +8,7 @@ from enum import Enum
 from typing import ClassVar
 
 from mailworker.wire.command import InvalidCommand
-from mailworker.wire.command_parser import CommandParser
+from mailworker.wire.command_parser import CommandParser, usual_words
 
 
 class Pop3Verb(Enum):
@@ -51,8 +51,8 @@ def pop3_words(heard: bytes | None, words: bytes) -> tuple[bytes, bytes, bytes] 
     Those that it does not have are empty. Its last line is `words`; `heard` are the lines before it, None without any.
     None if Pop3Parser has to parse them. native/core/first_words.c implements it in C, as each login takes this time.
     """
-    found = _USUAL.fullmatch(words if heard is None else heard + words)
-    if found is None or words.find(b"\n") < len(words) - 1:
+    found = usual_words(_USUAL, heard, words)
+    if found is None:
         return None
     name, password, response = found.groups(b"")
     return name, password, response

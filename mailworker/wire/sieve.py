@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from mailworker.wire.command import InvalidCommand, TooLongCommand
-from mailworker.wire.command_parser import INVALID_RESPONSE, TOO_LONG_LITERAL, CommandParser, strip_newline
+from mailworker.wire.command_parser import INVALID_RESPONSE, TOO_LONG_LITERAL, CommandParser, strip_newline, usual_words
 from mailworker.wire.confidential import INVALID, described
 from mailworker.wire.quoted import quoted, unescaped
 
@@ -66,8 +66,8 @@ def sieve_words(heard: bytes | None, words: bytes) -> tuple[bytes] | None:
     Its last line is `words`; `heard` are the lines before it, None without any. None if SieveParser has to parse them.
     native/core/first_words.c implements it in C, as each login takes this time.
     """
-    found = _USUAL.fullmatch(words if heard is None else heard + words)
-    return None if found is None or words.find(b"\n") < len(words) - 1 else (found[1],)
+    found = usual_words(_USUAL, heard, words)
+    return None if found is None else (found[1],)
 
 
 def string(value: bytes) -> bytes:

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import ClassVar, NoReturn
 
 from mailworker.wire.command import InvalidCommand
-from mailworker.wire.command_parser import CommandParser
+from mailworker.wire.command_parser import CommandParser, usual_words
 from mailworker.wire.confidential import described
 
 
@@ -66,8 +66,8 @@ def smtp_words(heard: bytes | None, words: bytes) -> tuple[bytes, bytes, bytes, 
     Those that it does not have are empty. Its last line is `words`; `heard` are the lines before it, None without any.
     None if SmtpParser has to parse them. native/core/first_words.c implements it in C, as each login takes this time.
     """
-    found = _USUAL.fullmatch(words if heard is None else heard + words)
-    if found is None or words.find(b"\n") < len(words) - 1:
+    found = usual_words(_USUAL, heard, words)
+    if found is None:
         return None
     helo, response, name, password = found.groups(b"")
     return helo, response, name, password
