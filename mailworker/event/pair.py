@@ -21,18 +21,20 @@ class Terms:
     """What pairs have in common: the counter of their connections, the pumps, and how long they may be idle.
 
     `clients` is the pump of the clients' sides, `backends` that of the backends'; each decides the kind of its sides. A
-    pair is overdue after `silence` seconds without a byte from either side, and after `last` seconds once one of them
+    pair is overdue after `silence` seconds without a byte from either side, and after `linger` seconds once one of them
     has ended its input.
     """
 
-    __slots__ = ("backends", "clients", "connections", "last", "silence")
+    __slots__ = ("backends", "clients", "connections", "linger", "silence")
 
-    def __init__(self, connections: Connections, clients: Pump, backends: Pump, silence: float, last: float, /) -> None:
+    def __init__(
+        self, connections: Connections, clients: Pump, backends: Pump, silence: float, linger: float, /
+    ) -> None:
         self.connections = connections
         self.clients = clients
         self.backends = backends
         self.silence = silence
-        self.last = last
+        self.linger = linger
 
 
 class Pair(Timed):
@@ -84,7 +86,7 @@ class Pair(Timed):
         """When the pair is overdue if no byte comes from either side."""
         client, backend, terms = self.client, self.backend, self.terms
         half_closed = client.ended or backend.ended
-        return max(client.active, backend.active) + (terms.last if half_closed else terms.silence)
+        return max(client.active, backend.active) + (terms.linger if half_closed else terms.silence)
 
     def allow(self, side: Side) -> int:
         """See `LimitedRelay.allow`: called only where a pump is limiting."""

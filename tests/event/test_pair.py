@@ -17,7 +17,7 @@ from mailworker.event.pair import Pair
 from tests.event.bench import Bench
 from tests.support.implementations import Implementation
 
-SILENCE, LAST = 50.0, 20.0
+SILENCE, LINGER = 50.0, 20.0
 
 Peers = tuple[socket.socket, socket.socket]
 
@@ -65,7 +65,7 @@ class Stage:
         self.connections: Connections = it.connections.Connections(bench.loop, 10, lambda: self.unused.append(1))
         self.pump = it.relay.Pump(bench.loop, 4096)
         resources.callback(self.pump.close)
-        self.terms = it.pair.Terms(self.connections, self.pump, self.pump, SILENCE, LAST)
+        self.terms = it.pair.Terms(self.connections, self.pump, self.pump, SILENCE, LINGER)
         self.client, client = self._line(resources, Party.CLIENT)
         self.backend, backend = self._line(resources, Party.BACKEND)
         self.pair: Any = _noting(it)(self.terms, client, words[0], backend, words[1])
@@ -136,7 +136,7 @@ def test_once_one_has_ended_the_other_has_less_time(stage: Stage) -> None:
     stage.client.shutdown(socket.SHUT_WR)
     stage.bench.loop.poller.dispatch(stage.bench.loop, 1.0)
     assert stage.backend.recv(100) == b""
-    stage.age(LAST - 1.0)
+    stage.age(LINGER - 1.0)
     assert stage.pair.told == []
     stage.age(1.2)
     assert stage.pair.told == ["time_out"]
@@ -180,7 +180,7 @@ def test_closing_gives_back_all(stage: Stage) -> None:
 def test_the_terms_tell_what_they_are(stage: Stage) -> None:
     terms = stage.pair.terms
     assert terms is stage.terms
-    assert (terms.silence, terms.last) == (SILENCE, LAST)
+    assert (terms.silence, terms.linger) == (SILENCE, LINGER)
     assert terms.clients is terms.backends is stage.pump
     assert terms.connections is stage.connections
 
@@ -193,7 +193,7 @@ def test_a_side_is_of_the_kind_that_its_pump_is_for(
     it, stage = bench.implementation, Stage(bench, resources)
     clients = it.relay.Pump(bench.loop, 4096, watching, limiting)
     resources.callback(clients.close)
-    terms = it.pair.Terms(stage.connections, clients, stage.pump, SILENCE, LAST)
+    terms = it.pair.Terms(stage.connections, clients, stage.pump, SILENCE, LINGER)
     lines = [stage._line(resources, party)[1] for party in (Party.CLIENT, Party.BACKEND)]
     pair: Pair = _allowing(it)(terms, lines[0], b"", lines[1], b"")
     kinds = {(False, False): it.relay.Side, (True, False): it.relay.WatchedSide}

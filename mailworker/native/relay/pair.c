@@ -10,7 +10,7 @@ struct terms {
     struct pump_object *clients; /* moves the bytes of clients */
     struct pump_object *backends;
     double silence;
-    double last;
+    double linger;
 };
 
 struct pair {
@@ -23,11 +23,11 @@ struct pair {
 static PyObject *terms_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
     PyObject *connections, *clients, *backends;
-    double silence, last;
+    double silence, linger;
     struct terms *self;
 
     if (!PyArg_ParseTuple(arguments, "O!O!O!dd", &connections_type, &connections, &pump_type, &clients, &pump_type,
-                          &backends, &silence, &last)) {
+                          &backends, &silence, &linger)) {
         return NULL;
     }
     self = (struct terms *) type->tp_alloc(type, 0);
@@ -36,7 +36,7 @@ static PyObject *terms_new(PyTypeObject *type, PyObject *arguments, PyObject *Py
         self->clients = (struct pump_object *) Py_NewRef(clients);
         self->backends = (struct pump_object *) Py_NewRef(backends);
         self->silence = silence;
-        self->last = last;
+        self->linger = linger;
     }
     return (PyObject *) self;
 }
@@ -56,7 +56,7 @@ static PyMemberDef terms_members[] = {
     {"clients", T_OBJECT_EX, offsetof(struct terms, clients), READONLY, NULL},
     {"backends", T_OBJECT_EX, offsetof(struct terms, backends), READONLY, NULL},
     {"silence", T_DOUBLE, offsetof(struct terms, silence), READONLY, NULL},
-    {"last", T_DOUBLE, offsetof(struct terms, last), READONLY, NULL},
+    {"linger", T_DOUBLE, offsetof(struct terms, linger), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -149,7 +149,8 @@ static double due(const struct pair *self)
 {
     int half_closed = self->client->ended || self->backend->ended;
 
-    return fmax(self->client->active, self->backend->active) + (half_closed ? self->terms->last : self->terms->silence);
+    return fmax(self->client->active, self->backend->active) +
+           (half_closed ? self->terms->linger : self->terms->silence);
 }
 
 /* Whether the pair has both sides; a derived class in Python may not have called the constructor. */
