@@ -125,14 +125,12 @@ def _destination(address: Address) -> tuple[socket.AddressFamily | None, Any]:
 
 def no_delay(descriptor: int) -> None:
     """Set TCP_NODELAY where the socket has it: data is sent without waiting for acknowledgments."""
-    with suppress(OSError), _socket(descriptor) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    _set(descriptor, socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def keep_alive(descriptor: int) -> None:
     """Set SO_KEEPALIVE: the kernel checks whether a silent peer is still there."""
-    with suppress(OSError), _socket(descriptor) as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    _set(descriptor, socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
 def set_low_water(descriptor: int, size: int) -> bool:
@@ -140,9 +138,13 @@ def set_low_water(descriptor: int, size: int) -> bool:
 
     The end of input is always reported. Unix sockets have the option, and Linux reports their input nevertheless.
     """
+    return _set(descriptor, socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+
+
+def _set(descriptor: int, level: int, option: int, value: int) -> bool:
     try:
         with _socket(descriptor) as connection:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+            connection.setsockopt(level, option, value)
     except OSError:
         return False
     return True
