@@ -16,7 +16,7 @@ from mailworker.native.core import accelerator
 __all__ = ["Connections"]
 
 
-class Counted:
+class ConnectionCounter:
     """Makes and counts connections; Connections makes the errors. `next` is the number of the next connection."""
 
     __slots__ = ("_step", "_unused", "in_use", "limit", "loop", "next")
@@ -51,14 +51,11 @@ class Counted:
         return SocketStream(self.loop, descriptor, party, self.release, watched=watched)
 
     def connect(self, address: Address, party: Party, timeout: float = inf, /) -> SocketStream:
-        """Begin to connect; the stream can be used at once and reports a failure at its first use.
+        """A stream that is connecting; it can be used at once, and its deadline is in `timeout` seconds.
 
-        By TCP it begins with that first use.
-
-        The stream's deadline is in `timeout` seconds.
-
-        So a refused connection is reported as "recv() failed (111: Connection refused)", as in nginx. Raises
-        ConnectionLost where a UNIX socket refuses or there are no descriptors, and OutOfConnections.
+        By TCP, connecting begins with the first use, which reports a failure: a refused connection as "recv() failed
+        (111: Connection refused)", as in nginx. Raises ConnectionLost where a unix socket refuses or there are no
+        descriptors, and OutOfConnections.
         """
         self.take()
         try:
@@ -83,10 +80,10 @@ class Counted:
 
 
 if accelerator is not None and not TYPE_CHECKING:
-    Counted = accelerator.Counted
+    ConnectionCounter = accelerator.ConnectionCounter
 
 
-class Connections(Counted):
+class Connections(ConnectionCounter):
     """Makes streams, numbers them and counts them against `worker_connections`.
 
     Numbers begin at `first` and grow by `step`, so that the workers that a cycle starts with never share a number. A

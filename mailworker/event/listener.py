@@ -24,7 +24,7 @@ _GONE = (errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, er
 # The errors of a call that a sandbox refuses.
 _REFUSED = (errno.ENOSYS, errno.EPERM, errno.EACCES)
 
-Accepted = Callable[[int, Address], None]
+OnAccept = Callable[[int, Address], None]
 """Called with a connection's descriptor, which is non-blocking, and its peer's address."""
 
 
@@ -85,14 +85,14 @@ class Listener(Timed):
         self,
         loop: Loop,
         listening: int,
-        receive: Callable[[int], Accepted],
+        receive: Callable[[int], OnAccept],
         failed: Callable[[OSError], None],
         settings: EventsSettings,
     ) -> None:
         super().__init__()
         self._loop = loop
         self._listening = listening
-        self._accepted: Accepted | None = None
+        self._accepted: OnAccept | None = None
         self._receive = receive
         self._failed = failed
         self._at_once = 512 if settings.multi_accept else 1

@@ -18,7 +18,7 @@ _MICROSECONDS: Final = 1_000_000
 _WRAP: Final = (1 << 64) - 1
 
 
-class Connection(Protocol):
+class ByteCounts(Protocol):
     """Byte counters of a connection."""
 
     @property
@@ -42,9 +42,9 @@ class Ended(Protocol):
     @property
     def logged_in(self) -> float | None: ...
     @property
-    def client_bytes(self) -> Connection: ...
+    def client_bytes(self) -> ByteCounts: ...
     @property
-    def backend_bytes(self) -> Connection | None: ...
+    def backend_bytes(self) -> ByteCounts | None: ...
 
 
 class Tally:
@@ -72,9 +72,8 @@ class Tally:
     def observe(self, place: int, bounds: tuple[float, ...], seconds: float, /, *also: int) -> None:
         """Count a time in a histogram: buckets from `place` on, one beyond the last of `bounds`, and the sum.
 
-        Words at `also` are increased by one.
-
         A bucket counts times up to its bound; the sum is in microseconds. A time below 0, too long or NaN counts as 0.
+        Words at `also` are increased by one.
         """
         seconds = max(seconds, 0.0) if seconds < 1e12 else 0.0
         self.gain(place + bisect_left(bounds, seconds), 1)

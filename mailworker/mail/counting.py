@@ -14,7 +14,7 @@ from mailworker.config.source import LoginSource as SourceSettings
 from mailworker.errors import PeerError, TimedOut, TlsError
 from mailworker.event.lobby import Guest
 from mailworker.event.loop import LoopState
-from mailworker.event.tally import Connection, Places, SessionTally, Tally
+from mailworker.event.tally import ByteCounts, Places, SessionTally, Tally
 from mailworker.event.timers import Timed
 from mailworker.mail.end import USUAL, End
 from mailworker.model import METHOD_NAMES, AuthMethod
@@ -318,7 +318,7 @@ class Counted(SessionTally):
         if self._by_backend:
             self.add(self._common.auth[result_of(verdict)][method])
 
-    def leave(self, backend: Connection) -> None:
+    def leave(self, backend: ByteCounts) -> None:
         """Count the bytes of a backend without which its session goes on; `end` counts those of the last one."""
         self.gain(self._backend_bytes, backend.received)
         self.gain(self._backend_bytes + 1, backend.sent)

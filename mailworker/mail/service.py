@@ -13,7 +13,7 @@ from mailworker.config.listen import Endpoint
 from mailworker.config.settings import MailServer, Settings
 from mailworker.errors import CLIENT, OutOfConnections, PeerError
 from mailworker.event.connections import Connections
-from mailworker.event.listener import Accepted, BoundListener, Listener, check_accepting
+from mailworker.event.listener import BoundListener, Listener, OnAccept, check_accepting
 from mailworker.event.lobby import Guest, Lobby
 from mailworker.event.loop import Loop
 from mailworker.event.plan import UNKNOWN, carry_out
@@ -182,7 +182,7 @@ class MailService(_Prepared):
         for listener in self._listeners:
             listener.receive_anew()
 
-    def _receive(self, listening: int) -> Accepted:
+    def _receive(self, listening: int) -> OnAccept:
         """The function to call with each connection of a listening socket, whose first client has come."""
         if listening not in self._entrances:
             endpoints = self._bound[self._descriptors.index(listening)].endpoints
@@ -331,7 +331,7 @@ class _Beginnings:
             entrance.sessions.live[session.log] = task
         task.resume()
 
-    def accepted(self, entrance: Entrance, serve: Accepted) -> Accepted:
+    def accepted(self, entrance: Entrance, serve: OnAccept) -> OnAccept:
         """The function to call with each client: a lobby begins sessions when clients have sent their first bytes."""
         if self._at_once or not entrance.has_lobby:
             return serve
@@ -339,7 +339,7 @@ class _Beginnings:
             self._lobbies[entrance] = self._lobby(entrance, serve)
         return self._lobbies[entrance].accepted
 
-    def _lobby(self, entrance: Entrance, serve: Accepted) -> Lobby:
+    def _lobby(self, entrance: Entrance, serve: OnAccept) -> Lobby:
         assert entrance.greeting is not None
         server, step = entrance.server, (entrance.greeting, entrance.opening or UNKNOWN)
         limit, timeout = server.settings.dialogue.client_buffer, server.settings.timeout

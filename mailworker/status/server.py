@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from mailworker.config.events import EventsSettings
 from mailworker.errors import Party, PeerError
-from mailworker.event.listener import Accepted, Listener
+from mailworker.event.listener import Listener, OnAccept
 from mailworker.event.loop import Loop
 from mailworker.event.poller import READ
 from mailworker.event.stream import SocketStream
@@ -136,7 +136,7 @@ class Server(ABC, Generic[VisitT]):
         self._closed = done
         self._end_if_idle()
 
-    def _receive(self, readonly: bool, _listening: int) -> Accepted:
+    def _receive(self, readonly: bool, _listening: int) -> OnAccept:
         return partial(self._accept, readonly)
 
     @abstractmethod

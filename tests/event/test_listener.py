@@ -11,7 +11,7 @@ import pytest
 from mailworker.config.events import EventsSettings
 from mailworker.errors import StartError
 from mailworker.event import sockets
-from mailworker.event.listener import Accepted, Listener, check_accepting
+from mailworker.event.listener import Listener, OnAccept, check_accepting
 from mailworker.event.loop import Loop
 from mailworker.event.sockets import hand_on
 from mailworker.model import Address, InetAddress
@@ -57,7 +57,7 @@ class _FailingAccept:
 def _listener(
     bench: Bench,
     listening: socket.socket,
-    accepted: Accepted,
+    accepted: OnAccept,
     failed: Callable[[OSError], None],
     events: EventsSettings,
 ) -> Listener:
@@ -154,7 +154,7 @@ def test_the_function_that_gets_connections_is_made_when_the_first_has_come_and_
     it, descriptor = door(0), listening.fileno()
     made: list[int] = []
 
-    def receive(of: int) -> Accepted:
+    def receive(of: int) -> OnAccept:
         made.append(of)
         return it.accepted
 

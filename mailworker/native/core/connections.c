@@ -190,7 +190,7 @@ static PyMethodDef connections_methods[] = {
 
 PyTypeObject connections_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Counted",
+    .tp_name = "mailworker.native.core._core.ConnectionCounter",
     .tp_doc = "Makes and counts connections.",
     .tp_basicsize = sizeof(struct connections),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
