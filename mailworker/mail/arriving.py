@@ -125,7 +125,7 @@ class Arriving(Leaving):
             return None
         return certificate_refusal(tls, context.settings, self.dialogue, self.log)
 
-    def refuse(self, error: PeerError) -> Link:
+    def fail_handshake(self, error: PeerError) -> Link:
         """End a session whose client has failed in the handshake before the session began."""
         if (counted := self.server.counted) is not None:
             counted.fail_handshake(error)

@@ -152,10 +152,10 @@ class FactsRecord(SessionFacts):
         if self.reason is None:
             SessionRecord.end(self, reason)
             logs = self.entrance.server.access_logs.at_end
-            if logs and (self.client_bytes.received or self._is_told(reason)):
+            if logs and (self.client_bytes.received or self._is_logged(reason)):
                 self.report("end", logs)
 
-    def _is_told(self, reason: End) -> bool:
+    def _is_logged(self, reason: End) -> bool:
         """Whether the session is logged; one without a byte from its client may not be."""
         return not (reason in _SILENT and self._is_null)
 

@@ -20,13 +20,13 @@ from mailworker.variables.prefix import WHOLE
 from mailworker.variables.variables import Variables
 
 # Seconds between two log lines of a worker that a zone is full.
-_TELL_AGAIN: Final = 10.0
+_COMPLAIN_AGAIN: Final = 10.0
 
 
 class _Limit:
     """One limit; `key` is None for a key that every session has, and then `number` identifies it."""
 
-    __slots__ = ("key", "name", "number", "spelled", "told")
+    __slots__ = ("complained", "key", "name", "number", "spelled")
 
     def __init__(self, limit: ConnLimit, variables: Variables) -> None:
         light = limit.zone.light
@@ -34,7 +34,7 @@ class _Limit:
         self.number = number_of(light)
         self.name = limit.zone.name
         self.spelled = limit.zone.text
-        self.told = -_TELL_AGAIN
+        self.complained = -_COMPLAIN_AGAIN
 
     def key_of(self, record: SessionLog) -> bytes:
         return key(self.number, record.client, record.login, WHOLE) if self.key is None else self.key(record)
@@ -119,6 +119,6 @@ class ConnLimits:
     def _complain(limit: _Limit, record: SessionLog) -> None:
         assert isinstance(record, SessionRecord)
         now = record.entrance.sessions.loop.now
-        if now - limit.told >= _TELL_AGAIN:
-            limit.told = now
+        if now - limit.complained >= _COMPLAIN_AGAIN:
+            limit.complained = now
             record.write(Level.ALERT, f'limit_conn_zone "{limit.name}" is full')

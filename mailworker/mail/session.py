@@ -60,7 +60,7 @@ class Session(Entering):
         if isinstance(heard, bytes):
             return self._greeted(1, heard)
         if self.log.action == SHAKING_HANDS:
-            return self.refuse(heard)
+            return self.fail_handshake(heard)
         self.log.action = _GREETING
         return self._lost(heard)
 

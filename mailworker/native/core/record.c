@@ -49,7 +49,7 @@
     WORD(_come)                                                                                                        \
     WORD(_choose)                                                                                                      \
     WORD(_introduce)                                                                                                   \
-    WORD(_is_told)                                                                                                     \
+    WORD(_is_logged)                                                                                                   \
     WORD(_keep_headers)                                                                                                \
     WORD(_keep_who)                                                                                                    \
     WORD(_leave_row)                                                                                                   \
@@ -370,18 +370,18 @@ static int report_at(PyObject *self, PyObject *event, struct path *path)
 }
 
 /* Whether the end of a session is logged: for sessions without a byte, the method in Python decides. */
-static int is_told(PyObject *self, PyObject *reason)
+static int is_logged(PyObject *self, PyObject *reason)
 {
-    int heard = path_has(&ways.received, self), told;
+    int heard = path_has(&ways.received, self), logged;
     PyObject *answer;
 
     if (heard != 0) {
         return heard;
     }
-    answer = call(self, words._is_told, reason);
-    told = answer == NULL ? -1 : PyObject_IsTrue(answer);
+    answer = call(self, words._is_logged, reason);
+    logged = answer == NULL ? -1 : PyObject_IsTrue(answer);
     Py_XDECREF(answer);
-    return told;
+    return logged;
 }
 
 static PyObject *facts_end(PyObject *self, PyObject *reason)
@@ -389,7 +389,7 @@ static PyObject *facts_end(PyObject *self, PyObject *reason)
     int state = end_once(self, reason);
 
     if (state > 0) {
-        state = is_told(self, reason);
+        state = is_logged(self, reason);
     }
     return none_if(state > 0 ? report_at(self, words.end, &ways.at_end) : state == 0);
 }
