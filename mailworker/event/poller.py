@@ -20,7 +20,7 @@ __all__ = ["MANY", "READ", "WRITE", "Epoll", "Handler", "Poller", "SelectorPolle
 
 
 MANY: Final = 32
-"""So many handlers that have put something off wait for no others of the round."""
+"""The most handlers that are late at once: so many are served within a round, before other ready descriptors."""
 
 
 class Handler(Protocol):

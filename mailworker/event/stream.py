@@ -25,9 +25,9 @@ from mailworker.native.core import accelerator
 from mailworker.native.core.readiness import Readiness
 from mailworker.tls.connection import TlsConnection
 
-# A command, None where something is read first, and how the last and the other lines of its reply start. A set in place
-# of the former holds all usual replies, whole. Choices may stand in place of the latter: then no reply counts as usual,
-# and lines that fit a choice get its answer.
+# A command, None where the peer begins, and the form of the usual reply to it: (last, others). `last` is how its last
+# line starts, or a set of all usual replies, whole. `others` is how the lines before it start, None for no such lines;
+# or it is Choices: then no reply is usual, and lines that fit a choice get its answer.
 Step = tuple[bytes | None, tuple[Any, ...]]
 
 Agreement = tuple[bytes, bytes, bytes | None]

@@ -1,4 +1,4 @@
-"""The record of a session from accept to its end, the entrance that it came through, and all that live.
+"""The records of sessions from accept to end, the entrances that they come through, and a worker's live sessions.
 
 native/core/record.c implements in C what each session needs.
 """

@@ -14,7 +14,7 @@
 
 #define EVENTS_PER_CALL 512 /* as nginx's epoll_events */
 
-/* So many handlers that have put something off wait for no others. */
+/* The most handlers that are late at once, see event/poller.py. */
 #define MANY 32
 
 /* The handler of a descriptor, and the events that it waits for. */
