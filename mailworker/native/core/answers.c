@@ -247,36 +247,9 @@ static long body_length(const struct value *values, int persistent)
                : -1;
 }
 
-static PyObject *bytes_or_none(const struct value *value)
-{
-    return value->bytes == NULL ? Py_NewRef(Py_None) : PyBytes_FromStringAndSize(value->bytes, value->length);
-}
-
-/* A tuple that takes the references, NULL if one of them is. */
-static PyObject *tuple_of(PyObject **fields, Py_ssize_t count)
-{
-    PyObject *made = PyTuple_New(count);
-    int whole = made != NULL;
-    Py_ssize_t i;
-
-    for (i = 0; i < count; i++) {
-        whole = whole && fields[i] != NULL;
-        if (made == NULL) {
-            Py_XDECREF(fields[i]);
-        } else {
-            PyTuple_SET_ITEM(made, i, fields[i]);
-        }
-    }
-    if (!whole) {
-        Py_CLEAR(made);
-    }
-    return made;
-}
-
 static PyObject *usual_answer(PyObject *Py_UNUSED(module), PyObject *data)
 {
     struct value values[USED] = {{NULL, 0}};
-    PyObject *fields[4];
     int persistent;
     long length;
 
@@ -286,11 +259,9 @@ static PyObject *usual_answer(PyObject *Py_UNUSED(module), PyObject *data)
     if (!take_head(data, values, &persistent) || !accepts(values) || (length = body_length(values, persistent)) == -2) {
         Py_RETURN_NONE;
     }
-    fields[0] = bytes_or_none(&values[SERVER]);
-    fields[1] = bytes_or_none(&values[PORT]);
-    fields[2] = bytes_or_none(&values[USER]);
-    fields[3] = length == -1 ? Py_NewRef(Py_None) : PyLong_FromLong(length);
-    return tuple_of(fields, 4);
+    return Py_BuildValue("y#y#y#N", values[SERVER].bytes, values[SERVER].length, values[PORT].bytes,
+                         values[PORT].length, values[USER].bytes, values[USER].length,
+                         length == -1 ? Py_NewRef(Py_None) : PyLong_FromLong(length));
 }
 
 PyMethodDef answer_functions[] = {
