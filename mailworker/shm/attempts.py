@@ -244,20 +244,13 @@ class Attempt:
 
     def drop(self) -> None:
         """Take the attempt back, as it ended without a decision or was none; limits that count all keep it."""
-        for place, taken in enumerate(self._taken):
-            rule = self._all._rules[place]
-            if taken and not rule.counts_all:
-                rule.table.give_back(self._keys[place])
-            elif taken:
-                rule.table.settle(self._keys[place])
-            self._taken[place] = False
+        for place, rule in enumerate(self._all._rules):
+            self._release(place, counts=rule.counts_all)
 
     def keep(self) -> None:
         """The attempt has ended without a decision, and counts."""
-        for place, taken in enumerate(self._taken):
-            if taken:
-                self._all._rules[place].table.settle(self._keys[place])
-            self._taken[place] = False
+        for place in range(len(self._taken)):
+            self._release(place, counts=True)
 
     def succeed(self) -> None:
         """The login has succeeded: take the attempt back, trust the client from now on, and end a penalty."""
@@ -278,12 +271,15 @@ class Attempt:
         for place, rule in enumerate(self._all._rules):
             if self._taken[place]:
                 repeated[place] = again = bool(what) and rule.table.repeats(self._keys[place], what)
-                if again and not rule.counts_all:
-                    rule.table.give_back(self._keys[place])
-                else:
-                    rule.table.settle(self._keys[place])
-            self._taken[place] = False
+                self._release(place, counts=rule.counts_all or not again)
         self._punish(what, now, repeated.get(self._all._penalised))
+
+    def _release(self, place: int, *, counts: bool) -> None:
+        """Settle the attempt by a rule that has taken it, or give it back."""
+        if self._taken[place]:
+            table = self._all._rules[place].table
+            (table.settle if counts else table.give_back)(self._keys[place])
+        self._taken[place] = False
 
     def _take(self, place: int, now: float) -> int:
         """See `LimitTable.take`. An attempt with a banned key is not counted."""

@@ -70,19 +70,25 @@ static double wait_of(const struct rule *rule, int64_t excess)
                                              : (double) ((uint64_t) above * rule->period / rule->gain) / MILLISECONDS;
 }
 
+/* Settles the attempt by a rule that has taken it, or gives it back. */
+static void release(struct attempt *self, Py_ssize_t place, int counts)
+{
+    struct counted_key *counted = &self->keys[place];
+
+    if (counted->taken && counts) {
+        limit_settle(&counted->key);
+    } else if (counted->taken) {
+        limit_give_back(self->all->rules[place].table, &counted->key);
+    }
+    counted->taken = 0;
+}
+
 static void drop_all(struct attempt *self)
 {
     Py_ssize_t place;
 
     for (place = 0; place < self->all->count; place++) {
-        const struct rule *rule = &self->all->rules[place];
-
-        if (self->keys[place].taken && !rule->counts_all) {
-            limit_give_back(rule->table, &self->keys[place].key);
-        } else if (self->keys[place].taken) {
-            limit_settle(&self->keys[place].key);
-        }
-        self->keys[place].taken = 0;
+        release(self, place, self->all->rules[place].counts_all);
     }
 }
 
@@ -229,10 +235,7 @@ static PyObject *keep(PyObject *object, PyObject *Py_UNUSED(none))
     Py_ssize_t place;
 
     for (place = 0; place < self->all->count; place++) {
-        if (self->keys[place].taken) {
-            limit_settle(&self->keys[place].key);
-        }
-        self->keys[place].taken = 0;
+        release(self, place, 1);
     }
     return Py_NewRef(Py_None);
 }
@@ -282,19 +285,13 @@ static PyObject *fail(PyObject *object, PyObject *const *arguments, Py_ssize_t g
         return PyErr_Format(PyExc_TypeError, "what a client has said is bytes");
     }
     for (place = 0; place < self->all->count; place++) {
-        const struct rule *rule = &self->all->rules[place];
         int again = self->keys[place].taken && is_repeated(self, place, arguments[0]);
 
-        if (again && !rule->counts_all) {
-            limit_give_back(rule->table, &self->keys[place].key);
-        } else if (self->keys[place].taken) {
-            limit_settle(&self->keys[place].key);
-        }
         if (place == self->all->penalised) {
             asked = self->keys[place].taken;
             repeated = again;
         }
-        self->keys[place].taken = 0;
+        release(self, place, !again || self->all->rules[place].counts_all);
     }
     return none_if(repeated || penalty_raise(self, arguments[0], limit_milliseconds(now), asked));
 }
