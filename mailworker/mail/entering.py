@@ -122,7 +122,7 @@ class Entering(Attempting):
         link = candidates.connect(self.connections, server.settings.timeout, log, self._connected)
         if (rows := server.rows) is not None:
             rows.dial(self.stream.row, None, self._began)
-        return _careful(link, self._refused)
+        return _unless_refused(link, self._refused)
 
     def _connected(self, stream: SocketStream, target: Target) -> Link:
         server = self.server
@@ -215,7 +215,8 @@ class Entering(Attempting):
         return self.part(Farewell(End.LIMIT_CONN, answer))
 
 
-async def _careful(link: Coroutine[Any, Any, Link], refused: Callable[[PeerError], Link]) -> Link:
+async def _unless_refused(link: Coroutine[Any, Any, Link], refused: Callable[[PeerError], Link]) -> Link:
+    """What `link` gives, or what `refused` gives for its PeerError."""
     try:
         return await link
     except PeerError as error:

@@ -101,6 +101,7 @@ class SessionFacts(SessionRecord):
         return record
 
     def last_try(self, rare: Rare | None) -> BackendTry:
+        """The last try of a backend, with its times up to now."""
         now, login, traffic = self.entrance.sessions.loop.now, self.login_ms, self.backend_bytes
         since = self.started if self.started is not None else self.logged_in
         seconds = None if login is None else login / 1000
