@@ -76,7 +76,7 @@ static PyObject *attempts_new(PyTypeObject *type, PyObject *arguments, PyObject 
 
 /* The collector may drop the rules: an attempt, which it does not track, would have kept this object from it. */
 #define REFERENCES(REF) REF(penalties) REF(clock)
-COLLECTED_BEHIND(attempts, REFERENCES, drop_rules(self))
+COLLECTED_AFTER(attempts, REFERENCES, drop_rules(self))
 
 /* Bans. */
 

@@ -94,10 +94,10 @@ static inline int has_port(PyObject *address)
 /* The slots tp_traverse, tp_clear and tp_dealloc of an object that holds REFERENCES to others. */
 #define VISIT(name) Py_VISIT(self->name);
 #define CLEAR(name) Py_CLEAR(self->name);
-#define COLLECTED(type, REFERENCES) COLLECTED_BEHIND(type, REFERENCES, (void) 0)
+#define COLLECTED(type, REFERENCES) COLLECTED_AFTER(type, REFERENCES, (void) 0)
 
 /* The same, with a STEP that runs before the references are cleared. */
-#define COLLECTED_BEHIND(type, REFERENCES, STEP)                                                                       \
+#define COLLECTED_AFTER(type, REFERENCES, STEP)                                                                        \
     static int type##_traverse(PyObject *object, visitproc visit, void *arg)                                           \
     {                                                                                                                  \
         struct type *self = (struct type *) object;                                                                    \

@@ -17,24 +17,31 @@
 
 static PyObject *stream_close(PyObject *object, PyObject *none);
 
-static int stream_init(PyObject *object, PyObject *arguments, PyObject *keywords)
+static void open_stream(struct stream *self, struct loop *loop, int descriptor, PyObject *party, PyObject *closed,
+                        int watched)
 {
-    static char *keys[] = {"loop", "descriptor", "party", "closed", "watched", NULL};
-    struct stream *self = (struct stream *) object;
-    PyObject *loop, *party, *closed;
-
-    self->watched = 0;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OiOO|$i", keys, &loop, &self->descriptor, &party, &closed,
-                                     &self->watched) ||
-        !is_loop(loop)) {
-        return -1;
-    }
+    self->descriptor = descriptor;
+    self->watched = watched;
     self->deadline = INFINITY;
     self->row = NO_ROW;
-    Py_XSETREF(self->loop, (struct loop *) Py_NewRef(loop));
+    Py_XSETREF(self->loop, (struct loop *) Py_NewRef((PyObject *) loop));
     Py_XSETREF(self->party, Py_NewRef(party));
     Py_XSETREF(self->tls, Py_NewRef(Py_None));
     Py_XSETREF(self->closed, Py_NewRef(closed));
+}
+
+static int stream_init(PyObject *object, PyObject *arguments, PyObject *keywords)
+{
+    static char *keys[] = {"loop", "descriptor", "party", "closed", "watched", NULL};
+    PyObject *loop, *party, *closed;
+    int descriptor, watched = 0;
+
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "OiOO|$i", keys, &loop, &descriptor, &party, &closed,
+                                     &watched) ||
+        !is_loop(loop)) {
+        return -1;
+    }
+    open_stream((struct stream *) object, (struct loop *) loop, descriptor, party, closed, watched);
     return 0;
 }
 
@@ -44,14 +51,7 @@ PyObject *stream_new(PyTypeObject *type, struct loop *loop, int descriptor, PyOb
     struct stream *self = (struct stream *) type->tp_alloc(type, 0);
 
     if (self != NULL) {
-        self->descriptor = descriptor;
-        self->watched = watched;
-        self->deadline = INFINITY;
-        self->row = NO_ROW;
-        self->loop = (struct loop *) Py_NewRef((PyObject *) loop);
-        self->party = Py_NewRef(party);
-        self->tls = Py_NewRef(Py_None);
-        self->closed = Py_NewRef(closed);
+        open_stream(self, loop, descriptor, party, closed, watched);
     }
     return (PyObject *) self;
 }
@@ -87,7 +87,7 @@ static void close_lost(struct stream *self)
 
 #define REFERENCES(REF)                                                                                                \
     REF(outcome) REF(steps) REF(heard) REF(data) REF(task) REF(closed) REF(tls) REF(party) REF(address) REF(loop)
-COLLECTED_BEHIND(stream, REFERENCES, close_lost(self))
+COLLECTED_AFTER(stream, REFERENCES, close_lost(self))
 
 /*
  * Actions: a method begins one and gives the stream itself, to be awaited. The stream then continues the action after

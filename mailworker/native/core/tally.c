@@ -216,7 +216,7 @@ static int session_tally_init(PyObject *object, PyObject *arguments, PyObject *P
 }
 
 #define REFERENCES(REF) REF(loop) REF(alarm) REF(wake) REF(allowed) REF(ended) REF(odd) REF(latency) REF(duration)
-COLLECTED_BEHIND(session_tally, REFERENCES, release_row(&self->tally))
+COLLECTED_AFTER(session_tally, REFERENCES, release_row(&self->tally))
 
 /* Adds one to the word whose place is entry `number` of a tuple. */
 static int add_at(struct session_tally *self, PyObject *places, Py_ssize_t number)
