@@ -15,7 +15,7 @@ _OF_PYTHON: Final = (
     "core.h",
     "text.h",
     "walk.h",
-    "owner.h",
+    "pump_object.h",
     "path.h",
     "side.h",
     "source.h",

@@ -109,7 +109,8 @@ class AuthHttpTemplate:
         """
         rest = _optional_headers(request)
         if self._render_tail is not None:
-            rest += self._render_tail(_facts(request))
+            assert request.facts is not None
+            rest += self._render_tail(request.facts)
         return self.of(request.login, request.protocol, request.attempt, request.client_ip.decode(), rest)
 
     def of(self, login: Login, protocol: str, attempt: int, client_ip: str, rest: bytes = b"") -> bytes:
@@ -126,11 +127,6 @@ class AuthHttpTemplate:
             login.authzid,
             rest,
         )
-
-
-def _facts(request: AuthRequest) -> Facts:
-    assert request.facts is not None
-    return request.facts
 
 
 def _optional_headers(request: AuthRequest) -> bytes:

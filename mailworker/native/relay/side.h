@@ -5,7 +5,7 @@
 
 #include "core.h"
 
-#include "owner.h"
+#include "pump_object.h"
 
 #define GATHERING 63 /* the kernel gathers pieces */
 

@@ -1,4 +1,6 @@
-#include "owner.h"
+/* The Python object of a pump; see event/relay.py. */
+
+#include "pump_object.h"
 
 static PyObject *pump_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
