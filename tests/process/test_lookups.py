@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
+from mailworker.process.system import sandbox
 from tests.process.conftest import Install
 from tests.support.name_server import NameServer, records
 from tests.support.patience import PATIENCE
@@ -34,7 +33,7 @@ def server() -> Iterator[NameServer]:
 
 @pytest.fixture
 def text(ports: Ports, server: NameServer) -> str:
-    fence = "worker_sandbox on;" if sys.platform == "linux" and os.uname().machine in ("x86_64", "aarch64") else ""
+    fence = "worker_sandbox on;" if sandbox.is_supported() else ""
     return f"""
         error_log logs/error.log info;
         {fence}

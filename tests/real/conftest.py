@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 import ssl
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from mailworker.process.system import sandbox
 from tests.real import backend_tls, identity
 from tests.real.clients import Clients
 from tests.real.configuration import CONFIGURATION
@@ -266,7 +265,7 @@ def tls_proxy(
     if is_oracle():
         pytest.skip("nginx has no TLS to backends of mail")
     mode: backend_tls.Mode = request.param
-    if mode.sandbox == "on" and (sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64")):
+    if mode.sandbox == "on" and not sandbox.is_supported():
         pytest.skip("no such fence here")
     server_certificate = authority.issue_server(f"proxy-{mode}", ecdsa_key(), ("localhost", "127.0.0.1"))
     client_certificate = authority.issue_client(f"client-{mode}", ecdsa_key(), "proxy.example.test")

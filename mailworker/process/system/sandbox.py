@@ -12,6 +12,7 @@ import os
 import platform
 import socket
 import struct
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -112,13 +113,19 @@ _RIGHTS: Final = {1: 13, 2: 14, 3: 15, 4: 15}
 _MOST_RIGHTS: Final = 16
 
 
+def is_supported() -> bool:
+    """Whether the table has this machine. A Python of 32 bits has other system calls than its kernel's machine."""
+    return LIBC is not None and platform.machine() in _MACHINES and sys.maxsize > 2**32
+
+
 def enter(folders: Sequence[int] = ()) -> None:
     """Sandbox the calling process for good; PR_SET_NO_NEW_PRIVS must be set. Raises StartError.
 
     `folders` are descriptors of the folders below which it may create files and append to them.
     """
-    if LIBC is None or platform.machine() not in _MACHINES:
-        raise StartError(f"worker_sandbox is not supported on {platform.system()} on {platform.machine()}")
+    if LIBC is None or not is_supported():
+        python = "" if sys.maxsize > 2**32 else " with a Python of 32 bits"
+        raise StartError(f"worker_sandbox is not supported on {platform.system()} on {platform.machine()}{python}")
     _landlock(LIBC, folders)
     _seccomp(LIBC, *_MACHINES[platform.machine()], (*_CONDITIONS, *(_APPENDING if folders else ())))
 

@@ -24,9 +24,7 @@ from tests.long.site import WORKERS, running
 ROOT = Path(__file__).parents[3]
 ALLOWED = {"connect"}
 
-pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"), reason="no such fence here"
-)
+pytestmark = pytest.mark.skipif(not sandbox.is_supported(), reason="no such fence here")
 
 
 # Tries to signal its parent behind Landlock alone.
@@ -190,4 +188,14 @@ def test_where_there_is_no_fence_the_start_fails(monkeypatch: pytest.MonkeyPatch
     """Asked for and not to be had: better nothing than less."""
     monkeypatch.setattr(platform, "machine", lambda: "pdp11")
     with pytest.raises(StartError, match=r"^worker_sandbox is not supported on Linux on pdp11$"):
+        sandbox.enter()
+
+
+def test_a_python_of_32_bits_has_no_fence_as_its_system_calls_are_not_those_of_the_kernels_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Such as of Raspberry Pi OS, whose kernel says aarch64: the filter would kill the worker at its next call."""
+    monkeypatch.setattr(sys, "maxsize", 2**31 - 1)
+    refused = rf"^worker_sandbox is not supported on Linux on {platform.machine()} with a Python of 32 bits$"
+    with pytest.raises(StartError, match=refused):
         sandbox.enter()
