@@ -22,6 +22,7 @@ VERSION: Final = 1
 
 _SECONDS: Final = 30.0
 _PAGE: Final = 1 << 16
+_WIDE_SNDTIMEO: Final = 67  # asm-generic/socket.h: of systems of 32 bits whose times have 64
 
 
 class NoAnswer(MailworkerError):
@@ -105,7 +106,8 @@ class Client:
     def _connect(self) -> socket.socket:
         self._socket = connected = socket.socket(socket.AF_UNIX)
         # With Python's timeout, connect() would fail at once where the queue of connections is full.
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(_SECONDS), 0))
+        time = "@qq" if socket.SO_SNDTIMEO == _WIDE_SNDTIMEO else "@ll"
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack(time, int(_SECONDS), 0))
         try:
             connected.connect(os.fspath(self._path))
             connected.settimeout(self._seconds)

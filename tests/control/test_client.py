@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,17 @@ def test_questions_of_one_client_go_by_one_connection(scripted: Server) -> None:
         assert client.last("who") == {"ok": True, "count": 0}
         assert client.version == "9.9"
     assert server.requests == [{"cmd": "sessions", "user": "x"}, {"cmd": "who"}]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux has two options")
+def test_systems_of_32_bits_with_times_of_64_have_another_option_for_the_timeout(
+    scripted: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debian 13's armhf, and musl; any Linux knows it since 5.1."""
+    monkeypatch.setattr(socket, "SO_SNDTIMEO", 67)
+    server = scripted([OK])
+    with Client(server.path) as client:
+        assert client.last("who") == OK
 
 
 def test_lines_may_come_in_pieces(scripted: Server) -> None:
