@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from typing import TextIO
 
 from mailworker.errors import StartError, printable
 from mailworker.log.line import describe
@@ -12,8 +13,10 @@ from mailworker.log.line import describe
 
 def tell(*lines: str) -> None:
     """Write to stderr, if it takes that: a start must not fail because nobody can read its warnings."""
-    with suppress(OSError):
+    try:
         print(*map(printable, lines), sep="\n", file=sys.stderr, flush=True)
+    except OSError:
+        _drop_rest(sys.stderr)
 
 
 def put_out(data: bytes) -> None:
@@ -26,6 +29,17 @@ def put_out(data: bytes) -> None:
         discard_output(output.fileno())
         if not isinstance(error, BrokenPipeError):
             raise StartError(f"write() to stdout failed {describe(error)}") from None
+
+
+def _drop_rest(stream: TextIO) -> None:
+    """Empty the buffer of a stream that does not take it: Python would make an exit code of 0 one of 120."""
+    with suppress(OSError):
+        descriptor = stream.fileno()
+        kept = os.dup(descriptor)
+        discard_output(descriptor)
+        stream.flush()
+        os.dup2(kept, descriptor)
+        os.close(kept)
 
 
 def discard_output(descriptor: int) -> None:

@@ -45,6 +45,9 @@ def test_a_full_disk_is_told_of_and_a_reader_that_left_is_not() -> None:
 
 def test_a_stderr_that_takes_nothing_is_no_error() -> None:
     command = [sys.executable, "-c", "from mailworker.log.terminal import tell; tell('a', 'b'); print('goes on')"]
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
     with Path("/dev/full").open("wb") as full:
-        ended = subprocess.run(command, stdout=subprocess.PIPE, stderr=full, timeout=PATIENCE, check=False)
+        ended = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=full, timeout=PATIENCE, check=False, env=buffered
+        )
     assert (ended.returncode, ended.stdout) == (0, b"goes on\n")
