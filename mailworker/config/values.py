@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import re
+import sys
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Final, NamedTuple, TypeVar
@@ -13,7 +14,8 @@ from mailworker.config.addresses import ipv4_text, ipv6_text
 V = TypeVar("V")
 
 PAGE: Final = mmap.PAGESIZE  # bytes: nginx's default for buffers
-LARGEST: Final = 2**63 - 1  # what nginx's integers can hold on 64-bit systems
+LARGEST: Final = sys.maxsize  # what nginx's integers can hold, as C's long: 2**31 - 1 on 32-bit systems
+LONGEST: Final = 2**63 - 1  # milliseconds, and bytes of a file, on any system
 
 
 class Bounds(NamedTuple):
@@ -64,32 +66,36 @@ def number(word: str) -> int | None:
     """Decimal digits only."""
     if not _DIGITS.fullmatch(word):
         return None
-    value = int(word) if len(word) < 40 else int(word.lstrip("0")[:40] or "0")
+    value = _decimal(word)
     return value if value <= LARGEST else None
+
+
+def _decimal(digits: str) -> int:
+    """The number, 0 without digits; more than nothing may be where there are too many of them."""
+    return int(digits or "0") if len(digits) < 40 else int(digits.lstrip("0")[:40] or "0")
 
 
 def size(word: str) -> int | None:
-    """Bytes; "k" and "m" in either case scale by 1024."""
-    return _scaled(_SIZE.fullmatch(word))
+    """Bytes of memory; "k" and "m" in either case scale by 1024."""
+    return _scaled(_SIZE.fullmatch(word), LARGEST)
 
 
 def offset(word: str) -> int | None:
-    """A size that also takes "g"."""
-    return _scaled(_OFFSET.fullmatch(word))
+    """Bytes of a file; takes "g" as well."""
+    return _scaled(_OFFSET.fullmatch(word), LONGEST)
 
 
-def _scaled(match: re.Match[str] | None) -> int | None:
-    count = number(match[1]) if match else None
-    if match is None or count is None:
+def _scaled(match: re.Match[str] | None, largest: int) -> int | None:
+    if match is None:
         return None
-    value = count * _SCALES[match[2].lower()]
-    return value if value <= LARGEST else None
+    value = _decimal(match[1]) * _SCALES[match[2].lower()]
+    return value if value <= largest else None
 
 
 def milliseconds(word: str) -> float | None:
     """Seconds, from a time in "w" to "ms", without years and months."""
     value = _time(word, _FIRST_OF_MILLISECONDS - 1, _UNITS["ms"][0])
-    return None if value is None or value > LARGEST else value / 1000
+    return None if value is None or value > LONGEST else value / 1000
 
 
 def seconds(word: str) -> int | None:
@@ -104,18 +110,16 @@ def _time(word: str, step: int, finest: int) -> int | None:
     digits_seen = False
     while group := _TIME_GROUP.match(word, position):
         place, scale = _UNITS[group[2]]
-        count = number(group[1]) if group[1] else 0
-        if place <= step or place > finest or count is None:
+        if place <= step or place > finest:
             return None
         digits_seen = digits_seen or bool(group[1])
-        total += count * scale
+        total += _decimal(group[1]) * scale
         step = _LAST if group[2] == " " else place
         position = group.end()
     rest = word[position:]
-    last = number(rest) if rest else 0
-    if last is None or not (rest or digits_seen):
+    if not (_DIGITS.fullmatch(rest) or (digits_seen and not rest)):
         return None
-    return total + last * 1000
+    return total + _decimal(rest) * 1000
 
 
 def spell_size(value: int) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
+import sys
 from typing import Any
 
 from mailworker.native.tls._native import ffi, lib
@@ -23,8 +25,15 @@ def map_shared(descriptor: int, size: int) -> Any:
     return _map(descriptor, size, lib.PROT_READ | lib.PROT_WRITE)
 
 
+def mappable(size: int) -> int:
+    """`size`, if this machine has as many addresses; else raises OSError, as the system does without enough memory."""
+    if size > sys.maxsize:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+    return size
+
+
 def _map(descriptor: int, size: int, protection: int) -> Any:
-    start = lib.mmap(ffi.NULL, size, protection, lib.MAP_SHARED, descriptor, 0)
+    start = lib.mmap(ffi.NULL, mappable(size), protection, lib.MAP_SHARED, descriptor, 0)
     if start == ffi.cast("void *", -1):
         raise OSError(ffi.errno, os.strerror(ffi.errno))
     mapped = ffi.gc(start, lambda memory: lib.munmap(memory, size))

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from mailworker.errors import StartError
+from mailworker.native.mapping import mappable
 
 _ZEROS = bytes(mmap.PAGESIZE)
 
@@ -15,7 +16,7 @@ _ZEROS = bytes(mmap.PAGESIZE)
 def anonymous(size: int) -> mmap.mmap:
     """`size` zero bytes; raises StartError where the system has no such memory."""
     try:
-        memory = mmap.mmap(-1, size)
+        memory = mmap.mmap(-1, mappable(size))
     except OSError as error:
         raise StartError(f"mmap(MAP_ANON|MAP_SHARED, {size}) failed ({error.errno}: {error.strerror})") from error
     if hasattr(mmap, "MADV_DONTDUMP"):  # a core file shall hold no sessions of clients

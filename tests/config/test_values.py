@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from ipaddress import ip_network
 
 import pytest
 
 from mailworker.config import values
+from tests.support.patience import PATIENCE
 
 
 @pytest.mark.parametrize(
@@ -12,8 +15,8 @@ from mailworker.config import values
     [
         ("0", 0),
         ("007", 7),
-        ("9223372036854775807", 2**63 - 1),
-        ("9223372036854775808", None),
+        (str(sys.maxsize), sys.maxsize),
+        (str(sys.maxsize + 1), None),
         ("0" * 50 + "5", 5),
         ("9" * 4000, None),
         ("", None),
@@ -35,8 +38,8 @@ def test_number(word: str, value: int | None) -> None:
         ("2K", 2048),
         ("3m", 3 * 2**20),
         ("3M", 3 * 2**20),
-        ("9007199254740991k", (2**53 - 1) * 1024),
-        ("9007199254740992k", None),
+        (f"{sys.maxsize >> 10}k", sys.maxsize >> 10 << 10),
+        (f"{(sys.maxsize >> 10) + 1}k", None),
         ("1g", None),
         ("k", None),
         ("", None),
@@ -49,6 +52,15 @@ def test_size(word: str, value: int | None) -> None:
 
 def test_offset_knows_gigabytes() -> None:
     assert (values.offset("1g"), values.offset("1G"), values.offset("1t")) == (2**30, 2**30, None)
+
+
+def test_numbers_and_sizes_are_as_wide_as_addresses_but_offsets_and_milliseconds_have_64_bits() -> None:
+    """As on a system of 32 bits, where the C of a worker takes no more."""
+    text = "import sys; sys.maxsize = 2**31 - 1; from mailworker.config import values as v; print("
+    text += "v.number('2147483647'), v.number('2147483648'), v.size('2047m'), v.size('2048m'), v.seconds('2147483648'),"
+    text += "v.offset('4g'), v.milliseconds('30d'), v.milliseconds('2592000000ms'))"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert done.stdout == f"2147483647 None {2047 << 20} None None {4 << 30} 2592000.0 2592000.0\n"
 
 
 @pytest.mark.parametrize(

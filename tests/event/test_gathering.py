@@ -265,6 +265,8 @@ def test_a_bug_after_the_pause_ends_this_relay_alone(make_line: MakeLine, make_r
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's seccomp")
 def test_a_system_without_marks_is_asked_once(relay: Relay) -> None:
+    if "socketcall" in numbers():
+        pytest.skip("the C library sets options by another call")
     refused = [numbers()["setsockopt"]]
     child = os.fork()
     if not child:

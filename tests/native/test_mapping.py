@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.native.mapping import map_read_only
+from mailworker.native.mapping import map_read_only, map_shared
 
 
 @pytest.fixture
@@ -42,3 +42,10 @@ def test_it_can_only_be_read(file: Path) -> None:
 def test_what_is_no_open_file_is_an_error_of_the_system() -> None:
     with pytest.raises(OSError, match="Bad file descriptor"):
         map_read_only(-1, 4096)
+
+
+def test_more_than_there_are_addresses_is_an_error_of_the_system(file: Path) -> None:
+    with file.open("r+b") as opened:
+        for map_ in (map_read_only, map_shared):
+            with pytest.raises(OSError, match=r"^\[Errno 12\] "):
+                map_(opened.fileno(), 1 << 63)
