@@ -30,6 +30,11 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else escape_character(c) for c in text)
 
 
+def counted(number: int, thing: str) -> str:
+    """A number of things in words, such as `1 line` or `2 lines`."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def escape_character(character: str) -> str:
     r"""A character as \xXX, byte by byte."""
     if "\udc80" <= character <= "\udcff":

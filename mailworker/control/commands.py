@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from mailworker.control.client import Client
 from mailworker.control.output import BANS, CERTIFICATES, LIMITS, SESSIONS, WHO, Column, table, word
-from mailworker.errors import printable
+from mailworker.errors import counted, printable
 
 DONE: Final = 0
 NONE_MATCHED: Final = 1
@@ -166,13 +166,13 @@ def _kick(client: Client, arguments: Namespace, say: Say) -> int:
     if arguments.json:
         say(json.dumps({"kicked": kicked, "foreign": foreign, **zones}))
         return DONE if kicked else NONE_MATCHED
-    say(f"kicked {kicked} sessions")
+    say(f"kicked {counted(kicked, 'session')}")
     if zones.get("banned_in"):
         say(f"banned in {', '.join(zones['banned_in'])}")
     if zones.get("not_banned_in"):
         say(f"not banned in {', '.join(zones['not_banned_in'])}: the key is not the user alone")
     if foreign:
-        say(f"{foreign} sessions more belong to the program before USR2, which does not listen: end it, or wait")
+        say(f"{counted(foreign, 'session')} more of the program before USR2, which does not listen: end it, or wait")
     return DONE if kicked else NONE_MATCHED
 
 
@@ -238,7 +238,7 @@ def _shutdown_status(client: Client, arguments: Namespace, say: Say) -> int:
     say("shutting down" if found["stopping"] else "serving")
     for worker in found["workers"]:
         state = "leaving" if worker["leaving"] else "serving" if worker["serves"] else "starting"
-        sessions = f", {worker['sessions']} sessions" if "sessions" in worker else ""
+        sessions = f", {counted(worker['sessions'], 'session')}" if "sessions" in worker else ""
         say(f"worker {worker['worker']} (pid {worker['pid']}): {state}{sessions}")
     return DONE
 

@@ -21,6 +21,7 @@ from mailworker.control.client import Client, default_path
 from mailworker.control.commands import choices, select
 from mailworker.control.output import SESSIONS
 from mailworker.control.people import KEYS, MOST, Row, Source, View
+from mailworker.errors import counted
 
 NAME: Final = "mailworker-top"
 _SECONDS: Final = 2.0
@@ -111,7 +112,7 @@ class Top(App[None]):
         relayed = sum(row["state"] == "relay" for row in self.source.rows)
         paused = ", paused" if self.paused else ""
         first = "first " if self.source.count >= MOST else ""  # there may be more
-        return f"{first}{self.source.count} sessions, {relayed} relayed, {len(rows)} shown{paused}"
+        return f"{first}{counted(self.source.count, 'session')}, {relayed} relayed, {len(rows)} shown{paused}"
 
     def _headings(self) -> None:
         table = self._table

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from mailworker.errors import counted
 from mailworker.model import After, Level
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Losses:
 
 
 def _lost(reason: str, lines: int) -> str:
-    return f"{reason}, {'1 line' if lines == 1 else f'{lines} lines'} lost"
+    return f"{reason}, {counted(lines, 'line')} lost"
 
 
 def _nobody(lines: int) -> None:

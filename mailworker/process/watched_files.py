@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 
+from mailworker.errors import counted
 from mailworker.process.certificate_folders import CertificateFolders
 from mailworker.process.link import PAIRS, Found
 from mailworker.process.user_files import UserFiles
@@ -39,4 +40,4 @@ class WatchedFiles:
             return ""
         if kind == PAIRS:
             return f'certificates below "{path}" have changed, {len(self.folders.scans[path].folder)} in all'
-        return f'user file "{path}" has changed, {self.users.count(path)} users'
+        return f'user file "{path}" has changed, {counted(self.users.count(path), "user")}'

@@ -9,6 +9,7 @@ from functools import partial
 from time import monotonic
 from typing import Final
 
+from mailworker.errors import counted
 from mailworker.log.log import Log
 from mailworker.mail.counting import respawns
 from mailworker.model import After, Level
@@ -67,7 +68,7 @@ class Workforce:
     @property
     def status(self) -> str:
         """A status line for people."""
-        return f"Serving with {self._workers} worker processes"
+        return f"Serving with {self._workers} worker process{'' if self._workers == 1 else 'es'}"
 
     @property
     def hopeless(self) -> bool:
@@ -261,8 +262,8 @@ class Refusals:
         pause = self._pause
         self._count += 1
         self._pause = min(pause * 2, _LAST_RETRY)
-        message = f"try again to start worker processes after {pause * 1000:.0f}ms, refused {self._count} times"
-        log.write(Level.NOTICE, message)
+        refused = counted(self._count, "time")
+        log.write(Level.NOTICE, f"try again to start worker processes after {pause * 1000:.0f}ms, refused {refused}")
         return pause
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from mailworker.errors import escape
+from mailworker.errors import counted, escape
 from mailworker.event.task import sleep
 from mailworker.mail.limits.zones import MOST, LimitZones
 from mailworker.model import Level
@@ -164,7 +164,7 @@ def _ban_users(
     but = f", not in {', '.join(beyond)}, whose key is not the user alone" if beyond else ""
     if not zones:
         raise Denied(f'"ban" needs a zone of "limit_auth" with "ban=" whose key is the user{but}')
-    means.note(f"control: {asker} banned {len(users)} users for {found['ban']}s in {', '.join(zones)}{but}")
+    means.note(f"control: {asker} banned {counted(len(users), 'user')} for {found['ban']}s in {', '.join(zones)}{but}")
     return {"banned_in": zones, "not_banned_in": beyond}
 
 
@@ -188,7 +188,7 @@ def _slices(meant: Sequence[SessionRow], rate: int) -> Iterable[Sequence[Session
 def _said(asker: Asker, told: int, found: Mapping[str, Any]) -> str:
     """The selectors for the log, as they were given: each login is logged with its name as well."""
     chosen = [f'{key} "{escape(str(found[key]))}"' for key in SELECTORS if key in found]
-    return f"control: {asker} kicked {told} sessions of {', '.join(chosen) or 'all'}{_reason(found)}"
+    return f"control: {asker} kicked {counted(told, 'session')} of {', '.join(chosen) or 'all'}{_reason(found)}"
 
 
 def _reason(found: Mapping[str, Any]) -> str:

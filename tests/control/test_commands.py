@@ -125,7 +125,7 @@ def test_a_kick_of_nobody_says_so(scripted: Server) -> None:
     ran = Ran(scripted, "kick --all", [{"ok": True, "kicked": 0, "foreign": 2}])
     assert ran.requests == [{"cmd": "kick", "all": True}]
     assert ran.code == 1
-    assert ran.lines[1].startswith("2 sessions more belong to the program before USR2")
+    assert ran.lines[1].startswith("2 sessions more of the program before USR2")
     assert json.loads(Ran(scripted, "kick --all --json", [{"ok": True, "kicked": 1, "foreign": 2}]).lines[0]) == {
         "kicked": 1,
         "foreign": 2,

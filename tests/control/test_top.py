@@ -36,7 +36,7 @@ def play(server: Server, act: Act, *answers: Any, seconds: float = PATIENCE) -> 
         with Client(scripted.path) as client:
             top = Top(Source(client, {}), seconds)
             async with top.run_test(size=(120, 20)) as pilot:
-                await settled(top, pilot, lambda: "sessions" in state(top) or "no answer" in state(top))
+                await settled(top, pilot, lambda: "session" in state(top) or "no answer" in state(top))
                 await act(top, pilot)
 
     scripted = server(*(answers or [ANSWER]))

@@ -169,7 +169,7 @@ def test_news_reach_a_worker_whose_descriptors_are_used_up(site: Site) -> None:
             mailworker.await_line(f"connected to|{refused}", number)
         assert mailworker.lines(refused)
         site.write("anna:{PLAIN}changed")
-        mailworker.await_line(r'\[notice\] .*: user file ".*" has changed, 1 users$')
+        mailworker.await_line(r'\[notice\] .*: user file ".*" has changed, 1 user$')
         mailworker.error_log.rename(mailworker.error_log.with_suffix(".1"))
         mailworker.signal(signal.SIGUSR1)
         mailworker.await_true(mailworker.error_log.exists, "the new log")
@@ -184,7 +184,7 @@ def test_news_reach_a_master_whose_descriptors_are_used_up(site: Site) -> None:
     before = resource.prlimit(master, resource.RLIMIT_NOFILE)
     resource.prlimit(master, resource.RLIMIT_NOFILE, (next(n for n in count() if n not in used), before[1]))
     site.write("anna:{PLAIN}changed")
-    site.mailworker.await_line(r'\[notice\] .*: user file ".*" has changed, 1 users$')
+    site.mailworker.await_line(r'\[notice\] .*: user file ".*" has changed, 1 user$')
     resource.prlimit(master, resource.RLIMIT_NOFILE, before)
     assert site.log_in("anna", "changed") == b"a OK at the backend\r\n"
 

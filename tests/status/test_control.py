@@ -214,7 +214,7 @@ def test_whoever_leaves_in_the_middle_is_logged_with_what_was_done() -> None:
     task = Task(desk.loop, run())
     task.resume()
     task.cancel()
-    assert desk.notes == ["control: uid 0 kicked 1 sessions of all"]
+    assert desk.notes == ["control: uid 0 kicked 1 session of all"]
 
 
 def test_text_of_an_asker_forges_no_line_of_the_log() -> None:
@@ -369,7 +369,7 @@ def test_a_kick_tells_which_zones_keep_users_out_and_which_cannot() -> None:
     assert (last["banned_in"], last["not_banned_in"]) == (["user"], ["pairs"])
     assert [line["ban"]["zone"] for line in desk.obey("bans")[:-1]] == ["user"]
     where = "in user, not in pairs, whose key is not the user alone"
-    assert desk.notes[0] == f"control: uid 0 banned 1 users for 60s {where}"
+    assert desk.notes[0] == f"control: uid 0 banned 1 user for 60s {where}"
 
 
 @pytest.mark.parametrize(
