@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import Signals
@@ -74,6 +74,9 @@ class ChildProcess(ABC):
 
     asks: ClassVar[bool] = False
     """Whether the master takes questions from it."""
+
+    uses: ClassVar[Collection[bytes]] = ()
+    """The kinds of what is found in files that it is told of."""
 
     def __init__(self, cycle: Cycle, number: int, master: FromMaster) -> None:
         self._cycle = cycle

@@ -32,6 +32,8 @@ from mailworker.process.link import (
     send_found,
     send_level,
 )
+from mailworker.process.news import News
+from mailworker.process.retry import Retry
 from mailworker.process.system.pipe import open_pipe
 
 # A child that lived for fewer seconds has failed to start, whatever its exit code.
@@ -39,9 +41,8 @@ _YOUNG = 1.0
 # Seconds that pass before a child which died young is replaced: none at first, doubling up to the last.
 _FIRST_PAUSE = 0.25
 _LAST_PAUSE = 30.0
-# Seconds between two tries to send a helper the channel of a worker.
-_LATER = 1.0
 
+_Action = Callable[[], None]
 _Helpers = Collection[type[Helper]]
 
 
@@ -58,7 +59,7 @@ class Child:
 
     `started` is in seconds of the monotonic clock. By `link` it gets its logs, and tells whether it `serves`. `row` is
     the row of shared zones that it alone writes while it runs. Places would not do, as the workers of two cycles have
-    the same ones.
+    the same ones. For `heard` see Listener.
     """
 
     pid: int
@@ -67,12 +68,17 @@ class Child:
     started: float
     link: socket.socket
     row: int
+    heard: int = 0
     leaving: bool = False
     serves: bool = False
 
     def stays_in(self, cycle: Cycle) -> bool:
         """Whether it works for that cycle, and has not been told to go."""
         return self.cycle is cycle and not self.leaving
+
+    def hear(self, found: Found) -> bool:
+        """See Listener; some have no use for what was found."""
+        return found.kind not in self.place.kind.uses or send_found(self.link, found)
 
 
 class Asked(NamedTuple):
@@ -118,12 +124,15 @@ class Children:
     """All children that run, of the present cycle and of former ones.
 
     They have a pipe that is never written to: it ends when the master is gone. `leave` closes, in a child, what is the
-    master's alone; for `unblock` see `live`, for `daemonised` FromMaster. Raises StartError.
+    master's alone; for `unblock` see `live`, for `daemonised` FromMaster. `giving` gives helpers channels to workers
+    that start after them; `after(seconds, action)` arranges for a call later. Raises StartError.
     """
 
-    __slots__ = ("_asked", "_channels", "_children", "_daemonised", "_leave", "_pauses", "_pipe", "_unblock")
+    __slots__ = (
+        "_asked", "_channels", "_children", "_daemonised", "_leave", "_pauses", "_pipe", "_unblock", "giving", "news",
+    )  # fmt: skip
 
-    def __init__(self, unblock: Callable[[], None], leave: Callable[[], None], *, daemonised: bool) -> None:
+    def __init__(self, unblock: _Action, leave: _Action, after: After, *, daemonised: bool) -> None:
         self._asked: list[Asked] = []
         self._channels = Channels()
         self._children: dict[int, Child] = {}
@@ -132,6 +141,8 @@ class Children:
         self._pauses: dict[Place, float] = {}
         self._pipe = open_pipe()
         self._unblock = unblock
+        self.giving = Retry(after, self._give_channels)
+        self.news = News(self._children.values(), after)
 
     def __iter__(self) -> Iterator[Child]:
         return iter(self._children.values())
@@ -170,20 +181,18 @@ class Children:
                 end_by(lambda: self._run(cycle, place, present, their_link, row, own), log)
         close_ends(own.values())
         log.write(Level.NOTICE, f"start {name} {pid}")
-        self._children[pid] = Child(pid, place, cycle, monotonic(), link, row)
+        self._children[pid] = Child(pid, place, cycle, monotonic(), link, row, self.news.end)
         self._channels.keep(cycle, pid, theirs)
         self._channels.given(cycle, name)
         return None
 
-    def give_channels(self, after: After) -> None:
-        """Give helpers the channels to workers that started after them; try again later where one has no room yet."""
+    def _give_channels(self) -> bool:
         given = [
             self._channels.give(child.cycle, child.place.kind.name, partial(send_channel, child.link))
             for child in self
             if not child.leaving
         ]
-        if not all(given):
-            after(_LATER, lambda: self.give_channels(after))
+        return all(given)
 
     def hear(self) -> None:
         """Learn which children serve by now."""
@@ -217,11 +226,6 @@ class Children:
             if not send_files(child.link, child.place.kind.files(cycle)):
                 with suppress(ProcessLookupError):
                     os.kill(child.pid, Signals.SIGUSR1)
-
-    def hand_out(self, found: Found, only: Callable[[Child], bool]) -> bool:
-        """Give what was found to those that `only` holds for; False where one has no room for it yet."""
-        left = [child for child in self if only(child) and not send_found(child.link, found)]
-        return not left
 
     def signal(self, number: Signals, only: Callable[[Child], bool] = lambda child: True) -> None:
         """Send a signal to those that `only` holds for."""
@@ -285,6 +289,7 @@ class Children:
         read, write = self._pipe
         os.close(write)
         self._leave()
+        self.news.close()
         for other in self:
             other.link.close()  # only the master writes to them
         workers = self._channels.of(cycle, place.kind.name)
@@ -295,6 +300,7 @@ class Children:
     def close(self) -> None:
         """Close the pipe: children that still run take the master for gone."""
         self._channels.close()
+        self.news.close()
         for descriptor in self._pipe:
             os.close(descriptor)
 

@@ -26,9 +26,8 @@ from mailworker.process.system.inherited_state import close_all_but
 from mailworker.process.system.reserve import Reserve
 from mailworker.process.system.titles import title_file_reader
 
-# Seconds between looks at the child's messages, and until workers that had no room are given them again.
+# Seconds between looks at the child's messages.
 _PAUSE: Final = 0.5
-_SHORT_PAUSE: Final = 0.05
 # Seconds until a child is replaced that has ended or could not be started, doubling up to the last. One that has lived
 # for longer than that begins anew.
 _FIRST_RETRY: Final = 1.0
@@ -40,8 +39,8 @@ _AT_ONCE: Final = 2
 Call = Callable[[socket.socket], None]
 """Has `hear` called when a message comes by a link; raises OSError."""
 
-HandOut = Callable[[Found], bool]
-"""Gives all workers what was found; False where one of them has to be given it later."""
+HandOut = Callable[[Found], None]
+"""Gives all workers what was found, and closes its descriptor."""
 
 
 class FileWatch(Timed):
@@ -51,7 +50,7 @@ class FileWatch(Timed):
     there are some; without it, it looks for them.
     """
 
-    __slots__ = ("_call", "_cycle", "_expire_after", "_fresh", "_hand_out", "_pid", "_reserve", "_retry", "_started")
+    __slots__ = ("_call", "_cycle", "_expire_after", "_hand_out", "_pid", "_reserve", "_retry", "_started")
 
     def __init__(
         self, expire_after: Callable[[Timed, float], None], hand_out: HandOut, call: Call | None = None
@@ -60,7 +59,6 @@ class FileWatch(Timed):
         self._call = call
         self._cycle: Cycle | None = None
         self._expire_after = expire_after
-        self._fresh: list[Found] = []  # not given to all workers yet, oldest first
         self._hand_out = hand_out
         self._pid: int | None = None
         self._reserve = Reserve(_AT_ONCE)
@@ -86,9 +84,7 @@ class FileWatch(Timed):
         cycle = self._cycle
         if cycle is None or self._pid is None:
             return
-        alive = self._hear(cycle)
-        self._pass_on()
-        if alive:
+        if self._hear(cycle):
             self._look_again()
         else:
             cycle.log.write(Level.ALERT, f"file reader {self._pid} has ended")
@@ -100,9 +96,6 @@ class FileWatch(Timed):
         if self._cycle is not None:
             self._end_child(self._cycle)
         self._cycle = None
-        for found in self._fresh:
-            os.close(found.descriptor)
-        self._fresh.clear()
         self._reserve.close()
 
     def leave(self) -> None:
@@ -136,8 +129,8 @@ class FileWatch(Timed):
         self._retry = min(self._retry * 2, _LAST_RETRY)
 
     def _look_again(self) -> None:
-        if self._fresh or self._call is None:
-            self._expire_after(self, _SHORT_PAUSE if self._fresh else _PAUSE)
+        if self._call is None:
+            self._expire_after(self, _PAUSE)
 
     def _end_child(self, cycle: Cycle) -> None:
         """Close its link, by which it ends by itself; we reap it here, or the master does later."""
@@ -161,12 +154,7 @@ class FileWatch(Timed):
                 if not message:
                     return False
                 self._take(cycle, message, descriptors)
-                self._pass_on()
         return False
-
-    def _pass_on(self) -> None:
-        while self._fresh and self._hand_out(self._fresh[0]):
-            os.close(self._fresh.pop(0).descriptor)
 
     def _take(self, cycle: Cycle, message: bytes, descriptors: list[int]) -> None:
         if not descriptors:
@@ -177,7 +165,7 @@ class FileWatch(Timed):
         told = cycle.watched.adopt(found._replace(descriptor=os.dup(found.descriptor)))
         if told:
             cycle.log.write(Level.NOTICE, told)
-        self._fresh.append(found)
+        self._hand_out(found)
 
 
 def _live(link: socket.socket, cycle: Cycle) -> int:

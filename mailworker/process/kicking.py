@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from mailworker.model import After
 from mailworker.process.link import MOST_KICKED, Kick
+from mailworker.process.retry import Retry
 
 MOST_WAITING: Final = 1 << 20
 """Sessions that may wait to be ended; more are refused."""
-
-_PAUSE: Final = 0.1  # seconds until a message is sent again
 
 
 class Chosen(NamedTuple):
@@ -29,10 +28,11 @@ class Kicking:
     `after(seconds, action)` arranges for a call later. `waiting` counts the sessions of messages that are sent later.
     """
 
-    __slots__ = ("_after", "_send", "waiting")
+    __slots__ = ("_left", "_retry", "_send", "waiting")
 
     def __init__(self, send: Callable[[int, Kick], bool], after: After) -> None:
-        self._after = after
+        self._left: defaultdict[int, deque[Kick]] = defaultdict(deque)  # by worker, oldest first
+        self._retry = Retry(after, self._send_left)
         self._send = send
         self.waiting = 0
 
@@ -46,25 +46,18 @@ class Kicking:
         by_worker: defaultdict[int, list[tuple[int, str]]] = defaultdict(list)
         for session in chosen:
             by_worker[session.worker].append((session.number, session.id))
-        self._send_all(
-            [
-                (worker, Kick(tuple(sessions[start : start + MOST_KICKED]), why))
-                for worker, sessions in by_worker.items()
-                for start in range(0, len(sessions), MOST_KICKED)
-            ]
-        )
+        for worker, sessions in by_worker.items():
+            for start in range(0, len(sessions), MOST_KICKED):
+                self._left[worker].append(Kick(tuple(sessions[start : start + MOST_KICKED]), why))
+        self.waiting += len(chosen)
+        self._retry.now()
         return True
 
-    def _send_all(self, kicks: Sequence[tuple[int, Kick]]) -> None:
-        left = [each for each in kicks if not self._send(*each)]
-        if left:
-            self.waiting += _sessions(left)
-            self._after(_PAUSE, lambda: self._send_again(left))
-
-    def _send_again(self, kicks: Sequence[tuple[int, Kick]]) -> None:
-        self.waiting -= _sessions(kicks)
-        self._send_all(kicks)
-
-
-def _sessions(kicks: Sequence[tuple[int, Kick]]) -> int:
-    return sum(len(kick.sessions) for _, kick in kicks)
+    def _send_left(self) -> bool:
+        """Whether nothing is left to be sent."""
+        for worker, kicks in tuple(self._left.items()):
+            while kicks and self._send(worker, kicks[0]):
+                self.waiting -= len(kicks.popleft().sessions)
+            if not kicks:
+                del self._left[worker]
+        return not self._left

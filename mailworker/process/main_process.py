@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -116,9 +117,9 @@ class MainProcess(ABC):
     def _expire_after(self, timed: Timed, seconds: float) -> None:
         """Let `timed` expire after these seconds, instead of its former deadline."""
 
-    def _hand_out(self, found: Found) -> bool:
+    def _hand_out(self, found: Found) -> None:
         """See FileWatch; a process that serves by itself has it already."""
-        return True
+        os.close(found.descriptor)
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
         self._expire_after(Alarm(action), seconds)

@@ -41,6 +41,7 @@ class Master(MainProcess):
         self._children = Children(
             self._signals.unblock,
             lambda: _leave(origin, self._upgrade, self._reload, self._reopening, self._file_watch),
+            self._after,
             daemonised=origin.daemonised,
         )
         self._workforce = Workforce(cycle, self._children, self._after)
@@ -133,8 +134,8 @@ class Master(MainProcess):
 
     # Workers
 
-    def _hand_out(self, found: Found) -> bool:
-        return self._workforce.hand_out(found)
+    def _hand_out(self, found: Found) -> None:
+        self._workforce.hand_out(found)
 
     def _reap(self) -> None:
         for ended in self._workforce.reap():

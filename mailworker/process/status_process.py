@@ -17,6 +17,7 @@ from mailworker.process.asking import Asking
 from mailworker.process.control_desk import limit_zones, means
 from mailworker.process.cycle import Cycle
 from mailworker.process.helper import Helper
+from mailworker.process.link import PAIRS
 from mailworker.process.system import identity
 from mailworker.shm.counters import Counters
 from mailworker.status.answers import Answers
@@ -45,6 +46,7 @@ class StatusProcess(Helper):
 
     name = "status process"
     asks = True
+    uses = (PAIRS,)  # it shows certificates
     hears = False
     outlasts = False
 

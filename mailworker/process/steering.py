@@ -16,10 +16,8 @@ from mailworker.process.children import Asked, Children
 from mailworker.process.cycle import Cycle
 from mailworker.process.kicking import Chosen, Kicking
 from mailworker.process.link import MOST_QUESTIONS, answer
+from mailworker.process.retry import Retry
 from mailworker.status.standing import Standing
-
-# Seconds until a message is sent again to children that had no room for it.
-_LATER: Final = 0.05
 
 # The row of the worker, the row of the session there, and the session's id.
 _SESSION: Final = re.compile(rb"([0-9]{1,9}) ([0-9]{1,9}) ([A-Za-z0-9_-]{1,64})")
@@ -48,7 +46,17 @@ class Steered(Protocol):
 class Steering:
     """Receives questions, and answers each of them once: immediately, or when the task is done."""
 
-    __slots__ = ("_after", "_children", "_commands", "_kicking", "_master", "_next", "_standing", "_waiting")
+    __slots__ = (
+        "_after",
+        "_children",
+        "_commands",
+        "_kicking",
+        "_master",
+        "_next",
+        "_standing",
+        "_telling",
+        "_waiting",
+    )
 
     def __init__(self, master: Steered, children: Children, kicking: Kicking, standing: Standing, after: After) -> None:
         self._after = after
@@ -56,6 +64,7 @@ class Steering:
         self._master = master
         self._standing = standing
         self._children = children
+        self._telling = Retry(after, self._tell_level)
         self._waiting: list[Asked] = []  # for the end of the reload that is under way
         self._next: list[Asked] = []  # for the end of the next reload
         self._commands: dict[bytes, Callable[[Asked], Answer | None]] = {
@@ -127,13 +136,12 @@ class Steering:
             except ValueError:
                 return {"error": "there is no such level"}
             logs.limit(level)
-            self._tell_level()
+            self._telling.now()
         return {"level": logs.level.name.lower()}
 
-    def _tell_level(self) -> None:
+    def _tell_level(self) -> bool:
         """Tell the children the level, which may have changed since a child had no room for it."""
-        if not self._children.limit_logs(self._master.cycle.logs.limited):
-            self._after(_LATER, self._tell_level)
+        return self._children.limit_logs(self._master.cycle.logs.limited)
 
 
 def _read(sessions: bytes) -> tuple[str, list[Chosen]] | None:

@@ -10,7 +10,7 @@ from mailworker.log.losses import Losses
 from mailworker.model import Level
 from mailworker.process.child_process import ChildProcess, FromMaster
 from mailworker.process.cycle import Cycle, finish
-from mailworker.process.link import Kick
+from mailworker.process.link import PAIRS, USERS, Kick
 from mailworker.process.log_counts import count_handing
 from mailworker.process.log_writer import LogWriter
 from mailworker.process.system import identity, sandbox
@@ -27,6 +27,7 @@ class Worker(ChildProcess):
         self._losses = Losses(self._log, self._after)
 
     name = "worker process"
+    uses = (USERS, PAIRS)
 
     def _start(self) -> None:
         core = self._cycle.settings.core

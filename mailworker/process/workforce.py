@@ -17,7 +17,7 @@ from mailworker.process.children import Child, Children, Exit, Place
 from mailworker.process.cycle import Cycle
 from mailworker.process.helper import Helper
 from mailworker.process.kicking import Kicking
-from mailworker.process.link import PAIRS, Found, Kick, send_kick
+from mailworker.process.link import Found, Kick, send_kick
 from mailworker.process.log_writer import LogWriter
 from mailworker.process.status_process import StatusProcess
 from mailworker.process.worker import Worker
@@ -128,10 +128,9 @@ class Workforce:
         """Give all processes the log files that the cycle has reopened."""
         self._children.hand_out_logs(self._cycle)
 
-    def hand_out(self, found: Found) -> bool:
-        """Give what was found in a file to the processes that use it; False where one has to be given it again."""
-        told = (Worker, StatusProcess) if found.kind == PAIRS else (Worker,)  # the status process shows certificates
-        return self._children.hand_out(found, lambda child: child.place.kind in told)
+    def hand_out(self, found: Found) -> None:
+        """Give what was found in a file to the processes that use it, and close its descriptor."""
+        self._children.news.add(found)
 
     def reap(self) -> list[Exit]:
         """Replace the processes that have ended but are needed; returns those that were neither workers nor helpers."""
@@ -225,7 +224,7 @@ class Workforce:
         error = self._children.spawn(cycle, place, self._cycle, helpers)
         if error is None:
             self._refusals.end(place)
-            self._children.give_channels(self._after)
+            self._children.giving.now()
         elif self._refusals.are_final(error):
             self._failed.update(self._places_of_workers)
         else:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from unittest.mock import Mock
 
 import pytest
@@ -12,7 +13,7 @@ from mailworker.errors import StartError
 from mailworker.process.channels import close_ends, open_channels
 from mailworker.process.children import Child, Children, Exit, Place
 from mailworker.process.cycle import Cycle
-from mailworker.process.link import Receiver, open_link, send_files, tell_service
+from mailworker.process.link import USERS, Found, Receiver, open_link, send_files, tell_service
 from mailworker.process.log_writer import LogWriter
 from mailworker.process.worker import Worker
 from tests.shm.test_counters import in_child
@@ -21,8 +22,14 @@ from tests.support.settings import configuration
 
 
 @pytest.fixture
-def children() -> Iterator[Children]:
-    children = Children(unblock=lambda: None, leave=lambda: None, daemonised=False)
+def later() -> list[Callable[[], None]]:
+    """What is to be done later."""
+    return []
+
+
+@pytest.fixture
+def children(later: list[Callable[[], None]]) -> Iterator[Children]:
+    children = Children(lambda: None, lambda: None, lambda seconds, action: later.append(action), daemonised=False)
     yield children
     children.close()
 
@@ -51,7 +58,7 @@ def test_a_master_without_descriptors_for_its_children_says_so(monkeypatch: pyte
 
     monkeypatch.setattr(os, "pipe", refuse)
     with pytest.raises(StartError, match=r"^pipe\(\) failed \(24: Too many open files\)$"):
-        Children(unblock=lambda: None, leave=lambda: None, daemonised=False)
+        Children(lambda: None, lambda: None, lambda seconds, action: None, daemonised=False)
 
 
 def test_a_worker_that_lived_is_replaced_at_once(children: Children) -> None:
@@ -138,31 +145,67 @@ def test_a_helper_that_leaves_is_told_of_no_more_workers(children: Children) -> 
         children._children[pid] = Child(pid, Place(LogWriter, 0), cycle, 0.0, link, row=0, leaving=pid == 0)
     theirs, own = open_channels([LogWriter.name])
     children._channels.keep(cycle, 4711, theirs)
-    children.give_channels(lambda seconds, action: None)
+    children.giving.now()
     assert [Receiver(end).waits for _, end in links] == [False, True]
     close_ends((*own.values(), *links[0], *links[1]))
 
 
-def test_a_helper_without_room_is_told_later(children: Children) -> None:
-    cycle, later = Cycle(configuration(), (), RecordedLog().log), list[Callable[[], None]]()
+def test_a_helper_without_room_is_told_later(children: Children, later: list[Callable[[], None]]) -> None:
+    """Each worker that was started meanwhile began another series of tries."""
+    cycle = Cycle(configuration(), (), RecordedLog().log)
     ours, theirs = open_link()
     while send_files(ours, {}):
         pass
     children._children[1] = Child(1, Place(LogWriter, 0), cycle, 0.0, ours, row=0)
     ends, own = open_channels([LogWriter.name])
     children._channels.keep(cycle, 4711, ends)
-    children.give_channels(lambda seconds, action: later.append(action))
+    for _ in range(3):
+        children.giving.now()
     adopted: list[socket.socket] = []
     receiver = Receiver(theirs, adopt_channel=adopted.append)
     while receiver.waits:
         receiver.take()
     (again,) = later
     again()
-    assert len(later) == 1
+    assert later == [again]
     receiver.take()
     own[LogWriter.name].send(b"heard")
     assert adopted[0].recv(10) == b"heard"
     close_ends((*own.values(), *adopted, ours, theirs))
+
+
+def test_a_worker_without_room_keeps_no_change_from_the_others(
+    children: Children, later: list[Callable[[], None]]
+) -> None:
+    """The others got the first change again and again, and none that followed."""
+    cycle, links = Cycle(configuration(), (), RecordedLog().log), [open_link() for _ in range(3)]
+    places = (Place(Worker, 0), Place(Worker, 1), Place(LogWriter, 0))
+    for pid, (place, (link, _)) in enumerate(zip(places, links, strict=True)):
+        children._children[pid] = Child(pid, place, cycle, 0.0, link, row=0)
+    while send_files(links[0][0], {}):
+        pass
+    heard = [list[str](), list[str](), list[str]()]
+    receivers = [Receiver(end, partial(note, paths)) for (_, end), paths in zip(links, heard, strict=True)]
+    for path in ("a", "b", "a", "c"):
+        children.news.add(Found(USERS, path, os.open(os.devnull, os.O_RDONLY)))
+    take_all(receivers)
+    assert heard == [[], ["a", "b", "a", "c"], []]  # a log writer knows no users
+    (again,) = later
+    again()
+    take_all(receivers)
+    assert heard == [["b", "a", "c"], ["a", "b", "a", "c"], []]
+    close_ends(end for link in links for end in link)
+
+
+def note(paths: list[str], found: Found) -> None:
+    paths.append(found.path)
+    os.close(found.descriptor)
+
+
+def take_all(receivers: Iterable[Receiver]) -> None:
+    for receiver in receivers:
+        while receiver.waits:
+            receiver.take()
 
 
 def test_who_cannot_be_killed_is_given_up(children: Children) -> None:

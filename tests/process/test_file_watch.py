@@ -265,7 +265,7 @@ def test_a_process_that_is_called_does_not_look_for_messages(called: bool, monke
     cycle.watched = WatchedFiles(users, CertificateFolders())
 
     watch = FileWatch(
-        lambda _timed, seconds: timers.append(seconds), lambda found: True, links.append if called else None
+        lambda _timed, seconds: timers.append(seconds), lambda found: None, links.append if called else None
     )
     watch.follow(cycle)
     watch.hear()
@@ -289,7 +289,7 @@ def test_a_reader_that_ends_again_and_again_is_replaced_later_and_later(monkeypa
     users.users["users"] = Mock()
     cycle = Cycle(configuration(), (), log.log)
     cycle.watched = WatchedFiles(users, CertificateFolders())
-    watch = FileWatch(lambda _timed, seconds: timers.append(seconds), lambda found: True)
+    watch = FileWatch(lambda _timed, seconds: timers.append(seconds), lambda found: None)
     watch.follow(cycle)
     for _ in range(7):
         watch.expire()

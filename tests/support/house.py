@@ -54,7 +54,9 @@ GROUND: Final[Mapping[str, str]] = {
     ),
     **dict.fromkeys(("process.logs", "process.notices", "process.steps", "process.tls_contexts"), "process.cycle"),
     **dict.fromkeys(("process.certificate_folders", "process.file_reader", "process.log_counts"), "process.cycle"),
-    **dict.fromkeys(("process.kicking", "process.user_files", "process.watched_files"), "process.cycle"),
+    **dict.fromkeys(
+        ("process.kicking", "process.retry", "process.user_files", "process.watched_files"), "process.cycle"
+    ),
     **dict.fromkeys(("mail.capabilities", "mail.counting", "mail.proxy_pass"), "mail.server"),
     **dict.fromkeys(("mail.targets", "mail.vitals"), "mail.server"),
     **dict.fromkeys(("mail.end", "mail.held", "mail.once", "mail.session_id", "mail.session_log"), "mail.client"),

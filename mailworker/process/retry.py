@@ -1,0 +1,40 @@
+"""Doing later what cannot be done at once, such as sending to a process whose queue is full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from mailworker.model import After
+
+# Seconds until the first repetition, doubling up to the last.
+_FIRST: Final = 0.05
+_LAST: Final = 1.0
+
+
+class Retry:
+    """Repeats `attempt` until it returns True; at most one repetition is due, however often `now` is called.
+
+    `after(seconds, action)` arranges for a call later.
+    """
+
+    __slots__ = ("_after", "_attempt", "_due", "_pause")
+
+    def __init__(self, after: After, attempt: Callable[[], bool]) -> None:
+        self._after = after
+        self._attempt = attempt
+        self._due = False
+        self._pause = _FIRST
+
+    def now(self) -> None:
+        """Attempt it at once, and where that fails, later again."""
+        if self._attempt():
+            self._pause = _FIRST
+        elif not self._due:
+            self._due = True
+            self._after(self._pause, self._again)
+
+    def _again(self) -> None:
+        self._due = False
+        self._pause = min(self._pause * 2, _LAST)
+        self.now()

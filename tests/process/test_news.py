@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from mailworker.process.link import PAIRS, USERS, Found
+from mailworker.process.news import News
+
+
+class Child:
+    """Has room for so many items; `heard` is as Listener has it."""
+
+    def __init__(self, room: int) -> None:
+        self.got: list[Found] = []
+        self.heard = 0
+        self.room = room
+
+    def hear(self, found: Found) -> bool:
+        if not self.room:
+            return False
+        self.room -= 1
+        self.got.append(found)
+        return True
+
+
+@pytest.fixture
+def children() -> list[Child]:
+    return []
+
+
+@pytest.fixture
+def later() -> list[Callable[[], None]]:
+    """What is to be done later."""
+    return []
+
+
+@pytest.fixture
+def news(children: list[Child], later: list[Callable[[], None]]) -> Iterator[News]:
+    news = News(children, lambda seconds, action: later.append(action))
+    yield news
+    news.close()
+
+
+def found(kind: bytes, path: str) -> Found:
+    return Found(kind, path, os.open(os.devnull, os.O_RDONLY))
+
+
+def is_open(item: Found) -> bool:
+    try:
+        os.fstat(item.descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def test_each_hears_all_in_order_though_another_takes_nothing(
+    news: News, children: list[Child], later: list[Callable[[], None]]
+) -> None:
+    quick, slow = Child(9), Child(0)
+    children += quick, slow
+    items = [found(PAIRS, str(number)) for number in range(5)]
+    for item in items:
+        news.add(item)
+    assert quick.got == items
+    assert all(map(is_open, items))
+    assert len(later) == 1
+
+    slow.room = 2
+    later.pop()()
+    assert list(map(is_open, items)) == [False, False, True, True, True]
+    slow.room = 9
+    later.pop()()
+    assert quick.got == slow.got == items
+    assert not any(map(is_open, items))
+    assert (quick.heard, slow.heard, news.end, later) == (5, 5, 5, [])
+
+
+def test_of_a_file_of_users_only_the_newest_content_is_kept(
+    news: News, children: list[Child], later: list[Callable[[], None]]
+) -> None:
+    """Each content has a descriptor: a process that takes nothing for hours would have used up all of them."""
+    child = Child(0)
+    children.append(child)
+    items = [found(USERS, "a"), found(PAIRS, "a"), found(USERS, "b"), found(USERS, "a"), found(USERS, "a")]
+    for item in items:
+        news.add(item)
+    assert list(map(is_open, items)) == [False, True, True, False, True]
+    child.room = 9
+    later.pop()()
+    assert child.got == [items[1], items[2], items[4]]
+    assert child.heard == news.end
+
+
+def test_nothing_is_kept_where_nobody_hears(news: News) -> None:
+    item = found(USERS, "a")
+    news.add(item)
+    assert not is_open(item)
+
+
+def test_who_ends_without_having_heard_all_is_not_waited_for(
+    news: News, children: list[Child], later: list[Callable[[], None]]
+) -> None:
+    children.append(Child(0))
+    item = found(USERS, "a")
+    news.add(item)
+    children.clear()
+    later.pop()()
+    assert not is_open(item)
+    assert not later
