@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import partial
@@ -23,11 +22,10 @@ from mailworker.tls.folder_scan import Change, FolderScan
 class CertificateFolders:
     """The certificates below each folder that a configuration names."""
 
-    __slots__ = ("_beside", "_contexts", "scans")
+    __slots__ = ("_contexts", "scans")
 
     def __init__(self) -> None:
         self.scans: dict[str, FolderScan] = {}
-        self._beside: dict[str, set[str]] = {}  # other folders of the same server
         self._contexts: dict[str, dict[str, Context]] = {}  # of servers that use a folder, one for each list of ciphers
 
     def __iter__(self) -> Iterator[Folder]:
@@ -57,18 +55,13 @@ class CertificateFolders:
                     raise ConfigError(f'cannot read certificate directory "{path}" {describe(error)}') from None
                 self.scans[path] = scan
 
-    def of(self, settings: SslSettings) -> tuple[Folder, ...]:
-        """The folders of a server, all read. Raises ConfigError where two of them have certificates for one name."""
-        folders = tuple(self.scans[path].folder for path in settings.certificate_directories)
-        for number, folder in enumerate(folders):
-            others = folders[:number]
-            self._beside.setdefault(folder.path, set()).update(each.path for each in folders if each is not folder)
-            for name in {name for pair in folder for name in pair.names} if others else ():
-                for other in others:
-                    if name in other:
-                        paths = f'"{other.path}" and below "{folder.path}"'
-                        raise ConfigError(f'"{os.fsdecode(name)}" has certificates below {paths}')
-        return folders
+    def of(self, settings: SslSettings, warn: Warn) -> tuple[Folder, ...]:
+        """The folders of a server, all read; warns of names for which two of them have certificates."""
+        scans = [self.scans[path] for path in settings.certificate_directories]
+        for number, scan in enumerate(scans):
+            for warning in scan.follow(each.folder for each in scans[:number]):
+                warn(Level.WARN, warning)
+        return tuple(scan.folder for scan in scans)
 
     def use(self, context: Context, settings: SslSettings, warn: Warn) -> None:
         """Remove from the server's folders the pairs that its context does not accept."""
@@ -98,10 +91,6 @@ class CertificateFolders:
 
     def _fault(self, path: str, pair: NamedPair) -> str | None:
         """Why a pair that was added below a folder cannot be used there."""
-        for name in pair.names:
-            for other in self._beside.get(path, ()):
-                if name in self.scans[other].folder:
-                    return f'is left out: "{os.fsdecode(name)}" has a certificate below "{other}"'
         return next((fault for each in self._contexts[path].values() if (fault := _refusal(each, pair))), None)
 
 

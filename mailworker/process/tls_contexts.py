@@ -68,7 +68,7 @@ class TlsContexts:
         context = self._built.get((settings, alpn))
         if context is None:
             at_once(self.folders.read([settings], self._warn))  # a master, which may not block, has read them before
-            folders = self.folders.of(settings)
+            folders = self.folders.of(settings, self._warn)
             context = TlsContext.build(settings, *alpn, conf_prefix=self._conf_prefix, folders=folders)
             self.folders.use(context.native, settings, self._warn)
             self._built[settings, alpn] = context

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
 from mailworker.errors import MailworkerError, escape
@@ -103,8 +103,11 @@ class Folder:
             for name in pair.names:
                 self._named[name] = (*self._named.get(name, ()), pair)
 
-    def doubles(self) -> Iterator[str]:
-        """Warnings about certificates that are not used for some of their names, as another one with such a key is."""
+    def doubles(self, before: Collection[Folder]) -> Iterator[str]:
+        """Warnings about certificates that are not used for some of their names.
+
+        There is another one with such a key, or one of a folder that comes `before` this one.
+        """
         told: set[tuple[str, str]] = set()
         for name, pairs in self._named.items():
             if len(pairs) < 2:
@@ -117,14 +120,23 @@ class Folder:
                     if pair.leaf.der != other.leaf.der:
                         told.add((pair.path, other.path))
                         better = "became valid later" if other.begins >= pair.begins else "is valid now"
-                        unused = f'"{escape(pair.path)}" is not used for "{name.decode("latin-1")}"'
-                        yield f'{unused}: "{escape(other.path)}" {better}'
+                        yield f'{_unused(pair, name)}: "{escape(other.path)}" {better}'
+        for pair in self if before else ():
+            for name in pair.names:
+                first = next((folder.find(name)[0] for folder in before if name in folder), None)
+                if first is not None and first.leaf.der != pair.leaf.der:
+                    yield f'{_unused(pair, name)}: the directory of "{escape(first.path)}" comes first'
+                    break
 
     def _intermediate(self, der: bytes) -> Certificate:
         found = self._chains.get(der)
         if found is None:
             found = self._chains[der] = certificate_from(der)
         return found
+
+
+def _unused(pair: NamedPair, name: bytes) -> str:
+    return f'"{escape(pair.path)}" is not used for "{name.decode("latin-1")}"'
 
 
 def _latest(pairs: Iterable[NamedPair]) -> tuple[NamedPair, ...]:

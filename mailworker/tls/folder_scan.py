@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from mailworker.errors import escape
@@ -44,6 +44,7 @@ class FolderScan:
     """Reads a folder. `check` is called for each pair; `watched` are the folders to be watched for changes."""
 
     __slots__ = (
+        "_before",
         "_doubles",
         "_failing",
         "_faulty",
@@ -61,6 +62,7 @@ class FolderScan:
         self.check: Check = lambda pair: None
         self.folder = Folder(path)
         self.watched: set[str] = set()
+        self._before: dict[str, Folder] = {}  # folders that come first in a server, by their paths
         self._failing: dict[str, tuple[int, float]] = {}  # units with faults: their stamp, and since when
         self._faulty: set[str] = set()  # units that the next `load` reads again, though their files are the same
         self._left_out: dict[str, str] = {}  # the faults of the last walk
@@ -99,6 +101,11 @@ class FolderScan:
         yield from warnings
         yield from _texts(faults)
         yield from self._tell_doubles()
+
+    def follow(self, others: Iterable[Folder]) -> list[str]:
+        """Note folders that precede this one in a server; gives warnings of the names that they have, too."""
+        self._before.update((folder.path, folder) for folder in others)
+        return self._tell_doubles()
 
     def sift(self, check: Check) -> list[str]:
         """Drop the pairs that `check` refuses; gives texts with the reasons."""
@@ -213,7 +220,7 @@ class FolderScan:
         return _texts(fresh)
 
     def _tell_doubles(self) -> list[str]:
-        earlier, self._doubles = self._doubles, set(self.folder.doubles())
+        earlier, self._doubles = self._doubles, set(self.folder.doubles(self._before.values()))
         return sorted(self._doubles - earlier)
 
 

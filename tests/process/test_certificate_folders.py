@@ -10,6 +10,7 @@ from mailworker.errors import ConfigError
 from mailworker.process.certificate_folders import CertificateFolders
 from mailworker.process.tls_contexts import TlsContexts
 from mailworker.shm.sealed import seal
+from mailworker.tls.folder import find_pairs
 from mailworker.tls.folder_scan import GRACE
 from tests.process.tls.folders import put
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key
@@ -44,22 +45,29 @@ def test_a_folder_that_cannot_be_read_is_an_error(
     assert str(caught.value) == f'cannot read certificate directory "{tmp_path}/nothing" (2: No such file or directory)'
 
 
-def test_a_name_below_two_folders_is_an_error_and_later_stays_as_it_was(
+def test_of_two_folders_with_a_name_the_first_is_used_with_a_warning(
     tmp_path: Path, maker: CertificateAuthority, contexts: tuple[TlsContexts, RecordedLog]
 ) -> None:
-    default, pair = (maker.issue_server(name, ecdsa_key(), (f"{name}.example",)) for name in ("default", "a"))
-    one, two = tmp_path / "one", tmp_path / "two"
-    put(pair, one, "a.pem")
-    two.mkdir()
-    folders = load(contexts[0], default, one, two)
-    put(pair, two, "a.pem")
-    with pytest.raises(ConfigError) as caught:
-        load(TlsContexts(tmp_path, RecordedLog().log.write), default, one, two)
-    assert str(caught.value) == f'"a.example" has certificates below "{one}" and below "{two}"'
+    """A file that somebody added below the second one kept mailworker from starting and from reloading."""
+    names = {"default": ("d.example",), "a": ("a.example",), "ab": ("a.example", "b.example"), "c": ("c.example",)}
+    default, first, second, pair = (maker.issue_server(name, ecdsa_key(), names[name]) for name in names)
+    other = maker.issue_server("other", ecdsa_key(), ("c.example",))
+    one, two, three = tmp_path / "one", tmp_path / "two", tmp_path / "three"
+    put(first, one, "first.pem")
+    put(pair, one, "c.pem")
+    put(second, two, "second.pem")
+    put(pair, three, "copy.pem")  # the same one is no reason for a warning
+    folders = load(contexts[0], default, one, two, three)
+    first_wins = f'is not used for "a.example": the directory of "{one}/first.pem" comes first'
+    assert contexts[1].lines == [f'[warn] "{two}/second.pem" {first_wins}']
+    used = [find_pairs(folders, name) for name in (b"a.example", b"b.example")]
+    assert [[pair.path for pair in pairs] for pairs in used] == [[f"{one}/first.pem"], [f"{two}/second.pem"]]
+
+    put(other, two, "other.pem")
     scan = folders.scans[str(two)]
-    told = [text for moment in (0, GRACE, 2 * GRACE, 3 * GRACE) for text in scan.look(moment).told]
-    assert told == [f'"{two}/a.pem" is left out: "a.example" has a certificate below "{one}"']
-    assert len(scan.folder) == 0
+    told = [text for moment in (0, GRACE, 2 * GRACE) for text in scan.look(moment).told]
+    assert told == [f'"{two}/other.pem" is not used for "c.example": the directory of "{one}/c.pem" comes first']
+    assert [pair.path for pair in find_pairs(folders, b"c.example")] == [f"{one}/c.pem"]
 
 
 def test_a_pair_that_no_connection_takes_is_left_out(
