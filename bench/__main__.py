@@ -22,6 +22,7 @@ from bench.profile import profile
 from bench.results import HEADER, Results, cells
 from bench.shares import print_shares
 from bench.turns import compare
+from mailworker.log.terminal import put_out
 from tests.support.daemon import ServerUnavailable
 
 LINE = "{:<28} {:>10} {:>10} {:>6}  {:<4} {:<14} {}"
@@ -65,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measures = all_measures()
     options = parse(arguments, measures)
     if options.list:
-        for measure in measures.values():
-            print(f"{measure.name:<28} {measure.title}, {measure.unit}")
+        lines = (f"{measure.name:<28} {measure.title}, {measure.unit}\n" for measure in measures.values())
+        put_out("".join(lines).encode())
         return 0
     try:
         if options.profile:

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from subprocess import PIPE
+
 import pytest
 
 from bench import __main__ as bench
@@ -16,6 +20,15 @@ def test_every_measure_has_a_name_of_its_own() -> None:
 def test_measures_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list"]) == 0
     assert f"{'imap-login':<28} CPU per plain IMAP login, us\n" in capsys.readouterr().out
+
+
+def test_a_reader_of_the_list_may_leave() -> None:
+    """As `head` does."""
+    with subprocess.Popen([sys.executable, "-m", "bench", "--list"], stdout=PIPE, stderr=PIPE) as listing:
+        assert listing.stdout is not None and listing.stderr is not None
+        listing.stdout.close()
+        assert listing.stderr.read() == b""
+    assert listing.returncode == 0
 
 
 def test_an_unknown_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
