@@ -6,7 +6,6 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from mailworker.config.events import EventsSettings
@@ -17,7 +16,8 @@ from mailworker.event.loop import Loop
 from mailworker.event.poller import READ
 from mailworker.event.timers import Timed
 from mailworker.log.line import describe
-from mailworker.model import Address, UnixAddress
+from mailworker.log.log import Log
+from mailworker.model import Address, Level, UnixAddress
 
 # The peer disconnected between its connect and our accept; see accept(2), "Error handling".
 _GONE = (errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EINTR)
@@ -52,12 +52,14 @@ class BoundListener:
         """Close the socket in this process; other processes may go on listening."""
         self.socket.close()
 
-    def remove(self) -> None:
-        """Close the socket for good: a unix socket of ours disappears from its folder."""
+    def remove(self, log: Log) -> None:
+        """Close the socket for good: a unix socket of ours disappears from its folder, else `log` tells why not."""
         self.close()
         if isinstance(self.address, UnixAddress) and not self.borrowed:
-            with suppress(FileNotFoundError):
-                Path(self.address.path).unlink()
+            try:
+                Path(self.address.path).unlink(missing_ok=True)
+            except OSError as error:
+                log.write(Level.EMERG, f"unlink() {self.address.path} failed {describe(error)}")
 
 
 def check_accepting() -> None:

@@ -234,13 +234,13 @@ class Cycle:
 
         `shared` tells that another master may listen on them as well: then unix sockets stay in their folders.
         """
-        kept, log = (set(), None) if survivor is None else ({each.address for each in survivor.listeners}, survivor.log)
-        _remove((listener for listener in self.listeners if listener.address not in kept), log, shared=shared)
+        kept = set() if survivor is None else {each.address for each in survivor.listeners}
+        _remove((each for each in self.listeners if each.address not in kept), self, survivor, shared=shared)
         self.listeners = []  # at the next call another process may have the addresses
 
     def remove_mail_listeners(self, *, shared: bool = False) -> None:
         """Accept no more mail clients; status and control go on. For `shared` see `remove_listeners`."""
-        _remove(self.mail_listeners, shared=shared)
+        _remove(self.mail_listeners, self, None, shared=shared)
         self.listeners = self.status_listeners
 
     def close(self, survivor: Cycle | None = None, *, shared: bool = False) -> None:
@@ -261,14 +261,15 @@ def finish(cycle: Cycle, after: After, done: Callable[[], None]) -> None:
     cycle.service.shutdown_gracefully(done)
 
 
-def _remove(listeners: Iterable[BoundListener], log: Log | None = None, *, shared: bool) -> None:
+def _remove(listeners: Iterable[BoundListener], cycle: Cycle, survivor: Cycle | None, *, shared: bool) -> None:
+    log = (survivor or cycle).log
     for listener in listeners:
         if shared:
             listener.close()
             continue
-        if log is not None and isinstance(listener.address, UnixAddress) and not listener.borrowed:
+        if survivor is not None and isinstance(listener.address, UnixAddress) and not listener.borrowed:
             log.write(Level.WARN, f"deleting socket {listener.address.path}")
-        listener.remove()
+        listener.remove(log)
 
 
 def _zones(settings: Settings) -> tuple[SharedZone, ...]:

@@ -69,7 +69,7 @@ class Opening:
         """Close the sockets that were opened here, but not those that were taken over."""
         for listener in self._opened:
             if listener.address not in self._reusable:
-                listener.remove()
+                listener.remove(self._log)
         self._opened.clear()
 
     def _pause(self) -> float:
@@ -118,7 +118,7 @@ class Opening:
         try:
             self._opened[-1].socket.listen(backlog)
         except OSError as error:
-            self._opened.pop().remove()
+            self._opened.pop().remove(self._log)
             self._only_in_use(error, f"listen() to {listen.address}, backlog {backlog} failed {describe(error)}")
             return False
         return True

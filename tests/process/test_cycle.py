@@ -67,6 +67,27 @@ def test_a_reload_tells_which_unix_sockets_it_deletes(tmp_path: Path) -> None:
     assert not [*tmp_path.iterdir()]
 
 
+def test_a_unix_socket_that_cannot_be_removed_keeps_no_other_open(tmp_path: Path) -> None:
+    """As on a read-only file system. A reload ended there, with the new configuration and the old workers."""
+    old, new, noted = cycle(range(0)), cycle(range(0)), RecordedLog()
+    new.log = noted.log
+    for name in ("stuck", "gone"):
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(str(tmp_path / name))
+        old.listeners.append(BoundListener((Endpoint(Listen(UnixAddress(str(tmp_path / name))), 0),), listening))
+    closed = [each.socket for each in old.listeners]
+    (tmp_path / "stuck").unlink()
+    (tmp_path / "stuck").mkdir()
+    old.close(new)
+    assert noted.lines == [
+        f"[warn] deleting socket {tmp_path}/stuck",
+        f"[emerg] unlink() {tmp_path}/stuck failed (21: Is a directory)",
+        f"[warn] deleting socket {tmp_path}/gone",
+    ]
+    assert [each.fileno() for each in closed] == [-1, -1]
+    assert [*tmp_path.iterdir()] == [tmp_path / "stuck"]
+
+
 def memory_of(folder: Path, servers: int) -> int:
     """The bytes of an open cycle with so many `server` blocks."""
     path = folder / "mailworker.conf"

@@ -130,7 +130,7 @@ def test_a_unix_socket_is_for_everybody_and_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "imap.sock"
     (listener,) = open_all([Listen(UnixAddress(str(path)))])
     assert path.stat().st_mode & 0o777 == 0o666
-    listener.remove()
+    listener.remove(RecordedLog().log)
     assert not path.exists()
 
 
@@ -171,7 +171,7 @@ def test_a_sticky_folder_above_is_no_folder_of_others(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
     (tmp_path / "f").mkdir()
     (listener,) = open_all([Listen(UnixAddress(str(tmp_path / "f" / "s")), access=Access())])
-    listener.remove()
+    listener.remove(RecordedLog().log)
 
 
 def test_a_unix_socket_in_use_is_left_alone(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_a_unix_socket_in_use_is_left_alone(tmp_path: Path) -> None:
     assert log.lines[0] == f"[emerg] bind() to unix:{path} failed (98: Address already in use)"
     assert path.is_socket()
     opening.close()
-    listener.remove()
+    listener.remove(RecordedLog().log)
 
 
 def test_a_file_is_never_taken_for_a_stale_socket(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_unix_socket_that_somebody_has_bound_and_will_listen_on_is_left_alone(
         opening.close()
         assert path.is_socket()
     (listener,) = open_all([Listen(UnixAddress(str(path)))])  # now it is stale
-    listener.remove()
+    listener.remove(RecordedLog().log)
 
 
 def test_a_rehearsal_passes_over_addresses_in_use_in_silence(tmp_path: Path) -> None:
@@ -229,4 +229,4 @@ def test_a_rehearsal_takes_no_connections_from_those_who_listen_by_reuseport(
     rehearse([(Endpoint(listen, 0),)], RecordedLog().log)
     rehearse([(Endpoint(inet(), 0),)], RecordedLog().log)
     assert bound == ["is bound"]
-    listener.remove()
+    listener.remove(RecordedLog().log)
