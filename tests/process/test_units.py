@@ -128,6 +128,11 @@ def test_the_unit_starts_reloads_and_stops_in_peace(box: SystemdBox) -> None:
     assert_stops_when_the_session_ends(box)
 
 
+def test_systemd_leaves_a_worker_that_lacks_memory_to_the_master(box: SystemdBox) -> None:
+    """By default it stops a service if the kernel kills any process of it for lack of memory."""
+    assert box.show("mailworker", "OOMPolicy") == "continue"
+
+
 def test_logs_of_the_unit_begin_anew_again_and_again(box: SystemdBox) -> None:
     """The file is the workers' then, and still root's to open."""
     for told in (3, 6):  # the master and two workers
