@@ -76,16 +76,17 @@ class Workforce:
         return self._failed.issuperset(self._places_of_workers)
 
     def start(self) -> None:
-        """Fill all places from now on."""
+        """Fill all places from now on, as many as the configuration demands."""
         self._cycle.log.write(Level.NOTICE, "start worker processes")
+        self._workers = self._cycle.workers
         self._failed.clear()
         self._wanted = True
+        self._dismiss_surplus()
         self._fill_all()
 
     def follow(self, cycle: Cycle) -> None:
         """Work for another cycle, with as many workers as it demands; the old ones are not told yet."""
         self._cycle = cycle
-        self._workers = cycle.workers
         self.start()
 
     def add(self) -> None:
@@ -97,8 +98,11 @@ class Workforce:
         """Have one worker less, until the configuration is read again; the last one stays."""
         if self._workers > 1:
             self._workers -= 1
-            surplus = Place(Worker, self._workers)
-            self._children.shut_down(lambda child: child.place == surplus and child.stays_in(self._cycle))
+            self._dismiss_surplus()
+
+    def _dismiss_surplus(self) -> None:
+        here = self._cycle
+        self._children.shut_down(lambda child: child.stays_in(here) and not self._is_wanted(child.place, here))
 
     def dismiss_former(self) -> None:
         """Tell the workers of former cycles to finish as soon as those of the present one serve in their places."""

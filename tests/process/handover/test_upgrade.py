@@ -137,6 +137,19 @@ def test_hup_of_the_old_master_does_not_double_its_workers(daemon: Mailworker) -
     assert daemon.await_workers(2, master=old) == before
 
 
+def test_hup_of_the_old_master_has_as_many_workers_as_the_configuration_says(daemon: Mailworker) -> None:
+    """As with nginx. What TTIN and TTOU had added and taken remained so."""
+    old, _ = daemon.upgrade()
+    os.kill(old, signal.SIGTTOU)
+    daemon.await_workers(1, master=old)
+    os.kill(old, signal.SIGHUP)
+    before = daemon.await_workers(2, master=old)
+    os.kill(old, signal.SIGTTIN)
+    daemon.await_workers(3, master=old)
+    os.kill(old, signal.SIGHUP)
+    assert daemon.await_workers(2, master=old) == before
+
+
 def test_hup_of_the_new_master_reads_the_configuration(daemon: Mailworker, port: int) -> None:
     _, new = daemon.upgrade()
     daemon.configure(configuration(port, main="worker_processes 3;"))
