@@ -36,6 +36,9 @@ _PASSED_OVER = (signal.SIGHUP, signal.SIGIO, signal.SIGUSR2, signal.SIGTTIN, sig
 # Descriptors that are held in reserve, at most, for messages of the master: a message brings as many as there are logs.
 _MOST_RESERVED = 16
 
+# Seconds until a message of the master is taken again for which there was no memory.
+_MEMORY_PAUSE = 1.0
+
 # New objects after which the collector looks for reference cycles. Sessions leave none, so it should not look for every
 # ten new clients or so, as it would by default (700).
 _NEW_OBJECTS = 10_000
@@ -149,7 +152,7 @@ class ChildProcess(ABC):
         self._reserve.fill()  # behind the limit that the configuration sets
         self._loop.watch(self._signals.fileno(), READ, Watch(self._take_signals))
         self._loop.watch(self._master.pipe, READ, Watch(self._miss_master))
-        self._loop.watch(self._master.link.fileno(), READ, Watch(self._take_message))
+        self._watch_link()
         tell_service(self._master.link)
         title_child(self.name)  # as in nginx when all is prepared: by the time the title is seen, everything is open
         self._loop.run()
@@ -183,6 +186,19 @@ class ChildProcess(ABC):
             self._log.write(Level.NOTICE, "gracefully shutting down")
             title_leaving_child(self.name)
             self._finish(self._loop.stop)
+
+    def _watch_link(self) -> None:
+        self._loop.watch(self._master.link.fileno(), READ, Watch(self._hear_master))
+
+    def _hear_master(self) -> None:
+        """Take a message; without memory for it wait, as the loop would announce it again at once, and for ever."""
+        try:
+            self._take_message()
+        except MemoryError:
+            self._loop.unwatch(self._master.link.fileno())
+            self._after(_MEMORY_PAUSE, self._watch_link)
+            message = "recvmsg() failed (12: Cannot allocate memory) while taking a message of the master process"
+            self._log.write(Level.ALERT, message)
 
     def _take_message(self) -> None:
         with self._reserve:

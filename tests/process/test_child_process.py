@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
 from mailworker.errors import StartError
+from mailworker.model import Level
 from mailworker.process.child_process import FATAL, ChildProcess, FromMaster, end_by, live
 from mailworker.process.cycle import Cycle
-from mailworker.process.link import hear_of_service, open_link
+from mailworker.process.link import Receiver, hear_of_service, open_link, send_level
 from mailworker.process.system.signals import SignalSocket
 from mailworker.process.worker import Worker
 from mailworker.shm.sessions import SessionTable
@@ -124,6 +126,27 @@ def test_a_child_that_cannot_start_says_why_and_is_not_started_again(master: Mas
     child = Unable(master.cycle, 0, master.ends)
     assert child.run() == FATAL
     assert master.log.lines == ["[emerg] nothing works"]
+
+
+def test_a_message_that_there_is_no_memory_for_is_taken_later(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop announced it again at once: the process took all of a processor, and filled the log."""
+    take, tries = Receiver.take, list[int]()
+
+    def lack(receiver: Receiver) -> dict[Path, int] | None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise MemoryError
+        master.die()
+        return take(receiver)
+
+    monkeypatch.setattr(Receiver, "take", lack)
+    monkeypatch.setattr("mailworker.process.child_process._MEMORY_PAUSE", 0.01)
+    send_level(master.link, Level.DEBUG)
+    child = Child(master.cycle, 0, master.ends)
+    assert child.run() == 0
+    lines = ["recvmsg() failed (12: Cannot allocate memory) while taking a message of the master process"] * 2
+    assert master.log.lines[:3] == [f"[alert] {line}" for line in (*lines, "master process is gone, shutting down")]
+    assert master.cycle.logs.limited == Level.DEBUG
 
 
 class Ended(BaseException):
