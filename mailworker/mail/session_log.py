@@ -117,7 +117,8 @@ class SessionLog:
 
     def bug(self, bug: Exception) -> None:
         """Log an unexpected exception, with the place where it was raised."""
-        self.write(Level.ALERT, f"bug: {escape(repr(bug))} {_raised_in(bug)}")
+        what = "not enough memory" if isinstance(bug, MemoryError) else f"bug: {escape(repr(bug))}"
+        self.write(Level.ALERT, f"{what} {_raised_in(bug)}")
 
     def members(self) -> dict[str, str | bool]:
         """The data of the suffix, for lines in JSON."""

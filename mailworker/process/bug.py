@@ -15,7 +15,8 @@ def describe_bug(bug: BaseException) -> str:
     """Describe an unexpected exception in one line, innermost frame first: records are short, and cut at their end."""
     frames = reversed(traceback.extract_tb(bug.__traceback__))
     places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}()" for frame in frames]
-    return f"{type(bug).__name__}: {bug} in {' < '.join(places)}"
+    what = "not enough memory" if isinstance(bug, MemoryError) else f"{type(bug).__name__}: {bug}"
+    return f"{what} in {' < '.join(places)}"
 
 
 def log_bug(log: Log, bug: BaseException) -> None:

@@ -90,14 +90,21 @@ def test_a_long_message_leaves_room_for_who_it_was() -> None:
     assert recorded.lines[0].endswith("xxx" + SUFFIX)
 
 
-def test_a_bug_is_an_alert_with_its_place() -> None:
+@pytest.mark.parametrize(
+    ("raised", "what"),
+    [
+        (ValueError('"secret"\n'), r"bug: ValueError('\x22secret\x22\x5Cn')"),
+        (MemoryError(), "not enough memory"),  # which is no bug
+    ],
+)
+def test_a_bug_is_an_alert_with_its_place(raised: Exception, what: str) -> None:
     recorded = RecordedLog()
     try:
-        raise ValueError('"secret"\n')
-    except ValueError as bug:
+        raise raised
+    except Exception as bug:
         SessionLog(recorded, 7, "192.0.2.1").bug(bug)
     line = recorded.lines[0]
-    assert line.startswith("[alert] *7 bug: ValueError('\\x22secret\\x22\\x5Cn') (test_session_log.py:")
+    assert line.startswith(f"[alert] *7 {what} (test_session_log.py:")
     assert line.endswith(f" in test_a_bug_is_an_alert_with_its_place){SUFFIX}")
 
 

@@ -8,18 +8,24 @@ import pytest
 from mailworker.process.bug import describe_bug, log_bug, log_unraisable
 
 
-def innermost() -> None:
-    raise ValueError("what was wrong")
+def innermost(bug: Exception) -> None:
+    raise bug
 
 
-def test_a_bug_is_described_from_the_inside_out() -> None:
+@pytest.mark.parametrize(
+    ("raised", "start"),
+    [
+        (ValueError("what was wrong"), "ValueError: what was wrong in "),
+        (MemoryError(), "not enough memory in "),  # which is no bug
+    ],
+)
+def test_a_bug_is_described_from_the_inside_out(raised: Exception, start: str) -> None:
     try:
-        innermost()
-    except ValueError as bug:
+        innermost(raised)
+    except Exception as bug:
         text = describe_bug(bug)
-    start = "ValueError: what was wrong in test_bug.py:"
-    assert text.startswith(start)
-    places = [place.split() for place in text.removeprefix("ValueError: what was wrong in ").split(" < ")]
+    assert text.startswith(f"{start}test_bug.py:")
+    places = [place.split() for place in text.removeprefix(start).split(" < ")]
     assert [place[1] for place in places] == ["innermost()", "test_a_bug_is_described_from_the_inside_out()"]
 
 
