@@ -9,6 +9,7 @@ import smtplib
 import socket
 import ssl
 import subprocess
+from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
 from subprocess import PIPE
@@ -176,8 +177,17 @@ def _program(name: str) -> str:
         pytest.skip(str(error))
 
 
-def run(name: str, *arguments: str, data: bytes = b"", home: Path | None = None) -> subprocess.CompletedProcess[bytes]:
-    """Run a client program, which gets `data` as its standard input; with a `home` as the owner of mailboxes."""
+def run(
+    name: str,
+    *arguments: str,
+    data: bytes = b"",
+    home: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a client program, which gets `data` as its standard input.
+
+    With a `home` it runs as the owner of mailboxes, and gets only PATH, HOME and the variables of `environment`.
+    """
     command = [_program(name), *arguments]
     owner = mail_owner() if home is not None and os.geteuid() == 0 else None
     return subprocess.run(
@@ -187,7 +197,7 @@ def run(name: str, *arguments: str, data: bytes = b"", home: Path | None = None)
         timeout=TIMEOUT,
         check=False,
         cwd=home,
-        env=None if home is None else {"HOME": str(home), "PATH": os.environ["PATH"]},
+        env=None if home is None else {"HOME": str(home), "PATH": os.environ["PATH"], **(environment or {})},
         user=None if owner is None else owner.pw_uid,
         group=None if owner is None else owner.pw_gid,
         extra_groups=None if owner is None else [],

@@ -62,6 +62,24 @@ set ssl_ca_certificates_file = "{authority}"
 set certificate_file = "{authority}"
 """
 
+MPOP = """\
+account default
+host localhost
+port {port}
+tls on
+tls_starttls {starttls}
+tls_trust_file {authority}
+auth {mechanism}
+user {account.login}
+password {account.password}
+keep off
+delivery maildir {maildir}
+"""
+
+MAIL_CLIENTS = Path(__file__).parent / "mail_clients"
+PHPMAILER = ("php", MAIL_CLIENTS / "use_phpmailer.php")
+MAIL_IMAPCLIENT = ("perl", MAIL_CLIENTS / "use_mail_imapclient.pl")
+
 every_encryption = pytest.mark.parametrize("security", [Security.TLS, Security.STARTTLS], ids=lambda s: s.value)
 both_protocols = pytest.mark.parametrize("protocol", ["imap", "pop3"])
 
@@ -79,8 +97,13 @@ class Programs:
         os.chown(folder, self._owner, -1)
 
     @property
+    def folder(self) -> Path:
+        """Where they run, and may write."""
+        return self._folder
+
+    @property
     def fetched(self) -> bytes:
-        """All that fetchmail or getmail has fetched."""
+        """All that fetchmail, getmail or mpop has fetched."""
         return b"".join(
             [path.read_bytes() for path in (self._folder / "fetched", *self._maildir.glob("new/*")) if path.exists()]
         )
@@ -104,9 +127,7 @@ class Programs:
 
     def getmail(self, protocol: str, account: Account) -> Completed:
         """Fetch all messages by "imap" or "pop3" over TLS."""
-        for path in (self._maildir, *(self._maildir / part for part in ("cur", "new", "tmp"))):
-            path.mkdir()
-            os.chown(path, self._owner, -1)
+        self._make_maildir()
         text = GETMAIL.format(
             protocol=protocol.upper(),
             kind="SSL",
@@ -130,6 +151,29 @@ class Programs:
         )
         return self._run("msmtp", "-C", self._configure(text), account.login, data=message)
 
+    def mpop(self, security: Security, mechanism: str, account: Account) -> Completed:
+        """Fetch all messages by pipelined commands of POP3, and delete them."""
+        self._make_maildir()
+        text = MPOP.format(
+            port=self._port("pop3", security),
+            starttls="on" if security is Security.STARTTLS else "off",
+            mechanism=mechanism,
+            account=account,
+            authority=self._authority,
+            maildir=self._maildir,
+        )
+        return self._run("mpop", "--file", self._configure(text), "--pipelining=on", "--received-header=off")
+
+    def script(
+        self, script: tuple[str, Path], protocol: str, security: Security, mechanism: str, account: Account, *more: str
+    ) -> Completed:
+        """Run one of MAIL_CLIENTS, which say what they do and what `more` is, by "imap" or "smtp"."""
+        login = (mechanism, account.login, account.password)
+        trust = {"SSL_CERT_FILE": str(self._authority)}
+        name, path = script
+        port = str(self._port(protocol, security))
+        return run(name, str(path), port, security.value, *login, *more, home=self._folder, environment=trust)
+
     def mutt(self, security: Security, account: Account, body: bytes, server: str = "smtp") -> Completed:
         """Send a message with this body to `account` and keep a copy in its mailbox: SMTP, by `server`, and IMAP."""
         tls = "s" if security is Security.TLS else ""
@@ -145,6 +189,11 @@ class Programs:
 
     def _port(self, protocol: str, security: Security) -> int:
         return self._proxy.address(protocol + ("s" if security is Security.TLS else ""))[1]
+
+    def _make_maildir(self) -> None:
+        for path in (self._maildir, *(self._maildir / part for part in ("cur", "new", "tmp"))):
+            path.mkdir()
+            os.chown(path, self._owner, -1)
 
     def _configure(self, text: str) -> str:
         path = self._folder / "rc"

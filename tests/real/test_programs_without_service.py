@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import random
 import ssl
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
+from email import message_from_bytes
+from email.policy import SMTP
 from itertools import islice
 from pathlib import Path
 
@@ -12,12 +16,12 @@ import pytest
 
 from tests.real.clients import Clients, Security
 from tests.real.configuration import EVERY_SECURITY
-from tests.real.programs import Programs, both_protocols, every_encryption, send_by_msmtp
+from tests.real.programs import MAIL_IMAPCLIENT, PHPMAILER, Programs, both_protocols, every_encryption, send_by_msmtp
 from tests.real.proxy import Proxy, is_oracle
 from tests.support.certificates import CertificateAuthority, ecdsa_key
 from tests.support.daemon import wait_until
 from tests.support.dovecot import Dovecot
-from tests.support.mailbox import Account, make_message, read_maildir
+from tests.support.mailbox import Account, make_message, read_maildir, to_wire
 from tests.support.postfix import Postfix
 
 pytestmark = pytest.mark.skipif(is_oracle(), reason="nginx needs an HTTP service")
@@ -50,7 +54,7 @@ mail {
 @pytest.fixture(scope="module")
 def users(unused_accounts: Iterator[Account]) -> list[Account]:
     """Those of the file."""
-    return list(islice(unused_accounts, 50))
+    return list(islice(unused_accounts, 80))
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +123,52 @@ def test_getmail_fetches(programs: Programs, account: Account, protocol: str) ->
 @every_encryption
 def test_msmtp_sends(programs: Programs, account: Account, security: Security, mechanism: str) -> None:
     send_by_msmtp(programs, account, security, mechanism)
+
+
+@pytest.mark.parametrize("mechanism", ["user", "plain"])
+@every_encryption
+def test_mpop_fetches_and_deletes(programs: Programs, account: Account, security: Security, mechanism: str) -> None:
+    for number in range(3):
+        account.deliver(make_message(f"number {number}", (".", "..")))
+    result = programs.mpop(security, mechanism, account)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert [programs.fetched.count(b"Subject: number %d\n" % number) for number in range(3)] == [1, 1, 1]
+    assert account.messages() == []
+
+
+def test_mpop_is_told_of_a_wrong_password(programs: Programs, account: Account) -> None:
+    result = programs.mpop(Security.TLS, "user", replace(account, password="wrong"))
+    assert result.returncode != 0
+    assert b"-ERR [AUTH] Authentication failed" in result.stderr
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", ""])
+@every_encryption
+def test_phpmailer_sends_an_attachment(
+    programs: Programs, account: Account, security: Security, mechanism: str
+) -> None:
+    attachment = programs.folder / "attachment"
+    attachment.write_bytes(random.Random(6).randbytes(1_000_000))
+    result = programs.script(PHPMAILER, "smtp", security, mechanism, account, "by PHPMailer", str(attachment))
+    assert result.returncode == 0, result.stdout + result.stderr
+    wait_until(lambda: account.arrivals() > 0, "the delivery")
+    (received,) = account.messages()
+    text, file = message_from_bytes(received, policy=SMTP).iter_parts()
+    assert text.get_content() == "ü\n.\n..\n"
+    assert file.get_content() == attachment.read_bytes()
+
+
+@pytest.mark.parametrize("mechanism", ["LOGIN", "PLAIN"])
+@every_encryption
+def test_mail_imapclient_has_a_compressed_session(
+    programs: Programs, account: Account, security: Security, mechanism: str
+) -> None:
+    message = to_wire(make_message("compressed", ["much the same"] * 50_000)) + b"\xe4\xff\r\n"
+    sent, fetched = programs.folder / "sent", programs.folder / "copy"
+    sent.write_bytes(message)
+    result = programs.script(MAIL_IMAPCLIENT, "imap", security, mechanism, account, str(sent), str(fetched))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert fetched.read_bytes() == message
 
 
 @every_encryption

@@ -52,6 +52,9 @@ userdb {
   driver = static
   args = uid=$uid gid=$gid home=$mail/%u
 }
+protocol imap {
+  mail_plugins = imap_zlib
+}
 plugin {
   sieve = file:$mail/%u/sieve;active=$mail/%u/active.sieve
 }
