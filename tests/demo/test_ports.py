@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from mailworker.config.settings import MailServer
 from mailworker.demo.ports import demand_free_ports
 from mailworker.errors import StartError
 from mailworker.model import Address, InetAddress, UnixAddress
+from tests.support.ports import Ports
 from tests.support.settings import auth_http_settings, mail_server
 
 CONFIGURATION = Path("demo.conf")
@@ -37,6 +39,6 @@ def test_ports_that_others_have_are_told_once_each() -> None:
 
 
 def test_what_is_free_or_no_port_or_somebody_elses_address_is_left_to_who_listens_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        free = address_of(listener)
-    demand_free_ports([server(UnixAddress("/nonexistent"), free, InetAddress("192.0.2.1", 143))], CONFIGURATION)
+    with closing(Ports()) as ports:
+        free = InetAddress("127.0.0.1", ports["free"])
+        demand_free_ports([server(UnixAddress("/nonexistent"), free, InetAddress("192.0.2.1", 143))], CONFIGURATION)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from math import inf
 from pathlib import Path
@@ -15,15 +15,18 @@ from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream
 from mailworker.model import InetAddress, UnixAddress
 from tests.event.bench import Bench, no_more_descriptors
+from tests.support.ports import Ports
 
 
 def _address(listening: socket.socket) -> InetAddress:
     return InetAddress(*listening.getsockname()[:2])
 
 
-def _unused_address() -> InetAddress:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return _address(listening)
+@pytest.fixture
+def nowhere() -> Iterator[InetAddress]:
+    """Where nobody listens, nor will."""
+    with closing(Ports()) as ports:
+        yield InetAddress("127.0.0.1", ports["nobody"])
 
 
 def _open_descriptors() -> int:
@@ -109,10 +112,10 @@ def test_a_stream_can_be_used_while_it_connects(
 
 
 @pytest.mark.parametrize(("action", "call"), [("read", "recv()"), ("write", "send()")])
-def test_a_refusal_is_met_at_the_first_use(bench: Bench, action: str, call: str) -> None:
+def test_a_refusal_is_met_at_the_first_use(bench: Bench, nowhere: InetAddress, action: str, call: str) -> None:
     connections = _connections(bench, 10)
     losses: list[ConnectionLost] = []
-    stream = connections.connect(_unused_address(), Party.AUTH_SERVICE)
+    stream = connections.connect(nowhere, Party.AUTH_SERVICE)
     bench.run(_try(stream, action, losses))
     assert [(loss.party, loss.call, loss.errno) for loss in losses] == [(Party.AUTH_SERVICE, call, errno.ECONNREFUSED)]
     assert connections.in_use == 0
@@ -120,9 +123,9 @@ def test_a_refusal_is_met_at_the_first_use(bench: Bench, action: str, call: str)
 
 @pytest.mark.parametrize(("timeout", "deadline"), [((), inf), ((7.5,), 7.5), ((3,), 3.0)])
 def test_a_stream_has_so_many_seconds_from_the_beginning(
-    bench: Bench, timeout: tuple[float, ...], deadline: float
+    bench: Bench, nowhere: InetAddress, timeout: tuple[float, ...], deadline: float
 ) -> None:
-    with closing(_connections(bench, 1).connect(_unused_address(), Party.BACKEND, *timeout)) as stream:
+    with closing(_connections(bench, 1).connect(nowhere, Party.BACKEND, *timeout)) as stream:
         assert stream.deadline == bench.loop.now + deadline
 
 
@@ -163,10 +166,10 @@ def test_want_of_descriptors_is_a_lost_connection(bench: Bench) -> None:
     assert connections.in_use == 0
 
 
-def test_beyond_the_limit_nothing_is_opened(bench: Bench) -> None:
+def test_beyond_the_limit_nothing_is_opened(bench: Bench, nowhere: InetAddress) -> None:
     before = _open_descriptors()
     with pytest.raises(OutOfConnections):
-        _connections(bench, 0).connect(_unused_address(), Party.BACKEND)
+        _connections(bench, 0).connect(nowhere, Party.BACKEND)
     assert _open_descriptors() == before
 
 

@@ -115,7 +115,7 @@ def test_an_answer_to_another_question_on_the_socket_is_none(bench: ResolverBenc
 def test_a_dead_server_costs_a_line_for_a_socket_not_for_a_question(bench: ResolverBench) -> None:
     wanted = addresses(40)
     server = knowing(bench, wanted)
-    assert "" not in names(bench, bench.resolver(nowhere(), server, timeout=30.0), wanted)
+    assert "" not in names(bench, bench.resolver(nowhere(bench), server, timeout=30.0), wanted)
     assert 1 <= len(bench.log.lines) <= 25
 
 

@@ -78,15 +78,16 @@ def test_the_next_server_is_asked_where_one_is_silent(bench: ResolverBench) -> N
     assert [len(server.asked) for server in servers] == [1, 1]
 
 
-def nowhere() -> InetAddress:
-    """An address whose port nobody listens on."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return InetAddress(*probe.getsockname())
+def nowhere(bench: ResolverBench) -> InetAddress:
+    """Where nobody is reached, nor will be: who is connected hears his peer alone."""
+    probe = bench.stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    probe.bind(("127.0.0.1", 0))
+    probe.connect(("127.0.0.1", 9))
+    return InetAddress(*probe.getsockname())
 
 
 def test_the_next_server_is_asked_at_once_where_one_refuses(bench: ResolverBench) -> None:
-    dead = nowhere()
+    dead = nowhere(bench)
     resolver = bench.resolver(dead, bench.server({f"{PTR} PTR": POINTER}), timeout=30.0)
     assert bench.host_name(resolver) == b"mail.example"
     refused = f"[error] recv() failed (111: Connection refused) while resolving, resolver: {dead}"
@@ -96,7 +97,7 @@ def test_the_next_server_is_asked_at_once_where_one_refuses(bench: ResolverBench
 def test_servers_that_all_refuse_are_asked_again_after_a_while(bench: ResolverBench) -> None:
     began = monotonic()
     with pytest.raises(NotResolved, match="timed out"):
-        bench.host_name(bench.resolver(nowhere(), nowhere(), timeout=TIMEOUT))
+        bench.host_name(bench.resolver(nowhere(bench), nowhere(bench), timeout=TIMEOUT))
     assert monotonic() - began >= TIMEOUT
     assert 2 <= len(bench.log.lines) <= 6
 

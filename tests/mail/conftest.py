@@ -19,6 +19,7 @@ from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_
 from tests.support.name_server import Answer, NameServer
 from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
+from tests.support.ports import Ports
 from tests.support.proxy import Proxy, open_descriptors
 from tests.support.settings import auth_http_settings, mail_server, ssl_settings
 
@@ -44,6 +45,7 @@ class Scene:
         self._clock = clock
         self._before = open_descriptors()
         self._clients: list[Peer] = []
+        self._reserved: list[Ports] = []
         self._servers: list[ScriptedServer | NameServer] = []
         self._proxies: list[Proxy] = []
 
@@ -51,6 +53,11 @@ class Scene:
         backend = ScriptedServer(script)
         self._servers.append(backend)
         return backend
+
+    def nowhere(self, host: str = "127.0.0.1") -> InetAddress:
+        """Where nobody listens: another test, or our own proxy, could get the port of a server that has ended."""
+        self._reserved.append(Ports(host))
+        return InetAddress(host, self._reserved[-1]["nobody"])
 
     def name_server(self, answers: dict[str, Answer]) -> NameServer:
         server = NameServer(answers)
@@ -104,6 +111,8 @@ class Scene:
             server.stop()
         for proxy in self._proxies:
             proxy.stop()
+        for ports in self._reserved:
+            ports.close()
         assert open_descriptors() == self._before
 
 

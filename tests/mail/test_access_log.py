@@ -123,11 +123,9 @@ def test_times_of_the_backend_are_known_where_a_format_asks_for_them(scene: Scen
 
 @pytest.mark.parametrize(("script", "known"), [(None, b"- -"), (hang_up, b"0 -")], ids=["refused", "nothing said"])
 def test_times_that_a_backend_has_not_reached_are_unknown(scene: Scene, script: Script | None, known: bytes) -> None:
-    backend = scene.backend(script or hang)
-    if script is None:
-        backend.stop()
+    address = scene.nowhere() if script is None else scene.backend(script).address
     text = b"$upstream_connect_time $upstream_first_byte_time"
-    proxy = scene.proxy("imap", scene.auth_for(backend), access_log=access_log(text))
+    proxy = scene.proxy("imap", scene.auth(accepted(address)), access_log=access_log(text))
     client = scene.client(proxy)
     client.expect(IMAP.greeting)
     client.send(IMAP.login)

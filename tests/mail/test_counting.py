@@ -276,10 +276,8 @@ def test_each_login_that_fails_at_a_backend_is_counted_though_its_session_goes_o
 
 def by_backend(scene: Scene, script: Script | None) -> Proxy:
     """A proxy with a backend that decides about logins; without a script it is down."""
-    backend = scene.backend(script or hang)
-    if script is None:
-        backend.stop()
-    settings = proxy_settings(backend=proxy_pass(backend.address))
+    address = scene.nowhere() if script is None else scene.backend(script).address
+    settings = proxy_settings(backend=proxy_pass(address))
     return scene.proxy("imap", NOWHERE, source=ByBackendSettings(), proxy=settings, counted=True)
 
 

@@ -24,7 +24,7 @@ from mailworker.wire.auth_response import Accepted
 from tests.mail.cases import IMAP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.auth import response
-from tests.support.backend import conversation, hang
+from tests.support.backend import conversation
 from tests.support.certificates import CertificateAuthority, ecdsa_key
 from tests.support.daemon import wait_until
 from tests.support.name_server import Answer, NameServer, code, records, silence
@@ -89,7 +89,7 @@ def test_what_was_found_serves_the_next_login_too(scene: Scene) -> None:
 
 def test_a_backend_with_ipv6_alone_is_found(scene: Scene) -> None:
     found = {f"{NAME} A": records(), f"{NAME} AAAA": records((NAME, 60, "AAAA", "::1"))}
-    proxy = proxy_for(scene, found, closed_port("::1"))
+    proxy = proxy_for(scene, found, scene.nowhere("::1").port)
     assert log_in(scene, proxy).rest() == IMAP.error
     (line,) = errors(proxy)
     assert "connect() failed (111: Connection refused) while connecting to upstream, " in line
@@ -111,7 +111,7 @@ def test_who_does_not_answer_is_passed_over(scene: Scene) -> None:
 
 
 def test_sessions_begin_with_different_addresses(scene: Scene) -> None:
-    port = closed_port("127.0.0.2")
+    port = scene.nowhere("127.0.0.2").port
     proxy = proxy_for(scene, answers(a("127.0.0.2", "127.0.0.3")), port)
     first = set()
     for number in range(64):
@@ -123,7 +123,7 @@ def test_sessions_begin_with_different_addresses(scene: Scene) -> None:
 
 
 def test_when_none_answers_the_login_fails(scene: Scene) -> None:
-    port = closed_port("127.0.0.2")
+    port = scene.nowhere("127.0.0.2").port
     proxy = proxy_for(scene, answers(a("127.0.0.2", "127.0.0.3")), port)
     assert log_in(scene, proxy).rest() == IMAP.error
     assert len(errors(proxy)) == 2
@@ -221,12 +221,6 @@ def await_queries(server: NameServer, number: int) -> None:
     wait_until(lambda: len(server.asked) >= number, "a query")
 
 
-def closed_port(host: str) -> int:
-    """One that nobody listens on, for now."""
-    with socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET) as server:
-        return int(server.getsockname()[1])
-
-
 def connecting(port: int) -> int:
     """How many sockets wait for somebody at `port` to take their connection."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
@@ -271,11 +265,10 @@ class Fixed:
 
 
 def test_a_choice_of_the_table_needs_no_other_edit(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone, backend = scene.backend(hang), scene.backend(IMAP.script())
-    gone.stop()
+    gone, backend = scene.nowhere(), scene.backend(IMAP.script())
 
     def make(settings: MailServer, _resolver: Resolver | None) -> Targets | None:
-        return Fixed(gone.address, backend.address) if settings.server_name == b"fixed" else None
+        return Fixed(gone, backend.address) if settings.server_name == b"fixed" else None
 
     monkeypatch.setattr("mailworker.mail.targets.TARGETS", (make, *TARGETS))
     elsewhere = scene.auth(response((b"Auth-Status", b"OK"), (b"Auth-Server", b"192.0.2.1"), (b"Auth-Port", b"143")))

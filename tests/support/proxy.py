@@ -184,4 +184,5 @@ class Proxy:
         assert not self.service._sessions.live
         assert all(record.reason for record in self.ended)
         assert len(set(self.ended)) == len(self.ended)
-        assert self.alerts_expected or not [line for line in self.log.lines if line.startswith("[alert]")]
+        alerts = [line for line in self.log.lines if line.startswith("[alert]")]
+        assert self.alerts_expected or not alerts, alerts

@@ -6,6 +6,7 @@ import errno
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import count
 
 import pytest
@@ -14,6 +15,7 @@ from mailworker.model import InetAddress
 from tests.support.backend import ScriptedServer, echo
 from tests.support.fault_proxy import Ending, Fault, FaultProxy, Faults, cut, drip
 from tests.support.peer import Peer
+from tests.support.ports import Ports
 
 Spoil = Callable[..., FaultProxy]
 Connect = Callable[[FaultProxy], Peer]
@@ -146,12 +148,11 @@ def test_all_connections_can_be_reset_at_once(spoil: Spoil, connect: Connect) ->
 
 
 def test_nobody_behind_it_is_a_reset() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        address = InetAddress(*closed.getsockname())
-    proxy = FaultProxy(address)
-    with pytest.raises(ConnectionResetError), raw(proxy) as client:
-        client.recv(100)
-    proxy.stop()
+    with closing(Ports()) as ports:
+        proxy = FaultProxy(InetAddress("127.0.0.1", ports["nobody"]))
+        with pytest.raises(ConnectionResetError), raw(proxy) as client:
+            client.recv(100)
+        proxy.stop()
 
 
 def test_stopping_ends_all_connections(connect: Connect, server: ScriptedServer) -> None:
