@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.process import Mailworker
+from tests.support.process import Mailworker, is_called
 
 
 def log_format(padding: int = 0) -> str:
@@ -31,14 +31,8 @@ class Logged(Mailworker):
 
     def writers(self, master: int | None = None) -> list[psutil.Process]:
         """The log writers that run."""
-        found = []
-        for child in psutil.Process(self.pid if master is None else master).children():
-            try:
-                if " ".join(child.cmdline()).startswith("mailworker: log writer process"):
-                    found.append(child)
-            except psutil.NoSuchProcess:
-                continue
-        return found
+        children = psutil.Process(self.pid if master is None else master).children()
+        return [child for child in children if is_called(child, "log writer process")]
 
     def await_writer(self, without: int = 0) -> psutil.Process:
         """The log writer, when there is one that is not the process `without`."""

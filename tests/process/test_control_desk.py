@@ -24,7 +24,7 @@ from tests.support.certificates import CertificateAuthority, ecdsa_key
 from tests.support.daemon import wait_until
 from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
-from tests.support.process import configuration, greeting
+from tests.support.process import configuration, greeting, has_ended
 
 GREETING = b"* OK IMAP4 ready\r\n"
 
@@ -290,7 +290,7 @@ def test_a_new_binary_takes_the_socket_and_a_rollback_gives_it_back(start: Start
     old, new = steered.upgrade()
     steered.await_true(lambda: pids(steered) == {each.pid for each in steered.workers(new)}, "answers of the new one")
     os.kill(old, signal.SIGQUIT)
-    wait_until(lambda: not psutil.pid_exists(old) or psutil.Process(old).status() == psutil.STATUS_ZOMBIE, "its end")
+    wait_until(lambda: has_ended(old), "its end")
     assert steered.last("reload")["ok"]
     assert steered.path.exists()
 

@@ -25,7 +25,7 @@ from mailworker.process.watched_files import WatchedFiles
 from tests.process.conftest import Install
 from tests.support.backend import ScriptedServer
 from tests.support.peer import Peer
-from tests.support.process import Mailworker, title
+from tests.support.process import Mailworker, has_ended, is_called
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration
 
@@ -85,7 +85,7 @@ class Site:
             client.close()
 
     def reader(self) -> psutil.Process | None:
-        found = [p for p in psutil.Process(self.mailworker.pid).children() if title(p) == "mailworker: file reader"]
+        found = [p for p in psutil.Process(self.mailworker.pid).children() if is_called(p, "file reader")]
         return found[0] if found else None
 
 
@@ -142,6 +142,7 @@ def test_a_file_that_is_taken_away_leaves_the_users_as_they_were(site: Site) -> 
 
 def test_a_reader_that_is_killed_is_replaced_and_goes_with_its_master(site: Site) -> None:
     site.mailworker.alerts.append("file reader .* has ended")
+    site.mailworker.await_true(lambda: site.reader() is not None, "the reader")
     first = site.reader()
     assert first is not None
     first.kill()
@@ -153,7 +154,7 @@ def test_a_reader_that_is_killed_is_replaced_and_goes_with_its_master(site: Site
     assert second is not None
     site.mailworker.signal(signal.SIGKILL)
     site.mailworker.alerts.append("master process is gone")
-    site.mailworker.await_true(lambda: not second.is_running() or second.status() == "zombie", "the reader's end")
+    site.mailworker.await_true(lambda: has_ended(second.pid), "the reader's end")
 
 
 def test_news_reach_a_worker_whose_descriptors_are_used_up(site: Site) -> None:

@@ -24,7 +24,7 @@ from tests.support.backend import ScriptedServer, conversation, echo
 from tests.support.daemon import wait_until
 from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
-from tests.support.process import configuration
+from tests.support.process import configuration, has_ended, opened
 
 GREETING = b"* OK IMAP4 ready\r\n"
 OK = b"a1 OK Logged in\r\n"
@@ -124,14 +124,10 @@ def kicked(folder: Path, port: int, backend: ScriptedServer) -> Iterator[Kicked]
     service.stop()
 
 
-def await_end(pid: int) -> None:
-    wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE, "its end")
-
-
 def datagram_sockets(pid: int) -> set[str]:
     rows = (line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:])
     all_of_them = {f"socket:[{row[6]}]" for row in rows if row[4] == "0002"}
-    return all_of_them & {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    return all_of_them.intersection(opened(pid))
 
 
 def owners(kicked: Kicked) -> list[Any]:
@@ -251,7 +247,7 @@ def test_sessions_of_the_program_before_end_too_whether_it_leaves_or_not(kicked:
     assert kicked.last("kick", user="alice", rate=1000) == {"ok": True, "kicked": 3, "foreign": 0}
     for client in (former[1], others, later):
         client.rest()
-    await_end(old)
+    wait_until(lambda: has_ended(old), "its end")
     assert kicked.last("kick", all=True) == {"ok": True, "kicked": 0, "foreign": 0}
     assert new == kicked.pid
 

@@ -18,7 +18,7 @@ from tests.process.logged import Logged, log_format, read
 from tests.support.daemon import wait_until
 from tests.support.load import Load
 from tests.support.patience import PATIENCE
-from tests.support.process import configuration, established, greeting
+from tests.support.process import configuration, established, greeting, has_ended
 
 GREETING = b"* OK IMAP4 ready\r\n"
 
@@ -314,7 +314,7 @@ def test_no_line_is_lost_when_the_binary_is_changed(start: Start, load: Load) ->
     os.kill(old, signal.SIGQUIT)
     load.await_logins(3)
     load.finish()
-    wait_until(lambda: not psutil.pid_exists(old) or psutil.Process(old).status() == psutil.STATUS_ZOMBIE, "its end")
+    wait_until(lambda: has_ended(old), "its end")
     os.kill(new, signal.SIGQUIT)
     wait_until(lambda: not psutil.pid_exists(new), "the new master's end")
     lines = read(logged.access_log)

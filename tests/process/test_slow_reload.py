@@ -18,7 +18,7 @@ import pytest
 from tests.process.conftest import Install
 from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
-from tests.support.process import Mailworker, configuration, greeting, refuses
+from tests.support.process import Mailworker, configuration, greeting, has_ended, opened, refuses
 
 # In a mount namespace of its own, so that nobody else asks that name server.
 _ENTER = 'mount --bind "$1" /etc/resolv.conf; shift; exec "$@"'
@@ -65,19 +65,19 @@ def test_a_worker_is_replaced_and_the_reload_goes_on_afterwards(running: Mailwor
     running.await_workers(2, without=[worker])
 
 
-def opened(process: int) -> list[str]:
+def kinds_opened(process: int) -> list[str]:
     """What kinds of files and sockets a process has open."""
-    return sorted(re.sub(r"\d+", "N", str(path.readlink())) for path in Path(f"/proc/{process}/fd").iterdir())
+    return sorted(re.sub(r"\d+", "N", link) for link in opened(process))
 
 
 def test_a_worker_that_is_replaced_meanwhile_has_nothing_of_the_reader(running: Mailworker) -> None:
     running.alerts.append("exited on signal 9")
     (worker,) = running.await_workers(1)
-    expected = opened(worker)
+    expected = kinds_opened(worker)
     reload(running)
     os.kill(worker, signal.SIGKILL)
     (other,) = running.await_workers(1, without=[worker])
-    assert opened(other) == expected
+    assert kinds_opened(other) == expected
     running.signal(signal.SIGTERM)
 
 
@@ -88,7 +88,7 @@ def test_a_worker_that_is_replaced_meanwhile_has_nothing_of_the_next_cycle(
     mailworker.alerts += ["exited on signal 9", "Address already in use", "still could not bind"]
     mailworker.start()
     (worker,) = mailworker.await_workers(1)
-    expected = opened(worker)
+    expected = kinds_opened(worker)
     with socket.create_server(("127.0.0.1", 0)) as occupied:
         others = f"listen 127.0.0.1:{ports['free']}; listen unix:{mailworker.folder}/socket; "
         others += f"listen 127.0.0.1:{occupied.getsockname()[1]}; ssl_session_cache shared:other:1m; listen"
@@ -97,7 +97,7 @@ def test_a_worker_that_is_replaced_meanwhile_has_nothing_of_the_next_cycle(
         mailworker.await_line("Address already in use")
         os.kill(worker, signal.SIGKILL)
         (other,) = mailworker.await_workers(1, without=[worker])
-        assert opened(other) == expected
+        assert kinds_opened(other) == expected
         assert (mailworker.folder / "socket").is_socket()
         os.kill(other, signal.SIGTERM)
         mailworker.await_workers(1, without=[worker, other])
@@ -162,7 +162,7 @@ def test_a_single_process_goes_on_serving(single: Mailworker, port: int) -> None
     (reader,) = process.children()
     single.signal(signal.SIGTERM)
     assert single.await_exit() == 0
-    single.await_true(lambda: not reader.is_running() or reader.status() == psutil.STATUS_ZOMBIE, "its end")
+    single.await_true(lambda: has_ended(reader.pid), "its end")
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from typing import Protocol
 import psutil
 import pytest
 
-from tests.process.test_slow_reload import opened
+from tests.process.test_slow_reload import kinds_opened
 from tests.support.patience import PATIENCE
-from tests.support.process import BINARY, Mailworker, configuration, greeting, refuses
+from tests.support.process import BINARY, Mailworker, configuration, greeting, has_ended, refuses
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can hold files that others open")
 
@@ -106,10 +106,10 @@ def test_a_worker_is_replaced_and_all_get_the_logs_afterwards(
     mailworker, gate = waiting
     mailworker.alerts.append("exited on signal 9")
     (worker,) = mailworker.await_workers(1)
-    expected = opened(worker)
+    expected = kinds_opened(worker)
     os.kill(worker, signal.SIGKILL)
     (other,) = mailworker.await_workers(1, without=[worker])
-    assert opened(other) == expected
+    assert kinds_opened(other) == expected
     gate.close()
     mailworker.await_line(_REOPENING, 2)
     assert greeting(port) == b"* OK IMAP4 ready\r\n"
@@ -122,7 +122,7 @@ def test_the_master_leaves_when_it_is_told(waiting: tuple[Mailworker, Gate], num
     (opener,) = (each for each in psutil.Process(mailworker.pid).children() if each not in mailworker.workers())
     mailworker.signal(number)
     assert mailworker.await_exit() == 0
-    mailworker.await_true(lambda: not opener.is_running() or opener.status() == psutil.STATUS_ZOMBIE, "its end")
+    mailworker.await_true(lambda: has_ended(opener.pid), "its end")
 
 
 def test_logs_that_are_moved_again_meanwhile_are_begun_anew_again(waiting: tuple[Mailworker, Gate], held: Path) -> None:

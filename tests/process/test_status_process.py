@@ -20,7 +20,7 @@ from tests.process.shown import Shown
 from tests.support.daemon import find_program, wait_until
 from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
-from tests.support.process import configuration, greeting
+from tests.support.process import configuration, greeting, has_ended
 
 GREETING = b"* OK IMAP4 ready\r\n"
 
@@ -317,7 +317,7 @@ def test_a_new_binary_goes_on_with_the_numbers_of_the_old_one_and_answers_alone(
             assert sessions(shown) == 7
             assert shown.total("connections") == 1
         os.kill(old, signal.SIGQUIT)
-    wait_until(lambda: not psutil.pid_exists(old) or psutil.Process(old).status() == psutil.STATUS_ZOMBIE, "its end")
+    wait_until(lambda: has_ended(old), "its end")
     assert sessions(shown) == 8
     assert shown.get("/readyz")[0] == 200
 

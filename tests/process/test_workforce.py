@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -16,7 +15,7 @@ from mailworker.process.children import Place
 from mailworker.process.worker import Worker
 from mailworker.process.workforce import Refusals
 from tests.support.daemon import wait_until
-from tests.support.process import Mailworker, configuration, greeting
+from tests.support.process import Mailworker, configuration, greeting, is_called
 from tests.support.recorded_log import RecordedLog
 
 GREETING = b"* OK IMAP4 ready\r\n"
@@ -31,7 +30,7 @@ class Helped(Mailworker):
     def helpers(self, master: int | None = None) -> list[int]:
         """The process ids of those that help."""
         children = psutil.Process(self.pid if master is None else master).children()
-        return [child.pid for child in children if is_titled(child, "mailworker: helper process")]
+        return [child.pid for child in children if is_called(child, "helper process")]
 
     def await_helper(self, without: int = 0) -> int:
         found: list[int] = []
@@ -42,13 +41,6 @@ class Helped(Mailworker):
 
         self.await_true(there, "a helper")
         return found[0]
-
-
-def is_titled(process: psutil.Process, title: str) -> bool:
-    """Whether a process that may have ended is called that."""
-    with suppress(psutil.NoSuchProcess):
-        return " ".join(process.cmdline()).startswith(title)
-    return False
 
 
 @pytest.fixture

@@ -229,15 +229,16 @@ def _kill(processes: list[psutil.Process]) -> None:
 
 def is_worker(process: psutil.Process) -> bool:
     """Whether this is a running worker, even one that is shutting down."""
-    return _is(process, "worker process")
+    return is_called(process, "worker process")
 
 
 def is_status_process(process: psutil.Process) -> bool:
     """Whether this is a running status process."""
-    return _is(process, "status process")
+    return is_called(process, "status process")
 
 
-def _is(process: psutil.Process, what: str) -> bool:
+def is_called(process: psutil.Process, what: str) -> bool:
+    """Whether a process that may have ended is one of our helpers or workers, of this name."""
     with suppress(psutil.NoSuchProcess):
         return title(process).startswith(f"mailworker: {what}")
     return False
@@ -246,6 +247,22 @@ def _is(process: psutil.Process, what: str) -> bool:
 def title(process: psutil.Process) -> str:
     """The title that `ps` shows of a process."""
     return " ".join(process.cmdline()).rstrip()
+
+
+def has_ended(pid: int) -> bool:
+    """Whether there is no such process, or only what its parent has not asked for yet."""
+    with suppress(psutil.NoSuchProcess):
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    return True
+
+
+def opened(pid: int) -> list[str]:
+    """What the descriptors of a process lead to, but for those that it closes meanwhile."""
+    found = []
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.append(str(path.readlink()))
+    return found
 
 
 def greeting(port: int, timeout: float = PATIENCE) -> bytes:

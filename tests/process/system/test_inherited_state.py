@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -17,7 +16,7 @@ import pytest
 from mailworker.process.system.inherited_state import foreign_descriptors
 from tests.process.conftest import Install
 from tests.support.patience import PATIENCE
-from tests.support.process import BINARY, Mailworker, configuration, greeting
+from tests.support.process import BINARY, Mailworker, configuration, greeting, opened
 
 GREETING = b"* OK IMAP4 ready\r\n"
 FOREGROUND = ("-g", "daemon off;")
@@ -192,13 +191,6 @@ def test_workers_have_no_descriptor_that_nobody_meant_for_them(install: Install,
         mailworker.await_true(mailworker.pid_file.exists, "start")
         (worker,) = mailworker.await_workers(1)
         assert greeting(port) == GREETING
-
-        def opened(pid: int) -> set[str]:
-            found = set()
-            for path in Path(f"/proc/{pid}/fd").iterdir():
-                with suppress(FileNotFoundError):  # it has been closed since
-                    found.add(str(path.readlink()))
-            return found
 
         assert str(secret) in opened(mailworker.pid)  # it may be a lock of whoever started us
         assert str(secret) not in opened(worker)

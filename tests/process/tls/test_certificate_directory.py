@@ -20,7 +20,7 @@ from tests.process.tls.folders import Certbot, Secret, put
 from tests.process.tls.servers import configuration, key_pair, reload, start
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key, rsa_key
 from tests.support.patience import PATIENCE
-from tests.support.process import Mailworker, title
+from tests.support.process import Mailworker, is_called
 
 
 @pytest.fixture
@@ -207,7 +207,7 @@ def test_a_reload_keeps_what_was_renewed_and_watches_on(
         renewed = serial(port, "a.example")
         reload(mailworker)
         assert serial(port, "a.example") == renewed
-    readers = [p for p in psutil.Process(mailworker.pid).children() if title(p) == "mailworker: file reader"]
+    readers = [p for p in psutil.Process(mailworker.pid).children() if is_called(p, "file reader")]
     assert len(readers) == 1
 
 
