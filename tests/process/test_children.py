@@ -5,18 +5,23 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from signal import SIGQUIT, SIGTERM, SIGUSR1
 from unittest.mock import Mock
 
 import pytest
 
 from mailworker.errors import StartError
+from mailworker.model import Level
 from mailworker.process.channels import close_ends, open_channels
+from mailworker.process.child_process import ChildProcess
 from mailworker.process.children import Child, Children, Exit, Place
 from mailworker.process.cycle import Cycle
-from mailworker.process.link import USERS, Found, Receiver, open_link, send_files, tell_service
+from mailworker.process.link import USERS, Found, Question, Receiver, ask, open_link, send_files, tell_service
 from mailworker.process.log_writer import LogWriter
+from mailworker.process.status_process import StatusProcess
 from mailworker.process.worker import Worker
 from tests.shm.test_counters import in_child
+from tests.support.proxy import open_descriptors
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration
 
@@ -40,6 +45,45 @@ def child(
     cycle = cycle or Cycle(configuration(), (), RecordedLog().log)
     with socket.socket() as link:
         return Child(4711, Place(Worker, number), cycle, started, link, row=0, leaving=leaving, serves=serves)
+
+
+Kills = list[tuple[int, int]]
+
+
+@pytest.fixture
+def kills(monkeypatch: pytest.MonkeyPatch) -> Kills:
+    """Signals that were sent, each with the process before it; process 404 is gone."""
+    sent: Kills = []
+
+    def kill(pid: int, number: int) -> None:
+        if pid == 404:
+            raise ProcessLookupError
+        sent.append((pid, number))
+
+    monkeypatch.setattr(os, "kill", kill)
+    return sent
+
+
+Made = Callable[..., tuple[Child, socket.socket]]
+
+
+@pytest.fixture
+def make(children: Children) -> Iterator[Made]:
+    """Adds a child with this process id; gives it with its end of the link, which is "full" or "gone" on demand."""
+    cycle, ends = Cycle(configuration(), (), RecordedLog().log), list[socket.socket]()
+
+    def make(pid: int, kind: type[ChildProcess] = Worker, state: str = "") -> tuple[Child, socket.socket]:
+        ours, theirs = open_link()
+        ends.extend((ours, theirs))
+        while state == "full" and send_files(ours, {}):
+            pass
+        if state == "gone":
+            theirs.close()
+        children._children[pid] = child = Child(pid, Place(kind, 0), cycle, 0.0, ours, row=pid)
+        return child, theirs
+
+    yield make
+    close_ends(ends)
 
 
 def failed(number: int = 0, *, started: float = 0.0) -> Exit:
@@ -238,3 +282,105 @@ def test_a_child_that_cannot_begin_ends(children: Children, monkeypatch: pytest.
         children.spawn(former, Place(LogWriter, 0), present)
     assert codes == [1]
     assert log.lines[0].startswith("[alert] OSError: [Errno 24] Too many open files")
+
+
+@pytest.mark.parametrize("leaving", [False, True], ids=["stays", "leaves"])
+@pytest.mark.parametrize("present", [True, False], ids=["present cycle", "former cycle"])
+@pytest.mark.parametrize("place", [Place(Worker, 0), Place(Worker, 1), Place(LogWriter, 0)], ids=str)
+def test_a_place_is_filled_by_who_stays_in_it(
+    children: Children, make: Made, leaving: bool, present: bool, place: Place
+) -> None:
+    found, _ = make(1)
+    make(2, StatusProcess)
+    found.leaving = leaving
+    cycle = found.cycle if present else Cycle(configuration(), (), RecordedLog().log)
+    assert children.are_in(place, cycle) == (present and not leaving and place == found.place)
+
+
+def test_a_child_that_starts_has_the_first_row_that_is_free(
+    children: Children, make: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of shared zones, each of whose rows has one writer."""
+    cycle, log = make(0)[0].cycle, RecordedLog()
+    make(2)
+    monkeypatch.setattr(os, "fork", iter([7, 8]).__next__)
+    assert [children.spawn(cycle, Place(Worker, number), Cycle(configuration(), (), log.log)) for number in (1, 2)] == [
+        None,
+        None,
+    ]
+    started = [child for child in children if child.pid in {7, 8}]
+    assert [(each.pid, each.place.number, each.row, each.leaving, each.serves) for each in started] == [
+        (7, 1, 1, False, False),
+        (8, 2, 3, False, False),
+    ]
+    assert log.lines == ["[notice] start worker process 7", "[notice] start worker process 8"]
+    close_ends(each.link for each in started)
+
+
+def test_a_fork_that_is_refused_is_told_and_leaves_nothing_open(
+    children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = RecordedLog()
+    refused = OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    monkeypatch.setattr(os, "fork", Mock(side_effect=refused))
+    cycle = Cycle(configuration(), (), log.log)
+    before = open_descriptors()
+    assert children.spawn(cycle, Place(Worker, 0), cycle, [LogWriter]) is refused
+    assert log.lines == ['[alert] fork() failed while spawning "worker process" (11: Resource temporarily unavailable)']
+    assert (len(children), open_descriptors()) == (0, before)
+
+
+def test_what_children_say_is_heard_once(children: Children, make: Made) -> None:
+    (worker, from_worker), (status, from_status) = make(1), make(2, StatusProcess)
+    children.hear()
+    assert (worker.serves, status.serves) == (False, False)
+    questions = [Question(number, b"level", b"") for number in range(3)]
+    for said in questions[:2]:
+        ask(from_status, said)
+        children.hear()
+    tell_service(from_worker)
+    tell_service(from_status)
+    children.hear()
+    ask(from_status, questions[2])
+    assert children.take_questions() == [(status, said) for said in questions]
+    assert children.take_questions() == []
+    children.hear()
+    assert (worker.serves, status.serves) == (True, True)
+
+
+def level_of(theirs: socket.socket) -> list[int]:
+    levels: list[int] = []
+    receiver = Receiver(theirs, levelled=levels.append)
+    while receiver.waits:
+        receiver.take()
+    return levels
+
+
+def test_all_children_get_the_level_and_who_has_no_room_is_told(children: Children, make: Made) -> None:
+    ends = [make(1)[1], make(2, LogWriter)[1]]
+    assert children.limit_logs(Level.WARN)
+    assert children.limit_logs(None)
+    assert [level_of(end) for end in ends] == [[Level.WARN, 0]] * 2
+    make(3, state="full")
+    assert not children.limit_logs(Level.WARN)
+    assert [level_of(end) for end in ends] == [[Level.WARN]] * 2
+
+
+def test_who_has_no_room_for_logs_is_told_to_open_his_own(children: Children, make: Made, kills: Kills) -> None:
+    cycle = make(1)[0].cycle
+    make(2, state="full")
+    make(404, state="gone")
+    make(3, state="gone")
+    children.hand_out_logs(cycle)
+    assert kills == [(2, SIGUSR1), (3, SIGUSR1)]
+
+
+def test_each_child_is_told_once_to_finish(children: Children, make: Made, kills: Kills) -> None:
+    workers = [make(pid)[0] for pid in (1, 404, 2)]
+    writer, _ = make(3, LogWriter)
+    assert children.shut_down(lambda child: child.place.kind is Worker) == workers
+    assert children.shut_down(lambda child: child is not writer) == []
+    assert children.shut_down(lambda child: True) == [writer]
+    assert kills == [(1, SIGQUIT), (2, SIGQUIT), (3, SIGQUIT)]
+    children.signal(SIGTERM, lambda child: child is not workers[0])
+    assert kills[3:] == [(2, SIGTERM), (3, SIGTERM)]

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from mailworker.process.children import Place
+from mailworker.process.children import Child, Children, Place
+from mailworker.process.cycle import Cycle
+from mailworker.process.log_writer import LogWriter
 from mailworker.process.worker import Worker
-from mailworker.process.workforce import Refusals
+from mailworker.process.workforce import Refusals, Workforce
 from tests.support.daemon import wait_until
 from tests.support.process import Mailworker, configuration, greeting, is_called
 from tests.support.recorded_log import RecordedLog
+from tests.support.settings import configuration as configuration_of
 
 GREETING = b"* OK IMAP4 ready\r\n"
 
@@ -118,3 +121,34 @@ def test_a_system_that_refuses_processes_for_days_is_asked_every_8_seconds() -> 
     assert pauses[-1] == 8.0
     refusals.end(Place(Worker, 0))
     assert refusals.pause(log) == 0.25
+
+
+def test_a_termination_insists_and_asks_helpers_when_no_worker_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nginx's delays; helpers take the last words of workers."""
+    kills: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: kills.append((pid, number)))
+    later: list[tuple[float, Callable[[], None]]] = []
+
+    def after(seconds: float, action: Callable[[], None]) -> None:
+        later.append((seconds, action))
+
+    cycle = Cycle(configuration_of(), (), RecordedLog().log)
+    children = Children(lambda: None, lambda: None, after, daemonised=False)
+    with socket.socket() as link:
+        for pid, place in enumerate((Place(Worker, 0), Place(LogWriter, 0), Place(Worker, 1)), 1):
+            children._children[pid] = Child(pid, place, cycle, 0.0, link, row=pid)
+        Workforce(cycle, children, after).terminate()
+        for _ in range(3):
+            later[-1][1]()
+        del children._children[1]
+        for _ in range(3):
+            later[-1][1]()
+        del children._children[3]
+        later[-1][1]()
+    children.close()
+    assert kills == [
+        *[(1, signal.SIGTERM), (3, signal.SIGTERM)] * 4,
+        *[(3, signal.SIGTERM), (3, signal.SIGKILL), (3, signal.SIGKILL)],
+        (2, signal.SIGKILL),
+    ]
+    assert [seconds for seconds, _ in later] == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4]
