@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import pwd
+import stat
 import subprocess
 import sys
 import time
@@ -106,6 +107,44 @@ def test_a_link_that_is_exchanged_meanwhile_is_not_followed(tmp_path: Path, name
     assert not (tmp_path / "evil" / "log").exists()
 
 
+@needs_root
+@pytest.mark.parametrize(("owner", "followed"), [(0, True), (NOBODY.pw_uid, True), (1, False)])
+def test_who_is_not_root_follows_links_of_his_own_and_of_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: int, followed: bool
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: NOBODY.pw_uid)
+    write(tmp_path / "log")
+    path = link(tmp_path / "link", "log", owner)
+    if followed:
+        write(path)
+    else:
+        with pytest.raises(OSError, match="symbolic links"):
+            open_log(path)
+    assert (tmp_path / "log").read_bytes() == b"line\n" * (1 + followed)
+
+
+@pytest.mark.parametrize("user", [os.geteuid(), NOBODY.pw_uid])
+def test_only_the_owner_may_write_to_a_new_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    before = os.umask(0)
+    try:
+        write(tmp_path / "log")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "log").stat().st_mode) == 0o644
+
+
+def test_as_many_links_are_followed_as_the_system_follows(tmp_path: Path) -> None:
+    link(tmp_path / "1", "log")
+    for number in range(2, 42):
+        link(tmp_path / str(number), str(number - 1))
+    write(tmp_path / "40")
+    assert (tmp_path / "40").read_bytes() == b"line\n"
+    for follow in (open_log, Path.read_bytes):
+        with pytest.raises(OSError, match="symbolic links"):
+            follow(tmp_path / "41")
+
+
 def test_a_circle_of_links_ends(tmp_path: Path) -> None:
     link(tmp_path / "a", "b")
     link(tmp_path / "b", "a")
@@ -153,3 +192,15 @@ def test_only_a_file_with_one_name_is_given_away(tmp_path: Path) -> None:
         give_log(descriptor, NOBODY.pw_uid)
         os.close(descriptor)
         assert path.stat().st_uid == owner
+
+
+@needs_root
+def test_what_is_no_file_is_not_given_away(tmp_path: Path) -> None:
+    """Such as /dev/null, which all would lose."""
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    with closing(os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")):
+        descriptor = open_log(path)
+        give_log(descriptor, NOBODY.pw_uid)
+        os.close(descriptor)
+    assert path.stat().st_uid == 0
