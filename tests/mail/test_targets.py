@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -30,7 +31,7 @@ from tests.support.daemon import wait_until
 from tests.support.name_server import Answer, NameServer, code, records, silence
 from tests.support.peer import Peer
 from tests.support.proxy import Proxy
-from tests.support.settings import proxy_settings, proxy_ssl_settings
+from tests.support.settings import access_log, proxy_settings, proxy_ssl_settings
 
 NAME = "imap.example.com"
 TIMEOUT = 20.0  # seconds, of resolver_timeout
@@ -108,6 +109,21 @@ def test_who_does_not_answer_is_passed_over(scene: Scene) -> None:
     for line in errors(proxy):
         assert "connect() failed (111: Connection refused) while connecting to upstream, client: 127.0.0.1, " in line
         assert line.endswith((f"upstream: 127.0.0.2:{port}", f"upstream: 127.0.0.3:{port}"))
+
+
+def test_each_try_has_its_times(scene: Scene) -> None:
+    port = scene.backend(IMAP.script()).address.port
+    text = b"$upstream_addr; $upstream_connect_time; $upstream_first_byte_time"
+    proxy = proxy_for(scene, answers(a("127.0.0.1", "127.0.0.2")), port, access_log=access_log(text))
+    for count in range(1, 61):  # each begins with another of the two by chance
+        client = log_in(scene, proxy)
+        client.expect(IMAP.answer)
+        client.end()
+        line = proxy.lines.expect(count)[-1]
+        if errors(proxy):
+            break
+    time = rb"-, \d+\.\d{3}"
+    assert re.fullmatch(rb"127\.0\.0\.2:%d, 127\.0\.0\.1:%d; %b; %b\n" % (port, port, time, time), line)
 
 
 def test_sessions_begin_with_different_addresses(scene: Scene) -> None:

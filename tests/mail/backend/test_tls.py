@@ -25,7 +25,7 @@ from tests.support.daemon import wait_until
 from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 from tests.support.proxy import Proxy
-from tests.support.settings import proxy_settings, proxy_ssl_settings
+from tests.support.settings import access_log, proxy_settings, proxy_ssl_settings
 from tests.tls.peers import client_context
 
 NAME = "imap.example.com"
@@ -133,6 +133,21 @@ def test_the_login_and_all_that_follows_are_encrypted(
     assert client.rest() == b""
     in_clear = IN_CLEAR[case.protocol][1] if starttls else b""
     assert backend.heard() == in_clear + case.commands + b"a line\r\n"
+
+
+@pytest.mark.parametrize("starttls", [False, True], ids=["on", "starttls"])
+@pytest.mark.parametrize("text", [b"$upstream_connect_time $upstream_first_byte_time", b"$upstream_first_byte_time"])
+def test_times_are_known_where_the_backend_greets_after_the_handshake(
+    scene: Scene, pki: Pki, starttls: bool, text: bytes
+) -> None:
+    """Whoever waits for the first byte before, waits for a backend that waits for the handshake."""
+    auth = scene.auth_for(scene.backend(Backend(IMAP, server_context(pki), starttls=starttls)))
+    proxy = scene.proxy("imap", auth, proxy=over_tls(starttls=starttls), access_log=access_log(text))
+    client = ask(scene, proxy, IMAP)
+    client.expect(IMAP.answer)
+    client.end()
+    times = [float(word) for word in proxy.lines.expect(1)[0].split()]
+    assert (len(times), times) == (text.count(b"$"), sorted(times))
 
 
 def test_a_greeting_that_comes_over_tls_counts(scene: Scene, pki: Pki) -> None:
