@@ -27,6 +27,7 @@ from mailworker.shm.limit_table import HEADER_SIZE, SET_SIZE, LimitTable
 from mailworker.shm.session_row import ROW, State, parse
 from mailworker.shm.sessions import HEAD, UNLISTED
 from tests.event.bench import Bench
+from tests.support.patience import PATIENCE
 
 GREETING = b"* OK ready\r\n"
 STEP = GREETING, (b"\n", (Choice(b"HI", NOTHING, b"hi\r\n", ()),))
@@ -63,7 +64,7 @@ class Stage:
     def comes(self, peer: Address = PEER) -> socket.socket:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        theirs.settimeout(10.0)
+        theirs.settimeout(PATIENCE)
         self.resources.enter_context(theirs)
         self.lobby.accepted(ours.detach(), peer)
         self.loop.serve_late()
@@ -301,7 +302,7 @@ def test_a_greeting_that_finds_no_room_goes_on_later(bench: Bench, stage: Stage,
     while filled:
         filled -= len(theirs.recv(min(filled, 65536)))
     stage.serve()
-    theirs.settimeout(10.0)
+    theirs.settimeout(PATIENCE)
     assert theirs.recv(100) == GREETING
     theirs.send(b"hello")
     stage.serve()

@@ -14,6 +14,7 @@ from mailworker.tls.context import TlsContext
 from tests.event.bench import Bench, anonymous_client
 from tests.event.test_lobby import GREETING, TIMEOUT, Stage
 from tests.support.certificates import Certificate
+from tests.support.patience import PATIENCE
 from tests.tls.peers import build
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
@@ -35,7 +36,7 @@ class SecureStage(Stage):
         client = self.wrapped(context)
         while not self._shakes(client):
             self.serve()
-        client.settimeout(10.0)
+        client.settimeout(PATIENCE)
         return client
 
     def wrapped(self, context: ssl.SSLContext, name: str | None = None) -> ssl.SSLSocket:

@@ -16,6 +16,7 @@ from mailworker.event.connections import Connections
 from mailworker.event.pair import Pair
 from tests.event.bench import Bench
 from tests.support.implementations import Implementation
+from tests.support.patience import PATIENCE
 
 SILENCE, LINGER = 50.0, 20.0
 
@@ -76,7 +77,7 @@ class Stage:
     def _line(self, resources: ExitStack, party: Party) -> tuple[socket.socket, Any]:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        theirs.settimeout(10.0)
+        theirs.settimeout(PATIENCE)
         self.connections.take()
         return resources.enter_context(theirs), self.connections.stream(ours.detach(), party)
 

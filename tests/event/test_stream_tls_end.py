@@ -107,7 +107,7 @@ def test_goodbye_waits_for_the_peers_no_longer_than_the_deadline(
             if answers:
                 tls.unwrap()
             else:
-                assert timed_out.wait(5)
+                assert timed_out.wait(PATIENCE)
 
     with thread(client):
         bench.run(server())

@@ -15,6 +15,7 @@ from tests.mail.conftest import Scene
 from tests.mail.test_record import record_of
 from tests.mail.test_relay import relayed
 from tests.support.backend import hang
+from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 from tests.support.settings import proxy_settings
 from tests.tls.peers import client_context
@@ -43,7 +44,7 @@ def pour_little(peer: Peer) -> None:
 def keeps_the_rate(once: Callable[[], None]) -> None:
     """Never faster than a tenth above it; a busy machine may make it slower, but not each time."""
     took = []
-    for _ in range(4):
+    for _ in range(10):
         began = time.monotonic()
         once()
         took.append(time.monotonic() - began)
@@ -75,7 +76,7 @@ def test_what_clients_send_keeps_the_rate(scene: Scene, tls: bool) -> None:
 
         client, _, _ = relayed(scene, IMAP, take, client_context() if tls else None, proxy=settings)
         client.send(DATA)
-        assert arrived.wait(10 * SECONDS)
+        assert arrived.wait(PATIENCE)
 
     settings = proxy_settings(upload_rate=RATE)
     heard: list[bytes] = []
@@ -93,10 +94,8 @@ def test_one_direction_leaves_the_other_alone(scene: Scene) -> None:
         peer.rest()
 
     client, _, _ = relayed(scene, IMAP, take, proxy=settings)
-    began = time.monotonic()
     client.send(DATA)
-    assert arrived.wait(10 * SECONDS)
-    assert time.monotonic() - began < SECONDS / 2
+    assert arrived.wait(PATIENCE)  # by that rate it would take twenty minutes
 
 
 def test_the_first_bytes_are_as_fast_as_ever(scene: Scene) -> None:
@@ -104,16 +103,16 @@ def test_the_first_bytes_are_as_fast_as_ever(scene: Scene) -> None:
     client, _, proxy = relayed(scene, IMAP, pour_more, proxy=settings)
     began = time.monotonic()
     assert client.exchange(b"", len(DATA)) == DATA
-    assert time.monotonic() - began < SECONDS / 2
+    assert time.monotonic() - began < PATIENCE  # by that rate it would take a minute
     client.exchange(b"", 10_000)
-    assert 0.15 < time.monotonic() - began < 3.0
+    assert 0.15 < time.monotonic() - began < PATIENCE
     client.end()
     assert record_of(proxy).client_bytes.sent == len(IMAP.greeting) + len(IMAP.answer) + len(DATA) + 10_000
 
 
 def test_who_keeps_silent_for_its_own_reasons_is_not_timed_out_by_the_rate(scene: Scene) -> None:
     """Each byte that goes is traffic for proxy_timeout, though it takes longer than that for all of them."""
-    settings = proxy_settings(limit_rate=2000, timeout=0.3)
+    settings = proxy_settings(limit_rate=2000, timeout=0.7)
     client, _, _ = relayed(scene, IMAP, pour_little, proxy=settings)
     assert client.skip(2000) == bytes(2000)
 

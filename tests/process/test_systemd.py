@@ -15,10 +15,10 @@ import pytest
 
 from tests.process.conftest import Install
 from tests.support.daemon import wait_until
+from tests.support.patience import PATIENCE
 from tests.support.process import BINARY, Mailworker, configuration, greeting
 
 GREETING = b"* OK IMAP4 ready\r\n"
-SECONDS = 10.0
 CREDENTIALS_SPACE = socket.CMSG_SPACE(12)  # struct ucred
 # Passes descriptor 0 on as systemd passes the first socket of a unit.
 ACTIVATE = """
@@ -37,7 +37,7 @@ class Manager:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self._socket.settimeout(SECONDS)
+        self._socket.settimeout(PATIENCE)
         self.speaker = 0  # the process that has sent the last datagram
 
     def hear(self) -> dict[str, str]:
@@ -161,7 +161,7 @@ def test_a_socket_of_the_service_manager_is_used(install: Install, folder: Path)
             assert not mailworker.lines("Address already in use")
         finally:
             activated.terminate()
-            assert activated.wait(SECONDS) == 0
+            assert activated.wait(PATIENCE) == 0
 
 
 def test_a_unix_socket_of_the_service_manager_stays_in_its_folder(install: Install, port: int, folder: Path) -> None:
@@ -175,5 +175,5 @@ def test_a_unix_socket_of_the_service_manager_stays_in_its_folder(install: Insta
         activated = activate(mailworker, listening, folder)
         mailworker.await_workers(1)
         activated.terminate()
-        assert activated.wait(SECONDS) == 0
+        assert activated.wait(PATIENCE) == 0
         assert path.is_socket()

@@ -13,6 +13,7 @@ import pytest
 from tests.security.speech import IMAP, POP3, SMTP, SPEECHES, Speech
 from tests.security.stage import WAYS, Stage, of_each
 from tests.support.backend import Script, conversation, hang, hang_up, reset
+from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 
 GROWTH = 2 << 20  # bytes: two buffers are 8 KiB, what allocators keep is more
@@ -176,7 +177,7 @@ def test_megabytes_both_ways_are_the_same_bytes(stage: Stage, speech: Speech, tl
     client = stage.greeted(speech, tls=tls)
     client.talk((speech.login, speech.welcome))
     client.stream(sent.random(), size, heard.add, most)
-    assert done.wait(10.0)
+    assert done.wait(PATIENCE)
     assert stage.memory() < before + GROWTH
     assert arrived == sent
     assert heard == answered

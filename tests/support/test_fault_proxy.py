@@ -14,6 +14,7 @@ import pytest
 from mailworker.model import InetAddress
 from tests.support.backend import ScriptedServer, echo
 from tests.support.fault_proxy import Ending, Fault, FaultProxy, Faults, cut, drip
+from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 from tests.support.ports import Ports
 
@@ -58,7 +59,7 @@ def connect() -> Iterator[Connect]:
 
 
 def raw(proxy: FaultProxy) -> socket.socket:
-    return socket.create_connection((proxy.address.host, proxy.address.port), timeout=10.0)
+    return socket.create_connection((proxy.address.host, proxy.address.port), timeout=PATIENCE)
 
 
 def test_all_bytes_and_both_ends_pass_without_a_fault(spoil: Spoil, connect: Connect) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 import timeit
 from typing import Any
 
@@ -48,7 +49,7 @@ def test_a_text_that_no_regex_may_see_ends_the_session_rather_than_go_to_the_def
 
 def test_masks_take_no_longer_for_a_login_of_many_dots() -> None:
     map_ = Map(USER, b"none", heads={b"example.com": b"head"}, tails={b"www.example": b"tail"})
-    assert timeit.timeit(lambda: value(map_, b"." * 100_000), number=1) < 0.1
+    assert timeit.timeit(lambda: value(map_, b"." * 100_000), number=1, timer=time.process_time) < 0.1
 
 
 def test_a_map_goes_from_the_process_that_reads_it_to_the_master() -> None:

@@ -155,9 +155,9 @@ def test_masks_are_those_of_shells(mask: str, name: str) -> None:
 
 
 def test_no_mask_takes_long() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     assert not Mask("*a" * 127 + "*b").fits("a" * 255)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_a_request_may_be_as_long_as_its_line() -> None:

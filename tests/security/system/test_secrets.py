@@ -21,6 +21,7 @@ from tests.process.conftest import Install
 from tests.support.auth import AuthService, accepted, rejected, response
 from tests.support.backend import ScriptedServer, conversation, echo, hang_up
 from tests.support.certificates import Certificate
+from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 from tests.support.ports import Ports
 
@@ -84,7 +85,7 @@ class Bed:
 
     def say(self, protocol: str, *lines: bytes) -> None:
         """A connection that says all of it and waits for the end."""
-        with socket.create_connection(("127.0.0.1", self.ports[protocol]), timeout=10) as plain:
+        with socket.create_connection(("127.0.0.1", self.ports[protocol]), timeout=PATIENCE) as plain:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             client = Peer(context.wrap_socket(plain) if protocol == "tls" else plain)

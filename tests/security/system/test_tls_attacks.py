@@ -15,10 +15,10 @@ from tlslite.messages import Alert, ApplicationData
 from tlslite.tlsconnection import TLSConnection
 
 from tests.long.site import WORKERS, Site, running
+from tests.support.patience import PATIENCE
 
 MANY = 3000
 HANDSHAKE, ALERT, CHANGE_CIPHER_SPEC, HEARTBEAT, DATA = 22, 21, 20, 24, 23
-SECONDS = 15.0
 VERSIONS = ((3, 3), (3, 4))
 
 
@@ -77,7 +77,7 @@ def all_is_well(site: Site, workers: list[int]) -> bool:
 def test_bytes_that_are_no_handshake(site: Site, name: str) -> None:
     workers = site.mailworker.await_workers(WORKERS)
     for port in secure_ports(site):
-        with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as client, suppress(OSError):
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client, suppress(OSError):
             client.sendall(BEFORE[name])
             client.shutdown(socket.SHUT_WR)
             while client.recv(65536):
@@ -147,7 +147,7 @@ def test_records_that_nobody_sends(site: Site, version: tuple[int, int], attack:
     settings = HandshakeSettings()
     settings.minVersion = settings.maxVersion = version
     for port in secure_ports(site):
-        with socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as client:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as client:
             attacker = Attacker(client)
             attacker.handshakeClientCert(settings=settings)
             with suppress(OSError, BaseTLSException):
