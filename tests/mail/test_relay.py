@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mailworker.mail.end import End
 from tests.mail.cases import IMAP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.auth import AuthService
@@ -85,6 +86,25 @@ def test_a_backend_that_has_ended_still_hears_the_client(scene: Scene, case: Cas
     client.end()
     proxy.log.find("proxied session done")
     assert backend.heard() == case.commands + b"one more word\r\n"
+
+
+@pytest.mark.parametrize("reason", [End.CLIENT_CLOSED, End.BACKEND_CLOSED])
+def test_a_reset_by_one_side_after_the_end_of_the_other_is_a_usual_end(scene: Scene, reason: End) -> None:
+    def follow(peer: Peer) -> None:
+        if reason is End.BACKEND_CLOSED:
+            peer.end()
+        peer.rest()
+        peer.reset()
+
+    client, _, proxy = relayed(scene, IMAP, follow)
+    if reason is End.CLIENT_CLOSED:
+        client.end()
+    client.rest()
+    client.reset()
+    proxy.service_is_idle()
+    (line,) = proxy.log.lines[2:]
+    assert line.startswith("[info] *1 proxied session done, client: 127.0.0.1, ")
+    assert [record.reason for record in proxy.ended] == [reason]
 
 
 @pytest.mark.parametrize("tls", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
