@@ -69,7 +69,7 @@ class Refused(Exception):
 
 
 class SieveLine:
-    """Reads a client's bytes one by one."""
+    """Reads a client's bytes one by one, but for those of scripts."""
 
     def __init__(self) -> None:
         self._begin()
@@ -97,12 +97,24 @@ class SieveLine:
 
     def refuses(self, data: bytes) -> bool:
         """Whether these bytes must not be forwarded; the next call continues after them."""
+        index = 0
         try:
-            for index in range(len(data)):
-                self._read(data[index : index + 1])
+            while index < len(data):
+                skipped = self._skip_script(len(data) - index)
+                if not skipped:
+                    self._read(data[index : index + 1])
+                index += skipped or 1
         except Refused:
             return True
         return False
+
+    def _skip_script(self, length: int) -> int:
+        """Take as many of `length` bytes as belong to a script, may be any, and are not its last."""
+        if self._state is not _State.SCRIPT or self._wary:
+            return 0
+        skipped = min(length, self._count - 1)
+        self._count -= skipped
+        return skipped
 
     def _begin(self) -> None:
         self._state = _State.WORD
