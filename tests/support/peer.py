@@ -19,13 +19,13 @@ _WAITING = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Peer:
-    """`received` are all bytes received, with TLS in clear."""
+    """One that sends and receives, by TLS too."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
         self._socket.settimeout(PATIENCE)
-        self._unread = b""
-        self.received = b""
+        self._unread = bytearray()
+        self._received = bytearray()
         self.cut = False  # whether TLS ended without a close_notify
 
     @classmethod
@@ -49,6 +49,11 @@ class Peer:
     def address(self) -> tuple[str, int]:
         host, port = self._socket.getsockname()[:2]
         return host, port
+
+    @property
+    def received(self) -> bytes:
+        """All bytes received, with TLS in clear."""
+        return bytes(self._received)
 
     @property
     def unread(self) -> int:
@@ -78,15 +83,14 @@ class Peer:
         """The next `length` bytes, or fewer where the other side closes before that."""
         while len(self._unread) < length and self._receive():
             pass
-        taken, self._unread = self._unread[:length], self._unread[length:]
-        return taken
+        return self._take(length)
 
     def until(self, end: bytes) -> bytes:
         """The bytes up to and including `end`, or fewer where the other side closes before that."""
         while end not in self._unread and self._receive():
             pass
-        head, found, self._unread = self._unread.partition(end)
-        return head + found
+        found = self._unread.find(end)
+        return self._take(len(self._unread) if found < 0 else found + len(end))
 
     def line(self) -> bytes:
         """The next line with its end; b"" where there is none."""
@@ -103,8 +107,7 @@ class Peer:
         """All bytes until the other side closes or resets."""
         while self._receive():
             pass
-        rest, self._unread = self._unread, b""
-        return rest
+        return self._take(len(self._unread))
 
     def is_silent(self, seconds: float = 0.05) -> bool:
         """Whether nothing comes for a while, not even the end."""
@@ -138,8 +141,7 @@ class Peer:
     def stream(self, pieces: Iterator[bytes], length: int, take: Callable[[bytes], None], most: int = _PIECE) -> None:
         """Send `pieces`, and pass the next `length` bytes to `take`, at most `most` at once, both at the same time."""
         unsent = next(pieces, b"")
-        if early := self._unread[:length]:
-            self._unread = self._unread[length:]
+        if early := self._take(length):
             length -= len(early)
             take(early)
         self._socket.setblocking(False)
@@ -204,5 +206,10 @@ class Peer:
             self.cut = True
             return False
         self._unread += data
-        self.received += data
+        self._received += data
         return bool(data)
+
+    def _take(self, length: int) -> bytes:
+        taken = bytes(self._unread[:length])
+        del self._unread[:length]
+        return taken
