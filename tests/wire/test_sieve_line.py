@@ -24,6 +24,7 @@ both = pytest.mark.parametrize("make", LINES.values(), ids=LINES)
 U = b"UNAUTHENTICATE\r\n"
 LITERAL = b"{16+}\r\n" + U
 
+MARGIN = 100  # bytes; further inside, a long string is one byte again and again
 REFUSED = {
     "the command": U,
     "in small letters": b"unauthenticate\r\n",
@@ -114,8 +115,9 @@ def test_what_may_make_a_client_another_user_is_refused_however_it_is_cut(make: 
     line = make()
     assert any(line.refuses(said[i : i + 1]) for i in range(len(said)))
     for cut in range(1, len(said)):
-        line = make()
-        assert line.refuses(said[:cut]) or line.refuses(said[cut:])
+        if min(cut, len(said) - cut) < MARGIN:
+            line = make()
+            assert line.refuses(said[:cut]) or line.refuses(said[cut:])
 
 
 @both
