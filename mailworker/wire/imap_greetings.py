@@ -1,4 +1,4 @@
-"""The forms of LOGIN that may follow the greeting of an IMAP backend at once."""
+"""The forms of a login that may follow the greeting of an IMAP backend."""
 
 from __future__ import annotations
 
@@ -8,23 +8,33 @@ from mailworker.wire.backend import imap_capabilities
 
 _LITERALS: Final = frozenset((b"LITERAL+", b"LITERAL-"))
 
+_TLS_FIRST: Final = "upstream offers no login before STARTTLS"
+_NO_PLAIN: Final = "upstream refuses LOGIN and does not offer AUTHENTICATE PLAIN"
+
 
 class LoginForms(NamedTuple):
-    """The forms of LOGIN by which a password may be sent before the backend has answered.
+    """The forms in which a password may be sent to an IMAP backend.
 
-    `in_line` are quoted strings, and `at_once` literals that need not wait (RFC 7888).
+    `by_login`: by LOGIN, and `at_once` also in literals that need not wait (RFC 7888). Without it the backend gets
+    AUTHENTICATE PLAIN, `with_response` in its line (RFC 4959), unless there is an `obstacle`.
     """
 
-    in_line: bool
-    at_once: bool
+    by_login: bool
+    at_once: bool = False
+    with_response: bool = False
+    obstacle: str | None = None
 
 
 def login_forms(listed: frozenset[bytes] | None) -> LoginForms:
-    """The forms for a backend that lists these capabilities, in capitals, or None; no form for LOGINDISABLED."""
-    if listed is None:
-        return LoginForms(in_line=True, at_once=False)
-    allowed = b"LOGINDISABLED" not in listed
-    return LoginForms(in_line=allowed, at_once=allowed and not listed.isdisjoint(_LITERALS))
+    """The forms for a backend that lists these capabilities, in capitals, or None.
+
+    Dovecot asks for all literals of LOGIN before it refuses LOGIN, so a backend with LOGINDISABLED gets none.
+    """
+    if listed is None or b"LOGINDISABLED" not in listed:
+        return LoginForms(by_login=True, at_once=listed is not None and not listed.isdisjoint(_LITERALS))
+    if b"AUTH=PLAIN" in listed:
+        return LoginForms(by_login=False, with_response=b"SASL-IR" in listed)
+    return LoginForms(by_login=False, obstacle=_TLS_FIRST if b"STARTTLS" in listed else _NO_PLAIN)
 
 
 def greeted_forms(greeting: bytes) -> LoginForms:

@@ -51,6 +51,17 @@ LITERAL_PLUS = replace(
     backend=(b"* OK [CAPABILITY IMAP4rev1 LITERAL+] backend\r\n", b"", b"", IMAP.answer),
     commands=IMAP.commands.replace(b"}", b"+}"),
 )
+# IMAP at backends that refuse LOGIN, but list PLAIN; the second one takes its response in the line.
+LOGINDISABLED = replace(
+    IMAP,
+    backend=(b"* OK [CAPABILITY IMAP4rev1 LITERAL+ LOGINDISABLED AUTH=PLAIN] backend\r\n", b"+ \r\n", IMAP.answer),
+    commands=b"a1 AUTHENTICATE PLAIN\r\n" + CREDENTIALS + b"\r\n",
+)
+SASL_IR = replace(
+    IMAP,
+    backend=(LOGINDISABLED.backend[0].replace(b"LITERAL+", b"SASL-IR"), IMAP.answer),
+    commands=b"a1 AUTHENTICATE PLAIN " + CREDENTIALS + b"\r\n",
+)
 POP3 = Case(
     "pop3",
     b"+OK POP3 ready\r\n",

@@ -18,7 +18,19 @@ import pytest
 from mailworker.config.source import ByBackendSettings
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.record import Entrance
-from tests.mail.cases import AUTH_PLAIN, CREDENTIALS, IMAP, POP3, SASL_PLAIN, SIEVE, SMTP, Case, pop3_server
+from tests.mail.cases import (
+    AUTH_PLAIN,
+    CREDENTIALS,
+    IMAP,
+    LOGINDISABLED,
+    POP3,
+    SASL_IR,
+    SASL_PLAIN,
+    SIEVE,
+    SMTP,
+    Case,
+    pop3_server,
+)
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted
 from tests.support.backend import ScriptedServer
@@ -71,6 +83,9 @@ LOGINS = {
     "imap LOGIN": Login(IMAP, (IMAP.login,)),
     "imap PLAIN": Login(IMAP, (b"a1 AUTHENTICATE PLAIN\r\n", CREDENTIALS + b"\r\n")),
     "imap PLAIN with a response": Login(IMAP, (b"a1 AUTHENTICATE PLAIN " + CREDENTIALS + b"\r\n",)),
+    "imap LOGIN at a backend without LOGIN": Login(LOGINDISABLED, (IMAP.login,)),
+    "imap LOGIN at a backend with PLAIN in a line": Login(SASL_IR, (IMAP.login,)),
+    "imap LOGIN that a backend without LOGIN judges": Login(SASL_IR, (IMAP.login,), judged=True),
     "pop3 USER": Login(POP3, (b"USER user@example.com\r\n", b"PASS secret\r\n")),
     "pop3 PLAIN": Login(POP3, (AUTH_PLAIN,)),
     "pop3 USER at a known backend": Login(SASL_PLAIN, (b"USER user@example.com\r\n", b"PASS secret\r\n"), known=True),

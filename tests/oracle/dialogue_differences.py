@@ -23,9 +23,15 @@ DIALOGUES: Mapping[str, Entry] = {
     "literals-at-once": Entry(
         Why.SOUNDER,
         "sends LOGIN to a backend in three pieces, and waits for the reply to each of them",
-        "sends it in one piece, with `{N+}`, where the backend lists LITERAL+ or LITERAL- and not LOGINDISABLED",
+        "sends it in one piece, with `{N+}`, where the backend lists LITERAL+ or LITERAL-",
         "RFC 7888, 4: such a server takes literals without a go-ahead; it saves two round trips",
         parts=("backend",),
+    ),
+    "backend-without-login": Entry(
+        Why.SAFER,
+        "sends LOGIN, and the password, to a backend that lists LOGINDISABLED",
+        "sends AUTHENTICATE PLAIN if the backend lists AUTH=PLAIN, and otherwise no password",
+        "RFC 9051, 6.2.3: such a server gets no LOGIN; Dovecot asks for the whole LOGIN before it refuses it",
     ),
     "id-before-login": Entry(
         Why.SOUNDER,

@@ -127,6 +127,8 @@ class Replies:
         self._tag = self._tag or command.split(b" ")[0]
         if match:
             return b"" if match[2] else b"+ go on\r\n"
+        if command.endswith(b" AUTHENTICATE PLAIN\r\n"):
+            return b"+ \r\n"
         tag, self._tag = self._tag, b""
         return tag + b" OK done\r\n"
 

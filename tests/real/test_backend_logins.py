@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import imaplib
+import re
 from base64 import b64encode
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.real.clients import Clients, Security
+from tests.real.conftest import BACKEND_NAME, BackendCertificates
 from tests.real.identity import MASTER, logged
-from tests.real.proxy import is_oracle
+from tests.real.proxy import Proxy, is_oracle
 from tests.support.auth_service import AuthService, reply
-from tests.support.daemon import Address, wait_until
-from tests.support.dovecot import Dovecot
+from tests.support.certificates import CertificateAuthority
+from tests.support.daemon import Address, ServerUnavailable, wait_until
+from tests.support.dovecot import Dovecot, DovecotTls
 from tests.support.mailbox import Account
+from tests.support.ports import Ports
 from tests.support.postfix import Postfix
 from tests.support.wiretap import Wiretap
 
@@ -188,6 +194,76 @@ def test_dovecot_gets_login_at_once(
             assert heard.endswith(command + b"b LOGOUT\r\n")
             assert heard.count(b"\r\n") == (5 if server == "imap" else 4)
     auth_service.forget(foreign_account.login)
+
+
+BARRING = """
+listen = 127.0.0.1, 127.0.0.5
+imap_capability = +LOGINDISABLED
+disable_plaintext_auth = yes
+"""
+
+
+@pytest.fixture(scope="module")
+def barring(
+    folder: Path,
+    mail: Path,
+    accounts: list[Account],
+    foreign_account: Account,
+    lengthy_account: Account,
+    backend_ports: Ports,
+    backend_certificates: BackendCertificates,
+    authority: CertificateAuthority,
+) -> Iterator[Dovecot]:
+    """One that lists LOGINDISABLED, and AUTH=PLAIN only at 127.0.0.1, which it takes for its own machine."""
+    ports = {name: backend_ports[f"barring_{name}"] for name in Dovecot.PORTS}
+    pair = backend_certificates
+    tls = DovecotTls(pair.by_address, BACKEND_NAME, pair.by_name, authority.path)
+    known = [*accounts, foreign_account, lengthy_account]
+    try:
+        server = Dovecot(folder / "barring", mail, known, ports, tls, BARRING)
+    except ServerUnavailable as error:
+        pytest.skip(str(error))
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize("server", ["imap", "imap_silent"])
+@pytest.mark.parametrize("name", ["account", "foreign_account", "lengthy_account"])
+def test_dovecot_that_refuses_login_gets_plain(
+    identity_clients: Clients,
+    request: pytest.FixtureRequest,
+    barring: Dovecot,
+    auth_service: AuthService,
+    server: str,
+    name: str,
+) -> None:
+    account: Account = request.getfixturevalue(name)
+    response = b64encode(f"\0{account.login}\0{account.password}".encode())
+    separator = b"\r\n" if len(response) > 1000 else b" "
+    said = b"a AUTHENTICATE PLAIN%b%b\r\nb LOGOUT\r\n" % (separator, response)
+    with Wiretap(barring.imap) as wiretap:
+        auth_service.script(account.login, lambda _: through(wiretap.there, ("Auth-Pass", account.password)))
+        for number in range(3):
+            assert b"\r\na OK " in identity_clients.talk(server, f"a LOGIN {account.login} x\r\nb LOGOUT\r\n".encode())
+            assert re.fullmatch(rb"(a ID \([^\r]*\r\n)?" + re.escape(said), wiretap.heard(number))
+    auth_service.forget(account.login)
+
+
+@pytest.mark.parametrize("server", ["imap", "imap_silent"])
+def test_dovecot_that_takes_no_password_in_clear_gets_none(
+    identity_clients: Clients,
+    identity_proxy: Proxy,
+    account: Account,
+    barring: Dovecot,
+    auth_service: AuthService,
+    server: str,
+) -> None:
+    attempt = f"a LOGIN {account.login} {account.password}\r\nb LOGOUT\r\n".encode()
+    with Wiretap(("127.0.0.5", barring.imap[1])) as wiretap, auth_service.moved(account.login, {"imap": wiretap.there}):
+        for number in range(3):
+            assert b"\r\na NO [UNAVAILABLE] " in identity_clients.talk(server, attempt)
+            assert re.fullmatch(rb"(a ID \([^\r]*\r\n)?", wiretap.heard(number))
+    assert "upstream offers no login before STARTTLS" in identity_proxy.error_log.read_text()
 
 
 @pytest.mark.parametrize("name", ["account", "foreign_account"])

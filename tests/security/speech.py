@@ -12,6 +12,7 @@ from tests.support.peer import Peer
 USER, PASSWORD = b"user@example.com", b"canary-in-clear"
 _LITERAL = re.compile(rb"\{([0-9]+)(\+?)\}\r\n\Z")
 LISTS_LITERALS = b"* OK [CAPABILITY IMAP4rev1 LITERAL+] backend\r\n"
+LISTS_PLAIN = b"* OK [CAPABILITY IMAP4rev1 LOGINDISABLED SASL-IR AUTH=PLAIN] backend\r\n"
 
 
 def base64(value: bytes) -> bytes:
@@ -102,6 +103,11 @@ SPEECHES = (IMAP, POP3, SMTP)
 def literal_plus(peer: Peer) -> None:
     """A healthy IMAP server that takes LOGIN at once."""
     _imap(peer, echo, LISTS_LITERALS)
+
+
+def without_login(peer: Peer) -> None:
+    """A healthy IMAP server that takes AUTHENTICATE PLAIN with its response, and no LOGIN."""
+    _imap(peer, echo, LISTS_PLAIN)
 
 
 def _imap(peer: Peer, then: Script, greeting: bytes = b"* OK backend\r\n") -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.security.speech import IMAP, POP3, SMTP, Speech, literal_plus
+from tests.security.speech import IMAP, POP3, SMTP, Speech, literal_plus, without_login
 from tests.security.stage import WAYS, Stage, of_each
 from tests.support.auth import rejected
 from tests.support.backend import Script, conversation
@@ -42,6 +42,12 @@ def _imap_commands_at_once(login: bytes, password: bytes) -> bytes | None:
     return b"a LOGIN {%d+}\r\n%b {%d+}\r\n%b\r\n" % (len(login), login, len(password), password)
 
 
+def _imap_commands_without_login(login: bytes, password: bytes) -> bytes | None:
+    if b"\0" in login + password:
+        return None
+    return b"a AUTHENTICATE PLAIN %b\r\n" % b64encode(b"\0%b\0%b" % (login, password))
+
+
 def _pop3_commands(login: bytes, password: bytes) -> bytes | None:
     if any(byte in b"\0\r\n" for byte in login + password):
         return None
@@ -65,6 +71,7 @@ def _auth_commands(login: bytes, password: bytes) -> bytes | None:
 BACKENDS: dict[str, tuple[Speech, str, Commands, Script | None]] = {
     "IMAP": (IMAP, "", _imap_commands, None),
     "IMAP with LITERAL+": (IMAP, "", _imap_commands_at_once, literal_plus),
+    "IMAP with LOGINDISABLED": (IMAP, "", _imap_commands_without_login, without_login),
     "POP3": (POP3, "", _pop3_commands, None),
     "XCLIENT": (SMTP, "", _xclient_commands, None),
     "AUTH": (SMTP, "direct", _auth_commands, None),

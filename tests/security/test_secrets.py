@@ -10,7 +10,7 @@ from mailworker.wire.secret import Secret
 from tests.mail.cases import IMAP, POP3, SMTP, Case
 from tests.mail.conftest import Scene, certificate, scene
 from tests.security.secrets_of_clients import LINE, SPECIAL, STATES, TOO_LONG, State, reveals
-from tests.security.speech import CANARIES, LISTS_LITERALS, Speech
+from tests.security.speech import CANARIES, LISTS_LITERALS, LISTS_PLAIN, Speech
 from tests.security.speech import IMAP as IMAP_SPEECH
 from tests.security.stage import WAYS, Stage, of_each
 from tests.support.auth import rejected
@@ -46,15 +46,20 @@ def test_no_password_is_in_the_log_at_debug(stage: Stage, speech: Speech, answer
     assert not [line for line in lines if any(canary.decode() in line for canary in CANARIES)]
 
 
+@pytest.mark.parametrize(
+    ("before", "command"), [((LISTS_LITERALS, b"", b""), "LOGIN"), ((LISTS_PLAIN,), "AUTHENTICATE")], ids=repr
+)
 @pytest.mark.parametrize("reply", [b"a OK in\r\n", b"a NO wrong\r\n", b"* BYE\r\n", b""], ids=repr)
-def test_no_password_that_goes_at_once_is_in_the_log(stage: Stage, reply: bytes) -> None:
-    stage.backend = conversation(LISTS_LITERALS, b"", b"", reply, then=hang_up)
+def test_no_password_that_goes_at_once_is_in_the_log(
+    stage: Stage, reply: bytes, before: tuple[bytes, ...], command: str
+) -> None:
+    stage.backend = conversation(*before, reply, then=hang_up)
     for way in WAYS:
         client = stage.greeted(IMAP_SPEECH, "frank", tls=way.tls)
         stage.say(client, IMAP_SPEECH.login, slowly=way.slowly)
         client.rest()
     lines = stage.settle()
-    assert [line for line in lines if "while sending LOGIN command to upstream" in line]
+    assert [line for line in lines if f"while sending {command} command to upstream" in line]
     assert not [line for line in lines if any(canary.decode() in line for canary in CANARIES)]
 
 

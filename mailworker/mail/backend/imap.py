@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from mailworker.mail.backend.backend import Backend, Place, identity, needed_password
+from mailworker.mail.backend.backend import Backend, Misconfigured, Place, identity, needed_password
 from mailworker.mail.backend.conversation import Foreseen, Step, Talk, Wanted, anything, wanted
 from mailworker.mail.backend.sasl import authenticate, goes_by_sasl
 from mailworker.native.core import accelerator
@@ -87,6 +87,17 @@ def _in_pieces(login: Login) -> tuple[Step, ...] | None:
     return (first, _LOGIN), (second, _USER), (third, _verdict(login.tag, "password"))
 
 
+def _by_plain(login: Login, forms: LoginForms) -> tuple[Step, ...]:
+    """AUTHENTICATE PLAIN; the response waits unless the backend takes it in the line. Raises a PeerError."""
+    if forms.obstacle is not None:
+        raise Misconfigured(forms.obstacle)
+    command, response = login.tag + b" AUTHENTICATE PLAIN", plain_response(login.name, needed_password(login))
+    line = b"%b %b" % (command, response)
+    if forms.with_response and len(line) <= IMAP_COMMAND_LIMIT:
+        return ((line, _verdict(login.tag, "AUTHENTICATE command")),)
+    return (command + b"\r\n", _GO_AHEAD), (response, _verdict(login.tag, "password"))
+
+
 def first_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
     """See `Protocol.first_steps`: None unless the backend's greeting is foreseen. Raises a PeerError."""
     server = place.server
@@ -95,17 +106,17 @@ def first_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
     kind = server.greetings.expected.get(place.log.backend)
     if kind is None:
         return None
-    if login.passed_on and kind.allows.in_line and (line := _in_one_line(login)) is not None:
+    if login.passed_on and kind.allows.by_login and (line := _in_one_line(login)) is not None:
         return (None, kind.known), line
     if kind.allows.at_once:
         step = _in_one_piece(login)
         return None if step is None else ((None, kind.known), step)
-    steps = _in_pieces(login)
+    steps = _in_pieces(login) if kind.allows.by_login else None
     return None if steps is None else ((None, kind.known), *steps)
 
 
 def _forms(backend: Backend) -> Talk[LoginForms]:
-    """The forms of LOGIN after the backend's greeting; one that came in clear before TLS does not count."""
+    """The forms of a login after the backend's greeting; one that came in clear before TLS does not count."""
     if backend.greeted:
         return login_forms(None)
     greeting = yield from backend.greet(_GREETING)
@@ -120,7 +131,9 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
         imap_ok(login.tag, judges=True).expect(reply)
         return reply.data
     forms = (yield from _forms(backend)) if listed is None else login_forms(listed)
-    if login.passed_on and forms.in_line and (line := _in_one_line(login)) is not None:
+    if not forms.by_login:
+        return (yield _by_plain(login, forms)).data
+    if login.passed_on and (line := _in_one_line(login)) is not None:
         return (yield (line,)).data
     if forms.at_once and (step := _in_one_piece(login)) is not None:
         return (yield (step,)).data

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.mail import deciding
-from tests.mail.cases import IMAP, LITERAL_PLUS, Case
+from tests.mail.cases import IMAP, LITERAL_PLUS, LOGINDISABLED, SASL_IR, Case
 from tests.mail.conftest import Scene
 from tests.mail.deciding import TEMPORARY
 from tests.support.backend import Script, ScriptedServer, conversation, echo
@@ -162,7 +162,8 @@ def test_a_backend_whose_greeting_lists_nothing_is_asked(scene: Scene) -> None:
         (b"LITERAL+", LITERAL_PLUS),
         (b"Literal-", LITERAL_PLUS),
         (b"XLITERAL+", IMAP),
-        (b"LITERAL+ LOGINDISABLED", IMAP),
+        (b"LITERAL+ LOGINDISABLED AUTH=PLAIN", LOGINDISABLED),
+        (b"SASL-IR LOGINDISABLED AUTH=PLAIN STARTTLS", SASL_IR),
     ],
 )
 def test_a_backend_that_is_asked_may_take_literals_at_once(scene: Scene, listed: bytes, case: Case) -> None:
@@ -241,15 +242,59 @@ def test_a_backend_that_decides_gets_a_login_in_one_line(
 
 
 @pytest.mark.parametrize("imap_id", [False, True])
-def test_a_backend_that_refuses_logins_gets_no_password(scene: Scene, imap_id: bool) -> None:
-    greeting = b"* OK [CAPABILITY IMAP4rev1 LITERAL+ LOGINDISABLED] backend\r\n"
-    stage = deciding.Stage(scene, "imap", *[conversation(greeting, b"a1 NO disabled\r\n")] * 3, imap_id=imap_id)
+@pytest.mark.parametrize(
+    ("listed", "logged"),
+    [
+        (b"LITERAL+", "upstream refuses LOGIN and does not offer AUTHENTICATE PLAIN"),
+        (b"SASL-IR AUTH=XOAUTH2", "upstream refuses LOGIN and does not offer AUTHENTICATE PLAIN"),
+        (b"LITERAL+ STARTTLS", "upstream offers no login before STARTTLS"),
+    ],
+)
+def test_a_backend_that_refuses_logins_gets_no_password(
+    scene: Scene, listed: bytes, logged: str, imap_id: bool
+) -> None:
+    backend = conversation(b"* OK [CAPABILITY IMAP4rev1 LOGINDISABLED %b] backend\r\n" % listed)
+    stage = deciding.Stage(scene, "imap", *[backend] * 3, imap_id=imap_id)
     for number in range(3):
         client = stage.client if number == 0 else scene.client(stage.proxy)
         client.skip(0 if number == 0 else len(IMAP.greeting))
-        client.send(IMAP.login)
-        assert client.line() != IMAP.answer
-        assert stage.backend.heard(number) == b"a1 LOGIN {16}\r\n"
+        client.talk((IMAP.login, TEMPORARY["imap"]))
+        assert stage.backend.heard(number) == b""
+    assert "[error]" in stage.proxy.log.find(f"{logged} while reading response from upstream, client: 127.0.0.1, ")
+
+
+@pytest.mark.parametrize("imap_id", [False, True])
+@pytest.mark.parametrize("case", [LOGINDISABLED, SASL_IR], ids=["behind a go-ahead", "in a line"])
+def test_a_backend_without_login_that_decides_gets_plain(scene: Scene, case: Case, imap_id: bool) -> None:
+    stage = deciding.Stage(scene, "imap", case.script(), imap_id=imap_id)
+    stage.client.talk((IMAP.login, IMAP.answer))
+    assert stage.backend.peer().received == case.commands
+
+
+@pytest.mark.parametrize(
+    ("case", "replies", "answer"),
+    [
+        (SASL_IR, (b"a1 NO [AUTHENTICATIONFAILED] wrong\r\n",), deciding.WRONG["imap"]),
+        (SASL_IR, (b"a1 BAD what\r\n",), TEMPORARY["imap"]),
+        (SASL_IR, (b"+ go on\r\n",), TEMPORARY["imap"]),
+        (SASL_IR, (b"* BYE no\r\n",), TEMPORARY["imap"]),
+        (LOGINDISABLED, (b"+\r\n", b"a1 NO wrong\r\n"), deciding.WRONG["imap"]),
+        (LOGINDISABLED, (b"a1 NO [PRIVACYREQUIRED] no\r\n",), b"a1 NO [PRIVACYREQUIRED] no\r\n"),
+        (LOGINDISABLED, (b"a1 BAD what\r\n",), TEMPORARY["imap"]),
+    ],
+)
+@pytest.mark.parametrize("length", [6, 900])
+def test_a_backend_without_login_gets_none_after_a_refusal_either(
+    scene: Scene, case: Case, replies: tuple[bytes, ...], answer: bytes, length: int
+) -> None:
+    replies = (b"+ \r\n", *replies) if length > 6 and case is SASL_IR else replies  # it does not fit into the line
+    stage = deciding.Stage(scene, "imap", conversation(case.backend[0], *replies))
+    stage.client.talk((b"a1 LOGIN user@example.com " + b"x" * length + b"\r\n", answer))
+    heard = stage.backend.heard()
+    assert heard.startswith(b"a1 AUTHENTICATE PLAIN")
+    assert b"LOGIN" not in heard
+    assert max(map(len, heard.splitlines())) <= 1300
+    assert heard.count(b"\r\n") == len(replies)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from mailworker.wire.imap_greetings import LoginForms
 from mailworker.wire.login import Login
 from mailworker.wire.remembered import Remembered
 from mailworker.wire.secret import Secret
-from tests.mail.cases import IMAP, LITERAL_PLUS
+from tests.mail.cases import IMAP, LITERAL_PLUS, LOGINDISABLED, SASL_IR
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted
 from tests.support.backend import Script, conversation, echo
@@ -26,11 +26,14 @@ from tests.support.proxy import Proxy
 from tests.support.settings import mail_server, proxy_settings
 
 TAKES, WAITS = LITERAL_PLUS.backend[0], IMAP.backend[0]
+ASKS, ASKS_ONCE = LOGINDISABLED.backend[0], SASL_IR.backend[0]
 GREETINGS = (
     TAKES,
     WAITS,
     b"* OK [CAPABILITY IMAP4rev1 LITERAL-] backend\r\n",
     b"* OK [CAPABILITY IMAP4rev1 LITERAL+ LOGINDISABLED] backend\r\n",
+    ASKS,
+    ASKS_ONCE,
     b"* OK [CAPABILITY IMAP4rev1 ID LITERAL+] backend\r\n",
     b"* OK [CAPABILITY IMAP4rev1 LITERAL+] " + b"x" * 1024 + b"\r\n",
 )
@@ -52,8 +55,7 @@ LOGINS: tuple[dict[str, Any], ...] = (
     {"mechanism": AuthMethod.PLAIN},
     {"mechanism": AuthMethod.NONE},
 )
-COMMANDS = {TAKES: LITERAL_PLUS.commands, WAITS: IMAP.commands}
-ANSWERS = {TAKES: LITERAL_PLUS.backend[1:], WAITS: IMAP.backend[1:]}
+KINDS = {case.backend[0]: case for case in (LITERAL_PLUS, IMAP, LOGINDISABLED, SASL_IR)}
 
 
 def _place(**settings: Any) -> Backend:
@@ -122,21 +124,32 @@ def test_foreseen_steps_are_those_of_the_whole_login(greeting: bytes, details: d
         assert whole is not None
         assert foreseen == [(command, _named(wanted)) for command, wanted in whole]
     is_short = len(details.get("password", Secret(b"")).reveal()) < 958
-    is_usual = whole is not None and login.mechanism is None and is_short
+    is_usual = whole is not None and login.mechanism is None and is_short and b"LOGINDISABLED" not in greeting
     assert (foreseen is not None) >= (is_usual and len(greeting) <= 1024)
     assert first_steps(_place(imap_id=True), login) is None
+
+
+def _commands(place: Backend, length: int, greeting: bytes) -> list[bytes]:
+    """The commands of a login with a password of this length."""
+    steps = _talked(place, _login({"password": Secret(b"x" * length)}), greeting)
+    assert steps is not None
+    return [command for command, _ in steps if command is not None]
 
 
 def test_no_login_in_literals_is_longer_than_backends_take() -> None:
     place, most = _place(), dict[int, int]()
     for length in range(940, 980):
         for greeting in (TAKES, WAITS):
-            steps = _talked(place, _login({"password": Secret(b"x" * length)}), greeting)
-            assert steps is not None
-            commands = [command for command, _ in steps if command is not None]
+            commands = _commands(place, length, greeting)
             if b"LOGIN" in commands[0]:
                 most[len(commands)] = max(most.get(len(commands), 0), len(b"".join(commands)))
     assert most == {1: 1000, 3: 1000}
+
+
+def test_no_login_by_plain_has_a_line_that_is_longer_than_backends_take() -> None:
+    said = [_commands(_place(), length, ASKS_ONCE) for length in range(700, 730)]
+    assert {len(commands) for commands in said} == {1, 2}
+    assert max(len(commands[0]) for commands in said) == 1000
 
 
 def proxy_for(scene: Scene, *scripts: Script, logins: int | None = None) -> tuple[Proxy, Any]:
@@ -158,16 +171,16 @@ def logged_in(scene: Scene, proxy: Proxy, login: bytes = IMAP.login) -> Peer:
     return client
 
 
-def whole(greeting: bytes) -> Script:
-    return conversation(greeting, *ANSWERS[TAKES if b"LITERAL+" in greeting else WAITS], then=echo)
+def whole(greeting: bytes, kind: bytes = TAKES) -> Script:
+    return conversation(greeting, *KINDS[kind].backend[1:], then=echo)
 
 
-def slow(greeting: bytes, answers: bytes) -> Script:
+def slow(greeting: bytes, kind: bytes) -> Script:
     """As `whole`, with each byte in a segment of its own."""
 
     def follow(peer: Peer) -> None:
         peer.send_slowly(greeting)
-        for answer in ANSWERS[answers]:
+        for answer in KINDS[kind].backend[1:]:
             peer.line()
             peer.send_slowly(answer)
         echo(peer)
@@ -177,6 +190,7 @@ def slow(greeting: bytes, answers: bytes) -> Script:
 
 TURNS = (
     *((greeting, greeting) for greeting in (TAKES, TAKES, TAKES, WAITS, WAITS, WAITS, TAKES, TAKES, WAITS, TAKES)),
+    *((greeting, greeting) for greeting in (ASKS, TAKES, ASKS, ASKS, ASKS_ONCE, ASKS_ONCE, ASKS_ONCE, WAITS, ASKS)),
     (TAKES.replace(b"backend", b"another"), TAKES),
     (b"* OK [CAPABILITY IMAP4rev1] backend\r\n", WAITS),
 )
@@ -184,13 +198,13 @@ TURNS = (
 
 @pytest.mark.parametrize("at_once", [True, False], ids=["whole", "in bytes"])
 def test_a_backend_gets_what_its_greeting_takes_now(scene: Scene, at_once: bool) -> None:
-    scripts = [whole(greeting) if at_once else slow(greeting, kind) for greeting, kind in TURNS]
+    scripts = [whole(greeting, kind) if at_once else slow(greeting, kind) for greeting, kind in TURNS]
     proxy, backend = proxy_for(scene, *scripts)
     for number, (_, kind) in enumerate(TURNS):
         client = logged_in(scene, proxy)
         client.expect(IMAP.answer)
         client.talk((b"x NOOP\r\n", b"x NOOP\r\n"))
-        assert backend.peer(number).received == COMMANDS[kind] + b"x NOOP\r\n", number
+        assert backend.peer(number).received == KINDS[kind].commands + b"x NOOP\r\n", number
         client.close()
 
 
@@ -199,7 +213,7 @@ def test_a_greeting_with_the_time_of_day_counts_each_time(scene: Scene) -> None:
     proxy, backend = proxy_for(scene, *map(whole, greetings))
     for number in range(len(greetings)):
         logged_in(scene, proxy).expect(IMAP.answer)
-        assert backend.peer(number).received == COMMANDS[TAKES]
+        assert backend.peer(number).received == LITERAL_PLUS.commands
 
 
 NO = b"a1 NO [AUTHENTICATIONFAILED] wrong\r\n"
@@ -223,7 +237,7 @@ def test_what_is_no_success_ends_the_login(scene: Scene, known: int, replies: tu
     for _ in range(known):
         logged_in(scene, proxy).expect(IMAP.answer)
     assert logged_in(scene, proxy).rest() == IMAP.error
-    assert backend.heard(known) == (COMMANDS[TAKES] if len(replies) > 1 else b"")
+    assert backend.heard(known) == (LITERAL_PLUS.commands if len(replies) > 1 else b"")
     assert proxy.log.find(logged)
 
 
@@ -240,7 +254,7 @@ def test_untagged_lines_and_bytes_behind_the_answer_reach_the_client(scene: Scen
 def test_a_backend_that_hangs_up_in_the_middle_ends_the_login(scene: Scene, known: int) -> None:
     def leave(peer: Peer) -> None:
         peer.send(TAKES)
-        peer.skip(len(COMMANDS[TAKES]))
+        peer.skip(len(LITERAL_PLUS.commands))
 
     proxy, _ = proxy_for(scene, *[whole(TAKES)] * known, leave)
     for _ in range(known):

@@ -77,7 +77,11 @@ CASES: tuple[Case, ...] = (
         for listed, differs in (
             ("LITERAL+", _AT_ONCE),
             ("LITERAL-", _AT_ONCE),
-            ("LITERAL+ LOGINDISABLED", None),
+            ("SASL-IR AUTH=PLAIN", None),
+            ("SASL-IR LOGINDISABLED AUTH=PLAIN", Difference("backend-without-login", "AUTHENTICATE PLAIN A", "{4}")),
+            ("LOGINDISABLED AUTH=PLAIN STARTTLS", Difference("backend-without-login", "AUTHENTICATE PLAIN\\r", "{4}")),
+            ("LITERAL+ LOGINDISABLED", Difference("backend-without-login", "upstream refuses LOGIN", "{4}")),
+            ("LITERAL+ LOGINDISABLED STARTTLS", Difference("backend-without-login", "no login before STARTTLS", "{4}")),
             ("LITERALS", None),
         )
     ),
