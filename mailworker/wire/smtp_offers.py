@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -13,6 +14,8 @@ from mailworker.wire.xclient import listed_attributes
 FRESH: Final = 300.0
 """How many seconds a backend gets XCLIENT without being asked by EHLO what it lists."""
 
+_STARTTLS: Final = re.compile(rb"\n250[- ]STARTTLS[ \r]", re.IGNORECASE)
+
 _ATTRIBUTES: Final = frozenset((b"ADDR", b"LOGIN"))
 
 
@@ -22,13 +25,15 @@ class Offer:
 
     `listed` are the attributes of XCLIENT that may be sent, None if the backend does not support XCLIENT; `trusts`
     tells whether address and login are sent. `exposed`: XCLIENT is supported without that, so that clients could use
-    it, as the backend checks the address that it is told. `mechanisms` are those of SASL.
+    it, as the backend checks the address that it is told. `mechanisms` are those of SASL. `tls_first`: there are none,
+    but STARTTLS.
     """
 
     listed: frozenset[bytes] | None
     mechanisms: frozenset[bytes]
     trusts: bool = False
     exposed: bool = False
+    tls_first: bool = False
 
 
 NO_OFFER: Final = Offer(None, frozenset())
@@ -138,4 +143,6 @@ class Offers:
             listed &= self._fields
         sent = listed if self._sends and listed is not None else frozenset[bytes]()
         exposed = listed is not None and b"ADDR" not in sent
-        return Offer(listed, smtp_mechanisms(reply), trusts=sent >= _ATTRIBUTES, exposed=exposed)
+        mechanisms = smtp_mechanisms(reply)
+        tls_first = not mechanisms and _STARTTLS.search(reply) is not None
+        return Offer(listed, mechanisms, trusts=sent >= _ATTRIBUTES, exposed=exposed, tls_first=tls_first)

@@ -61,8 +61,10 @@ DIALOGUES: Mapping[str, Entry] = {
     "auth-mechanism": Entry(
         Why.SAFER,
         "sends AUTH PLAIN with the password whatever mechanisms a backend offers (`proxy_smtp_auth on`)",
-        "uses LOGIN where that is offered and PLAIN is not, and sends no password where neither of them is",
-        "RFC 4954, 3: a client may use what the server lists; Exchange has no PLAIN",
+        "uses LOGIN where that is offered and PLAIN is not, and sends no password where only other mechanisms are "
+        "offered, or STARTTLS and no mechanism",
+        "RFC 4954, 3: a client may use what the server lists; Exchange has no PLAIN, and Postfix with "
+        "`smtpd_tls_auth_only` gets the password in clear and refuses it",
     ),
     "ehlo-before-auth": Entry(
         Why.SOUNDER,

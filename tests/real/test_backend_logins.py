@@ -121,6 +121,26 @@ def test_postfix_that_offers_login_alone_is_logged_in_at_by_it(
     wait_until(lambda: f"sasl_method=LOGIN, sasl_username={account.login}" in postfix.log.read_text(), "the log line")
 
 
+@pytest.mark.parametrize("server", ["smtp", "smtp_by_name"])
+def test_postfix_that_takes_no_password_in_clear_gets_none(
+    identity_clients: Clients,
+    identity_proxy: Proxy,
+    account: Account,
+    postfix: Postfix,
+    auth_service: AuthService,
+    server: str,
+) -> None:
+    with Wiretap(postfix.tls_only) as wiretap, auth_service.moved(account.login, {"smtp": wiretap.there}):
+        with identity_clients.smtp(Security.NONE, server) as client:
+            client.ehlo("client.example.test")
+            response = b64encode(f"\0{account.login}\0{account.password}".encode()).decode()
+            assert client.docmd("AUTH", f"PLAIN {response}")[0] == 454
+        heard = wiretap.heard()
+    assert b"\r\nAUTH" not in heard
+    assert b"EHLO client.example.test\r\n" in heard
+    assert "upstream offers no login before STARTTLS" in identity_proxy.error_log.read_text()
+
+
 def test_postfix_is_not_logged_in_at_where_the_auth_service_says_so(
     identity_clients: Clients, account: Account, postfix: Postfix, auth_service: AuthService
 ) -> None:

@@ -72,6 +72,9 @@ MASTER = Template("""\
 127.0.0.1:$login_only inet n - n - - smtpd
   -o smtpd_sasl_mechanism_filter=login
   -o smtpd_recipient_restrictions=$submission_restrictions
+127.0.0.1:$tls_only inet n - n - - smtpd
+  -o smtpd_tls_auth_only=yes
+  -o smtpd_recipient_restrictions=$submission_restrictions
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -95,12 +98,12 @@ class Postfix:
 
     `ports` names a port of 127.0.0.1 for each of PORTS: smtp (takes mail for the accounts from any client), submission
     (only after a login, by AUTH or by XCLIENT), smtps and submissions (the same over TLS), smtp_haproxy (expects a
-    PROXY protocol header), trusting (takes mail of this machine to anywhere, without AUTH) and login_only (like
-    submission, but it offers no PLAIN). `sasl` is Dovecot's service for AUTH, `certificate` what clients get. Raises
-    ServerUnavailable without Postfix or without root, which its master needs.
+    PROXY protocol header), trusting (takes mail of this machine to anywhere, without AUTH), login_only and tls_only
+    (like submission, but one offers no PLAIN, and the other AUTH only over TLS). `sasl` is Dovecot's service for AUTH,
+    `certificate` what clients get. Raises ServerUnavailable without Postfix or without root, which its master needs.
     """
 
-    PORTS = ("smtp", "smtps", "submission", "submissions", "smtp_haproxy", "trusting", "login_only")
+    PORTS = ("smtp", "smtps", "submission", "submissions", "smtp_haproxy", "trusting", "login_only", "tls_only")
 
     def __init__(
         self,
@@ -122,6 +125,7 @@ class Postfix:
         self.smtp_haproxy: Address = ("127.0.0.1", ports["smtp_haproxy"])
         self.trusting: Address = ("127.0.0.1", ports["trusting"])
         self.login_only: Address = ("127.0.0.1", ports["login_only"])
+        self.tls_only: Address = ("127.0.0.1", ports["tls_only"])
         self._queue = folder / "queue"
         configuration = folder / "configuration"
         _create_folders(folder, configuration)

@@ -26,6 +26,10 @@ PLAIN = frozenset((b"PLAIN",))
         ((None, False), (b"XCLIENT ADDR LOGIN",), Offer(BOTH, frozenset(), exposed=True)),
         ((ADDR, True), (b"XCLIENT ADDR LOGIN NAME",), Offer(ADDR, frozenset())),
         ((frozenset(), True), (b"XCLIENT ADDR",), Offer(frozenset(), frozenset(), exposed=True)),
+        ((None, True), (b"STARTTLS",), Offer(None, frozenset(), tls_first=True)),
+        ((None, True), (b"starttls ", b"XCLIENT ADDR"), Offer(ADDR, frozenset(), tls_first=True)),
+        ((None, True), (b"STARTTLS", b"AUTH PLAIN"), Offer(None, PLAIN)),
+        ((None, True), (b"XSTARTTLS", b"X STARTTLS", b"STARTTLSX"), NO_OFFER),
     ],
 )
 def test_what_a_reply_lists_counts_as_far_as_the_server_sends_it(

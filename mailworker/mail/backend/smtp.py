@@ -78,7 +78,7 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
         if by_auth and steps[-1][1] is _CLIENT_HELLO:
             offer = backend.server.offers.hear(backend.log.backend, again.data, again=True)
     if by_auth:
-        yield from log_in_by_auth(backend, login, offer.mechanisms)
+        yield from log_in_by_auth(backend, login, offer)
     return LOGGED_IN
 
 
@@ -111,7 +111,7 @@ def _with_auth(
         if again is None:
             return None
         offer, steps = again.allows, (*steps[:-1], (steps[-1][0], again.known))
-    auth = usual_auth(login, offer.mechanisms)
+    auth = usual_auth(login, offer)
     return None if auth is None else begin + steps + auth
 
 

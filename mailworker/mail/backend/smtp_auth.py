@@ -11,35 +11,40 @@ from mailworker.mail.backend.sasl import authenticate
 from mailworker.model import METHOD_NAMES, AuthMethod
 from mailworker.wire.backend import smtp_auth_plain, smtp_code
 from mailworker.wire.login import Login
+from mailworker.wire.smtp_offers import Offer
 
 _GO_AHEAD: Final = wanted(smtp_code(b"334", judges=True)._replace(others=None), "AUTH")
 _PLAIN: Final = None, AuthMethod.PLAIN
 _YES: Final = wanted(smtp_code(b"235", judges=True), "AUTH")
 
 
-def usual_auth(login: Login, offered: frozenset[bytes]) -> tuple[Step, ...] | None:
-    """The steps of AUTH PLAIN, if that is the login's mechanism, or it has none and nothing else is `offered`.
+def usual_auth(login: Login, offer: Offer) -> tuple[Step, ...] | None:
+    """The steps of AUTH PLAIN, if that is the login's mechanism, or it has none and the `offer` has none but that.
 
     A backend that offers no mechanism gets PLAIN nevertheless, as from nginx, unless that backend decides about the
-    login. Raises a PeerError.
+    login, or demands TLS. Raises a PeerError.
     """
-    named = login.mechanism
-    if named not in _PLAIN or not (b"PLAIN" in offered or not (offered or named or login.passed_on)):
+    named, offered = login.mechanism, offer.mechanisms
+    if named not in _PLAIN:
+        return None
+    if b"PLAIN" not in offered and (offered or offer.tls_first or named or login.passed_on):
         return None
     lines = smtp_auth_plain(login.name, needed_password(login), login.master)
     return tuple(zip(lines, (_GO_AHEAD, _YES)[-len(lines) :], strict=True))
 
 
-def log_in_by_auth(backend: Backend, login: Login, offered: frozenset[bytes]) -> Talk[None]:
-    """Log in by the login's mechanism, or by PLAIN, or by LOGIN if PLAIN is not among those `offered`.
+def log_in_by_auth(backend: Backend, login: Login, offer: Offer) -> Talk[None]:
+    """Log in by the login's mechanism, or by PLAIN, or by LOGIN if the `offer` has that and not PLAIN.
 
     Raises LoginRejected if the backend refuses, and another PeerError if it gives no verdict.
     """
     backend.log.action = "sending AUTH to upstream"
-    steps = usual_auth(login, offered)
+    steps, offered = usual_auth(login, offer), offer.mechanisms
     if steps is not None:
         yield steps
         return
+    if offer.tls_first:
+        raise ProtocolError(Party.BACKEND, "upstream offers no login before STARTTLS")
     mechanism = login.mechanism or (AuthMethod.LOGIN if b"LOGIN" in offered else AuthMethod.PLAIN)
     name = str(METHOD_NAMES[mechanism].sasl)
     if name.encode() not in offered:

@@ -9,6 +9,7 @@ import pytest
 from tests.mail.cases import AUTH_PLAIN, SMTP
 from tests.mail.conftest import Scene
 from tests.mail.deciding import LOGGED_IN, OFFERS, TEMPORARY, WRONG, XCLIENT, Stage
+from tests.support.auth import accepted
 from tests.support.backend import Script, ScriptedServer, conversation, echo
 from tests.support.peer import Peer
 from tests.support.proxy import Proxy
@@ -106,6 +107,26 @@ def test_exchange_online_that_does_not_like_the_token_says_so_behind_its_reason(
     assert "[error]" in proxy.log.find('upstream sent invalid response: "535 5.7.3 Authentication unsuccessful"')
     assert "eyJ0" not in "".join(proxy.log.lines)
     assert backend.heard().endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("headers", [(), ((b"Auth-Backend-Mech", b"plain"),)], ids=["usual", "named"])
+@pytest.mark.parametrize("xclient", [False, True])
+def test_no_password_goes_to_a_backend_that_demands_tls(
+    scene: Scene, headers: tuple[tuple[bytes, bytes], ...], xclient: bool
+) -> None:
+    offer = b"250-x\r\n250-XCLIENT ADDR\r\n250 STARTTLS\r\n" if xclient else b"250-x\r\n250 STARTTLS\r\n"
+    backend = scene.backend(
+        conversation(b"220 x\r\n", offer, *((b"220 x\r\n", offer) if xclient else ()), b"235 in\r\n")
+    )
+    settings = proxy_settings(smtp_auth=True, xclient=xclient)
+    proxy = scene.proxy("smtp", scene.auth(*[accepted(backend.address, *headers)] * 3), proxy=settings)
+    for number in range(3):
+        client = scene.client(proxy)
+        client.expect(SMTP.greeting)
+        client.send(AUTH_PLAIN)
+        assert client.rest() == SMTP.error
+        assert "[error]" in proxy.log.find("upstream offers no login before STARTTLS while sending AUTH to upstream")
+        assert b"AUTH" not in backend.heard(number)
 
 
 @pytest.mark.parametrize("hello", [b"250-x\r\n250 AUTH NTLM GSSAPI\r\n", b"250-x\r\n250 AUTH CRAM-MD5\r\n"])

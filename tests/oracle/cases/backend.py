@@ -206,6 +206,14 @@ CASES: tuple[Case, ...] = (
         differs=Difference("auth-mechanism", "upstream does not offer AUTH PLAIN", "backend < AUTH PLAIN"),
     ),
     case(
+        "AUTH is offered only behind STARTTLS",
+        "smtp-directlogin",
+        "EHLO x",
+        f"AUTH PLAIN {PLAIN}",
+        backend=(None, b"250-backend\r\n250 STARTTLS\r\n", "503 5.5.1 authentication not enabled"),
+        differs=Difference("auth-mechanism", "upstream offers no login before STARTTLS", "backend < AUTH PLAIN"),
+    ),
+    case(
         "AUTH offers PLAIN beside others",
         "smtp-directlogin",
         "EHLO x",
