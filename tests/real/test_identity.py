@@ -9,17 +9,29 @@ from pathlib import Path
 import pytest
 
 from tests.real.clients import Clients, Security
+from tests.real.conftest import BACKEND_NAME, BackendCertificates
 from tests.real.identity import logged
 from tests.real.proxy import Proxy, is_oracle
-from tests.support.auth_service import AuthService
+from tests.support.auth_service import AuthService, accept
+from tests.support.certificates import CertificateAuthority
 from tests.support.daemon import Address, ServerUnavailable, wait_until
-from tests.support.dovecot import Dovecot
+from tests.support.dovecot import Dovecot, DovecotTls
 from tests.support.haproxy import HaproxyBehind
 from tests.support.mailbox import Account, make_message
+from tests.support.ports import Ports
 from tests.support.postfix import Postfix
 from tests.support.wiretap import Wiretap
 
 pytestmark = pytest.mark.skipif(is_oracle(), reason="nginx tells IMAP and POP3 servers nothing")
+
+DELAYING = """
+login_trusted_networks = 127.0.0.0/8
+service anvil {
+  unix_listener anvil-auth-penalty {
+    mode = 0600
+  }
+}
+"""
 
 every_security = pytest.mark.parametrize("security", Security)
 
@@ -72,6 +84,43 @@ def test_dovecot_logs_the_address_and_the_session_of_a_pop3_client(
             assert lines.readline().startswith(b"+OK")
     line = logged(trusting, "pop3", account)
     assert (line[2], line[3], line[4]) == ("127.0.0.78", "127.0.0.1", session_of(auth_service, account))
+
+
+@pytest.fixture(scope="module")
+def delaying(
+    folder: Path,
+    mail: Path,
+    accounts: list[Account],
+    backend_ports: Ports,
+    backend_certificates: BackendCertificates,
+    authority: CertificateAuthority,
+) -> Iterator[Dovecot]:
+    """One that delays the logins of clients that guess passwords, which is Dovecot's default."""
+    ports = {name: backend_ports[f"delaying_{name}"] for name in Dovecot.PORTS}
+    pair = backend_certificates
+    tls = DovecotTls(pair.by_address, BACKEND_NAME, pair.by_name, authority.path)
+    try:
+        server = Dovecot(folder / "delaying", mail, accounts, ports, tls, DELAYING)
+    except ServerUnavailable as error:
+        pytest.skip(str(error))
+    yield server
+    server.stop()
+
+
+def test_dovecot_delays_who_has_guessed_and_the_proxy_only_where_it_is_told_of_nobody(
+    identity_clients: Clients, account: Account, delaying: Dovecot, auth_service: AuthService
+) -> None:
+    backends = {"imap": delaying.imap, "pop3": delaying.pop3}
+    wrong = Account(account.login, "wrong", account.maildir)
+    auth_service.script(account.login, lambda request: accept(backends[request.header("Auth-Protocol")]))
+    assert imap_login(identity_clients, "imap", wrong, "127.0.0.91").startswith(b"z NO [AUTHENTICATIONFAILED]")
+    with identity_clients.connect("pop3", "127.0.0.92") as connection, connection.makefile("rwb") as lines:
+        lines.write(f"USER {account.login}\r\nPASS wrong\r\n".encode())
+        lines.flush()
+        assert [lines.readline()[:4] for _ in range(3)] == [b"+OK ", b"+OK\r", b"-ERR"]
+    assert delaying.penalties() == {"127.0.0.91", "127.0.0.92"}
+    assert imap_login(identity_clients, "imap_silent", wrong, "127.0.0.93").startswith(b"z NO [AUTHENTICATIONFAILED]")
+    assert delaying.penalties() == {"127.0.0.91", "127.0.0.92", "127.0.0.1"}
 
 
 def test_dovecot_hears_nothing_where_nothing_is_to_be_told(

@@ -157,7 +157,7 @@ class Dovecot:
         self.sieve: Address = ("127.0.0.1", ports["sieve"])
         self.imap_haproxy: Address = ("127.0.0.1", ports["imap_haproxy"])
         self.pop3_haproxy: Address = ("127.0.0.1", ports["pop3_haproxy"])
-        configuration = folder / "dovecot.conf"
+        self._configuration = configuration = folder / "dovecot.conf"
         values = {**process_owners(), **ports, **_tls_values(tls)}
         text = Template(CONFIGURATION.template + more)
         configuration.write_text(text.substitute(values, folder=folder, mail=mail))
@@ -168,6 +168,12 @@ class Dovecot:
 
     def stop(self) -> None:
         self._daemon.stop()
+
+    def penalties(self) -> set[str]:
+        """The addresses of clients whose logins it delays; it has none unless `more` allows anvil-auth-penalty."""
+        command = [find_program("doveadm"), "-c", str(self._configuration), "penalty"]
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        return {line.split()[0] for line in listed.splitlines()[1:]}
 
     def _is_ready(self) -> bool:
         silent = (self.imaps, self.pop3s, self.imap_haproxy, self.pop3_haproxy)
