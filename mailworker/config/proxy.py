@@ -65,6 +65,7 @@ class ProxySettings:
     xclient_fields: frozenset[bytes] | None = None
     imap_id: bool = False
     pop3_xclient: bool = False
+    sieve_xclient: bool = False
     pass_helo: bool = False
     pass_error_codes: bool = False
     tlvs: Tlv = TLVS_OF_TLS
@@ -89,6 +90,7 @@ class ProxyDraft:
     proxy_pass_helo: bool = row(BOTH, ONE, FLAG, False)
     proxy_imap_id: bool = row(BOTH, ONE, FLAG, False)
     proxy_pop3_xclient: bool = row(BOTH, ONE, FLAG, False)
+    proxy_sieve_xclient: bool = row(BOTH, ONE, FLAG, False)
     xclient: bool = row(BOTH, ONE, FLAG, True)
     xclient_fields: tuple[bytes, ...] = row(BOTH, ONE_OR_MORE, _FIELDS, _NGINX_FIELDS)
     proxy_smtp_auth: bool = row(BOTH, ONE, FLAG, False)

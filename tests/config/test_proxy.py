@@ -21,6 +21,7 @@ from tests.config.conftest import LoadServer
         ("proxy_socket_keepalive on", "socket_keepalive", True),
         ("proxy_imap_id on", "imap_id", True),
         ("proxy_pop3_xclient on", "pop3_xclient", True),
+        ("proxy_sieve_xclient on", "sieve_xclient", True),
         ("proxy_pass_helo on", "pass_helo", True),
         ("proxy_pass_error_codes on", "pass_error_codes", True),
         ("xclient_fields addr port client-transport", "xclient_fields", {b"ADDR", b"PORT", b"CLIENT-TRANSPORT"}),

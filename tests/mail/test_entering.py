@@ -55,6 +55,7 @@ def test_first_steps_are_those_that_the_whole_login_begins_with(login: str) -> N
     [
         ("imap", {"imap_id": True}, {}),
         ("pop3", {"pop3_xclient": True}, {}),
+        ("sieve", {"sieve_xclient": True}, {}),
         *((protocol, {}, {"mechanism": AuthMethod.PLAIN}) for protocol in ("imap", "pop3")),
         *((protocol, {}, {"password": Secret(b"x" * 1100)}) for protocol in ("imap", "pop3")),
     ],

@@ -346,7 +346,7 @@ def identity_proxy(
     auth_service: AuthService,
 ) -> Iterator[Proxy]:
     certificate = authority.issue_server("identity", ecdsa_key(), ("localhost", "127.0.0.1", "mail.example.test"))
-    backends = {"imap": trusting.imap, "pop3": trusting.pop3, "smtp": postfix.submission}
+    backends = {"imap": trusting.imap, "pop3": trusting.pop3, "smtp": postfix.submission, "sieve": trusting.sieve}
     auth_service.route("/identity", backends)
     path = folder / "identity"
     path.mkdir(mode=0o755)

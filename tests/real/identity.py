@@ -28,6 +28,8 @@ MORE = """
     server { listen 127.0.0.1:$imap; protocol imap; starttls on; }
     server { listen 127.0.0.1:$pop3; protocol pop3; starttls on; }
     server { listen 127.0.0.1:$smtp; protocol smtp; starttls on; proxy_smtp_auth on; }
+    server { listen 127.0.0.1:$sieve; protocol sieve; proxy_sieve_xclient on; }
+    server { listen 127.0.0.1:$sieve_to_starttls; protocol sieve; proxy_sieve_xclient on; proxy_ssl starttls; }
     server { listen 127.0.0.1:$imap_silent; protocol imap; proxy_imap_id off; }
     server { listen 127.0.0.1:$imap_to_starttls; protocol imap; proxy_ssl starttls; }
     server { listen 127.0.0.1:$pop3_to_starttls; protocol pop3; proxy_ssl starttls; }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import imaplib
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -110,7 +111,7 @@ def delaying(
 def test_dovecot_delays_who_has_guessed_and_the_proxy_only_where_it_is_told_of_nobody(
     identity_clients: Clients, account: Account, delaying: Dovecot, auth_service: AuthService
 ) -> None:
-    backends = {"imap": delaying.imap, "pop3": delaying.pop3}
+    backends = {"imap": delaying.imap, "pop3": delaying.pop3, "sieve": delaying.sieve}
     wrong = Account(account.login, "wrong", account.maildir)
     auth_service.script(account.login, lambda request: accept(backends[request.header("Auth-Protocol")]))
     assert imap_login(identity_clients, "imap", wrong, "127.0.0.91").startswith(b"z NO [AUTHENTICATIONFAILED]")
@@ -118,9 +119,31 @@ def test_dovecot_delays_who_has_guessed_and_the_proxy_only_where_it_is_told_of_n
         lines.write(f"USER {account.login}\r\nPASS wrong\r\n".encode())
         lines.flush()
         assert [lines.readline()[:4] for _ in range(3)] == [b"+OK ", b"+OK\r", b"-ERR"]
-    assert delaying.penalties() == {"127.0.0.91", "127.0.0.92"}
+    assert sieve_login(identity_clients, "sieve", wrong, "127.0.0.94").startswith(b"NO ")
+    guessing = {"127.0.0.91", "127.0.0.92", "127.0.0.94"}
+    assert delaying.penalties() == guessing
     assert imap_login(identity_clients, "imap_silent", wrong, "127.0.0.93").startswith(b"z NO [AUTHENTICATIONFAILED]")
-    assert delaying.penalties() == {"127.0.0.91", "127.0.0.92", "127.0.0.1"}
+    assert delaying.penalties() == {*guessing, "127.0.0.1"}
+
+
+def sieve_login(identity_clients: Clients, server: str, account: Account, source: str) -> bytes:
+    """The answer to a login from an address."""
+    response = b64encode(f"\0{account.login}\0{account.password}".encode())
+    with identity_clients.connect(server, source) as connection, connection.makefile("rwb") as lines:
+        while not lines.readline().startswith(b"OK"):
+            pass
+        lines.write(b'AUTHENTICATE "PLAIN" "%b"\r\n' % response)
+        lines.flush()
+        return lines.readline()
+
+
+@pytest.mark.parametrize("server", ["sieve", "sieve_to_starttls"])
+def test_dovecot_logs_the_address_and_the_session_of_a_managesieve_client(
+    identity_clients: Clients, account: Account, trusting: Dovecot, auth_service: AuthService, server: str
+) -> None:
+    assert sieve_login(identity_clients, server, account, "127.0.0.79").startswith(b"OK ")
+    line = logged(trusting, "managesieve", account)
+    assert (line[2], line[3], line[4]) == ("127.0.0.79", "127.0.0.1", session_of(auth_service, account))
 
 
 def test_dovecot_hears_nothing_where_nothing_is_to_be_told(

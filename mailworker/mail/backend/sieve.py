@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from mailworker.mail.backend.backend import Backend, Misconfigured, Place, needed_password
+from mailworker.mail.backend.backend import Backend, Misconfigured, Place, identity, needed_password
 from mailworker.mail.backend.conversation import Foreseen, Talk, Wanted, anything
 from mailworker.mail.backend.token import ACKNOWLEDGMENTS, BY_TOKEN
 from mailworker.native.core import accelerator
 from mailworker.wire.backend import LoginRejected, Reply, auth_plain, plain_response
+from mailworker.wire.identity import dovecot_attributes
 from mailworker.wire.login import Login
 from mailworker.wire.sasl import encode_token
 from mailworker.wire.sieve import QUOTED_LIMIT, client_string
@@ -32,6 +33,7 @@ _LONGEST: Final = len(_PLAIN) + QUOTED_LIMIT + len(b'"\r\n')
 
 _GREETING = Wanted(b"OK", b'"', None, expect_list)
 _STARTTLS = Wanted(b"OK", None, "STARTTLS", expect_ok)
+_XCLIENT = Wanted(b"OK", None, "XCLIENT", expect_ok)
 _AUTHENTICATE = Wanted(b"OK", None, "AUTHENTICATE command", anything)
 # An OK without a response code; a code would have to be examined.
 _WELCOME = Wanted(b'OK "', None, "AUTHENTICATE command", anything)
@@ -46,8 +48,17 @@ def starttls(_backend: Backend, _login: Login) -> Talk[None]:
     yield ((b"STARTTLS\r\n", _STARTTLS),)
 
 
+def _introduce(backend: Backend, greeting: Reply) -> Talk[None]:
+    """Send the client's identity by XCLIENT if the greeting lists it."""
+    attributes = dovecot_attributes(identity(backend)) if b"XCLIENT" in capabilities(greeting) else b""
+    if attributes:
+        yield ((b"XCLIENT %b\r\n" % attributes, _XCLIENT),)
+
+
 def first_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
     """See `Protocol.first_steps`: None unless the backend's greeting is foreseen. Raises a PeerError."""
+    if place.server.settings.proxy.sieve_xclient:
+        return None
     kind = place.server.sieve_greetings.expected.get(place.log.backend)
     if kind is None or kind.allows.obstacle(b"PLAIN") is not None or _goes_by_token(login):
         return None
@@ -59,10 +70,13 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
     """Log in by PLAIN, or by a token; gives the reply for the client. Raises a PeerError."""
     by_token = _goes_by_token(login)
     mechanism = BY_TOKEN[login.method] if by_token else b"PLAIN"
-    greeting = (yield ((None, _GREETING),)).data
-    obstacle = backend.server.sieve_greetings.allowed(backend.log.backend, greeting, login_offer).obstacle(mechanism)
+    greeting = yield ((None, _GREETING),)
+    offer = backend.server.sieve_greetings.allowed(backend.log.backend, greeting.data, login_offer)
+    obstacle = offer.obstacle(mechanism)
     if obstacle is not None:
         raise Misconfigured(obstacle)
+    if backend.server.settings.proxy.sieve_xclient:
+        yield from _introduce(backend, greeting)
     response = _response(login, by_token=by_token)
     reply = yield ((b'AUTHENTICATE "%b" %b' % (mechanism, response), _AUTHENTICATE),)
     if not _USUAL_OK.match(reply.data):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from base64 import b64encode
 from typing import Any
@@ -63,13 +64,20 @@ class Stage:
     """
 
     def __init__(
-        self, scene: Scene, *scripts: Script, deciding: bool = False, tls: bool = False, **changes: Any
+        self,
+        scene: Scene,
+        *scripts: Script,
+        deciding: bool = False,
+        tls: bool = False,
+        xclient: bool = False,
+        **changes: Any,
     ) -> None:
         turns = iter(scripts)
         self.backend = scene.backend(lambda peer: next(turns)(peer))  # noqa: PLW0108 - the next one each time
         proxy = proxy_settings(
             backend=proxy_pass(self.backend.address) if deciding else None,
             ssl=proxy_ssl_settings(starttls=True) if tls else None,
+            sieve_xclient=xclient,
         )
         if deciding:
             changes["source"] = ByBackendSettings()
@@ -81,6 +89,14 @@ class Stage:
             pass
 
 
+def greeted(scene: Scene, stage: Stage) -> Peer:
+    """Another client."""
+    client = scene.client(stage.proxy)
+    while not client.line().startswith(b"OK"):
+        pass
+    return client
+
+
 accepting = conversation(DOVECOT, YES["quoted"], then=echo)
 of_both = pytest.mark.parametrize("deciding", [False, True], ids=["auth_http", "auth_upstream"])
 
@@ -89,10 +105,7 @@ of_both = pytest.mark.parametrize("deciding", [False, True], ids=["auth_http", "
 @pytest.mark.parametrize("greeting", GREETINGS.values(), ids=GREETINGS)
 def test_a_login_at_every_kind_of_backend_leads_to_a_relay(scene: Scene, greeting: bytes, answer: bytes) -> None:
     stage = Stage(scene, conversation(greeting, answer, then=echo), slowly(greeting, answer))
-    for client in (stage.client, scene.client(stage.proxy)):
-        if client is not stage.client:
-            while not client.line().startswith(b"OK"):
-                pass
+    for client in (stage.client, greeted(scene, stage)):
         client.talk((LOGIN, answer), (b'NOOP "x"\r\n', b'NOOP "x"\r\n'))
     for number in range(2):
         assert stage.backend.peer(number).received == LOGIN + b'NOOP "x"\r\n'
@@ -107,6 +120,46 @@ def test_the_end_of_a_literal_that_comes_late_belongs_to_the_answer(scene: Scene
         echo(peer)
 
     Stage(scene, script).client.talk((LOGIN, b"OK {5}\r\nhello\r\n"), (b"NOOP\r\n", b"NOOP\r\n"))
+
+
+TRUSTING = DOVECOT.replace(b"OK", b'"XCLIENT"\r\nOK')
+TOLD = re.compile(
+    rb"XCLIENT ADDR=127\.0\.0\.1 PORT=([0-9]+) DESTADDR=127\.0\.0\.1 DESTPORT=([0-9]+) SESSION=[\w-]{16} TTL=6 "
+    rb"CLIENT-TRANSPORT=insecure\r\n" + re.escape(LOGIN)
+)
+
+
+@of_both
+@pytest.mark.parametrize("answer", [b'OK "Updated"\r\n', b"ok\r\n"])
+def test_a_backend_that_lists_xclient_hears_who_the_client_is(scene: Scene, answer: bytes, deciding: bool) -> None:
+    scripts = [conversation(TRUSTING, answer, YES["quoted"], then=echo)] * 3
+    stage = Stage(scene, *scripts, deciding=deciding, xclient=True)
+    for number in range(3):
+        client = stage.client if number == 0 else greeted(scene, stage)
+        client.talk((LOGIN, YES["quoted"]))
+        told = TOLD.fullmatch(stage.backend.peer(number).received)
+        assert told is not None
+        assert (int(told[1]), int(told[2])) == (client.address[1], stage.proxy.address[1])
+        client.close()
+
+
+@pytest.mark.parametrize(("greeting", "xclient"), [(TRUSTING, False), (DOVECOT, True), (MINIMAL, True)])
+def test_a_backend_that_lists_no_xclient_or_is_to_be_told_nothing_hears_nothing(
+    scene: Scene, greeting: bytes, xclient: bool
+) -> None:
+    stage = Stage(scene, conversation(greeting, YES["quoted"], then=echo), xclient=xclient)
+    stage.client.talk((LOGIN, YES["quoted"]))
+    assert stage.backend.peer().received == LOGIN
+
+
+@pytest.mark.parametrize("answer", [b'NO "Error in MANAGESIEVE command"\r\n', b'BYE "no"\r\n', b'""\r\n', b"what\r\n"])
+def test_what_is_no_success_of_xclient_ends_the_login(scene: Scene, answer: bytes) -> None:
+    stage = Stage(scene, conversation(TRUSTING, answer), xclient=True)
+    stage.client.talk((LOGIN, TEMPORARY))
+    stage.proxy.log.find("upstream sent invalid response: ")
+    heard = stage.backend.heard()
+    assert heard.startswith(b"XCLIENT ")
+    assert b"AUTHENTICATE" not in heard
 
 
 @pytest.mark.parametrize("challenge", [b'""\r\n', b"{0}\r\n", b"{0}\r\n\r\n", b'"eA=="\r\n', b"{4}\r\neA==\r\n"])

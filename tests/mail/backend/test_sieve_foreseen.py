@@ -17,10 +17,10 @@ from mailworker.wire.login import Login
 from mailworker.wire.remembered import Remembered
 from mailworker.wire.secret import Secret
 from mailworker.wire.sieve_response import LoginOffer
-from tests.mail.backend.test_sieve import CYRUS, DOVECOT, FAILURES, GREETINGS, LOGIN, MISCONFIGURED, YES, Stage
+from tests.mail.backend.test_sieve import CYRUS, DOVECOT, FAILURES, GREETINGS, LOGIN, MISCONFIGURED, YES, Stage, greeted
 from tests.mail.conftest import Scene
 from tests.support.backend import Script, conversation, echo
-from tests.support.peer import Peer
+from tests.support.settings import mail_server
 
 GSSAPI = b'"SASL" "GSSAPI"\r\nOK\r\n'
 TLS_FIRST = b'"STARTTLS"\r\nOK\r\n'
@@ -42,7 +42,7 @@ LOGINS: dict[str, tuple[dict[str, Any], bool]] = {
 
 def _place() -> Backend:
     """Stands for a backend that has not greeted yet."""
-    server = SimpleNamespace(sieve_greetings=Remembered[LoginOffer]())
+    server = SimpleNamespace(settings=mail_server("sieve"), sieve_greetings=Remembered[LoginOffer]())
     return cast(Backend, SimpleNamespace(server=server, log=SimpleNamespace(backend="192.0.2.1:4190")))
 
 
@@ -79,7 +79,7 @@ def test_each_login_is_the_same_at_a_backend_that_changes_its_greeting(scene: Sc
     greetings = (DOVECOT, DOVECOT, DOVECOT, CYRUS, CYRUS, CYRUS, DOVECOT, CYRUS, GSSAPI, DOVECOT)
     stage = Stage(scene, *(conversation(greeting, YES["quoted"], then=echo) for greeting in greetings))
     for number, greeting in enumerate(greetings):
-        client = _greeted(scene, stage)
+        client = greeted(scene, stage)
         if greeting is GSSAPI:
             client.talk((LOGIN, MISCONFIGURED))
             assert stage.backend.heard(number) == b""
@@ -94,7 +94,7 @@ def test_every_success_at_a_known_backend_reaches_the_client(scene: Scene, answe
     accepting = conversation(CYRUS, YES["quoted"], then=echo)
     stage = Stage(scene, accepting, accepting, conversation(CYRUS, answer, then=echo))
     for heard in (YES["quoted"], YES["quoted"], answer):
-        client = _greeted(scene, stage)
+        client = greeted(scene, stage)
         client.talk((LOGIN, heard), (b"NOOP\r\n", b"NOOP\r\n"))
         client.close()
     assert stage.backend.peer(2).received == LOGIN + b"NOOP\r\n"
@@ -105,10 +105,10 @@ def test_every_failure_at_a_known_backend_reaches_the_client(scene: Scene, scrip
     known = [conversation(greeting, YES["quoted"], then=echo) for greeting in (DOVECOT, DOVECOT, CYRUS, CYRUS)]
     stage = Stage(scene, *known, *known[:1], script, known[0])
     for _ in range(5):
-        client = _greeted(scene, stage)
+        client = greeted(scene, stage)
         client.talk((LOGIN, YES["quoted"]))
         client.close()
-    _greeted(scene, stage).talk((LOGIN, heard), (b"NOOP\r\n", b'OK "Done."\r\n'), (LOGIN, YES["quoted"]))
+    greeted(scene, stage).talk((LOGIN, heard), (b"NOOP\r\n", b'OK "Done."\r\n'), (LOGIN, YES["quoted"]))
 
 
 @pytest.mark.parametrize("challenge", [b'""\r\n', b"{0}\r\n", b'"eA=="\r\n'])
@@ -116,14 +116,7 @@ def test_a_known_backend_that_asks_although_it_was_told_is_told_again(scene: Sce
     known = conversation(CYRUS, YES["quoted"], then=echo)
     stage = Stage(scene, known, known, conversation(CYRUS, challenge, b"OK\r\n", then=echo))
     for answer in (YES["quoted"], YES["quoted"], b"OK\r\n"):
-        client = _greeted(scene, stage)
+        client = greeted(scene, stage)
         client.talk((LOGIN, answer))
         client.close()
     assert stage.backend.heard(2) == LOGIN + b'"%b"\r\n' % b64encode(b"\0user@example.com\0secret")
-
-
-def _greeted(scene: Scene, stage: Stage) -> Peer:
-    client = scene.client(stage.proxy)
-    while not client.line().startswith(b"OK"):
-        pass
-    return client
