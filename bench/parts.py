@@ -15,6 +15,8 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -30,14 +32,15 @@ from mailworker.mail.authentication.passwords import read_password
 from mailworker.mail.authentication.user_table import UserTable, build
 from mailworker.native.crypt import CRYPT
 from mailworker.native.regex import Regex
-from mailworker.native.tls.pair import key_from
+from mailworker.native.tls.certificate import load_certificates
+from mailworker.native.tls.pair import certificate_from, key_from
 from mailworker.process.steps import at_once
 from mailworker.variables.map import Map
 from mailworker.variables.template import parse
 from mailworker.variables.variables import Variables
 from mailworker.wire.auth_answers import Answers
 from mailworker.wire.imap import ImapParser, usual_login
-from tests.support.certificates import ecdsa_key, rsa_key
+from tests.support.certificates import CertificateAuthority, ecdsa_key, rsa_key
 from tests.support.evil_patterns import EVIL
 from tests.variables.facts import Session
 
@@ -155,11 +158,15 @@ def map_() -> Iterator[Row]:
 
 
 def keys() -> Iterator[Row]:
-    """A private key, read from DER."""
+    """A private key, and the certificate with the public one, read from DER; OpenSSL's own way reads PEM."""
     for name, label, key in (("RSA", b"RSA PRIVATE KEY", rsa_key()), ("ECDSA", b"EC PRIVATE KEY", ecdsa_key())):
         for form, known in ((PrivateFormat.TraditionalOpenSSL, label), (PrivateFormat.PKCS8, b"PRIVATE KEY")):
             der = in_der(key, form)
             yield f"{name}, {known.decode()}", cost(partial(key_from, known, der))
+        with TemporaryDirectory() as folder:
+            file = str(CertificateAuthority(Path(folder)).issue_server("a", key, ("a.example",)).certificate)
+            yield f"{name}, certificate", cost(partial(certificate_from, load_certificates(file)[0].der))
+            yield f"{name}, certificate, OpenSSL's own way", cost(partial(load_certificates, file))
 
 
 def in_der(key: RSAPrivateKey | EllipticCurvePrivateKey, form: PrivateFormat) -> bytes:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import socket
 import ssl
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,9 @@ from mailworker.errors import ConnectionLost, TlsError
 from mailworker.model import VerifyClient
 from mailworker.tls.context import TlsContext
 from mailworker.tls.door import Door
+from mailworker.tls.folder_scan import FolderScan
 from tests.support.certificates import Certificate, CertificateAuthority
+from tests.support.settings import ssl_settings
 from tests.tls.doors import Host, door, door_to, room
 from tests.tls.peers import Pair, build, client_context
 
@@ -232,3 +236,23 @@ def test_a_handshake_that_is_given_up_before_the_choice_leaves_nothing(ecdsa: Ce
         while pair.server.handshake() is not None:
             pass
     pair.close()
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "found"),
+    [("rsa:2048", b"RSA2048"), ("EC -pkeyopt ec_paramgen_curve:P-256", b"EC256"),
+     ("EC -pkeyopt ec_paramgen_curve:P-384", b"EC384"), ("ED25519", b"ED25519"), ("rsa-pss", b"RSASSA-PSS")],
+)  # fmt: skip
+@pytest.mark.parametrize("version", ["TLSv1.2", "TLSv1.3"])
+def test_certificates_of_all_kinds_are_read_from_folders(
+    tmp_path: Path, ecdsa: Certificate, visit: Visits, algorithm: str, found: bytes, version: str
+) -> None:
+    pair = f"-keyout {tmp_path}/a.key -out {tmp_path}/a.crt".split()
+    subject = ["-nodes", "-subj", "/CN=a.example"]
+    subprocess.run(["openssl", "req", "-x509", "-newkey", *algorithm.split(), *subject, *pair], check=True)
+    scan = FolderScan(str(tmp_path))
+    assert [text for text in scan.load(None) if text] == []
+    settings = ssl_settings(ecdsa, certificate_directories=(str(tmp_path),), protocols=(version,))
+    at = door_to({"b.example": TlsContext.build(settings, b"imap", folders=(scan.folder,))})
+    server = visit(at, "a.example")[0].server
+    assert (server.certificate.key_algorithm, server.protocol) == (found, version)

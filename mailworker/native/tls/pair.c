@@ -1,6 +1,7 @@
 /*
  * Thousands of certificates with their keys, to be set on connections of any context. They are read without OpenSSL's
- * decoders, as OpenSSL 3.0 tries all of these for each key (0.4 ms, where this takes 0.04).
+ * decoders, as OpenSSL 3.0 collects and tries all of these for each key: 0.4 ms for a private one, 0.1 for that of a
+ * certificate.
  */
 
 #define OPENSSL_SUPPRESS_DEPRECATED
@@ -10,6 +11,9 @@
 #include <string.h>
 
 #include <openssl/ec.h>
+#ifndef OPENSSL_NO_ENGINE
+#include <openssl/engine.h>
+#endif
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
@@ -84,10 +88,43 @@ EVP_PKEY *pair_key(enum key_form form, const unsigned char *der, long length)
     }
 }
 
+#ifndef OPENSSL_NO_ENGINE
+static int usual_kinds(ENGINE *engine, EVP_PKEY_METHOD **method, const int **kinds, int kind)
+{
+    static const int usual[] = {EVP_PKEY_RSA, EVP_PKEY_EC};
+
+    (void) engine;
+    (void) kind;
+    if (method == NULL) {
+        *kinds = usual;
+        return 2;
+    }
+    *method = NULL;
+    return 0;
+}
+
+/*
+ * OpenSSL reads a certificate's key by its kind's own function only where an engine claims that kind, so one does
+ * meanwhile. Such a key is of the same form as the private one, so comparing the two costs little as well.
+ */
+X509 *pair_certificate(const unsigned char *der, long length)
+{
+    ENGINE *engine = ENGINE_new();
+    X509 *certificate = NULL;
+
+    if (engine != NULL && ENGINE_set_pkey_meths(engine, usual_kinds) == 1 && ENGINE_register_pkey_meths(engine) == 1) {
+        certificate = d2i_X509(NULL, &der, length);
+        ENGINE_unregister_pkey_meths(engine);
+    }
+    ENGINE_free(engine);
+    return certificate;
+}
+#else
 X509 *pair_certificate(const unsigned char *der, long length)
 {
     return d2i_X509(NULL, &der, length);
 }
+#endif
 
 /* Writes a line for each host name among the certificate's subject alternative names. */
 int certificate_names(BIO *bio, X509 *certificate)
