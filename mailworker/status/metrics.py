@@ -64,6 +64,8 @@ _HISTOGRAMS: Final[Sequence[tuple[str, str, str, Sequence[str], Sequence[float]]
 
 # Formats whose lines are kept: an Accept header can ask for any number of versions.
 _MOST_FORMATS: Final = 4
+# Series that the library writes at one time.
+_PORTION: Final = 1000
 
 Encode = Callable[[Any], bytes]
 Labels = tuple[str, ...]
@@ -158,10 +160,13 @@ class Metrics:
         return self._lines[kind]
 
     def _learn(self, encode: Encode, family: Family) -> _Lines:
-        text = encode(_Only(self.metric(family))).removesuffix(encode(_Only())).decode()
-        lines = text.split("\n")[:-1]
-        beginnings = [line.rpartition(" ")[0] for line in lines if not line.startswith("#")]
-        comments = "".join(f"{line}\n" for line in lines if line.startswith("#"))
+        """The library's lines, in portions: it takes a kilobyte for each while it writes."""
+        comments, beginnings = "", list[str]()
+        for start in range(0, max(1, len(family.series)), _PORTION):
+            part = family._replace(series=family.series[start : start + _PORTION])
+            lines = encode(_Only(self.metric(part))).removesuffix(encode(_Only())).decode().split("\n")[:-1]
+            beginnings += [line.rpartition(" ")[0] for line in lines if not line.startswith("#")]
+            comments = "".join(f"{line}\n" for line in lines if line.startswith("#"))
         return _Lines([labels for labels, _ in family.series], comments, beginnings)
 
 
@@ -190,9 +195,9 @@ def families(snapshot: Snapshot) -> Iterator[Family]:
     yield _gauge("connections", "Connected clients, by state.", ("server", "protocol", "state"), connections)
     yield from _limits(snapshot)
     for family, name, text, labels in _COUNTERS:
-        yield Family("Counter", name, text, labels, _single(snapshot.family(family)))
+        yield Family("Counter", name, text, labels, _single(snapshot.family(family).items()))
     for family, name, text, labels, bounds in _HISTOGRAMS:
-        yield _histogram(name, text, labels, bounds, snapshot.family(family))
+        yield _histogram(name, text, labels, bounds, snapshot.family(family).items())
 
 
 def _process(snapshot: Snapshot) -> Iterator[Family]:

@@ -79,7 +79,7 @@ def _head(snapshot: Snapshot) -> str:
 
 def _tiles(snapshot: Snapshot) -> str:
     def total(family: str, *labels: str) -> int:
-        return sum(value for parts, value in snapshot.family(family) if not labels or parts[-1] in labels)
+        return sum(value for parts, value in snapshot.family(family).items() if not labels or parts[-1] in labels)
 
     living = snapshot.sessions.values()
     tiles = (
@@ -133,7 +133,7 @@ def _servers(snapshot: Snapshot) -> Iterable[Sequence[str]]:
         odd = [f"{count:,} {end}" for end, count in ends if count and end not in _USUAL][:_MOST_ENDS]
         yield (
             *(each.server, each.protocol, f"{living.login:,}", f"{living.relay:,}"),
-            *(f"{snapshot.words.get((name, *each), 0):,}" for name in ("accepted", "logins")),
+            *(f"{snapshot.count(name, *each):,}" for name in ("accepted", "logins")),
             *(f"{sum(below[name].values()):,}" for name in ("handshakes", "handshake_failures")),
             *(_size(traffic[direction]) for direction in ("client_in", "client_out")),
             ", ".join(odd) or "none",
@@ -142,13 +142,13 @@ def _servers(snapshot: Snapshot) -> Iterable[Sequence[str]]:
 
 
 def _last(snapshot: Snapshot, server: Label) -> str:
-    found = latest_end(snapshot.words.get((LATEST_END, *server), 0))
+    found = latest_end(snapshot.count(LATEST_END, *server))
     return "-" if found is None else f"{found[1].word} {_ago(snapshot.now - found[0])} ago"
 
 
 def _sources(snapshot: Snapshot) -> Iterable[Sequence[str]]:
     found: dict[tuple[str, str], dict[str, int]] = {}
-    for (protocol, source, _, result), value in snapshot.family("auth"):
+    for (protocol, source, _, result), value in snapshot.family("auth").items():
         results = found.setdefault((source, protocol), {})
         results[result] = results.get(result, 0) + value
     for (source, protocol), results in found.items():
@@ -164,7 +164,7 @@ def _times(snapshot: Snapshot) -> Iterable[Sequence[str]]:
         ("loop_lag", "wait for a worker", LAG),
     ):
         found: dict[str, dict[str, int]] = {}
-        for (*names, bucket), value in snapshot.family(family):
+        for (*names, bucket), value in snapshot.family(family).items():
             if family == "handshake_seconds":
                 names[-1] = _RESUMED[names[-1]]
             found.setdefault(" ".join(names), {})[bucket] = value
@@ -186,13 +186,13 @@ def _workers(snapshot: Snapshot) -> Iterable[Sequence[str]]:
 
 
 def _caches(snapshot: Snapshot) -> Iterable[Sequence[str]]:
-    lookups = dict(snapshot.family("tls_cache"))
+    lookups = snapshot.family("tls_cache")
     for name in dict.fromkeys(name for name, _ in lookups):
         yield (name, *(f"{lookups[name, result]:,}" for result in ("hit", "miss")))
 
 
 def _logs(snapshot: Snapshot) -> Iterable[Sequence[str]]:
-    lines, lost = dict(snapshot.family("log_lines")), dict(snapshot.family("log_dropped"))
+    lines, lost = snapshot.family("log_lines"), snapshot.family("log_dropped")
     for (name,), count in lost.items():
         yield name, f"{lines[name,]:,}" if (name,) in lines else "-", f"\0{'bad' if count else 'good'} {count:,}"
 
@@ -239,7 +239,7 @@ def _marked(kind: str, text: str) -> str:
 def _by_server(snapshot: Snapshot, family: str) -> Mapping[tuple[str, ...], Mapping[str, int]]:
     """The counters of each server by their last label, summed up over the labels before it."""
     found: dict[tuple[str, ...], dict[str, int]] = {}
-    for parts, value in snapshot.family(family):
+    for parts, value in snapshot.family(family).items():
         below = found.setdefault(parts[:2], {})
         below[parts[-1]] = below.get(parts[-1], 0) + value
     return found

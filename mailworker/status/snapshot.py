@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from sys import intern
 from typing import Final, NamedTuple
 
 from mailworker.mail.counting import DURATION, Label, word
@@ -18,11 +19,8 @@ from mailworker.status.standing import MICROSECONDS, Process, Said, Serving, pos
 # Families that count sessions that have begun, and their signs in the sum.
 _BEGUN = (("accepted", 1), ("arrived", 1), ("moved", -1))
 
-Words = Mapping[tuple[str, ...], int]
-"""Counters by the parts of their names: a family and labels."""
-
-Families = Mapping[str, Sequence[tuple[tuple[str, ...], int]]]
-"""The labels and values of each family."""
+Families = Mapping[str, Mapping[tuple[str, ...], int]]
+"""The values of each family by their labels."""
 
 
 class Sessions(NamedTuple):
@@ -65,7 +63,6 @@ class Snapshot:
     generation: int
     stopping: bool
     workers: Sequence[WorkerState]
-    words: Words
     families: Families
     sessions: Mapping[Label, Sessions]
     limit: int
@@ -87,12 +84,16 @@ class Snapshot:
         """The number of workers that finish their sessions."""
         return sum(each.process.leaving for each in self.workers)
 
-    def family(self, name: str) -> Sequence[tuple[tuple[str, ...], int]]:
-        """The labels and values of one family."""
-        return self.families.get(name, ())
+    def family(self, name: str) -> Mapping[tuple[str, ...], int]:
+        """The values of one family by their labels."""
+        return self.families.get(name, {})
+
+    def count(self, family: str, *labels: str) -> int:
+        """One value, 0 where there is none."""
+        return self.family(family).get(labels, 0)
 
 
-NOTHING: Final = Snapshot(0.0, 0.0, 0.0, False, 0, False, (), {}, {}, {}, 0)
+NOTHING: Final = Snapshot(0.0, 0.0, 0.0, False, 0, False, (), {}, {}, 0)
 """What is shown where nothing is counted."""
 
 
@@ -115,7 +116,6 @@ def take(  # noqa: PLR0913, PLR0917 - what is shown beside the counters
         counters.said(Said.GENERATION),
         bool(counters.said(Said.STOPPING)),
         [_worker(each, counters) for each in posted(counters) if each.works],
-        {each.parts: value for each, value in zip(names, totals, strict=True)},
         _grouped(names, totals),
         _sessions(_grouped(names, reading.living.values()), labels),
         limit,
@@ -125,23 +125,25 @@ def take(  # noqa: PLR0913, PLR0917 - what is shown beside the counters
 
 
 class _Name(NamedTuple):
-    """The name of a word: its parts are its family and its labels."""
+    """The name of a word."""
 
-    parts: tuple[str, ...]
     family: str
     labels: tuple[str, ...]
 
 
 @lru_cache(maxsize=2)  # the names are those of a configuration
 def _parsed(words: tuple[str, ...]) -> tuple[_Name, ...]:
-    """The names of words; who has seen a name's labels before finds the same object."""
-    return tuple(_Name(parts, parts[0], parts[1:]) for parts in (tuple(name.split("\0")) for name in words))
+    """The names of words; who has seen a name's labels before finds the same object.
+
+    Texts are interned: thousands of servers have dozens of words each, with the same few labels.
+    """
+    return tuple(_Name(family, tuple(labels)) for family, *labels in (map(intern, name.split("\0")) for name in words))
 
 
 def _grouped(names: Iterable[_Name], values: Iterable[int]) -> Families:
-    found = defaultdict[str, list[tuple[tuple[str, ...], int]]](list)
-    for (_, family, labels), value in zip(names, values, strict=True):
-        found[family].append((labels, value))
+    found = defaultdict[str, dict[tuple[str, ...], int]](dict)
+    for (family, labels), value in zip(names, values, strict=True):
+        found[family][labels] = value
     return dict(found)
 
 
@@ -150,12 +152,12 @@ def _sessions(living: Families, labels: Iterable[Label]) -> dict[Label, Sessions
     ended: Counter[tuple[str, ...]] = Counter()
     relays: Counter[tuple[str, ...]] = Counter()
     buckets = {*map(repr, DURATION), "+Inf"}
-    for parts, value in living.get("ended", ()):
+    for parts, value in living.get("ended", {}).items():
         ended[parts[:2]] += value
-    for parts, value in living.get("session_seconds", ()):
+    for parts, value in living.get("session_seconds", {}).items():
         if parts[2] in buckets:
             relays[parts[:2]] += value
-    of = {family: dict(living.get(family, ())) for family in ("logins", *dict(_BEGUN))}
+    of = {family: living.get(family, {}) for family in ("logins", *dict(_BEGUN))}
     found = {}
     for each in labels:
         begun = sum(sign * of[family].get(each, 0) for family, sign in _BEGUN)

@@ -44,15 +44,15 @@ def tree(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _zone(snapshot: Snapshot, zone: ZoneUse) -> dict[str, Any]:
-    counts = {family: snapshot.words.get((family, zone.zone), 0) for family in LIMITED}
+    counts = {family: snapshot.count(family, zone.zone) for family in LIMITED}
     return {**zone._asdict(), **{family.removeprefix("limit_"): value for family, value in counts.items()}}
 
 
 def _server(snapshot: Snapshot, label: Label, below: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "connections": snapshot.sessions[label]._asdict(),
-        "accepted": snapshot.words.get(("accepted", *label), 0),
-        "logins": snapshot.words.get(("logins", *label), 0),
+        "accepted": snapshot.count("accepted", *label),
+        "logins": snapshot.count("logins", *label),
         "sessions": below["ended"],
         "last_end_to_look_at": _latest(snapshot, label),
         "bytes": below["bytes"],
@@ -77,14 +77,14 @@ def _worker(worker: WorkerState) -> dict[str, Any]:
 
 
 def _latest(snapshot: Snapshot, server: Label) -> dict[str, Any] | None:
-    found = latest_end(snapshot.words.get((LATEST_END, *server), 0))
+    found = latest_end(snapshot.count(LATEST_END, *server))
     return None if found is None else {"time": found[0], "end": found[1].word}
 
 
 def _of(snapshot: Snapshot, family: str) -> dict[str, Any]:
     """The counters of a family, as objects nested by labels."""
     found: dict[str, Any] = {}
-    for (*outer, last), value in snapshot.family(family):
+    for (*outer, last), value in snapshot.family(family).items():
         place = found
         for part in outer:
             place = place.setdefault(part, {})
