@@ -18,12 +18,13 @@ from mailworker.process.control_desk import limit_zones, means
 from mailworker.process.cycle import Cycle
 from mailworker.process.helper import Helper
 from mailworker.process.link import PAIRS
+from mailworker.process.steps import at_once
 from mailworker.process.system import identity
 from mailworker.shm.counters import Counters
 from mailworker.status.answers import Answers
 from mailworker.status.control import Control
 from mailworker.status.control_server import ControlServer
-from mailworker.status.server import Respond, StatusServer, plain
+from mailworker.status.server import Respond, Response, StatusServer, plain
 from mailworker.status.snapshot import NOTHING, CertificateState, take
 from mailworker.status.standing import posted, serving
 from mailworker.wire.http_request import parse
@@ -93,7 +94,9 @@ class StatusProcess(Helper):
         # Answers that load modules do so now: inside the sandbox no file can be opened. These are about no servers, as
         # those about thousands take seconds.
         for path in rehearsed.paths:
-            rehearsed(parse(f"GET {path} HTTP/1.1".encode()), self._cycle.status_listeners[0].address)
+            answer = rehearsed(parse(f"GET {path} HTTP/1.1".encode()), self._cycle.status_listeners[0].address)
+            if not isinstance(answer, Response):
+                at_once(answer)
         return answers
 
     def _prepare(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from typing import Final
@@ -11,13 +12,15 @@ from mailworker.mail.client.access import Access
 from mailworker.model import Address
 from mailworker.status.metrics import Metrics
 from mailworker.status.page import Page, render
-from mailworker.status.server import Response, plain
+from mailworker.status.server import Making, Response, plain
 from mailworker.status.snapshot import Snapshot
 from mailworker.status.standing import Serving
 from mailworker.status.tree import tree
 from mailworker.wire.http_request import HttpRequest
 
 _HTML: Final = "text/html; charset=utf-8"
+# gzip's level: it makes a thirtieth of thousands of servers' metrics, in 2 ms for each megabyte.
+_FAST: Final = 1
 _LOCAL: Final = ("localhost", "")
 
 
@@ -31,7 +34,7 @@ class Answers:
         self._look = look
         self._metrics = Metrics(take)
         self._page = Page()
-        self._pages: dict[str, Callable[[HttpRequest], Response]] = {
+        self._pages: dict[str, Callable[[HttpRequest], Response | Making]] = {
             "/": self._show,
             "/snapshot": self._show_again,
             "/metrics": self._render_metrics,
@@ -48,7 +51,7 @@ class Answers:
         """The paths that have a page."""
         return tuple(self._pages)
 
-    def __call__(self, request: HttpRequest, peer: Address) -> Response:
+    def __call__(self, request: HttpRequest, peer: Address) -> Response | Making:
         """See `Respond`."""
         if not self._access.allows(peer):
             return plain(403)
@@ -67,9 +70,12 @@ class Answers:
     def _show_again(self, _: HttpRequest) -> Response:
         return Response(200, render(self._take()).encode(), _HTML, (("Content-Security-Policy", "default-src 'none'"),))
 
-    def _render_metrics(self, request: HttpRequest) -> Response:
-        content, kind = self._metrics.render(request.headers.get("accept", ""))
-        return Response(200, content, kind)
+    def _render_metrics(self, request: HttpRequest) -> Making:
+        content, kind = yield from self._metrics.render(request.headers.get("accept", ""))
+        if not request.takes_gzip:
+            return Response(200, content, kind)
+        yield
+        return Response(200, gzip.compress(content, _FAST, mtime=0), kind, (("Content-Encoding", "gzip"),))
 
     def _tree(self, _: HttpRequest) -> Response:
         return Response(200, json.dumps(tree(self._take())).encode(), "application/json")

@@ -6,7 +6,7 @@ It writes each line once for each format; later only the values are written anew
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -64,7 +64,7 @@ _HISTOGRAMS: Final[Sequence[tuple[str, str, str, Sequence[str], Sequence[float]]
 
 # Formats whose lines are kept: an Accept header can ask for any number of versions.
 _MOST_FORMATS: Final = 4
-# Series that the library writes at one time.
+# Series or lines that are written at one time.
 _PORTION: Final = 1000
 
 Encode = Callable[[Any], bytes]
@@ -119,22 +119,27 @@ class Metrics:
         self._take = take
         self._write: Callable[[float], str] = utils.floatToGoString
 
-    def render(self, accept: str) -> tuple[bytes, str]:
-        """The text in the format that an Accept header asks for, and its type."""
+    def render(self, accept: str) -> Generator[None, None, tuple[bytes, str]]:
+        """The text in the format that an Accept header asks for, and its type; yields after each portion of it."""
         try:
             encode, kind = self._choose(accept)
         except (TypeError, ValueError):  # the library fails at a version that is no number
             encode, kind = self._choose("")
         lines, texts = self._lines_of(kind), _Texts(self._write)
-        written: list[str] = []
+        written: list[bytes] = []
         for family in families(self._take()):
             known = lines.get(family.name)
             if known is None or known.series != [labels for labels, _ in family.series]:
-                lines[family.name] = known = self._learn(encode, family)
+                lines[family.name] = known = yield from self._learn(encode, family)
             values = [value for _, values in family.series for value in values]
-            written.append(known.comments)
-            written += [f"{line} {texts[value]}\n" for line, value in zip(known.beginnings, values, strict=True)]
-        return "".join(written).encode() + encode(_Only()), kind
+            written.append(known.comments.encode())
+            for start in _portions(len(values)):
+                end = start + _PORTION
+                pairs = zip(known.beginnings[start:end], values[start:end], strict=True)
+                written.append("".join([f"{line} {texts[value]}\n" for line, value in pairs]).encode())
+                if end < len(values):
+                    yield
+        return b"".join(written) + encode(_Only()), kind
 
     def metric(self, family: Family) -> Metric:
         """The family as an object of the library."""
@@ -159,15 +164,22 @@ class Metrics:
             self._lines[kind] = {}
         return self._lines[kind]
 
-    def _learn(self, encode: Encode, family: Family) -> _Lines:
+    def _learn(self, encode: Encode, family: Family) -> Generator[None, None, _Lines]:
         """The library's lines, in portions: it takes a kilobyte for each while it writes."""
         comments, beginnings = "", list[str]()
-        for start in range(0, max(1, len(family.series)), _PORTION):
+        for start in _portions(len(family.series)):
+            if start:
+                yield
             part = family._replace(series=family.series[start : start + _PORTION])
             lines = encode(_Only(self.metric(part))).removesuffix(encode(_Only())).decode().split("\n")[:-1]
             beginnings += [line.rpartition(" ")[0] for line in lines if not line.startswith("#")]
             comments = "".join(f"{line}\n" for line in lines if line.startswith("#"))
         return _Lines([labels for labels, _ in family.series], comments, beginnings)
+
+
+def _portions(count: int) -> range:
+    """Where the portions of so many series or lines begin; there is always one."""
+    return range(0, max(1, count), _PORTION)
 
 
 class _Only:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +18,7 @@ from mailworker.event.listener import Listener, OnAccept
 from mailworker.event.loop import Loop
 from mailworker.event.poller import READ
 from mailworker.event.stream import SocketStream
-from mailworker.event.task import Task
+from mailworker.event.task import Task, next_round
 from mailworker.model import Address
 from mailworker.wire.http_request import BadRequest, HttpRequest, HttpRequestParser
 
@@ -66,7 +66,10 @@ def plain(status: int, text: str | None = None) -> Response:
     return Response(status, f"{HTTPStatus(status).phrase if text is None else text}\n".encode())
 
 
-Respond = Callable[[HttpRequest, Address], Response]
+Making = Generator[None, None, Response]
+"""Makes an answer that takes long, in steps."""
+
+Respond = Callable[[HttpRequest, Address], Response | Making]
 """Answers a request from an address."""
 
 
@@ -156,12 +159,13 @@ class Server(ABC, Generic[VisitT]):
 class StatusServer(Server[object]):
     """Answers requests by HTTP; all of its clients are readonly."""
 
-    __slots__ = ("_respond",)
+    __slots__ = ("_making", "_respond")
 
     _visits: dict[object, Task]
 
     def __init__(self, loop: Loop, respond: Respond, on_bug: Callable[[BaseException], None]) -> None:
         super().__init__(loop, on_bug)
+        self._making = False  # whether an answer is being made in steps
         self._respond = respond
 
     def _accept(self, _readonly: bool, descriptor: int, peer: Address) -> None:
@@ -188,21 +192,41 @@ class StatusServer(Server[object]):
                 if not data:
                     return
                 request = parser.feed(data)
-            response = self._response(request, peer)
+            response = await self._response(request, peer)
         except BadRequest as bad:
             response = plain(bad.status)
         stream.deadline = self._loop.clock() + SECONDS  # metrics of thousands of servers may take longer to make
         await stream.write(response.encode(head=request is not None and request.method == "HEAD"))
         await _hear_out(stream)
 
-    def _response(self, request: HttpRequest, peer: Address) -> Response:
+    async def _response(self, request: HttpRequest, peer: Address) -> Response:
         if request.method not in {"GET", "HEAD"}:
             return Response(405, b"Method Not Allowed\n", headers=(("Allow", "GET, HEAD"),))
         try:
-            return self._respond(request, peer)
+            found = self._respond(request, peer)
+            return found if isinstance(found, Response) else await self._made(found)
         except Exception as bug:
             self._on_bug(bug)
             return plain(500)
+
+    async def _made(self, steps: Making) -> Response:
+        """The answer; others, as those to probes, are given between its steps.
+
+        Of two such answers the later one is made at once, so that only one takes memory while it is not finished.
+        """
+        alone, self._making = not self._making, True
+        try:
+            while True:
+                try:
+                    next(steps)
+                except StopIteration as end:
+                    response: Response = end.value
+                    return response
+                if alone:
+                    await next_round()
+        finally:
+            if alone:
+                self._making = False
 
 
 async def _hear_out(stream: SocketStream) -> None:

@@ -47,6 +47,12 @@ class HttpRequest:
         """Whether Host is an address, so that the request does not come by a foreign name (DNS rebinding)."""
         return self.host is not None and _ADDRESS.fullmatch(self.host) is not None
 
+    @property
+    def takes_gzip(self) -> bool:
+        """Whether Accept-Encoding names gzip, and not with the weight 0 (RFC 9110 section 12.5.3)."""
+        codings = (each.partition(";") for each in self.headers.get("accept-encoding", "").lower().split(","))
+        return any(name.strip() == "gzip" and weight.strip().rstrip("0.") != "q=" for name, _, weight in codings)
+
 
 class HttpRequestParser:
     """Parses a request that may come in pieces."""

@@ -10,8 +10,9 @@ from mailworker.config.destinations import AccessLogFile
 from mailworker.config.status import StatusSettings
 from mailworker.mail.counting import label, word
 from mailworker.mail.vitals import words_of_workers
-from mailworker.model import InetAddress
+from mailworker.model import Address, InetAddress
 from mailworker.process.log_counts import log_words
+from mailworker.process.steps import at_once
 from mailworker.shm.counters import Counters
 from mailworker.status.answers import Answers
 from mailworker.status.server import Response
@@ -56,4 +57,8 @@ class Scene:
         self.counters.serve()
 
     def get(self, path: str, **headers: str) -> Response:
-        return self.answers(HttpRequest("GET", path, "", headers), PEER)
+        return self.ask(HttpRequest("GET", path, "", headers), PEER)
+
+    def ask(self, request: HttpRequest, peer: Address) -> Response:
+        answer = self.answers(request, peer)
+        return answer if isinstance(answer, Response) else at_once(answer)

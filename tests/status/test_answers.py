@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import random
 from ipaddress import ip_network
@@ -29,13 +30,13 @@ RULES = (Rule(True, ip_network("192.0.2.0/24")), Rule(True, "unix:"), Rule(False
 def test_the_first_rule_for_a_peer_counts(peer: Address, status: int) -> None:
     scene = Scene(StatusSettings((), (), RULES))
     scene.work(0)
-    assert scene.answers(HttpRequest("GET", "/readyz", "", {}), peer).status == status
+    assert scene.ask(HttpRequest("GET", "/readyz", "", {}), peer).status == status
 
 
 def test_without_a_rule_for_it_everybody_is_answered() -> None:
     scene = Scene(StatusSettings((), (), (Rule(False, ip_network("192.0.2.0/24")),)))
     scene.work(0)
-    assert scene.answers(HttpRequest("GET", "/readyz", "", {}), PEER).status == 200
+    assert scene.ask(HttpRequest("GET", "/readyz", "", {}), PEER).status == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/snapshot", "/metrics", "/status.json", "/healthz", "/readyz", "/nothing"])
@@ -101,3 +102,17 @@ def test_a_probe_reads_no_counters(monkeypatch: pytest.MonkeyPatch) -> None:
     scene.work(0)
     monkeypatch.setattr(Counters, "read", None)
     assert [scene.get(path).status for path in ("/readyz", "/healthz", "/livez")] == [200, 200, 200]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "compressed"),
+    [("gzip", True), ("GZIP", True), ("deflate, gzip;q=0.5", True), ("gzip ; q=1.0", True), ("gzip;q=0.0", False),
+     ("gzip; q=0", False), ("gzipped", False), ("", False), ("identity", False)],
+)  # fmt: skip
+def test_metrics_are_compressed_for_those_who_take_that(accepted: str, compressed: bool) -> None:
+    scene = Scene()
+    response = scene.get("/metrics", **{"accept-encoding": accepted})
+    assert (("Content-Encoding", "gzip") in response.headers) is compressed
+    content = gzip.decompress(response.content) if compressed else response.content
+    assert content.endswith(b"\n")
+    assert b"\nmailworker_ready " in content

@@ -15,6 +15,7 @@ from mailworker.mail.counting import BACKEND_FAULTS
 from mailworker.mail.end import End
 from mailworker.mail.limits.zones import ZoneUse
 from mailworker.mail.vitals import STARTED
+from mailworker.process.steps import at_once
 from mailworker.status.metrics import Metrics, families
 from mailworker.status.snapshot import NOTHING, CertificateState, Snapshot
 from tests.status.stage import IMAP, SMTP, Scene
@@ -38,7 +39,7 @@ def scene() -> Scene:
 
 
 def render(scene: Scene, accept: str) -> str:
-    content, kind = Metrics(scene.take).render(accept)
+    content, kind = at_once(Metrics(scene.take).render(accept))
     assert kind.startswith(accept.partition(";")[0])
     return content.decode()
 
@@ -100,7 +101,7 @@ def test_it_is_what_the_library_writes_each_time(scene: Scene, accept: str) -> N
 
     def answers() -> bool:
         taken[0] = scene.take()
-        return metrics.render(accept) == (encode(Registry(metrics, taken[0])), kind)
+        return at_once(metrics.render(accept)) == (encode(Registry(metrics, taken[0])), kind)
 
     assert answers()
     scene.count(0, "accepted", *SMTP, amount=10**17)
@@ -130,12 +131,13 @@ def test_of_two_workers_with_one_number_as_during_a_reload_the_latest_is_shown(s
 @pytest.mark.parametrize("version", ["x", "1.x", "=", "\xff", "1" * 5000, "-1", "1..0", "9.9.9"])
 @pytest.mark.parametrize("kind", ["text/plain", "application/openmetrics-text"])
 def test_a_version_that_does_not_exist_is_no_bug(scene: Scene, kind: str, version: str) -> None:
-    assert b"mailworker_ready 1" in Metrics(scene.take).render(f"{kind}; version={version}; escaping={version}")[0]
+    found = at_once(Metrics(scene.take).render(f"{kind}; version={version}; escaping={version}"))[0]
+    assert b"mailworker_ready 1" in found
 
 
 def test_only_the_formats_asked_for_last_are_kept(scene: Scene) -> None:
     metrics = Metrics(scene.take)
-    kinds = [metrics.render(f"{OPENMETRICS[:-5]}1.0.{number}")[1] for number in range(10)]
+    kinds = [at_once(metrics.render(f"{OPENMETRICS[:-5]}1.0.{number}"))[1] for number in range(10)]
     assert len({*kinds}) == 10
     assert [*metrics._lines] == kinds[-4:]
 
@@ -186,3 +188,17 @@ def test_promtool_finds_nothing_to_complain_of(scene: Scene, garbage: bool) -> N
     )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
     assert samples(scene, OPENMETRICS)
+
+
+def test_in_portions_it_is_the_same(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = without_time(at_once(Metrics(scene.take).render(TEXT)))
+    monkeypatch.setattr("mailworker.status.metrics._PORTION", 3)
+    metrics = Metrics(scene.take)
+    assert len([*metrics.render(TEXT)]) > 100
+    assert without_time(at_once(metrics.render(TEXT))) == whole
+    assert without_time(at_once(Metrics(scene.take).render(TEXT))) == whole
+
+
+def without_time(answer: tuple[bytes, str]) -> list[bytes]:
+    """The lines of an answer, but not the worker's processor time."""
+    return [line for line in answer[0].split(b"\n") if not line.startswith(b"mailworker_worker_cpu")]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,10 +10,11 @@ import pytest
 
 from mailworker.model import Address
 from mailworker.status import server as module
-from mailworker.status.server import MOST, Response, StatusServer, plain
+from mailworker.status.server import MOST, Making, Response, StatusServer, plain
 from mailworker.wire.http_request import LIMIT, HttpRequest
 from tests.status.served import Served, rest
 from tests.support.daemon import wait_until
+from tests.support.patience import PATIENCE
 from tests.support.proxy import open_descriptors
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -26,11 +28,31 @@ class HttpServed(Served):
         listening = listening or socket.create_server(("127.0.0.1", 0), backlog=2000)
         super().__init__(listening, lambda loop, on_bug: StatusServer(loop, self.respond, on_bug))
 
-    @staticmethod
-    def respond(request: HttpRequest, peer: Address) -> Response:
+        self.begun, self.probed = threading.Event(), threading.Event()
+        self.steps = 0
+
+    def respond(self, request: HttpRequest, peer: Address) -> Response | Making:
         if request.path == "/bug":
             raise ZeroDivisionError
+        if request.path == "/slow":
+            return self._slow()
+        if request.path == "/second":
+            return self._second()
         return Response(200, LARGE if request.path == "/large" else f"{request.path} {peer}\n".encode())
+
+    def _slow(self) -> Making:
+        latest = time.monotonic() + PATIENCE
+        while not self.probed.is_set() and time.monotonic() < latest:
+            self.steps += 1
+            self.begun.set()
+            yield
+        return plain(200, "slow")
+
+    def _second(self) -> Making:
+        before = self.steps
+        yield
+        yield
+        return plain(200, f"{self.steps - before} steps")
 
     def ask(self, request: bytes) -> bytes:
         with self.connect() as client:
@@ -121,6 +143,19 @@ def test_an_answer_that_takes_long_to_make_comes_whole(monkeypatch: pytest.Monke
     served = HttpServed()
     assert served.ask(GET).endswith(b"\r\n\r\n" + LARGE)
     served.close()
+
+
+def test_others_are_answered_between_the_steps_of_an_answer(served: HttpServed) -> None:
+    with served.connect() as slow:
+        slow.sendall(GET.replace(b" / ", b" /slow "))
+        assert served.begun.wait(PATIENCE)
+        assert served.ask(GET).startswith(b"HTTP/1.1 200 ")
+        assert served.ask(GET.replace(b" / ", b" /second ")).endswith(b"\r\n\r\n0 steps\n")
+        assert served.ask(GET.replace(b" / ", b" /bug ")).startswith(b"HTTP/1.1 500 ")
+        served.bugs.clear()
+        served.probed.set()
+        assert rest(slow).endswith(b"\r\n\r\nslow\n")
+    assert served.ask(GET.replace(b" / ", b" /slow ")).endswith(b"\r\n\r\nslow\n")
 
 
 def test_a_thousand_connections_keep_nobody_from_an_answer(served: HttpServed) -> None:
