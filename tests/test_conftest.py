@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 CONFTEST = Path(__file__).with_name("conftest.py")
+OURS = {"PYTHONPATH": str(CONFTEST.parent.parent)}  # conftest.py uses tests.support
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ def test_where_ci_is_true_a_skip_is_a_failure(tmp_path: Path, environment: str, 
     (tmp_path / "test_it.py").write_text(source)
     ran = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)],
-        env=os.environ | {"CI": environment},
+        env=os.environ | OURS | {"CI": environment},
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -41,7 +42,10 @@ def test_tests_that_share_servers_run_in_one_process(tmp_path: Path) -> None:
     for name in ("a", "b", "c", "d"):
         (folder / f"test_{name}.py").write_text("import os\ndef test_it(): print(os.environ['PYTEST_XDIST_WORKER'])\n")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "2", "-rP", "--rootdir", str(tmp_path)]
-    ran = subprocess.run([*command, "tests"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    environment = os.environ | OURS
+    ran = subprocess.run(
+        [*command, "tests"], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     workers = re.findall(r"^gw\d$", ran.stdout, re.MULTILINE)
     assert len(workers) == 4, ran.stdout
     assert len(set(workers)) == 1
