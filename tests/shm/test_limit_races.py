@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import random
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import pytest
 
 from mailworker.native.core import accelerator
-from mailworker.shm.limit_table import LimitTable
+from mailworker.shm.limit_table import ENTRY_SIZE, HEADER_SIZE, SET_SIZE, SLOTS, LimitTable
 from tests.shm.limits import SECRET, SIX_A_MINUTE, SIZE, shared
 
 pytestmark = pytest.mark.skipif(accelerator is None, reason="only the table in C has many writers")
@@ -74,6 +76,46 @@ def test_keys_that_are_made_at_once_are_made_once() -> None:
         assert statuses(pids) == [0] * 8
     counts = memoryview(passed).cast("Q").tolist()
     assert [sum(counts[key::keys]) for key in range(keys)] == [1] * keys
+
+
+CLAIMED = 0x10
+
+
+class Made(NamedTuple):
+    """Where an entry was made: the key's home set, and the words of its tag."""
+
+    home: int
+    tag: int
+
+
+def make(table: LimitTable, memory: mmap.mmap, key: bytes) -> Made:
+    """Count a request by a new key, as the one process that does."""
+    words = memoryview(memory).cast("Q")
+    before = words.tolist()
+    assert table.take(key, 1.0, 0) == 0
+    sets = [(HEADER_SIZE + number * SET_SIZE) // 8 for number in range((SIZE - HEADER_SIZE) // SET_SIZE)]
+    tags = [start + 1 + slot * ENTRY_SIZE // 8 for start in sets for slot in range(SLOTS)]
+    (home,) = (number for number, turn in enumerate(sets) if words[turn] != before[turn])
+    (tag,) = (tag for tag in tags if words[tag] != before[tag])
+    return Made(home, tag)
+
+
+def test_an_entry_whose_maker_was_stopped_is_found_after_others_were_made() -> None:
+    """The maker was stopped between the turn, which makes the entry exist, and the end of its claim."""
+    keys: dict[int, list[bytes]] = {}
+    for key in (b"%d" % number for number in range(400)):
+        memory = shared()
+        keys.setdefault(make(LimitTable(memory, SECRET, (0, 1000)), memory, key).home, []).append(key)
+    for first, stopped, *others in keys.values():
+        memory = shared()
+        table = LimitTable(memory, SECRET, (0, 1000))
+        home = make(table, memory, first).tag  # so that the next one goes to its other set
+        made = make(table, memory, stopped)
+        assert abs(made.tag - home) * 8 > SLOTS * ENTRY_SIZE
+        memoryview(memory).cast("Q")[made.tag] |= CLAIMED
+        for other in others[:3]:
+            assert table.take(other, 1.0, 0) == 0
+        assert table.take(stopped, 1.0, 0) < 0
 
 
 def test_killed_processes_leave_no_lock_and_no_key_that_is_stuck() -> None:

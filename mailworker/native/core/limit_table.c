@@ -32,9 +32,9 @@
 #define UNTIL_MAX ((UINT64_C(1) << 40) - 1)
 #define PENDING_SHIFT 44
 #define PENDING_MAX ((UINT64_C(1) << 20) - 1)
-#define PLACE_MASK 0x1Fu
-#define TURN_GENERATION_SHIFT 5
-#define SEQUENCE_STEP (UINT64_C(1) << 9)
+#define TURN_SLOT_MASK ((UINT64_C(1) << 40) - 1)
+#define TURN_GENERATION_SHIFT 40
+#define SEQUENCE_STEP (UINT64_C(1) << 44)
 
 #define TRIES 100
 #define BACKWARDS 60000 /* milliseconds; a clock that is further back was reset (nginx) */
@@ -88,8 +88,11 @@ static void place_key(const struct limit_table *table, struct limit_key *key)
     size_t home = key->hash % table->size;
     size_t away = (key->hash * UINT64_C(0x9E3779B97F4A7C15) >> 32) % (table->size - 1);
 
+    away = (home + 1 + away) % table->size;
     key->sets[0] = &table->sets[home];
-    key->sets[1] = &table->sets[(home + 1 + away) % table->size];
+    key->sets[1] = &table->sets[away];
+    key->slots[0] = home * SLOTS;
+    key->slots[1] = away * SLOTS;
 }
 
 void limit_make_key(const struct limit_table *table, const void *text, size_t length, struct limit_key *key)
@@ -111,10 +114,30 @@ int limit_is_entry(uint64_t tag)
     return tag >> LIMIT_HASH_SHIFT != 0 && !(tag & CLAIMED);
 }
 
-/* Whether the claim of a slot is the one that a turn has committed. */
-static int is_committed(uint64_t turn, size_t place, uint64_t tag)
+static uint64_t slot_at(const struct limit_key *key, size_t place)
 {
-    return (turn & PLACE_MASK) == place + 1 && generation(turn >> TURN_GENERATION_SHIFT) == generation(tag);
+    return key->slots[place / SLOTS] + place % SLOTS;
+}
+
+/* Whether the claim of a slot is the one that a turn has committed. */
+static int is_committed(uint64_t turn, uint64_t slot, uint64_t tag)
+{
+    return (turn & TURN_SLOT_MASK) == slot + 1 && generation(turn >> TURN_GENERATION_SHIFT) == generation(tag);
+}
+
+/* Completes the entry that a turn has committed: after the next turn nobody would take it for committed. */
+static void complete(struct limit_table *table, uint64_t turn)
+{
+    uint64_t slot = (turn & TURN_SLOT_MASK) - 1, tag, *word;
+
+    if (slot / SLOTS >= table->size) {
+        return; /* there has been no turn yet */
+    }
+    word = &table->sets[slot / SLOTS].entries[slot % SLOTS].tag;
+    tag = LIMIT_LOAD(word);
+    if ((tag & CLAIMED) && is_committed(turn, slot, tag)) {
+        (void) swap(word, tag, tag & ~(uint64_t) CLAIMED);
+    }
 }
 
 static struct limit_entry *find(const struct limit_key *key, uint64_t turn, uint64_t *tag)
@@ -129,7 +152,7 @@ static struct limit_entry *find(const struct limit_key *key, uint64_t turn, uint
             continue;
         }
         if (found & CLAIMED) {
-            if (!is_committed(turn, place, found)) {
+            if (!is_committed(turn, slot_at(key, place), found)) {
                 continue;
             }
             (void) swap(&entry->tag, found, found & ~(uint64_t) CLAIMED); /* another process may have completed it */
@@ -278,6 +301,11 @@ static void write_text(struct limit_entry *entry, const struct limit_key *key)
     memcpy(entry->text + 1, key->text, length);
 }
 
+static uint64_t next_turn(uint64_t turn, uint64_t generation, uint64_t slot)
+{
+    return ((turn & ~(SEQUENCE_STEP - 1)) + SEQUENCE_STEP) | generation << TURN_GENERATION_SHIFT | (slot + 1);
+}
+
 /* Makes an entry; NULL where another process has made one in this set since `turn`. */
 static struct limit_entry *make(struct limit_table *table, const struct limit_key *key, uint64_t turn, uint64_t now,
                                 uint64_t *tag)
@@ -285,7 +313,6 @@ static struct limit_entry *make(struct limit_table *table, const struct limit_ke
     struct offer offer = choose(table, key, now);
     struct limit_entry *entry = entry_at(key, offer.place);
     uint64_t next = generation(offer.tag + 1), mine = key->hash << LIMIT_HASH_SHIFT | CLAIMED | next;
-    uint64_t committed = (turn & PLACE_MASK) - 1;
 
     if (offer.bid == 0 || !swap(&entry->rate, offer.rate, rate_word(next, EXCESS_NONE, now)) ||
         !swap(&entry->tag, offer.tag, mine)) {
@@ -294,15 +321,8 @@ static struct limit_entry *make(struct limit_table *table, const struct limit_ke
     __atomic_store_n(&entry->ban, next, __ATOMIC_SEQ_CST); /* as generations repeat */
     __atomic_store_n(&entry->penalty, next, __ATOMIC_SEQ_CST);
     __atomic_store_n(&entry->seen, 0, __ATOMIC_SEQ_CST);
-    if (committed < PLACES) { /* after the next turn it could not be completed */
-        uint64_t earlier = LIMIT_LOAD(&entry_at(key, committed)->tag);
-
-        if ((earlier & CLAIMED) && is_committed(turn, committed, earlier)) {
-            (void) swap(&entry_at(key, committed)->tag, earlier, earlier & ~(uint64_t) CLAIMED);
-        }
-    }
-    if (!swap(&key->sets[0]->turn, turn,
-              ((turn & ~(SEQUENCE_STEP - 1)) + SEQUENCE_STEP) | next << TURN_GENERATION_SHIFT | (offer.place + 1))) {
+    complete(table, turn);
+    if (!swap(&key->sets[0]->turn, turn, next_turn(turn, next, slot_at(key, offer.place)))) {
         (void) swap(&entry->tag, mine, next);
         return NULL;
     }

@@ -23,7 +23,7 @@ struct limit_entry {
 };
 
 struct limit_set {
-    uint64_t turn; /* sequence | generation 4 | place + 1, 5 bits: the last entry that was made here */
+    uint64_t turn; /* sequence 20 bits | generation 4 | slot of the table + 1, 40: the last entry that was made here */
     struct limit_entry entries[SLOTS];
 };
 
@@ -46,6 +46,7 @@ struct limit_key {
     size_t length;
     uint64_t hash;
     struct limit_set *sets[2]; /* the first is the home set */
+    uint64_t slots[2]; /* of the table, with which the sets begin */
 };
 
 #define LIMIT_HASH_SHIFT 5 /* of a tag */
