@@ -93,6 +93,7 @@ def test_no_client_is_lost_behind_a_balancer_that_probes(start: Start, folder: P
     )
     (folder / "haproxy.cfg").write_text(
         "global\n    maxconn 100\ndefaults\n    mode tcp\n    timeout connect 10s\n    timeout client 60s\n"
+        "    timeout check 10s\n"  # else a probe that is answered later than after `inter` counts as refused
         f"    timeout server 60s\nlisten mail\n    bind 127.0.0.1:{ports['balancer']}\n    option httpchk GET /readyz\n"
         f"    http-check send hdr Host localhost\n    retries 0\n{lines}"
     )
