@@ -26,9 +26,9 @@ _BY_CLIENT, _BY_BACKEND = End.CLIENT_CLOSED, End.BACKEND_CLOSED
 
 
 class Relay(Pair):
-    """A relay; it ends when both sides have ended their input, when one is lost, or after a time without a byte.
+    """A relay. It ends with the input of both sides, or of one that has sent nothing; with a loss; or after a pause.
 
-    That time is proxy_timeout; once one side has ended its input, the other has `timeout` to follow.
+    A pause is a time without a byte: proxy_timeout, or `timeout` once one side has ended its input.
     """
 
     __slots__ = ("record",)
@@ -44,7 +44,7 @@ class Relay(Pair):
             self.begin()
 
     def finish(self) -> None:
-        """Called by a side when both sides are done."""
+        """See `mailworker.event.relay.Relay.finish`."""
         record = self.record
         record.action = None
         if record.entrance.log.informative:

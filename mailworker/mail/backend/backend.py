@@ -14,7 +14,7 @@ from mailworker.mail.server import Server
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, ProxyProtocol
 from mailworker.tls.backend import TlsPeer
-from mailworker.wire.identity import Identity, hops_left
+from mailworker.wire.identity import Identity, dovecot_attributes, hops_left
 from mailworker.wire.login import Login
 from mailworker.wire.reply_reader import ReplyReader
 from mailworker.wire.secret import Secret
@@ -82,6 +82,16 @@ class Place(Protocol):
 def identity(place: Place, client_id: bytes = b"") -> Identity:
     """The client's identity; `client_id` is the ID that it has sent. Raises ProtocolError for a loop of proxies."""
     return place.client.identity(place.log.session_id, hops_left(client_id))
+
+
+def dovecot_xclient(place: Place, taken: Wanted) -> Talk[None]:
+    """Send the client's identity by XCLIENT as Dovecot's POP3 and ManageSieve services take it; nothing if it has none.
+
+    `taken` is the reply that must come. Raises a PeerError.
+    """
+    attributes = dovecot_attributes(identity(place))
+    if attributes:
+        yield ((b"XCLIENT %b\r\n" % attributes, taken),)
 
 
 class Language(Protocol):

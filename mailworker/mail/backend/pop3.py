@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from mailworker.errors import ConnectionLost, TimedOut
-from mailworker.mail.backend.backend import NO_HEADER, Backend, Dispensable, Place, identity, needed_password
+from mailworker.mail.backend.backend import NO_HEADER, Backend, Dispensable, Place, dovecot_xclient, needed_password
 from mailworker.mail.backend.conversation import Foreseen, Step, Talk, Wanted, anything, wanted
 from mailworker.mail.backend.sasl import authenticate, goes_by_sasl
 from mailworker.native.core import accelerator
@@ -19,7 +19,6 @@ from mailworker.wire.backend import (
     plain_response,
     pop3_login,
 )
-from mailworker.wire.identity import dovecot_attributes
 from mailworker.wire.login import Login
 from mailworker.wire.pop3_greetings import takes_plain
 
@@ -55,12 +54,9 @@ def starttls(backend: Backend, _login: Login) -> Talk[None]:
 
 
 def _introduce(backend: Backend) -> Talk[None]:
-    """Send the client's identity by XCLIENT if the greeting lists it."""
-    if not (yield from backend.greet(_GREETING)).upper().startswith(_TAKES_XCLIENT):
-        return
-    attributes = dovecot_attributes(identity(backend))
-    if attributes:
-        yield ((b"XCLIENT %b\r\n" % attributes, _XCLIENT),)
+    """Send the client's identity if the greeting lists XCLIENT. Raises a PeerError."""
+    if (yield from backend.greet(_GREETING)).upper().startswith(_TAKES_XCLIENT):
+        yield from dovecot_xclient(backend, _XCLIENT)
 
 
 def _capabilities(backend: Backend) -> Talk[list[bytes]]:

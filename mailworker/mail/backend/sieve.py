@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from mailworker.mail.backend.backend import Backend, Misconfigured, Place, identity, needed_password
+from mailworker.mail.backend.backend import Backend, Misconfigured, Place, dovecot_xclient, needed_password
 from mailworker.mail.backend.conversation import Foreseen, Talk, Wanted, anything
 from mailworker.mail.backend.token import ACKNOWLEDGMENTS, BY_TOKEN
 from mailworker.native.core import accelerator
 from mailworker.wire.backend import LoginRejected, Reply, auth_plain, plain_response
-from mailworker.wire.identity import dovecot_attributes
 from mailworker.wire.login import Login
 from mailworker.wire.sasl import encode_token
 from mailworker.wire.sieve import QUOTED_LIMIT, client_string
@@ -48,13 +47,6 @@ def starttls(_backend: Backend, _login: Login) -> Talk[None]:
     yield ((b"STARTTLS\r\n", _STARTTLS),)
 
 
-def _introduce(backend: Backend, greeting: Reply) -> Talk[None]:
-    """Send the client's identity by XCLIENT if the greeting lists it."""
-    attributes = dovecot_attributes(identity(backend)) if b"XCLIENT" in capabilities(greeting) else b""
-    if attributes:
-        yield ((b"XCLIENT %b\r\n" % attributes, _XCLIENT),)
-
-
 def first_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
     """See `Protocol.first_steps`: None unless the backend's greeting is foreseen. Raises a PeerError."""
     if place.server.settings.proxy.sieve_xclient:
@@ -75,8 +67,8 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
     obstacle = offer.obstacle(mechanism)
     if obstacle is not None:
         raise Misconfigured(obstacle)
-    if backend.server.settings.proxy.sieve_xclient:
-        yield from _introduce(backend, greeting)
+    if backend.server.settings.proxy.sieve_xclient and b"XCLIENT" in capabilities(greeting):
+        yield from dovecot_xclient(backend, _XCLIENT)
     response = _response(login, by_token=by_token)
     reply = yield ((b'AUTHENTICATE "%b" %b' % (mechanism, response), _AUTHENTICATE),)
     if not _USUAL_OK.match(reply.data):
