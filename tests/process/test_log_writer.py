@@ -215,7 +215,7 @@ def test_a_full_disk_costs_whole_lines_that_are_counted(start: Start, port: int,
     shown = (seen / "access.log").read_bytes()
     assert shown.startswith(cut)
     written = shown.decode().splitlines()
-    assert set(written) <= set(read(logged.access_log))
+    logged.await_true(lambda: set(written) <= set(read(logged.access_log)), "the same lines in the other log")
     with (seen / "access.log").open("rb") as log:
         logged.signal(signal.SIGQUIT)
         assert logged.await_exit() == 0
