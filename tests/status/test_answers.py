@@ -113,6 +113,7 @@ def test_metrics_are_compressed_for_those_who_take_that(accepted: str, compresse
     scene = Scene()
     response = scene.get("/metrics", **{"accept-encoding": accepted})
     assert (("Content-Encoding", "gzip") in response.headers) is compressed
+    assert ("Vary", "Accept, Accept-Encoding") in response.headers
     content = gzip.decompress(response.content) if compressed else response.content
     assert content.endswith(b"\n")
     assert b"\nmailworker_ready " in content
