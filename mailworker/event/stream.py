@@ -76,28 +76,13 @@ class Stream(Protocol):
         """Close at once; may be called again."""
 
 
-class Connection:
+class BaseStream:
     """The part of a SocketStream that native/core/stream.c has in C: its descriptor, its waiting, and its transport."""
 
     __slots__ = (
-        "_closed",
-        "_late",
-        "_plain",
-        "_tls",
-        "_transport",
-        "address",
-        "deadline",
-        "descriptor",
-        "heard",
-        "loop",
-        "party",
-        "received",
-        "row",
-        "sent",
-        "step",
-        "task",
-        "watched",
-    )
+        "_closed", "_late", "_plain", "_tls", "_transport", "address", "deadline", "descriptor", "heard", "loop",
+        "party", "received", "row", "sent", "step", "task", "watched",
+    )  # fmt: skip
 
     _transport: Transport
 
@@ -192,10 +177,10 @@ class Connection:
         try:
             (self.loop.change if self.watched else self.loop.watch)(self.descriptor, events, self)
         except OSError as error:
-            raise ConnectionLost(self.party, f"{self.loop.method}()", error.errno or 0) from None
+            raise self._refused(error) from None
         self.watched = events
 
-    def __await__(self) -> Generator[Connection, None, None]:
+    def __await__(self) -> Generator[BaseStream, None, None]:
         """Suspend the running task until the descriptor is ready."""
         yield self
 
@@ -252,6 +237,10 @@ class Connection:
         """See Waitable; SocketStream makes the error."""
         raise NotImplementedError
 
+    def _refused(self, error: OSError) -> ConnectionLost:
+        """The error of a descriptor that the poller refuses to watch; SocketStream makes it."""
+        raise NotImplementedError
+
     def hand_over(self) -> tuple[int, TlsConnection | None, int]:
         """Give away the descriptor, the TLS connection, and the events that the descriptor is watched for."""
         given = self.descriptor, self.tls, self.watched
@@ -295,10 +284,10 @@ def _is_whole(reply: bytes, last: bytes | AbstractSet[bytes], others: bytes | No
 
 
 if accelerator is not None and not TYPE_CHECKING:
-    Connection = accelerator.Stream
+    BaseStream = accelerator.BaseStream
 
 
-class SocketStream(Connection):
+class SocketStream(BaseStream):
     """A `Stream` over a non-blocking socket; `closed` is called once when it is closed.
 
     `received` and `sent` count the bytes of data.

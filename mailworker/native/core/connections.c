@@ -11,7 +11,7 @@
 struct connections {
     PyObject_HEAD
     struct loop *loop;
-    PyObject *kind;   /* of streams: a class derived from Stream, without fields of its own */
+    PyObject *kind;   /* of streams: a class derived from BaseStream, without fields of its own */
     PyObject *unused; /* called when the last one is released */
     Py_ssize_t in_use;
     Py_ssize_t limit;

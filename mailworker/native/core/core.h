@@ -343,7 +343,7 @@ struct stream {
 
 extern PyTypeObject stream_type;
 
-/* Makes a stream of `type`, a class derived from Stream without fields; `closed` is as for Stream, or a ConnectionCounter. */
+/* Makes a stream of `type`, a class derived from BaseStream without fields. A ConnectionCounter may be `closed`, too. */
 PyObject *stream_new(PyTypeObject *type, struct loop *loop, int descriptor, PyObject *party, PyObject *closed,
                      int watched);
 int stream_park(struct stream *stream, PyObject *task);

@@ -1,6 +1,6 @@
 /*
  * A descriptor that a task reads from and writes to as if it blocked, plain or over TLS. It is its own awaitable, since
- * a task waits for one thing at a time. Errors are made in Python, by methods of the class derived from Stream.
+ * a task waits for one thing at a time. Errors are made in Python, by methods of the class derived from BaseStream.
  */
 
 #include "core.h"
@@ -768,7 +768,7 @@ static PyAsyncMethods stream_async = {.am_await = stream_self, .am_send = stream
 
 PyTypeObject stream_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Stream",
+    .tp_name = "mailworker.native.core._core.BaseStream",
     .tp_doc = "A byte stream over a descriptor.",
     .tp_basicsize = sizeof(struct stream),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,

@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Any
 {before}
 from mailworker.event import loop, poller, relay, sockets, stream, task, timers
-types = {{loop.LoopState, poller.Epoll, relay.Pump, relay.Side, stream.Connection, task.Task, timers.Timed}}
+types = {{loop.LoopState, poller.Epoll, relay.Pump, relay.Side, stream.BaseStream, task.Task, timers.Timed}}
 print(sorted({{each.__module__ for each in types}}), sockets.accept.__module__)
 """
 IN_PYTHON = (
@@ -51,7 +51,7 @@ def test_what_is_not_built_is_not_missed() -> None:
 
 # Classes in Python are derived from the first ones, and call their constructors; the others need no arguments.
 MADE_EMPTY = {
-    *("ConnectionCounter", "LoopState", "Pair", "SessionTally", "Stream", "Tally"),
+    *("BaseStream", "ConnectionCounter", "LoopState", "Pair", "SessionTally", "Tally"),
     *("Epoll", "SieveLine", "Timed", "Timers"),
 }
 
