@@ -48,15 +48,8 @@ class Loop(LoopState):
     """Calls handlers when their descriptors are ready and timed objects when their deadline has passed."""
 
     __slots__ = (
-        "_again",
-        "_stopped",
-        "cancel_deadline",
-        "change",
-        "forget",
-        "unwatch",
-        "watch",
-        "watch_exclusive",
-    )
+        "_again", "_stopped", "cancel_deadline", "change", "forget", "unwatch", "watch", "watch_exclusive",
+    )  # fmt: skip
 
     def __init__(self, on_bug: Callable[[Exception], None], poller: Poller | None = None) -> None:
         super().__init__(new_poller() if poller is None else poller, monotonic, on_bug)

@@ -76,17 +76,8 @@ class Vitals(Alarm):
     """
 
     __slots__ = (
-        "_caches",
-        "_connections",
-        "_due",
-        "_lag",
-        "_open",
-        "_places",
-        "_row",
-        "_statm",
-        "_tally",
-        "_unoccupied",
-    )
+        "_caches", "_connections", "_due", "_lag", "_open", "_places", "_row", "_statm", "_tally", "_unoccupied",
+    )  # fmt: skip
 
     def __init__(self, counters: Counters, connections: Connections, caches: Mapping[str, Sequence[Cache]]) -> None:
         """`counters` must have a row for this process, and `connections` must count only listeners so far."""

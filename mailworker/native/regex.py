@@ -54,18 +54,9 @@ class Regex:
     """A compiled expression. It can be pickled to another process, which compiles it again."""
 
     __slots__ = (
-        "__weakref__",
-        "_anchored",
-        "_caseless",
-        "_code",
-        "_context",
-        "_data",
-        "_library",
-        "_pattern",
-        "_places",
-        "_places_count",
-        "groups",
-    )
+        "__weakref__", "_anchored", "_caseless", "_code", "_context", "_data", "_library", "_pattern", "_places",
+        "_places_count", "groups",
+    )  # fmt: skip
 
     def __init__(self, pattern: bytes, caseless: bool = False) -> None:
         """Raises BadRegex."""

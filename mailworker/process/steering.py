@@ -47,16 +47,8 @@ class Steering:
     """Receives questions, and answers each of them once: immediately, or when the task is done."""
 
     __slots__ = (
-        "_after",
-        "_children",
-        "_commands",
-        "_kicking",
-        "_master",
-        "_next",
-        "_standing",
-        "_telling",
-        "_waiting",
-    )
+        "_after", "_children", "_commands", "_kicking", "_master", "_next", "_standing", "_telling", "_waiting",
+    )  # fmt: skip
 
     def __init__(self, master: Steered, children: Children, kicking: Kicking, standing: Standing, after: After) -> None:
         self._after = after

@@ -160,16 +160,8 @@ class AuthResponseParser:
     """
 
     __slots__ = (
-        "_buffer",
-        "_code",
-        "_fields",
-        "_length",
-        "_nameless",
-        "_names",
-        "_persistent",
-        "_statuses",
-        "_verdict",
-    )
+        "_buffer", "_code", "_fields", "_length", "_nameless", "_names", "_persistent", "_statuses", "_verdict",
+    )  # fmt: skip
 
     def __init__(self, *, names: bool = False, nameless: bool = False) -> None:
         self._names = names

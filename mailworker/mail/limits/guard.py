@@ -36,20 +36,9 @@ class Guard:
     """
 
     __slots__ = (
-        "_attempts",
-        "_check",
-        "_dry_run",
-        "_given",
-        "_held",
-        "_level",
-        "_of_users",
-        "_seconds",
-        "_shuffled",
-        "_zone",
-        "checks",
-        "limits",
-        "quick",
-    )
+        "_attempts", "_check", "_dry_run", "_given", "_held", "_level", "_of_users", "_seconds", "_shuffled", "_zone",
+        "checks", "limits", "quick",
+    )  # fmt: skip
 
     def __init__(
         self, settings: LimitAuthSettings, limits: Sequence[Limit], shuffled: Shuffled, held: Held, *, noted: bool
