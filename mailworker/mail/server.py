@@ -89,7 +89,7 @@ class Server:
     `access_logs` are ready to write. `counted` counts the server's sessions, None without counters. `rows` are the
     worker's rows of the session table, None if there is none; `number` is the server's number there. `has_variables`
     tells whether variables use facts of sessions, `asks_for_handshake` whether they use the handshake's duration, and
-    `waits_for_facts` whether they use times of the backend that are not measured otherwise. `told` remembers which
+    `waits_for_facts` whether they use times of the backend that are not measured otherwise. `logged` remembers which
     faults of backends were logged, `greetings` those of IMAP backends, `pop3_greetings` those of POP3 backends,
     `sieve_greetings` those of ManageSieve backends, `offers` the replies of SMTP backends to EHLO, `agreements` the
     results of handshakes. `limited` tells whether relays have a rate limit. `logs_in_at_once`: nothing precedes a login
@@ -98,38 +98,11 @@ class Server:
     """
 
     __slots__ = (
-        "access_logs",
-        "agreements",
-        "asks_for_handshake",
-        "backend",
-        "backend_tls",
-        "by_backend",
-        "capabilities",
-        "client_resolver",
-        "counted",
-        "greetings",
-        "guard",
-        "has_variables",
-        "limited",
-        "limits",
-        "log",
-        "login_source",
-        "logs_in_at_once",
-        "number",
-        "offers",
-        "plain_source",
-        "policed",
-        "pop3_greetings",
-        "rows",
-        "settings",
-        "sieve_greetings",
-        "starttls_only",
-        "targets",
-        "tls",
-        "told",
-        "waits_for_facts",
-        "watched",
-    )
+        "access_logs", "agreements", "asks_for_handshake", "backend", "backend_tls", "by_backend", "capabilities",
+        "client_resolver", "counted", "greetings", "guard", "has_variables", "limited", "limits", "log", "logged",
+        "login_source", "logs_in_at_once", "number", "offers", "plain_source", "policed", "pop3_greetings", "rows",
+        "settings", "sieve_greetings", "starttls_only", "targets", "tls", "waits_for_facts", "watched",
+    )  # fmt: skip
 
     def __init__(  # noqa: PLR0913, PLR0917 - what the master has read and opened
         self,
@@ -167,7 +140,7 @@ class Server:
         self.capabilities = capabilities
         proxy, watched = settings.proxy, self.waits_for_facts or self.backend_tls is not None
         self.logs_in_at_once = proxy.proxy_protocol is ProxyProtocol.OFF and not watched
-        self.told = Once()
+        self.logged = Once()
         memories = memories or Memories()
         self.agreements = memories.agreements
         self.greetings = memories.greetings

@@ -220,11 +220,11 @@ def build_v2(
     tls: TlsTlvs | None = None,
     *,
     unique_id: bytes | None = None,
-    told: Tlv = _ALL,
+    tlvs: Tlv = _ALL,
 ) -> bytes:
     """The version 2 header for a connection from `source` to `destination`, with a checksum.
 
-    `tls` is None for plain connections, `unique_id` for one that has none. Of the TLVs in `told`, those are sent that
+    `tls` is None for plain connections, `unique_id` for one that has none. Of the TLVs in `tlvs`, those are sent that
     fit into V2_FITTING. Two v4-mapped addresses are sent as IPv4, mixed ones as IPv6.
     """
     command, family, addresses = _LOCAL, _UNSPECIFIED, b""
@@ -232,7 +232,7 @@ def build_v2(
         command = _PROXY
         family, addresses = _packed_addresses(source, destination)
     room = V2_FITTING - _V2_FIXED.size - len(addresses) - _CHECKSUM_SIZE
-    body = addresses + _tlvs(tls, unique_id, told, room)
+    body = addresses + _tlvs(tls, unique_id, tlvs, room)
     checksum_start = _tlv(_TLV_CRC32C, bytes(4))
     length = len(body) + len(checksum_start)
     header = _V2_FIXED.pack(_SIGNATURE, command, family, length) + body
@@ -253,14 +253,14 @@ def _tlv(kind: int, value: bytes) -> bytes:
     return struct.pack("!BH", kind, len(value)) + value
 
 
-def _tlvs(tls: TlsTlvs | None, unique_id: bytes | None, told: Tlv, room: int) -> bytes:
-    """The TLVs in `told` that fit into `room` bytes. Others are left out, as a truncated name is another name."""
-    parts = tls is not None and bool(told & _PARTS_OF_SSL)
+def _tlvs(tls: TlsTlvs | None, unique_id: bytes | None, tlvs: Tlv, room: int) -> bytes:
+    """The TLVs in `tlvs` that fit into `room` bytes. Others are left out, as a truncated name is another name."""
+    parts = tls is not None and bool(tlvs & _PARTS_OF_SSL)
     if parts:
         room -= _TLV_HEAD_SIZE + _SSL_START.size
     kept: dict[int, bytes] = {}
     for kind, name, value in _by_worth(tls, unique_id):
-        if value and told & name and _TLV_HEAD_SIZE + len(value) <= room:
+        if value and tlvs & name and _TLV_HEAD_SIZE + len(value) <= room:
             kept[kind] = _tlv(kind, value)
             room -= len(kept[kind])
     beside = b"".join(kept.pop(kind, b"") for kind in (_TLV_AUTHORITY, _TLV_ALPN, _TLV_UNIQUE_ID))

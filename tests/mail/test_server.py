@@ -84,4 +84,4 @@ def test_pop3_backends_are_remembered_by_the_way_to_them() -> None:
 
 def test_what_is_told_once_is_each_server_s_own() -> None:
     first, second = server(), server()
-    assert [each.told.is_new("backend") for each in (first, second, first)] == [True, True, False]
+    assert [each.logged.is_new("backend") for each in (first, second, first)] == [True, True, False]

@@ -271,7 +271,7 @@ ID = b"AZAn3gAAAAEAAAAH"
 
 
 @pytest.mark.parametrize(
-    ("told", "outer", "parts"),
+    ("sent", "outer", "parts"),
     [
         (Tlv(0), [], None),
         (Tlv.UNIQUE_ID, [0x05], None),
@@ -283,8 +283,8 @@ ID = b"AZAn3gAAAAEAAAAH"
         (Tlv(255), [0x02, 0x01, 0x05, 0x20], [0x21, 0x22, 0x23, 0x24, 0x25]),
     ],
 )
-def test_version_2_tells_what_it_may(told: Tlv, outer: list[int], parts: list[int] | None) -> None:
-    header = build_v2(V4_CLIENT, V4_SERVER, WITH_CERTIFICATE, unique_id=ID, told=told)
+def test_version_2_tells_what_it_may(sent: Tlv, outer: list[int], parts: list[int] | None) -> None:
+    header = build_v2(V4_CLIENT, V4_SERVER, WITH_CERTIFICATE, unique_id=ID, tlvs=sent)
     assert_checksum(header)
     found = tlvs(header[16 + 12 :])
     assert list(found) == [*outer, 0x03]

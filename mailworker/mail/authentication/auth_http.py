@@ -50,7 +50,8 @@ class AuthHttp:
     """See `LoginSource`."""
 
     __slots__ = (
-        "_host", "_more", "_question", "action", "answers", "authzid", "idle", "name", "settings", "template", "told",
+        "_host", "_more", "_question", "action", "answer_headers", "answers", "authzid", "idle", "name", "settings",
+        "template",
     )  # fmt: skip
 
     kind = "http"
@@ -60,17 +61,17 @@ class AuthHttp:
         settings: AuthHttpSettings,
         answers: Answers,
         variables: Variables | None = None,
-        told: Collection[str] = (),
+        answer_headers: Collection[str] = (),
         host: bytes | None = None,
     ) -> None:
         """`answers` reads the service's answers. `variables` are those of the header values, None if they have none.
 
-        `told` are the answer headers that variables use, in lower case with "_" for "-". `host` is the client's host
+        `answer_headers` are those that variables use, in lower case with "_" for "-". `host` is the client's host
         name in plain requests, None if they have none.
         """
         self.settings = settings
         self.answers = answers
-        self.told = told
+        self.answer_headers = answer_headers
         self.idle = IdleConnections(settings.keepalive)
         self.template = AuthHttpTemplate(
             settings.uri,
@@ -95,7 +96,7 @@ class AuthHttp:
     @property
     def is_plain(self) -> bool:
         """Whether requests contain no variables of the session, and no variable uses headers of the answer."""
-        return not (self.settings.has_variables or self.told)
+        return not (self.settings.has_variables or self.answer_headers)
 
     def judge_plainly(self, login: Login, protocol: str, attempt: int, headers: bytes, applicant: Plain) -> Link:
         """As `judge`, but only with this data of the client; no variable uses headers of the answer.
@@ -144,7 +145,7 @@ class _Question:
         settings = service.settings
         self._address = settings.address
         self._keeps = settings.keepalive > 0
-        self._known: Mapping[bytes, Answer] = {} if service.told else service.answers.known
+        self._known: Mapping[bytes, Answer] = {} if service.answer_headers else service.answers.known
         self._reused = False
         self._service = service
         self._timeout = settings.timeout
@@ -182,7 +183,7 @@ class _Question:
     def _read(self, data: bytes) -> Link:
         """Read an answer that has not come before in the same words."""
         try:
-            answer = None if self._service.told else self._service.answers.read(data)
+            answer = None if self._service.answer_headers else self._service.answers.read(data)
         except InvalidResponse as error:
             return self._broken(error)
         if answer is None:
@@ -213,8 +214,8 @@ class _Question:
                 parser.feed(data)
         except PeerError as error:
             return self._broken(error)
-        if self._service.told:
-            self._request.answer = parser.headers(self._service.told)
+        if self._service.answer_headers:
+            self._request.answer = parser.headers(self._service.answer_headers)
         return await self._finish(Answer(verdict, parser.missing()))
 
     async def _finish(self, answer: Answer) -> Link:

@@ -294,13 +294,13 @@ def _is_guarded(guard: XclientGuard, login: Login) -> bool:
 
 def _guard(offer: Offer, place: Place, login: Login, *, by_auth: bool) -> None:
     """Log, once for each backend, that its clients could use XCLIENT. Raises Unsafe if the session must end."""
-    log, told, proxy = place.log, place.server.told, place.server.settings.proxy
+    log, logged, proxy = place.log, place.server.logged, place.server.settings.proxy
     if offer.exposed:
         if _is_guarded(proxy.xclient_guard, login):
-            raise Unsafe(_EXPOSED, _UNAVAILABLE, known=not told.is_new((Unsafe, log.backend)))
-        if proxy.xclient_guard is not XclientGuard.OFF and told.is_new((_EXPOSED, log.backend)):
+            raise Unsafe(_EXPOSED, _UNAVAILABLE, known=not logged.is_new((Unsafe, log.backend)))
+        if proxy.xclient_guard is not XclientGuard.OFF and logged.is_new((_EXPOSED, log.backend)):
             log.write(Level.WARN, _EXPOSED)
     if by_auth or not proxy.xclient or login.envelope is not None:
         return
-    if b"LOGIN" not in (offer.listed or ()) and told.is_new((_UNTOLD, log.backend)):
+    if b"LOGIN" not in (offer.listed or ()) and logged.is_new((_UNTOLD, log.backend)):
         log.write(Level.WARN, _UNTOLD)

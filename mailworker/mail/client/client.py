@@ -63,9 +63,10 @@ class Client:
         local = local_address(self.stream.descriptor)
         if settings.proxy_protocol is ProxyProtocol.V1:
             return build_v1(self.address, local)
-        tls, told = self.stream.tls, settings.tlvs
-        unique_id = log.session_id if told & Tlv.UNIQUE_ID else None
-        return build_v2(self.address, local, None if tls is None else tls_tlvs(tls), unique_id=unique_id, told=told)
+        tls = self.stream.tls
+        unique_id = log.session_id if settings.tlvs & Tlv.UNIQUE_ID else None
+        facts = None if tls is None else tls_tlvs(tls)
+        return build_v2(self.address, local, facts, unique_id=unique_id, tlvs=settings.tlvs)
 
     def identity(self, session: bytes, hops: int) -> Identity:
         """The attributes of ID or XCLIENT for a backend that trusts us; `session` is the session's id."""

@@ -59,7 +59,7 @@ LOGINS: tuple[dict[str, Any], ...] = (
 def _place(settings: dict[str, Any]) -> Backend:
     proxy = proxy_settings(**settings)
     offers = Offers(monotonic, proxy.xclient_fields, sends=proxy.xclient)
-    server = SimpleNamespace(settings=mail_server("smtp", proxy=proxy), offers=offers, told=Once())
+    server = SimpleNamespace(settings=mail_server("smtp", proxy=proxy), offers=offers, logged=Once())
     log = SimpleNamespace(backend="192.0.2.1:25", action=None, write=lambda *_told: None, session_id=b"id")
     peer = InetAddress("127.0.0.1", 1), b"[UNAVAILABLE]"
     client = SimpleNamespace(identity=_no_identity)
