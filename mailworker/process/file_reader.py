@@ -22,7 +22,7 @@ from mailworker.process.steps import at_once
 from mailworker.process.system.inotify import Inotify, is_remote
 from mailworker.process.user_files import Stamp, read_users, stamp
 from mailworker.shm.sealed import seal
-from mailworker.tls.folder_scan import Change, FolderScan
+from mailworker.tls.folder_scan import FolderScan
 
 LONGEST: Final = 8192
 """Bytes of the longest message."""
@@ -90,25 +90,25 @@ class FileReader:
             return False
         self._read[path] = now
         try:
-            self._send_users(path)
+            self._send(USERS, path, at_once(read_users(path, self._tell)))
         except ConfigError as error:
             self._tell(Level.ERROR, f"{error}, the users stay as they were")
         return True
 
     def _look_at_folders(self) -> None:
         begun = monotonic()
-        settled, told, self._stirred = True, True, False
+        settled, watched, self._stirred = True, True, False
         for path, scan in self._scans.items():
-            told = self._watch(path, scan) and told
+            watched = self._watch(path, scan) and watched
             look = scan.look(begun)
             settled = settled and look.settled
             for start in range(0, len(look.changes), _AT_ONCE):
-                self._send_changes(path, look.changes[start : start + _AT_ONCE])
-            for text in look.told:
+                self._send(PAIRS, path, pickle.dumps(look.changes[start : start + _AT_ONCE]))
+            for text in look.texts:
                 self._tell(Level.WARN, text)
         now = monotonic()
         rest = (now - begun) / _SHARE
-        pause = _LONG_PAUSE if told else max(_PAUSE, rest)
+        pause = _LONG_PAUSE if watched else max(_PAUSE, rest)
         self._rested = now + min(_PAUSE, rest)
         self._due = now + (pause if settled else _STILL)
         self._settled = self._settled and settled
@@ -116,16 +116,10 @@ class FileReader:
     def _watch(self, path: str, scan: FolderScan) -> bool:
         """Watch the folder from now on; False where inotify does not report all of its changes."""
         real = os.path.realpath(path)
-        told = not is_remote(real)
+        watched = not is_remote(real)
         for folder in (os.path.split(real)[0], *sorted(scan.watched)):
-            told = self._inotify.watch(folder) and told
-        return told
-
-    def _send_users(self, path: str) -> None:
-        self._send(USERS, path, at_once(read_users(path, self._tell)))
-
-    def _send_changes(self, path: str, changes: list[Change]) -> None:
-        self._send(PAIRS, path, pickle.dumps(changes))
+            watched = self._inotify.watch(folder) and watched
+        return watched
 
     def _send(self, kind: bytes, path: str, content: bytes) -> None:
         found = Found(kind, path, seal(f"mailworker {kind.decode()}", content))

@@ -36,7 +36,7 @@ class Look(NamedTuple):
     """The changes, the texts to be logged, and whether all changes that were seen have been read."""
 
     changes: list[Change]
-    told: list[str]
+    texts: list[str]
     settled: bool
 
 
@@ -44,19 +44,9 @@ class FolderScan:
     """Reads a folder. `check` is called for each pair; `watched` are the folders to be watched for changes."""
 
     __slots__ = (
-        "_before",
-        "_doubles",
-        "_failing",
-        "_faulty",
-        "_left_out",
-        "_missed",
-        "_read",
-        "_seen",
-        "_unread",
-        "check",
-        "folder",
-        "watched",
-    )
+        "_before", "_doubles", "_failing", "_faulty", "_left_out", "_missed", "_read", "_seen", "_unread", "check",
+        "folder", "watched",
+    )  # fmt: skip
 
     def __init__(self, path: str) -> None:
         self.check: Check = lambda pair: None
@@ -128,7 +118,7 @@ class FolderScan:
             fault = f"could not be read {describe(error)}, its certificates stay as they were"
             return Look([], self._tell({self.folder.path: fault}), True)
         self.watched = walk.folders
-        told = self._tell(walk.faults)
+        texts = self._tell(walk.faults)
         faults: dict[str, str] = {}
         settled = True
         present = units(walk.files)
@@ -145,10 +135,10 @@ class FolderScan:
         for unit in absent:
             settled = self._drop(unit, now, changes) and settled
         self._missed = {unit: since for unit, since in self._missed.items() if unit in absent}
-        told += _texts(faults)
+        texts += _texts(faults)
         if changes:
-            told += self._tell_doubles()
-        return Look(changes, told, settled)
+            texts += self._tell_doubles()
+        return Look(changes, texts, settled)
 
     def note(self, change: Change, pairs: Sequence[NamedPair]) -> None:
         """Apply a change; `pairs` are made from its data."""

@@ -65,7 +65,7 @@ def test_of_two_folders_with_a_name_the_first_is_used_with_a_warning(
 
     put(other, two, "other.pem")
     scan = folders.scans[str(two)]
-    told = [text for moment in (0, GRACE, 2 * GRACE) for text in scan.look(moment).told]
+    told = [text for moment in (0, GRACE, 2 * GRACE) for text in scan.look(moment).texts]
     assert told == [f'"{two}/other.pem" is not used for "c.example": the directory of "{one}/c.pem" comes first']
     assert [pair.path for pair in find_pairs(folders, b"c.example")] == [f"{one}/c.pem"]
 

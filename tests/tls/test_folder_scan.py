@@ -40,7 +40,7 @@ class Site:
         told = []
         while True:
             look = self.look(GRACE / 2)
-            told += look.told
+            told += look.texts
             if look.settled:
                 return [text.replace(f"{self.folder}/", "") for text in told]
 
@@ -63,7 +63,7 @@ def test_a_pair_is_read_when_both_of_its_files_are_there_and_still(tmp_path: Pat
     certbot.issue("b.example")
     assert site.look() == Look([], [], False)
     look = site.look()
-    assert (len(look.changes), look.told, look.settled) == (2, [], True)
+    assert (len(look.changes), look.texts, look.settled) == (2, [], True)
     assert site.names.keys() == {b"a.example", b"b.example"}
     assert site.names[b"a.example"] != first[b"a.example"]
     assert site.look() == Look([], [], True)
