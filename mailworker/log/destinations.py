@@ -47,7 +47,9 @@ class Destinations:
 
     def send(self, destination: int, path: bytes, line: bytes) -> None:
         """See `LineSink.send`; the line is written at once, unless the destination has a buffer."""
-        self._writers[destination].write(path, line)
+        writer = self._writers[destination]
+        writer.take(path, line)
+        writer.pause()
 
     def delay(self, destination: int, line: bytes, taken: int, error: OSError | None) -> None:
         """See `LineSink.delay`."""

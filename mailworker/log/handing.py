@@ -29,24 +29,20 @@ _HEADER: Final = Struct("=HH")
 class HandingSink:
     """A `LineSink` that hands lines to the log writer: the kernel keeps a line from then on, even if a process dies."""
 
-    __slots__ = ("_channel", "_headers", "_losses", "descriptor", "direct")
+    __slots__ = ("_channel", "_losses", "descriptor", "direct")
 
     def __init__(self, channel: socket.socket, destinations: int, losses: Losses) -> None:
         self._channel = channel
-        self._headers = [_HEADER.pack(index, 0) for index in range(destinations)]
         self._losses = losses
         self.descriptor = channel.fileno()
-        self.direct = tuple(Direct(self, header, LONGEST_LINE) for header in self._headers)
+        self.direct = tuple(Direct(self, _HEADER.pack(index, 0), LONGEST_LINE) for index in range(destinations))
 
     def send(self, destination: int, path: bytes, line: bytes) -> None:
         """See `LineSink.send`."""
         if len(line) > LONGEST_LINE:
             line = shortened(line)
         try:
-            if path:
-                written(self.descriptor, _HEADER.pack(destination, min(len(path), 0xFFFF)) + path + line)
-            else:
-                written(self.descriptor, self._headers[destination] + line)
+            written(self.descriptor, _HEADER.pack(destination, min(len(path), 0xFFFF)) + path + line)
         except OSError as error:
             self._lose(error)
 

@@ -60,10 +60,10 @@ class Unwritten:
 class Losses:
     """Counts the lines that a log has lost. Reports the first loss at once, and further ones once a minute.
 
-    `after(seconds, action)` arranges for a later call. `told` is called with the number of lines each time.
+    `after(seconds, action)` arranges for a later call. `count` is called with the number of lines each time.
     """
 
-    __slots__ = ("_after", "_level", "_log", "_quiet", "_reason", "_unsaid", "told", "total")
+    __slots__ = ("_after", "_level", "_log", "_quiet", "_reason", "_unsaid", "count", "total")
 
     def __init__(self, log: Log, after: After, level: Level = Level.ALERT) -> None:
         self._after = after
@@ -72,13 +72,13 @@ class Losses:
         self._quiet = False
         self._reason = ""
         self._unsaid = 0
-        self.told: Callable[[int], object] = _nobody
+        self.count: Callable[[int], object] = _nobody
         self.total = 0
 
     def add(self, lines: int, reason: str) -> None:
         """Count lost lines; `reason` is nginx's text of the call that failed."""
         self.total += lines
-        self.told(lines)
+        self.count(lines)
         self._unsaid += lines
         self._reason = reason
         if not self._quiet:

@@ -72,11 +72,6 @@ class PatternWriter:
                 file.appender.append(b"".join(lines), len(lines))
         self._lines.clear()
 
-    def write(self, path: bytes, line: bytes) -> None:
-        """See `Writer`."""
-        self.take(path, line)
-        self.pause()
-
     def end_files(self) -> None:
         """See `Writer`."""
         self.pause()

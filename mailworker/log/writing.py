@@ -39,9 +39,6 @@ class Writer(Protocol):
     def pause(self) -> None:
         """Write the lines that need not wait for more, as no more are at hand."""
 
-    def write(self, path: bytes, line: bytes) -> None:
-        """Take a line when no other line follows at once."""
-
     def end_files(self) -> None:
         """Write all pending lines: the files are about to be reopened, or the process ends."""
 
@@ -122,12 +119,11 @@ class Appender:
 class FileWriter:
     """A file with its `buffer`, `flush` and `gzip`. Without a buffer, all lines at hand are written by one call."""
 
-    __slots__ = ("_after", "_appender", "_at_once", "_flush_awaited", "_lines", "_settings", "_size")
+    __slots__ = ("_after", "_appender", "_flush_awaited", "_lines", "_settings", "_size")
 
     def __init__(self, settings: AccessLogFile, sink: FileSink, losses: Losses, after: After) -> None:
         self._after = after
         self._appender = Appender(sink, losses, whole=settings.gzip is not None)
-        self._at_once = not settings.buffer and settings.gzip is None
         self._flush_awaited = False
         self._lines: list[bytes] = []
         self._settings = settings
@@ -136,7 +132,7 @@ class FileWriter:
     @property
     def appender(self) -> Appender | None:
         """The appender for lines that are written at once, None if there is a buffer."""
-        return self._appender if self._at_once else None
+        return None if self._settings.buffer else self._appender
 
     def take(self, path: bytes, line: bytes) -> None:
         """See `Writer`. A line that does not fit into the buffer is written alone, as in nginx."""
@@ -147,14 +143,6 @@ class FileWriter:
         self._size += len(line)
         if buffer and self._size > buffer:
             self._flush()
-
-    def write(self, path: bytes, line: bytes) -> None:
-        """See `Writer`."""
-        if self._at_once:
-            self._appender.append(line, 1)
-        else:
-            self.take(path, line)
-            self.pause()
 
     def pause(self) -> None:
         """See `Writer`."""
@@ -203,10 +191,6 @@ class SyslogWriter:
 
     def pause(self) -> None:
         """Do nothing: no line is pending."""
-
-    def write(self, path: bytes, line: bytes) -> None:
-        """See `Writer`."""
-        self.take(path, line)
 
     def end_files(self) -> None:
         """Do nothing: there are no files."""

@@ -31,7 +31,7 @@ def log_words(destinations: Sequence[Destination]) -> Iterable[str]:
 def count_handing(counters: Counters | None, losses: Losses) -> None:
     """Count the lines of all logs that a process loses on the way to the log writer, or before it knows their log."""
     if counters is not None and counters.row is not None:
-        losses.told = partial(Tally(counters.row).gain, counters.place(word(DROPPED, HANDING)))
+        losses.count = partial(Tally(counters.row).gain, counters.place(word(DROPPED, HANDING)))
 
 
 def count_losses(counters: Counters | None, destinations: Sequence[Destination], losses: Sequence[Losses]) -> None:
@@ -39,7 +39,7 @@ def count_losses(counters: Counters | None, destinations: Sequence[Destination],
     if counters is not None and counters.row is not None:
         tally = Tally(counters.row)
         for destination, lost in zip(destinations, losses, strict=True):
-            lost.told = partial(tally.gain, counters.place(word(DROPPED, _name(destination))))
+            lost.count = partial(tally.gain, counters.place(word(DROPPED, _name(destination))))
 
 
 def line_counts(counters: Counters | None, destinations: Sequence[Destination]) -> list[Callable[[], None]]:

@@ -223,7 +223,8 @@ def test_a_line_behind_which_none_is_at_hand_is_written_at_once_unless_it_is_to_
 ) -> None:
     writer = FileWriter(AccessLogFile(sink.path, **settings), sink, losses, never)
     for line in (b"a\n", b"b\n"):
-        writer.write(b"", line)
+        writer.take(b"", line)
+        writer.pause()
     assert sink.path.read_bytes() == written
     writer.end_files()
     assert sink.path.read_bytes() == b"a\nb\n"
