@@ -24,8 +24,7 @@ from mailworker.process.link import (
     Found,
     Question,
     call_by_signal,
-    hear_of_service,
-    hear_questions,
+    hear,
     open_link,
     send_channel,
     send_files,
@@ -195,25 +194,21 @@ class Children:
         return all(given)
 
     def hear(self) -> None:
-        """Learn which children serve by now."""
+        """Learn which children serve by now, and what those ask that may."""
         for child in self:
-            if child.place.kind.asks:
-                self._hear_questions(child)
-            else:
-                child.serves = child.serves or hear_of_service(child.link)
+            self._hear(child)
 
     def take_questions(self) -> list[Asked]:
         """The questions that children have asked since the last call."""
-        for child in self:
-            if child.place.kind.asks:
-                self._hear_questions(child)
+        self.hear()
         asked, self._asked = self._asked, []
         return asked
 
-    def _hear_questions(self, child: Child) -> None:
-        questions, serves = hear_questions(child.link)
+    def _hear(self, child: Child) -> None:
+        questions, serves = hear(child.link)
         child.serves = child.serves or serves
-        self._asked += (Asked(child, question) for question in questions)
+        if child.place.kind.asks:
+            self._asked += (Asked(child, question) for question in questions)
 
     def limit_logs(self, level: Level | None) -> bool:
         """Send all children the level of the error log; False where one had no room for it."""
@@ -269,7 +264,7 @@ class Children:
             signalled = os.WIFSIGNALED(status)
             child = self._children.pop(pid, None)
             if child is not None:
-                child.serves = child.serves or hear_of_service(child.link)  # it may have said so before it ended
+                self._hear(child)  # it may have said that it serves before it ended
                 self._release(child)
             yield Exit(
                 pid,

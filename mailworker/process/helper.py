@@ -112,10 +112,7 @@ class Helper(ChildProcess):
         self._watch(channel)
 
     def _watch(self, channel: socket.socket) -> None:
-        self._loop.watch(channel.fileno(), READ, Watch(partial(self._ready, channel)))
-
-    def _ready(self, channel: socket.socket) -> None:
-        self._take(channel)
+        self._loop.watch(channel.fileno(), READ, Watch(partial(self._take, channel)))
 
     def _take(self, channel: socket.socket) -> bool:
         """Take packets; returns whether there may be more."""

@@ -70,14 +70,6 @@ def tell_service(link: socket.socket) -> None:
     _send(link, _SERVES)
 
 
-def hear_of_service(link: socket.socket) -> bool:
-    """Whether the worker at the other end has told since the last call that it serves."""
-    try:
-        return link.recv(len(_SERVES)) == _SERVES
-    except OSError:
-        return False
-
-
 class Question(NamedTuple):
     """A question to the master; only `argument` may contain NUL."""
 
@@ -102,8 +94,8 @@ def call_by_signal(link: socket.socket) -> None:
     fcntl.fcntl(link, fcntl.F_SETFL, fcntl.fcntl(link, fcntl.F_GETFL) | os.O_ASYNC)
 
 
-def hear_questions(link: socket.socket) -> tuple[list[Question], bool]:
-    """The questions of a child, and whether it has told that it serves. Questions beyond a turn's stay queued."""
+def hear(link: socket.socket) -> tuple[list[Question], bool]:
+    """The questions of a child, and whether it has told that it serves. Messages beyond a turn's stay queued."""
     questions, serves = [], False
     for _ in range(MOST_QUESTIONS):
         try:

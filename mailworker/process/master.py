@@ -64,11 +64,11 @@ class Master(MainProcess):
         self._signals.block()
 
     def _serve(self) -> int:
-        with closing(self._workforce):
+        with closing(self._children):
             self._workforce.start()
             self._workforce.when_serving(self._started)
             self._origin.manager.keep_alive(self._after)
-            while not self._leaving or self._workforce:
+            while not self._leaving or self._children:
                 self._obey_next()
         return int(self._failed)
 
@@ -135,7 +135,7 @@ class Master(MainProcess):
     # Workers
 
     def _hand_out(self, found: Found) -> None:
-        self._workforce.hand_out(found)
+        self._children.news.add(found)
 
     def _reap(self) -> None:
         for ended in self._workforce.reap():
@@ -224,7 +224,7 @@ class Master(MainProcess):
     def _begin_logs_anew(self) -> None:
         user = self._cycle.settings.core.user
         self._cycle.logs.reopen(user.uid if user is not None and os.geteuid() == 0 else None)
-        self._workforce.hand_out_logs()
+        self._children.hand_out_logs(self._cycle)
 
 
 def _leave(origin: Origin, *parts: Upgrade | Reload | Reopening | FileWatch | None) -> None:

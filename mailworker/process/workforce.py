@@ -17,7 +17,7 @@ from mailworker.process.children import Child, Children, Exit, Place
 from mailworker.process.cycle import Cycle
 from mailworker.process.helper import Helper
 from mailworker.process.kicking import Kicking
-from mailworker.process.link import Found, Kick, send_kick
+from mailworker.process.link import Kick, send_kick
 from mailworker.process.log_writer import LogWriter
 from mailworker.process.status_process import StatusProcess
 from mailworker.process.worker import Worker
@@ -60,10 +60,6 @@ class Workforce:
         self._refusals = Refusals()
         self._workers = cycle.workers
         self.kicking = Kicking(partial(_send_kick, children), after)
-
-    def __len__(self) -> int:
-        """How many processes run, leaving ones included."""
-        return len(self._children)
 
     @property
     def status(self) -> str:
@@ -128,14 +124,6 @@ class Workforce:
         self._wanted = False
         _Termination(self._children, self._after).insist()
 
-    def hand_out_logs(self) -> None:
-        """Give all processes the log files that the cycle has reopened."""
-        self._children.hand_out_logs(self._cycle)
-
-    def hand_out(self, found: Found) -> None:
-        """Give what was found in a file to the processes that use it, and close its descriptor."""
-        self._children.news.add(found)
-
     def reap(self) -> list[Exit]:
         """Replace the processes that have ended but are needed; returns those that were neither workers nor helpers."""
         others = []
@@ -149,10 +137,6 @@ class Workforce:
                 self._replace(ended, child)
         self._dismiss_helpers()
         return others
-
-    def close(self) -> None:
-        """Close what the children share."""
-        self._children.close()
 
     def _is_needed(self, child: Child) -> bool:
         """Whether a process that has ended is to be replaced; former cycles need helpers while they have workers."""

@@ -10,7 +10,7 @@ import pytest
 from mailworker.event.loop import Loop
 from mailworker.event.task import Task
 from mailworker.process.asking import Asking
-from mailworker.process.link import Question, answer, hear_questions, open_link
+from mailworker.process.link import Question, answer, hear, open_link
 from mailworker.status.control_server import Denied
 
 Link = tuple[socket.socket, socket.socket]
@@ -55,7 +55,7 @@ def test_each_question_gets_its_own_answer(link: Link) -> None:
     helper = Helper(link)
     helper.ask("one", b"a\0b")
     helper.ask("two")
-    assert hear_questions(link[0]) == ([Question(1, b"one", b"a\0b"), Question(2, b"two", b"")], False)
+    assert hear(link[0]) == ([Question(1, b"one", b"a\0b"), Question(2, b"two", b"")], False)
     helper.asking.answered(2, b'{"b": 2}')
     helper.asking.answered(1, b'{"a": 1}')
     assert helper.answers == [{"b": 2}, {"a": 1}]

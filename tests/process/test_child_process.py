@@ -13,7 +13,7 @@ from mailworker.errors import StartError
 from mailworker.model import Level
 from mailworker.process.child_process import FATAL, ChildProcess, FromMaster, end_by, live
 from mailworker.process.cycle import Cycle
-from mailworker.process.link import Receiver, hear_of_service, open_link, send_level
+from mailworker.process.link import Receiver, hear, open_link, send_level
 from mailworker.process.system.signals import SignalSocket
 from mailworker.process.worker import Worker
 from mailworker.shm.sessions import SessionTable
@@ -119,7 +119,7 @@ def test_the_master_hears_of_service_when_a_child_has_started(master: Master, ki
     child = kind(master.cycle, 0, master.ends)
     master.die()
     child.run()
-    assert hear_of_service(master.link) is serves
+    assert hear(master.link) == ([], serves)
 
 
 def test_a_child_that_cannot_start_says_why_and_is_not_started_again(master: Master) -> None:

@@ -340,6 +340,7 @@ def test_what_children_say_is_heard_once(children: Children, make: Made) -> None
         children.hear()
     tell_service(from_worker)
     tell_service(from_status)
+    ask(from_worker, questions[0])  # which may ask nothing
     children.hear()
     ask(from_status, questions[2])
     assert children.take_questions() == [(status, said) for said in questions]

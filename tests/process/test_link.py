@@ -17,8 +17,7 @@ from mailworker.process.link import (
     Receiver,
     answer,
     ask,
-    hear_of_service,
-    hear_questions,
+    hear,
     open_link,
     send_channel,
     send_files,
@@ -119,10 +118,10 @@ def test_who_is_gone_gets_nothing(link: Link) -> None:
 
 
 def test_the_master_hears_once_that_a_worker_serves(link: Link) -> None:
-    assert not hear_of_service(link[0])
+    assert hear(link[0]) == ([], False)
     tell_service(link[1])
-    assert hear_of_service(link[0])
-    assert not hear_of_service(link[0])
+    assert hear(link[0]) == ([], True)
+    assert hear(link[0]) == ([], False)
 
 
 def test_nobody_is_told_by_a_worker_whose_master_is_gone(link: Link) -> None:
@@ -189,8 +188,8 @@ def test_questions_come_with_what_else_is_said(link: Link) -> None:
     tell_service(link[1])
     sent = [Question(7, b"kick", b"1\0002"), Question(8, b"reload", b"")]
     assert all(ask(link[1], question) for question in sent)
-    assert hear_questions(link[0]) == (sent, True)
-    assert hear_questions(link[0]) == ([], False)
+    assert hear(link[0]) == (sent, True)
+    assert hear(link[0]) == ([], False)
 
 
 @pytest.mark.parametrize(
@@ -201,7 +200,7 @@ def test_questions_come_with_what_else_is_said(link: Link) -> None:
 def test_what_is_no_question_is_passed_over(link: Link, message: bytes) -> None:
     link[1].send(message)
     ask(link[1], Question(1, b"reload", b""))
-    assert hear_questions(link[0]) == ([Question(1, b"reload", b"")], False)
+    assert hear(link[0]) == ([Question(1, b"reload", b"")], False)
 
 
 def test_a_child_that_asks_all_the_time_is_heard_in_turns(link: Link) -> None:
@@ -210,7 +209,7 @@ def test_a_child_that_asks_all_the_time_is_heard_in_turns(link: Link) -> None:
     while ask(link[1], Question(asked, b"a", b"")):
         asked += 1
     heard = 0
-    while questions := hear_questions(link[0])[0]:
+    while questions := hear(link[0])[0]:
         assert len(questions) <= MOST_QUESTIONS
         heard += len(questions)
     assert heard == asked > 0

@@ -10,7 +10,7 @@ import socket
 from contextlib import AbstractContextManager
 from typing import Final
 
-from mailworker.process.link import Question, ask, call_by_signal, hear_questions, open_link
+from mailworker.process.link import Question, ask, call_by_signal, hear, open_link
 from mailworker.process.system.announced import announced, inherited
 
 VARIABLE: Final = "MAILWORKER_FORMER"
@@ -35,7 +35,7 @@ class Successor:
 
     def take_kicks(self) -> list[bytes]:
         """The sessions that the new master wants to end, as the arguments of its questions; at most MOST_QUESTIONS."""
-        questions, _ = hear_questions(self._link)
+        questions, _ = hear(self._link)
         return [question.argument for question in questions if question.command == KICK]
 
     def close(self) -> None:

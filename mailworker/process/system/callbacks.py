@@ -26,7 +26,7 @@ class Watch:
 
     __slots__ = ("_action",)
 
-    def __init__(self, action: Callable[[], None]) -> None:
+    def __init__(self, action: Callable[[], object]) -> None:
         self._action = action
 
     def ready(self, mask: int) -> None:
