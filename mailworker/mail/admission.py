@@ -1,4 +1,4 @@
-"""The checks that clients must pass before they are served: a row for each check.
+"""The checks that clients must pass before they are served.
 
 They run at accept, or after a PROXY header has named the client. Where the name that a client sends in TLS selects its
 server, they run as soon as that is known.
@@ -6,13 +6,12 @@ server, they run as soon as that is known.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Protocol
 
 from mailworker.config.access import Rule
 from mailworker.mail.client.access import Access
 from mailworker.mail.end import End
-from mailworker.mail.record import Check, Checks, SessionRecord
+from mailworker.mail.record import Checks, SessionRecord
 from mailworker.model import Address
 
 
@@ -45,17 +44,9 @@ class AccessCheck(Access):
         return End.DENIED
 
 
-def _by_rules(settings: Guarded) -> AccessCheck | None:
-    return AccessCheck(settings.access) if settings.access else None
-
-
-CHECKS: Final[tuple[Callable[[Guarded], Check | None], ...]] = (_by_rules,)
-"""The factories of a server's checks, in the order in which these run; one gives None if the server needs no check."""
-
-
 def new_checks(settings: Guarded) -> Checks:
-    """The checks of a server."""
-    return tuple(check for new_check in CHECKS if (check := new_check(settings)) is not None)
+    """The checks of a server that need nothing but its settings; those of bans and of `limit_conn` follow them."""
+    return (AccessCheck(settings.access),) if settings.access else ()
 
 
 def refusal(checks: Checks, client: Address, record: SessionRecord) -> End | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, partial
 from itertools import product
 from typing import Final, NamedTuple, Protocol
 
@@ -150,7 +151,7 @@ def words(servers: Iterable[Served]) -> tuple[str, ...]:
     found |= dict.fromkeys((*map(reloads, (True, False)), *map(respawns, (True, False))))
     for settings in servers:
         found |= dict.fromkeys(_of_server(settings))
-        found |= dict.fromkeys(word(family, zone.zone.name) for zone in settings.limit_auth.zones for family in LIMITED)
+        found |= dict.fromkeys(word(family, zone.name) for zone in settings.limit_auth.zones for family in LIMITED)
     return tuple(found)
 
 
@@ -198,12 +199,12 @@ class Counting:
     Making one takes some 100 microseconds, so a worker with thousands of servers makes it when the first client comes.
     """
 
-    __slots__ = ("_alarm", "_commons", "_counters", "_loop", "_made")
+    __slots__ = ("_alarm", "_common", "_counters", "_loop", "_made")
 
     def __init__(self, counters: Counters, loop: LoopState, alarm: Alarm) -> None:
         """`counters` must have a row for this process."""
         self._alarm = alarm
-        self._commons: dict[tuple[str, str], _Common] = {}
+        self._common: Callable[[str, str], _Common] = cache(partial(_common, counters))
         self._counters = counters
         self._loop = loop
         self._made: dict[tuple[Label, str], Counted] = {}
@@ -219,11 +220,6 @@ class Counting:
             common = self._common(settings.protocol, judge)
             self._made[mine, judge] = Counted(self._counters, mine, judge, common, self._loop, self._alarm)
         return self._made[mine, judge]
-
-    def _common(self, protocol: str, judge: str) -> _Common:
-        if (protocol, judge) not in self._commons:
-            self._commons[protocol, judge] = _common(self._counters, protocol, judge)
-        return self._commons[protocol, judge]
 
 
 def _common(counters: Counters, protocol: str, judge: str) -> _Common:
