@@ -18,7 +18,7 @@ from mailworker.config.rows import Value, commands, merged, row
 from mailworker.config.slots import FLAG, LIMIT_LEVEL, once, present, repeated
 from mailworker.config.templates import read_template
 from mailworker.config.tree import Parser
-from mailworker.config.zones import SharedZone, declare_zone, read_zone
+from mailworker.config.zones import KeyedZone, SharedZone, declare_zone, read_zone
 from mailworker.errors import ConfigError
 from mailworker.model import Level
 from mailworker.variables.template import Template
@@ -37,11 +37,9 @@ MOST: Final = 4000
 
 
 @dataclass(frozen=True, slots=True)
-class LimitZone:
-    """`limit_auth_zone`: the key, its counters' memory, and the `gain` by which an excess shrinks in `period` ms."""
+class LimitZone(KeyedZone):
+    """`limit_auth_zone`; an excess shrinks by `gain` in `period` ms."""
 
-    zone: SharedZone
-    key: Template
     gain: int
     period: int
 
@@ -141,7 +139,7 @@ def _declare(parser: Parser) -> None:
     template = read_template(parser, key)
     shared = declare_zone(parser, name, size, USE, (key,))
     if name in known:
-        raise parser.error(f'{directive} "{name}" is already bound to key "{known[name].zone.words[0]}"')
+        raise parser.error(f'{directive} "{name}" is already bound to key "{known[name].text}"')
     known[name] = LimitZone(shared, template, gain, period)
 
 

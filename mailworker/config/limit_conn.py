@@ -13,7 +13,7 @@ from mailworker.config.slots import FLAG, LIMIT_LEVEL, present
 from mailworker.config.templates import read_template
 from mailworker.config.tree import Parser
 from mailworker.config.variables import VariablesSettings
-from mailworker.config.zones import SharedZone, declare_zone, read_zone
+from mailworker.config.zones import KeyedZone, declare_zone, read_zone
 from mailworker.errors import ConfigError
 from mailworker.model import Level
 from mailworker.variables.template import Template
@@ -31,16 +31,8 @@ LIGHT: Final = frozenset({"binary_remote_addr", "remote_addr", "remote_user"})
 
 
 @dataclass(frozen=True, slots=True)
-class ConnZone:
-    """A zone that counts connections by `key`, which is spelled as `text`."""
-
-    zone: SharedZone
-    key: Template
-    text: str
-
-    @property
-    def name(self) -> str:
-        return self.zone.name
+class ConnZone(KeyedZone):
+    """`limit_conn_zone`."""
 
     @property
     def light(self) -> str | None:
@@ -130,7 +122,7 @@ def _declare(parser: Parser) -> None:
     zones = parser.scope.draft(ConnZonesDraft).zones
     if name in zones:
         raise parser.error(f'{directive} "{name}" is already bound to key "{zones[name].text}"')
-    zones[name] = ConnZone(declare_zone(parser, name, size, USE, (text,)), key, text)
+    zones[name] = ConnZone(declare_zone(parser, name, size, USE, (text,)), key)
 
 
 COMMANDS: Final = (Command("limit_conn_zone", Context.MAIL, TWO, _declare), *commands(LimitConnDraft))

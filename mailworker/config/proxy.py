@@ -19,7 +19,7 @@ from mailworker.config.rows import commands, frozen, merged, row
 from mailworker.config.slots import FLAG, MILLISECONDS, bitmask, member, size
 from mailworker.config.tree import Parser
 from mailworker.config.values import ANY, BUFFER, PAGE
-from mailworker.model import ProxyProtocol, Tlv, XclientGuard
+from mailworker.model import Address, ProxyProtocol, Tlv, XclientGuard
 
 _NGINX_FIELDS: Final = (b"ADDR", b"LOGIN", b"NAME")
 _MORE_FIELDS: Final = tuple(b"HELO PROTO PORT DESTADDR DESTPORT DESTNAME SESSION TTL CLIENT-TRANSPORT".split())
@@ -75,6 +75,11 @@ class ProxySettings:
     limit_rate: int = 0
     limit_rate_after: int = 0
     upload_rate: int = 0
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The addresses of `proxy_pass`; none without it, or where it has variables."""
+        return () if self.backend is None else self.backend.addresses
 
 
 @dataclass(slots=True)

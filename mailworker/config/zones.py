@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from mailworker.config.tree import Parser
 from mailworker.config.values import PAGE, size
+from mailworker.variables.template import Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,22 @@ class SharedZone:
     use: str
     words: tuple[str, ...] = ()
     workers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedZone:
+    """A zone that counts by a `key`, which is spelled as `text`."""
+
+    zone: SharedZone
+    key: Template
+
+    @property
+    def name(self) -> str:
+        return self.zone.name
+
+    @property
+    def text(self) -> str:
+        return self.zone.words[0]
 
 
 SMALLEST = 8 * PAGE  # bytes, what nginx's slab allocator needs

@@ -10,7 +10,7 @@ from pathlib import Path
 from mailworker.config.auth_http import AuthHttpSettings
 from mailworker.config.settings import MailServer
 from mailworker.errors import StartError
-from mailworker.model import Address, InetAddress
+from mailworker.model import InetAddress
 
 
 def demand_free_ports(servers: Iterable[MailServer], configuration: Path) -> None:
@@ -29,15 +29,9 @@ def demand_free_ports(servers: Iterable[MailServer], configuration: Path) -> Non
 def _addresses(servers: Iterable[MailServer]) -> Iterator[InetAddress]:
     for server in servers:
         services = (server.source.address,) if isinstance(server.source, AuthHttpSettings) else ()
-        for address in (*services, *backends(server), *(listen.address for listen in server.listens)):
+        for address in (*services, *server.proxy.addresses, *(listen.address for listen in server.listens)):
             if isinstance(address, InetAddress):
                 yield address
-
-
-def backends(server: MailServer) -> tuple[Address, ...]:
-    """Where `proxy_pass` sends a server's logins; empty without one, or where it has variables."""
-    backend = server.proxy.backend
-    return () if backend is None else backend.addresses
 
 
 def _is_taken(address: InetAddress) -> bool:

@@ -21,7 +21,7 @@ from mailworker.demo.examples import examples
 from mailworker.demo.imap import ImapFactory
 from mailworker.demo.mailbox import sample_mailbox
 from mailworker.demo.pop3 import Pop3Factory
-from mailworker.demo.ports import backends, demand_free_ports
+from mailworker.demo.ports import demand_free_ports
 from mailworker.demo.prefix import prepare_prefix
 from mailworker.demo.proxy import Proxy
 from mailworker.demo.smtp import SmtpFactory
@@ -67,7 +67,9 @@ class Demo:
         mailbox = sample_mailbox()
         factories = {"imap": ImapFactory(mailbox), "pop3": Pop3Factory(mailbox), "smtp": SmtpFactory(mailbox)}
         servers = self._settings.servers
-        for address, protocol in {(address, server.protocol) for server in servers for address in backends(server)}:
+        for address, protocol in {
+            (address, server.protocol) for server in servers for address in server.proxy.addresses
+        }:
             self._listen("mailbox", address, factories[protocol])
         sources = {server.source for server in servers}
         addresses = {source.address for source in sources if isinstance(source, AuthHttpSettings)}

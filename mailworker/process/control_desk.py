@@ -53,7 +53,7 @@ def means(cycle: Cycle, counters: Counters, loop: Loop, asking: Asking) -> Means
 def limit_zones(cycle: Cycle) -> LimitZones:
     """The zones of limits, to be shown and changed."""
     zones = {zone.name: zone for zone in cycle.zones if isinstance(zone, Limits)}
-    return LimitZones(cycle.settings.servers, lambda zone: zones[zone.zone.name])
+    return LimitZones(cycle.settings.servers, lambda zone: zones[zone.name])
 
 
 def _note(log: Log, text: str) -> bool:
@@ -142,7 +142,7 @@ def _targets(servers: Sequence[Server], name: str | None, wanted: str | None) ->
     ]
     if not candidates:
         raise Denied("there is no such SMTP server")
-    configured = [(server, address) for server in candidates for address in _addresses(server)]
+    configured = [(server, address) for server in candidates for address in server.settings.proxy.addresses]
     if name is None:
         if not configured:
             raise Denied("no SMTP server has a backend of its own: name one")
@@ -150,11 +150,6 @@ def _targets(servers: Sequence[Server], name: str | None, wanted: str | None) ->
     address = _address(name)
     mine = [server for server, each in configured if each == address]
     return [((mine or candidates)[0], address)]
-
-
-def _addresses(server: Server) -> tuple[Address, ...]:
-    backend = server.settings.proxy.backend
-    return () if backend is None else backend.addresses
 
 
 def _address(name: str) -> Address:

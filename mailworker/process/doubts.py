@@ -81,9 +81,7 @@ def of_logins_in_clear(servers: Iterable[MailServer]) -> Iterator[str]:
 def of_loops(servers: Iterable[MailServer]) -> Iterator[str]:
     """Servers whose backend is an address of their own, so that one login takes all connections."""
     for server in servers:
-        backend = server.proxy.backend
-        addresses = () if backend is None else backend.addresses
-        for address in addresses:
+        for address in server.proxy.addresses:
             if any(_takes(listen, address) for listen in server.listens):
                 yield (
                     f'"proxy_pass" leads to {address}, where this server listens itself: a login goes round and round '

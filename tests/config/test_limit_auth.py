@@ -94,8 +94,8 @@ def test_a_delay_needs_no_zone_and_may_be_none(load_text: Load) -> None:
 
 def test_a_server_with_limits_of_its_own_inherits_none(load_text: Load) -> None:
     outside = f"{ZONE} limit_auth_zone $remote_user zone=user:1m; limit_auth zone=fail; limit_auth zone=user;"
-    assert [limit.zone.zone.name for limit in load(load_text, outside).limits] == ["fail", "user"]
-    assert [limit.zone.zone.name for limit in load(load_text, outside, "limit_auth zone=user;").limits] == ["user"]
+    assert [limit.zone.name for limit in load(load_text, outside).limits] == ["fail", "user"]
+    assert [limit.zone.name for limit in load(load_text, outside, "limit_auth zone=user;").limits] == ["user"]
 
 
 @pytest.mark.parametrize(

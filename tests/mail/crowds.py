@@ -14,7 +14,7 @@ def limits(*each: tuple[str, str, int], size: int = 8192, **changes: Any) -> Lim
     return LimitConnSettings(
         tuple(
             ConnLimit(
-                ConnZone(SharedZone(name, size, "limit_conn_zone", (key,)), template := parse(key.encode()), key),
+                ConnZone(SharedZone(name, size, "limit_conn_zone", (key,)), template := parse(key.encode())),
                 most,
                 frozenset(template.names),
             )

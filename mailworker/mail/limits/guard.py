@@ -52,7 +52,7 @@ class Guard:
         self._held = held
         self._seconds = 0.0 if delay is None else delay.seconds
         self._given = [limit.key for limit in self.limits if limit.key is not None]
-        self._zone = settings.limits[-1].zone.zone.name.encode() if settings.limits and noted else None
+        self._zone = settings.limits[-1].zone.name.encode() if settings.limits and noted else None
         self._attempts = attempts = Attempts(
             tuple(limit.rule for limit in self.limits),
             settings.prefix,

@@ -28,10 +28,9 @@ def local_tables() -> Tables:
     zones: dict[str, Limits] = {}
 
     def table(zone: LimitZone) -> LimitTable:
-        name, shared = zone.zone.name, zone.zone
-        if name not in zones:
-            zones[name] = Limits(name, shared.size, shared.words[0])
-        return zones[name].table((zone.gain, zone.period))
+        if zone.name not in zones:
+            zones[zone.name] = Limits(zone.name, zone.zone.size, zone.text)
+        return zones[zone.name].table((zone.gain, zone.period))
 
     return table
 
@@ -79,5 +78,5 @@ class Guards:
         zone, variables = settings.zone, server.variables.bind()
         limit = Limit(settings, self._tables(zone), variables, counts=counts)
         if self._counters is not None and self._counters.row is not None:
-            limit.counted = CountedLimits(self._counters, zone.zone.name)
+            limit.counted = CountedLimits(self._counters, zone.name)
         return limit

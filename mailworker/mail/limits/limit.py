@@ -32,7 +32,7 @@ class Limit:
         zone, names = settings.zone, asked(settings.zone, variables)
         self.settings = settings
         self.table = table
-        self.name = zone.zone.name
+        self.name = zone.name
         self.key: Key | None = rendered(zone.key, variables) if zone.light is None else None
         self.at_accept = known_at_accept(names)
         self.rule = Rule(

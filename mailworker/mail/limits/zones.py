@@ -67,10 +67,10 @@ class LimitZones:
         self._zones: dict[str, _Zone] = {}
         self._banning: set[str] = set()
         for server in servers:
-            self._banning |= {limit.zone.zone.name for limit in server.limit_auth.limits if limit.ban}
+            self._banning |= {limit.zone.name for limit in server.limit_auth.limits if limit.ban}
             for zone in server.limit_auth.zones:
-                if zone.zone.name not in self._zones:
-                    self._zones[zone.zone.name] = _Zone(zone, find(zone), server.limit_auth.prefix)
+                if zone.name not in self._zones:
+                    self._zones[zone.name] = _Zone(zone, find(zone), server.limit_auth.prefix)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -139,12 +139,12 @@ class _Zone:
         self._lengths = lengths
         self._memory = memory
         self._zone = zone
-        self.name = zone.zone.name
+        self.name = zone.name
         self.table: LimitTable = memory.table((zone.gain, zone.period))
 
     def usage(self, now: float) -> ZoneUse:
         entries, bans, room = self.table.usage(now)
-        return ZoneUse(self.name, self._zone.zone.words[0], entries, bans, room, self._memory.dropped)
+        return ZoneUse(self.name, self._zone.text, entries, bans, room, self._memory.dropped)
 
     def bans(self, now: float, most: int) -> list[ZoneBan]:
         found = self.table.bans(now, most)

@@ -26,7 +26,7 @@ class Bench:
         limits = settings(*(limit(of=each, ban=ban) for each in zones), prefix=(32, 64))
         self.zones = LimitZones(
             [mail_server("imap", limit_auth=limits), mail_server("pop3", limit_auth=limits)],
-            lambda zone: self.memory[zone.zone.name],
+            lambda zone: self.memory[zone.name],
             lambda: self.now,
         )
 
