@@ -67,9 +67,8 @@ class Demo:
         mailbox = sample_mailbox()
         factories = {"imap": ImapFactory(mailbox), "pop3": Pop3Factory(mailbox), "smtp": SmtpFactory(mailbox)}
         servers = self._settings.servers
-        for address, protocol in {
-            (address, server.protocol) for server in servers for address in server.proxy.addresses
-        }:
+        mailboxes = {(address, server.protocol) for server in servers for address in server.proxy.addresses}
+        for address, protocol in mailboxes:
             self._listen("mailbox", address, factories[protocol])
         sources = {server.source for server in servers}
         addresses = {source.address for source in sources if isinstance(source, AuthHttpSettings)}

@@ -41,7 +41,7 @@ class Users:
 class UserFile:
     """See `LoginSource`."""
 
-    __slots__ = ("_has_backend", "_names", "_port", "_refusals", "_told", "_users", "action", "authzid", "name")
+    __slots__ = ("_has_backend", "_logged", "_names", "_port", "_refusals", "_users", "action", "authzid", "name")
 
     kind = "file"
 
@@ -55,7 +55,7 @@ class UserFile:
         self._names = bool(settings.resolver.servers)
         self._port = ports[:2][-1 if tls is not None and not tls.starttls else 0]
         self._refusals = refusals
-        self._told = Once()
+        self._logged = Once()
         self._users = users
 
     def judge(self, request: AuthRequest, applicant: Applicant) -> Link:
@@ -92,7 +92,7 @@ class UserFile:
 
     def _refuse_for_now(self, log: SessionLog, user: User, reason: str) -> Rejected:
         """Refuse a login for a fault that is not the client's; it is logged once for each line of the file."""
-        if self._told.is_new((user.row.name, user.line, reason)):
+        if self._logged.is_new((user.row.name, user.line, reason)):
             where = f"{self._users.path}:{user.line}"
             log.error(f'user "{escape(user.row.name)}" cannot log in: {reason} in {where}')
         return self._refusals.temporary

@@ -193,7 +193,7 @@ class Backend(Conversation):
             return self._encrypt()
         return self.converse(self._language.starttls(self, self._login), self._encrypt)
 
-    async def _encrypt(self, _told: None = None) -> Link:
+    async def _encrypt(self, _nothing: None = None) -> Link:
         assert self._peer is not None
         try:
             await self._start_tls(self._peer)
