@@ -5,7 +5,7 @@ nginx accepts only addresses. A server that has a resolver also accepts names, w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from secrets import randbelow
 from typing import Final, Protocol
@@ -66,34 +66,86 @@ class Targets(Protocol):
 _given = lru_cache(maxsize=4096)(Target)
 
 
+# For so many seconds an address is tried last after it has failed (nginx's fail_timeout).
+_SHUNNED: Final = 10.0
+# Most addresses that are remembered; without a limit those that leave the DNS would pile up.
+_MOST_SHUNNED: Final = 1024
+
+
+class Shunned:
+    """The addresses that have failed, each with the monotonic time until which it is tried last.
+
+    Then one login tries it in its turn: the others wait for the outcome, so a silent host costs its time only once.
+    """
+
+    __slots__ = ("_until",)
+
+    def __init__(self) -> None:
+        self._until: dict[Address, float] = {}
+
+    def last(self, addresses: Sequence[InetAddress], now: float) -> list[InetAddress]:
+        """The addresses in their order, but with those at the end that have failed."""
+        return sorted(addresses, key=lambda address: self._until.get(address, now) > now)
+
+    def trying(self, address: Address, until: float) -> None:
+        """Note that the outcome of an attempt at an address that has failed is known by that time."""
+        if address in self._until:
+            self._until[address] = until
+
+    def failed(self, address: Address, now: float) -> None:
+        """Note that nobody has answered there."""
+        if len(self._until) >= _MOST_SHUNNED:
+            self._until.clear()
+        self._until[address] = now + _SHUNNED
+
+    def answered(self, address: Address) -> None:
+        """Note that a connection was made."""
+        self._until.pop(address, None)
+
+
 class NamedBackend:
-    """All addresses of a name, in random order."""
+    """All addresses of a name, in random order, those that have failed lately last."""
 
-    __slots__ = ("_backend", "_resolver")
+    __slots__ = ("_backend", "_resolver", "_shunned")
 
-    def __init__(self, backend: BackendName, resolver: Resolver) -> None:
+    def __init__(self, backend: BackendName, resolver: Resolver, shunned: Shunned) -> None:
         self._backend = backend
         self._resolver = resolver
+        self._shunned = shunned
 
     async def connect(self, connections: Connections, timeout: float, log: SessionLog, connected: Connected) -> Link:
         """Connect to the first address that accepts; each gets its part of `timeout`.
 
         Each failure is logged, except that of the last address.
         """
-        *others, last = await self._addresses(connections, log)
-        seconds = timeout / (len(others) + 1)
+        found = await self._addresses(connections, log)
+        *others, last = self._shunned.last(found, connections.loop.now)
+        seconds = timeout / len(found)
         for address in others:
             try:
-                stream = await _establish(address, connections, seconds, log)
+                stream = await self._establish(address, connections, seconds, log)
             except (ConnectionLost, TimedOut) as error:
                 log.gave_up(error)
             else:
                 return self._connected(stream, address, timeout, connected)
-        return self._connected(await _establish(last, connections, seconds, log), last, timeout, connected)
+        return self._connected(await self._establish(last, connections, seconds, log), last, timeout, connected)
 
     def _connected(self, stream: SocketStream, address: Address, timeout: float, connected: Connected) -> Link:
         stream.deadline = stream.loop.now + timeout
         return connected(stream, Target(address, self._backend.name))
+
+    async def _establish(
+        self, address: Address, connections: Connections, seconds: float, log: SessionLog
+    ) -> SocketStream:
+        loop = connections.loop
+        self._shunned.trying(address, loop.now + seconds)
+        try:
+            stream = await _establish(address, connections, seconds, log)
+        except (ConnectionLost, TimedOut):
+            self._shunned.failed(address, loop.now)
+            raise
+        self._shunned.answered(address)
+        return stream
 
     async def _addresses(self, connections: Connections, log: SessionLog) -> list[InetAddress]:
         backend = self._backend
@@ -125,9 +177,10 @@ class AnsweredTargets:
 class NamedTargets:
     """The backend that the login source names, or the address that it gives."""
 
-    __slots__ = ("resolver",)
+    __slots__ = ("_shunned", "resolver")
 
     def __init__(self, resolver: Resolver) -> None:
+        self._shunned = Shunned()
         self.resolver = resolver
 
     def given(self, accepted: Accepted) -> Target | None:
@@ -137,7 +190,7 @@ class NamedTargets:
     def candidates(self, accepted: Accepted) -> Candidates:
         """See `Targets.candidates`."""
         assert isinstance(accepted.address, BackendName)
-        return NamedBackend(accepted.address, self.resolver)
+        return NamedBackend(accepted.address, self.resolver, self._shunned)
 
 
 def _named(_settings: MailServer, resolver: Resolver | None) -> Targets | None:

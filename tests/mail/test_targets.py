@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from mailworker.event.connections import Connections
 from mailworker.event.plan import Link
 from mailworker.mail.client.host import Resolver
 from mailworker.mail.session_log import SessionLog
-from mailworker.mail.targets import TARGETS, Connected, Target, Targets
+from mailworker.mail.targets import TARGETS, Connected, Shunned, Target, Targets
 from mailworker.model import InetAddress
 from mailworker.wire.auth_response import Accepted
 from tests.mail.cases import IMAP, Case, all_protocols
@@ -34,6 +36,8 @@ from tests.support.proxy import Proxy
 from tests.support.settings import access_log, proxy_settings, proxy_ssl_settings
 
 NAME = "imap.example.com"
+# An address of this process: no other one listens there, on whatever port.
+SILENT = str(ip_address("127.64.0.0") + os.getpid())
 TIMEOUT = 20.0  # seconds, of resolver_timeout
 LOGGED = ', client: 127.0.0.1, server: {proxy}, login: "user@example.com", upstream: {backend}'
 
@@ -145,22 +149,51 @@ def test_when_none_answers_the_login_fails(scene: Scene) -> None:
     assert len(errors(proxy)) == 2
 
 
-def test_who_is_silent_costs_a_part_of_the_timeout(
+def test_who_is_silent_costs_one_login_a_part_of_the_timeout(
     scene: Scene, resources: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = scene.backend(IMAP.script())
-    fill(resources, "127.0.0.2", backend.address.port)
+    port = backend.address.port
+    fill(resources, SILENT, port)
     monkeypatch.setattr("mailworker.mail.targets.randbelow", lambda count: count - 1)
-    proxy = proxy_for(scene, answers(a("127.0.0.1", "127.0.0.2")), backend.address.port, timeout=1000.0)
-    others = connecting(backend.address.port)
-    client = log_in(scene, proxy)
-    wait_until(lambda: connecting(backend.address.port) > others, "an attempt to connect")
-    scene.skip(501)
-    client.expect(IMAP.answer)
-    (line,) = [line for line in proxy.log.lines if "timed out" in line]
-    assert "[info] *" in line
-    assert "upstream timed out (110: Connection timed out) while connecting to upstream, client: 127.0.0.1, " in line
-    assert line.endswith(f"upstream: 127.0.0.2:{backend.address.port}")
+    proxy = proxy_for(scene, answers(a("127.0.0.1", SILENT)), port, timeout=1000.0)
+    others = connecting(port)
+    for number in (1, 2):
+        client = log_in(scene, proxy)
+        wait_until(lambda: connecting(port) > others, "an attempt to connect")
+        if number == 2:  # it is the one that tries
+            log_in(scene, proxy).expect(IMAP.answer)
+        scene.skip(501)
+        client.expect(IMAP.answer)
+        log_in(scene, proxy).expect(IMAP.answer)
+        line = [line for line in proxy.log.lines if "timed out" in line][number - 1]
+        assert "[info] *" in line
+        assert "upstream timed out (110: Connection timed out) while connecting to upstream, client: " in line
+        assert line.endswith(f"upstream: {SILENT}:{port}")
+        scene.skip(11)
+
+
+def test_an_address_is_tried_last_until_its_time_is_over_or_it_answers() -> None:
+    first, second = InetAddress("192.0.2.1", 143), InetAddress("192.0.2.2", 143)
+    shunned = Shunned()
+    found = [first, second]
+    shunned.trying(first, 100.0)  # there was nothing against it
+    assert shunned.last(found, 1.0) == found
+    shunned.failed(first, 1.0)
+    assert shunned.last(found, 10.0) == [second, first]
+    assert shunned.last(found, 11.0) == found
+    shunned.trying(first, 20.0)
+    assert shunned.last(found, 11.0) == [second, first]
+    shunned.answered(first)
+    assert shunned.last(found, 11.0) == found
+
+
+def test_no_more_addresses_are_remembered_than_may_be() -> None:
+    shunned = Shunned()
+    addresses = [InetAddress("192.0.2.1", port) for port in range(1, 1026)]
+    for address in addresses:
+        shunned.failed(address, 1.0)
+    assert shunned.last(addresses, 1.0) == addresses  # only the last one is left
 
 
 @pytest.mark.parametrize(
