@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Final
 
 from mailworker.errors import Party
 from mailworker.event import sockets
@@ -10,6 +11,11 @@ from mailworker.event.connections import Connections
 from mailworker.event.loop import Loop
 from mailworker.event.poller import READ
 from mailworker.event.stream import SocketStream
+from mailworker.event.timers import Timed
+
+# Seconds that a connection may be idle, as in nginx's upstream groups (keepalive_timeout). A firewall forgets an idle
+# connection sooner or later, without a word, and the next login would wait for auth_http_timeout.
+_REST: Final = 60.0
 
 
 class IdleConnections:
@@ -37,6 +43,7 @@ class IdleConnections:
             connections.take()
             self._idle.pop()
             descriptor, loop = idle.descriptor, connections.loop
+            loop.cancel_deadline(idle)
             stream = connections.stream(descriptor, Party.AUTH_SERVICE, READ)
             loop.change(descriptor, READ, stream)
             return stream
@@ -49,7 +56,9 @@ class IdleConnections:
             return
         descriptor, _, watched = stream.hand_over()
         idle = _Idle(self._idle, connections.loop, descriptor)
-        (connections.loop.change if watched else connections.loop.watch)(descriptor, READ, idle)
+        loop = connections.loop
+        (loop.change if watched else loop.watch)(descriptor, READ, idle)
+        loop.set_deadline(idle, loop.now + _REST)
         self._idle.append(idle)
         connections.release()
 
@@ -60,12 +69,16 @@ class IdleConnections:
             idle.close()
 
 
-class _Idle:
-    """An open connection, one of `others`. It goes when the service closes it or sends unexpected data."""
+class _Idle(Timed):
+    """An open connection, one of `others`.
+
+    It goes after its time, or when the service closes it or sends unexpected data.
+    """
 
     __slots__ = ("_loop", "_others", "descriptor")
 
     def __init__(self, others: list[_Idle], loop: Loop, descriptor: int) -> None:
+        super().__init__()
         self._others = others
         self._loop = loop
         self.descriptor = descriptor
@@ -75,7 +88,12 @@ class _Idle:
         if self in self._others:
             self.close()
 
+    def expire(self) -> None:
+        """No login has needed it for so long."""
+        self.close()
+
     def close(self) -> None:
         self._others.remove(self)
+        self._loop.cancel_deadline(self)
         self._loop.forget(self.descriptor)
         os.close(self.descriptor)

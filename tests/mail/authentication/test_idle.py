@@ -279,6 +279,20 @@ def test_silence_on_a_kept_connection_has_its_time(scene: Scene) -> None:
     assert service.asked == [0, 0]
 
 
+def test_a_connection_is_idle_for_a_minute_at_most(scene: Scene) -> None:
+    """A firewall that has forgotten it would say nothing of the next request."""
+    service = Service(persistent(scene.backend(IMAP.script()).address))
+    with serving(scene, service) as proxy:
+        for _ in range(3):  # each login begins the minute anew
+            log_in(scene, proxy).close()
+            proxy.service_is_idle()
+            scene.skip(40)
+        scene.skip(21)
+        assert service.is_left(0)
+        log_in(scene, proxy)
+    assert service.asked == [0, 0, 0, 1]
+
+
 def test_idle_connections_take_no_place(scene: Scene) -> None:
     service = Service(persistent(scene.backend(IMAP.script()).address))
     with serving(scene, service) as proxy:
