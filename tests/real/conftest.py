@@ -23,7 +23,7 @@ from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_
 from tests.support.daemon import Address, ServerUnavailable, mail_owner
 from tests.support.dovecot import Dovecot, DovecotTls
 from tests.support.exim import Exim
-from tests.support.mailbox import Account, create_account
+from tests.support.mailbox import Account, create_account, name_account, with_maildir
 from tests.support.ports import Ports
 from tests.support.postfix import Postfix
 
@@ -60,7 +60,7 @@ def mail(folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def accounts(mail: Path) -> list[Account]:
-    return [create_account(mail, f"user-{number}") for number in range(ACCOUNTS)]
+    return [name_account(mail, f"user-{number}") for number in range(ACCOUNTS)]
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +77,7 @@ def lengthy_account(mail: Path) -> Account:
 
 @pytest.fixture(scope="session")
 def unused_accounts(accounts: list[Account]) -> Iterator[Account]:
-    return iter(accounts)
+    return map(with_maildir, accounts)  # few are used, and to make and to remove 800 maildirs takes seconds
 
 
 @pytest.fixture

@@ -50,10 +50,19 @@ def read_maildir(maildir: Path) -> list[bytes]:
             return list({path.name.partition(":")[0]: path.read_bytes() for path in paths}.values())
 
 
-def create_account(root: Path, name: str, password: str | None = None) -> Account:
-    """Create an empty maildir under `root`; with `password` None a random one is made."""
+def name_account(root: Path, name: str, password: str | None = None) -> Account:
+    """An account whose maildir under `root` is still to be made; with `password` None a random one is made."""
     login = f"{name}@{DOMAIN}"
-    account = Account(login, password or secrets.token_hex(), root / login)
+    return Account(login, password or secrets.token_hex(), root / login)
+
+
+def create_account(root: Path, name: str, password: str | None = None) -> Account:
+    """As `name_account`, with an empty maildir."""
+    return with_maildir(name_account(root, name, password))
+
+
+def with_maildir(account: Account) -> Account:
+    """The account, once its empty maildir is made."""
     owner = mail_owner()
     for folder in (account.maildir, *(account.maildir / part for part in ("cur", "new", "tmp"))):
         folder.mkdir(parents=True)
