@@ -78,7 +78,8 @@ def freeze(parser: Parser, server: Scope, mail: Scope, variables: Variables, bac
             break
     settings = auth_http.freeze(parser, server, mail, variables)
     if settings is None:
-        raise ConfigError('no "auth_http" is defined for server', server.opened_at)
+        hint = ', "proxy_pass" alone does not decide about logins: is "auth_upstream on" missing?' if backend else ""
+        raise ConfigError('no "auth_http" is defined for server', server.opened_at, hint)
     return settings
 
 

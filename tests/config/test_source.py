@@ -79,7 +79,8 @@ def test_the_innermost_source_decides(load_text: Load, mail: str, server: str, k
         ),
         (
             "events {} mail { auth_upstream on; proxy_pass 127.0.0.1:1;\nserver { listen 143; auth_upstream off; } }",
-            'no "auth_http" is defined for server in {path}:2',
+            'no "auth_http" is defined for server in {path}:2, '
+            '"proxy_pass" alone does not decide about logins: is "auth_upstream on" missing?',
         ),
         ("events {} mail {\nserver { listen 143; } }", 'no "auth_http" is defined for server in {path}:2'),
     ],
