@@ -113,7 +113,9 @@ class Client:
             connected.settimeout(self._seconds)
         except OSError as error:
             self.close()
-            raise NoAnswer(f"{self._path}: {error.strerror or error}") from None
+            absent = isinstance(error, FileNotFoundError)
+            hint = f', "control {{ listen unix:{self._path}; }}" in the configuration creates it' if absent else ""
+            raise NoAnswer(f"{self._path}: {error.strerror or error}{hint}") from None
         first = self._line()
         if first.get("control") != VERSION:
             self.close()

@@ -21,7 +21,10 @@ def test_exit_codes_tell_what_came_of_it(scripted: Server, capsys: pytest.Captur
     assert main(["-S", path, "kick"]) == 2
     assert capsys.readouterr().err == "mailworker-ctl: no\\x1B\n"
     assert main(["-S", f"{path}.none", "sessions"]) == 3
-    assert capsys.readouterr().err == f"mailworker-ctl: {path}.none: No such file or directory\n"
+    assert capsys.readouterr().err == (
+        f"mailworker-ctl: {path}.none: No such file or directory, "
+        f'"control {{ listen unix:{path}.none; }}" in the configuration creates it\n'
+    )
 
 
 @pytest.mark.parametrize("line", ["", "nothing", "sessions --nothing", "log-level loud", "kick --rate x", "kick -o x"])
