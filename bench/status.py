@@ -30,10 +30,12 @@ from tests.support.process import is_status_process
 
 WORKERS = 64
 SERVERS = 20
+MANY = 4000  # servers, each of which has metrics of its own
 SCRAPES = 20
 LISTED = 50_000
 ROWS = 10_000  # of each process that seems to have the sessions
 LISTS = 5
+LATER = 5
 PAIRS = 5
 LOGINS = 2000
 _PAGE = 4096
@@ -59,7 +61,8 @@ def shown(arena: Arena, workers: int = 1, site: Site | None = None) -> Iterator[
     folder = arena.new_folder("sockets")
     page, control = folder / "page", folder / "control"
     main = f"session_table {ROWS}; status {{ listen unix:{page}; }} control {{ listen unix:{control}; }}"
-    with arena.running("mailworker", Setup(workers=workers, main=main, site=site)) as server:
+    connections = 1024 + (site.servers if site else 0)
+    with arena.running("mailworker", Setup(workers, connections, main=main, site=site)) as server:
         yield Shown(server, page, control)
 
 
@@ -213,6 +216,30 @@ def status_size(arena: Arena) -> Duel:
         return Duel([0.0], [pss(it.process) / MEGABYTE])
 
 
+@contextmanager
+def many(arena: Arena) -> Iterator[Shown]:
+    """A server with MANY servers, whose metrics were asked for once."""
+    with shown(arena, site=Site(MANY, tls=False)) as it:
+        scrape(it.page)
+        yield it
+
+
+def further_cpu(arena: Arena) -> Duel:
+    """Seconds of CPU of the status process for an answer."""
+    with many(arena) as it:
+        process = psutil.Process(it.process)
+        before = sum(process.cpu_times()[:2])
+        for _ in range(LATER):
+            scrape(it.page)
+        return Duel([0.0], [(sum(process.cpu_times()[:2]) - before) / LATER])
+
+
+def many_size(arena: Arena) -> Duel:
+    """Megabytes of the status process."""
+    with many(arena) as it:
+        return Duel([0.0], [pss(it.process) / MEGABYTE])
+
+
 def measures() -> Iterator[Measure]:
     figure = partial(Goal, of="figure")
     yield Measure("list", f"{LISTED} sessions listed by the control socket", "s", figure(1.0), list_seconds)
@@ -235,3 +262,6 @@ def measures() -> Iterator[Measure]:
     yield Measure(
         "status-memory", f"PSS of the status process {where}, {LISTED} sessions", "MB", figure(40.0), status_size
     )
+    where = f"of {MANY} servers, after the first answer"
+    yield Measure(f"metrics-{MANY}", f"CPU of the status process for /metrics {where}", "s", figure(1.0), further_cpu)
+    yield Measure(f"status-memory-{MANY}", f"PSS of the status process {where}", "MB", figure(250.0), many_size)
