@@ -19,6 +19,9 @@ REFUSALS = sorted({part.strip() for parts in _REFUSAL.findall(SOURCES) for part 
 
 # What the page quotes and the program writes.
 LINES = (
+    "bind() to ",
+    'no "auth_http" is defined for server',
+    " is not served here",
     "client was refused: ",
     "further refusals are not logged",
     "client left without a login",
