@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -81,8 +83,12 @@ def read_users(path: str, warn: Warn) -> Generator[float, None, bytes]:
 
 
 def _read(path: str) -> bytes:
+    """The content. A pipe or a device in the file's place, which may never end, is refused without waiting."""
     try:
-        return Path(path).read_bytes()
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ConfigError(f'"{path}" is no regular file')
+            return file.read()
     except OSError as error:
         raise ConfigError(f'open() "{path}" failed {describe(error)}') from error
 

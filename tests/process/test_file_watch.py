@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from itertools import count, takewhile
 from pathlib import Path
@@ -136,6 +136,19 @@ def test_a_file_that_is_taken_away_leaves_the_users_as_they_were(site: Site) -> 
     site.users.rename(site.users.with_name("elsewhere"))
     site.mailworker.await_line(r'\[error\] .*open\(\) ".*/users" failed \(2: .*\), the users stay as they were')
     assert site.log_in("anna", "secret") == b"a OK at the backend\r\n"
+    site.write("anna:{PLAIN}back")
+    site.mailworker.await_true(lambda: site.log_in("anna", "back").startswith(b"a OK"), "the file's return")
+
+
+@pytest.mark.parametrize("kind", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_what_never_ends_in_place_of_the_file_keeps_nobody_waiting(site: Site, kind: Callable[[Path], None]) -> None:
+    """Its owner may be another user than root, which also reads everybody's certificates."""
+    site.users.unlink()
+    kind(site.users)
+    site.mailworker.await_line(r'\[error\] .*".*/users" is no regular file, the users stay as they were')
+    assert site.log_in("anna", "secret") == b"a OK at the backend\r\n"
+    assert f'"{site.users}" is no regular file' in site.mailworker.run("-t").stderr.decode()
+    site.users.unlink()
     site.write("anna:{PLAIN}back")
     site.mailworker.await_true(lambda: site.log_in("anna", "back").startswith(b"a OK"), "the file's return")
 
