@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 from typing import Final
+from unicodedata import category, combining, normalize
 
+from mailworker.native.core import accelerator
 from mailworker.variables.prefix import WHOLE, Lengths, packed_prefix
 
 GIVEN: Final = 0
@@ -28,16 +30,43 @@ UNIX: Final = "unix:"
 _IPV6: Final = 16  # bytes
 
 
+_LONGEST: Final = 320  # a local part, "@" and a domain (RFC 5321 section 4.5.3.1)
+
+_FORMAT: Final = "Cf"  # characters that are not seen, such as the soft hyphen
+
 # What servers cut off a name, or end it at: Cyrus the spaces, PHP's trim() and programs in C the NULs.
 _BLANKS: Final = b"\0\t\n\v\f\r "
 
 
 def user_key(login: bytes) -> bytes:
-    """The key of a user: servers that ignore case or spaces take many logins for one user, and those have one key.
+    """The key of a user: servers that ignore case, spaces or accents take many logins for one user, with one key.
 
     No key begins with NUL, as the keys of entries for trust do.
     """
-    return login.strip(_BLANKS).partition(b"\0")[0].rstrip(_BLANKS).lower()
+    name = login.strip(_BLANKS).partition(b"\0")[0]
+    return (name if name.isascii() else _without_accents(name)).strip(_BLANKS).lower()
+
+
+if accelerator is not None:
+    accelerator.use_user_key(user_key)  # for names that are not ASCII
+
+
+def _without_accents(name: bytes) -> bytes:
+    """The letters of a name as collations of SQL compare them (Unicode Technical Standard 10): by their base alone.
+
+    A name that is not UTF-8 is taken for Latin-1. What is longer than a mailbox may be keeps its letters.
+    """
+    try:
+        text = _bases(name.decode())
+    except UnicodeDecodeError:
+        text = _bases(name.decode("latin-1"))
+    if len(text) <= _LONGEST:  # marks in a row would take quadratic time, and some characters become eighteen
+        text = _bases(normalize("NFKD", text).casefold())
+    return text.encode()
+
+
+def _bases(text: str) -> str:
+    return "".join(each for each in text if not combining(each) and category(each) != _FORMAT)
 
 
 def packed_key(client: str) -> bytes:

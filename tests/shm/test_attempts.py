@@ -226,8 +226,11 @@ def test_no_name_that_a_client_sends_is_an_entry_for_trust(kind: str) -> None:
     assert counting.enter(200.0).wait >= 0.0
 
 
-@given(st.text("Ab \0\n\xff", max_size=9).map(lambda text: text.encode("latin-1")))
-@settings(max_examples=200)
+@given(
+    st.text("Ab \0\n\xff", max_size=9).map(lambda text: text.encode("latin-1"))
+    | st.text("Ab \0\xa0\xad\xc4\u0301\u0130\u1e9e\uff21\U0001f600", max_size=9).map(str.encode)
+)
+@settings(max_examples=400)
 def test_both_implementations_have_the_same_key_for_a_user(login: bytes) -> None:
     for name in KINDS:
         assert Counting(name, {"number": USER}).enter(10.0, login=login).key(0) == user_key(login)

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import time
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mailworker.config import limit_auth, limit_conn
 from mailworker.shm.keys import GIVEN, KEYS, UNIX, key, number_of, user_key
@@ -29,13 +33,31 @@ def test_an_ipv4_client_has_one_key_at_every_socket(name: str) -> None:
         (b"Alice@EXAMPLE.com", b"alice@example.com"),
         (b" alice\t", b"alice"),
         (b"\0\0alice \0bob\0", b"alice"),
-        (b"al\xc3\x84\xff", b"al\xc3\x84\xff"),
+        ("Älìçe".encode(), b"alice"),
+        ("\N{FULLWIDTH LATIN CAPITAL LETTER A}lice".encode(), b"alice"),
+        ("\N{NO-BREAK SPACE}al\N{SOFT HYPHEN}ice".encode(), b"alice"),
+        ("Straße".encode(), b"strasse"),
+        ("\N{CYRILLIC CAPITAL LETTER A}".encode(), "\N{CYRILLIC SMALL LETTER A}".encode()),
+        ("ALÍCE".encode("latin-1"), b"alice"),
         (b"\0 ", b""),
         (b"", b""),
     ],
 )
 def test_spellings_of_a_user_have_one_key(login: bytes, user: bytes) -> None:
     assert user_key(login) == user
+
+
+def test_the_key_of_a_long_name_takes_little_time() -> None:
+    """Marks in a row are sorted by insertion where a text is normalized, and a ligature may become 18 characters."""
+    begun = time.process_time()
+    assert user_key(b"Alice" + 100_000 * "\u0301".encode() + 100_000 * "\u0323".encode()) == b"alice"
+    assert time.process_time() - begun < 2.0
+    assert user_key("\ufdfa".encode() * 321) == "\ufdfa".encode() * 321 != user_key("\ufdfa".encode() * 320)
+
+
+@given(st.text().map(str.encode) | st.binary())
+def test_the_key_of_a_key_is_itself(login: bytes) -> None:
+    assert user_key(user_key(login)) == user_key(login)
 
 
 def test_a_key_that_every_session_knows_has_a_number() -> None:

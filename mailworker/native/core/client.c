@@ -81,10 +81,29 @@ static int is_blank(char byte)
     return byte == '\0' || byte == ' ' || (byte >= '\t' && byte <= '\r');
 }
 
+static PyObject *general_user_key; /* user_key() of shm/keys.py */
+
+static PyObject *use_user_key(PyObject *Py_UNUSED(module), PyObject *function)
+{
+    Py_XSETREF(general_user_key, Py_NewRef(function));
+    Py_RETURN_NONE;
+}
+
+static PyObject *key_of_any(PyObject *login)
+{
+    PyObject *key = general_user_key == NULL ? Py_NewRef(login) : PyObject_CallOneArg(general_user_key, login);
+
+    if (key != NULL && !PyBytes_Check(key)) {
+        Py_CLEAR(key);
+        PyErr_SetString(PyExc_TypeError, "a key is bytes");
+    }
+    return key;
+}
+
 PyObject *user_key(PyObject *login)
 {
     const char *start = PyBytes_AS_STRING(login), *end = start + PyBytes_GET_SIZE(login), *at;
-    int has_capitals = 0;
+    int has_capitals = 0, all = 0;
     PyObject *key;
     char *place;
 
@@ -93,6 +112,10 @@ PyObject *user_key(PyObject *login)
     }
     for (at = start; at < end && *at != '\0'; at++) {
         has_capitals |= *at >= 'A' && *at <= 'Z';
+        all |= *at;
+    }
+    if (all & 0x80) {
+        return key_of_any(login);
     }
     while (at > start && is_blank(at[-1])) {
         at--;
@@ -158,3 +181,8 @@ int take_lengths(PyObject *argument, int lengths[2])
     }
     return 1;
 }
+
+PyMethodDef client_functions[] = {
+    {"use_user_key", use_user_key, METH_O, "use_user_key(function): set the function for names that are not ASCII."},
+    {NULL, NULL, 0, NULL},
+};

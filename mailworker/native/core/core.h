@@ -382,6 +382,9 @@ int is_peer_error(void); /* whether the exception that was raised is a PeerError
 PyObject *copied(PyObject *module, PyObject *pattern); /* the function in Python; `module` is not used */
 extern PyMethodDef copy_functions[];
 
+/* client.c */
+extern PyMethodDef client_functions[];
+
 /* words.c, first_words.c, smtp_words.c */
 extern PyMethodDef word_functions[];
 extern PyMethodDef first_word_functions[];
