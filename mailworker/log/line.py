@@ -79,4 +79,7 @@ class LineBuilder:
 
 
 def _encoded(members: Mapping[str, str | int | bool]) -> bytes:
-    return json.dumps(members, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
+    text = json.dumps(members, ensure_ascii=False)
+    if not text.isprintable():  # a terminal, which reads no JSON, must not obey it
+        text = "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
+    return text.encode() + b"\n"

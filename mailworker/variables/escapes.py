@@ -49,20 +49,24 @@ def json(value: bytes) -> bytes:
 def valid_json(value: bytes) -> bytes:
     r"""Escape for a JSON string from which the bytes can be restored: text is UTF-8, other bytes are escaped.
 
-    Such a byte becomes \u00XX, from \u0080 to \u00FF; no character is ever written in this way.
+    Such a byte becomes \u00XX, from \u0080 to \u00FF; no character is ever written in this way. The bytes of control
+    characters are escaped likewise, and marks that turn the direction of a text, or end a line, as \uXXXX: what reads
+    no JSON, as a terminal does not, must not obey them.
     """
     if _NOT_PLAIN.search(value) is None:
         return value
     return _NOT_VALID.sub(_valid_character, value.decode("utf-8", "surrogateescape")).encode()
 
 
-_NOT_VALID = re.compile('["\\\\\x00-\x1f\x7f\udc80-\udcff]')
+_NOT_VALID = re.compile('["\\\\\x00-\x1f\x7f-\x9f\udc80-\udcff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]')
 
 
 def _valid_character(match: re.Match[str]) -> str:
-    number = ord(match[0]) & 0xFF  # surrogateescape: U+DC80 to U+DCFF
-    short = _JSON_SHORT.get(match[0].encode()) if number < 0x7F else None
-    return f"\\u00{number:02X}" if short is None else short.decode()
+    character = match[0]
+    if "\x7f" < character <= "\x9f" or character >= "\udc80":  # surrogateescape: U+DC80 to U+DCFF
+        return "".join(f"\\u00{byte:02X}" for byte in character.encode("utf-8", "surrogateescape"))
+    short = _JSON_SHORT.get(character.encode())
+    return f"\\u{ord(character):04X}" if short is None else short.decode()
 
 
 def _json_character(match: re.Match[bytes]) -> bytes:

@@ -7,7 +7,7 @@ import re
 from types import SimpleNamespace
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mailworker.log.json_line import json_line
@@ -41,6 +41,15 @@ def test_any_login_is_one_line_of_json_and_can_be_taken_back(user: bytes) -> Non
 
 
 @given(st.text())
+@example("\x9b31m\u202e\u2028\x7f")
+def test_no_login_controls_a_terminal_that_shows_the_line(user: str) -> None:
+    line = write(auth_user=user.encode("utf-8", "replace"), attempts=1).decode()
+    assert re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]", line) is None
+
+
+# The controls of C1 are bytes for it.
+@given(st.text().filter(lambda text: re.search("[\x80-\x9f]", text) is None))
+@example("\x07\xa0\u202e")
 def test_text_is_what_any_reader_of_json_gets(user: str) -> None:
     encoded = user.encode("utf-8", "replace")
     line = write(auth_user=encoded, remote_user=encoded, attempts=1)
