@@ -91,15 +91,18 @@ class PolicyReader:
             raise _error("sent no HTTP response")
         if match[2] != b"200":
             raise _error(f"sent HTTP status {match[2].decode()}")
-        headers = {name.lower(): value.strip() for name, _, value in (line.partition(b":") for line in lines)}
-        self._chunked = headers.get(b"transfer-encoding", b"").lower() == b"chunked"
-        length = headers.get(b"content-length")
+        headers = _joined(lines)
+        coding, length = headers.get(b"transfer-encoding"), headers.get(b"content-length")
+        self._chunked = coding is not None
+        if coding is not None and coding.lower() != b"chunked":
+            raise _error("sent an unknown Transfer-Encoding")
         if length is not None and not self._chunked:
             if not _LENGTH.fullmatch(length) or int(length) > LIMIT:
                 raise _error("sent an invalid or too large Content-Length")
             self._length = int(length)
-        closes = headers.get(b"connection", b"").lower() == b"close"
-        self.reusable = match[1] != b"0" and not closes and (self._chunked or self._length is not None)
+        closes = b"close" in [option.strip() for option in headers.get(b"connection", b"").lower().split(b",")]
+        # With both of them, a proxy between may have taken the other one (RFC 9112 section 6.3).
+        self.reusable = match[1] != b"0" and not closes and self._chunked is (length is None)
         self._data, self._in_body = rest, True
         return True
 
@@ -122,13 +125,27 @@ class PolicyReader:
                 raise _error("sent too long a body")
             if len(self._data) < start + size + 2:
                 return None
-            self._body += self._data[start : start + size]
-            self._data = self._data[start + size + 2 :]
+            part, self._data = self._data[start : start + size + 2], self._data[start + size + 2 :]
+            if not part.endswith(b"\r\n"):
+                if size:
+                    raise _error("sent broken chunks")
+                self.reusable = False  # the beginning of a trailer
             if not size:
                 return self._body
+            self._body += part[:-2]
         if len(self._data) > LIMIT or b"\n" in self._data:
             raise _error("sent broken chunks")
         return None
+
+
+def _joined(lines: list[bytes]) -> dict[bytes, bytes]:
+    """The headers by their names in lower case; values of a repeated one form a list (RFC 9110 section 5.3)."""
+    headers: dict[bytes, bytes] = {}
+    for line in lines:
+        name, _, value = line.partition(b":")
+        name, value = name.lower(), value.strip()
+        headers[name] = headers[name] + b"," + value if name in headers else value
+    return headers
 
 
 def _decision(body: bytes) -> Decision:
