@@ -65,6 +65,11 @@ class Lent(Shared, Generic[PlanT]):
     def _adopt(self, former: Readable[PlanT]) -> None:
         """Read `former` as well from now on, if it is in use."""
 
+    @classmethod
+    def _lends(cls, former: Readable[PlanT]) -> bool:
+        """Whether another binary is to read `former` as well."""
+        return True
+
     @property
     def descriptor(self) -> int | None:
         """See Shared."""
@@ -73,7 +78,14 @@ class Lent(Shared, Generic[PlanT]):
     @property
     def lent(self) -> tuple[int, ...]:
         """See Shared."""
-        return tuple(each.file.descriptor for each in self._readable if each.file is not None)
+        return tuple(file.descriptor for _, file in self._lendable)
+
+    @property
+    def _lendable(self) -> Iterable[tuple[PlanT, MemoryFile]]:
+        own, *formers = self._readable
+        for each in (own, *filter(self._lends, formers)):
+            if each.file is not None:
+                yield each.plan, each.file
 
     @property
     def _readable(self) -> tuple[Readable[PlanT], ...]:
@@ -87,8 +99,8 @@ class Lent(Shared, Generic[PlanT]):
 
     def contents(self) -> Iterable[bytes]:
         """See Shared: the descriptors and plans of the memories that are lent."""
-        lent = ((each.file.descriptor, [*each.plan.words]) for each in self._readable if each.file is not None)
-        return (json.dumps([*lent]).encode(),)
+        lent = [(file.descriptor, [*plan.words]) for plan, file in self._lendable]
+        return (json.dumps(lent).encode(),)
 
     def take_over(self, contents: bytes) -> None:
         """See Shared. The copy comes from the old master; the memories that it lends are written by its workers."""

@@ -134,6 +134,11 @@ class SessionTable(Lent[_Plan]):
         if former.foreign or _Table(former).is_used:
             self._formers.append(former)
 
+    @classmethod
+    def _lends(cls, former: Readable[_Plan]) -> bool:
+        """See Lent: earlier binaries have ended by now, and their tables get no more sessions."""
+        return _Table(former).is_used
+
     def _head(self, worker: int) -> memoryview:
         return memoryview(self._memory)[self._plan.head(worker)].cast("Q")
 

@@ -230,6 +230,27 @@ def test_another_binary_lists_the_first_sessions_too() -> None:
     assert [(row.user, row.foreign) for row in heir.rows()] == [("later", True)]
 
 
+def test_tables_of_binaries_that_have_ended_are_not_handed_on() -> None:
+    binaries = [new_table()]
+    for number in range(4):
+        session = writer(binaries[-1], 0)
+        open_row(session, number, b"%d" % number)
+        binaries.append(new_table())
+        binaries[-1].take_over(b"".join(binaries[-2].contents()))
+        assert users(binaries[-1]) == [str(number)]
+        binaries[-2].free(0)
+    assert len(binaries[-1].lent) == 1
+
+
+def test_a_table_of_the_binary_before_last_is_handed_on_while_it_has_sessions() -> None:
+    first, second, third = new_table(), new_table(), new_table()
+    open_row(writer(first, 0), 1, b"old")
+    second.take_over(b"".join(first.contents()))
+    third.take_over(b"".join(second.contents()))
+    assert len(second.lent) == 2
+    assert users(third) == ["old"]
+
+
 def test_what_is_no_table_is_not_taken_over() -> None:
     heir = new_table()
     reading, writing = os.pipe()
