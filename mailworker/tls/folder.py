@@ -56,7 +56,8 @@ class Folder:
         self._units: dict[str, tuple[NamedPair, ...]] = {}
 
     def __iter__(self) -> Iterator[NamedPair]:
-        return (pair for pairs in self._units.values() for pair in pairs)
+        """All pairs that are there at the call, whatever is `put` until the last one is taken."""
+        return iter([pair for pairs in self._units.values() for pair in pairs])
 
     def __len__(self) -> int:
         return sum(map(len, self._units.values()))

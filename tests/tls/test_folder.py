@@ -100,6 +100,19 @@ def test_a_certificate_that_names_no_host_is_left_out(
     assert (len(made.folder), warnings) == (0, ['"1.pem" names no host'])
 
 
+def test_pairs_may_be_renewed_while_they_are_listed(
+    tmp_path: Path, maker: CertificateAuthority, keys: list[PrivateKey]
+) -> None:
+    for name in ("a", "b", "c"):
+        put(maker.issue_server(name, keys[0], (f"{name}.example",)), tmp_path, f"{name}.pem")
+    folder = scan(tmp_path)[0].folder
+    listed = iter(folder)
+    first = next(listed)
+    unit = first.path.removesuffix(".pem")
+    folder.put(unit, folder.unit(unit))
+    assert sorted(pair.path[-5:] for pair in (first, *listed)) == ["a.pem", "b.pem", "c.pem"]
+
+
 def test_names_go_with_their_units(tmp_path: Path, maker: CertificateAuthority, keys: list[PrivateKey]) -> None:
     for name in ("a", "b"):
         put(maker.issue_server(name, keys[0], (f"{name}.example", "both.example")), tmp_path, f"{name}.pem")
