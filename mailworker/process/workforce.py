@@ -33,7 +33,8 @@ _LAST_RETRY = 8.0
 _FIRST_LOOK = 0.01
 _LAST_LOOK = 1.0
 
-# Seconds that a helper may take to finish after the last worker.
+# Seconds that a helper may take to finish after the last worker, and again to die of SIGKILL: a nice process waits long
+# for a busy processor.
 _LONGEST_END = 5.0
 
 HELPERS: Final[tuple[type[Helper], ...]] = (LogWriter, StatusProcess)
@@ -153,9 +154,13 @@ class Workforce:
     def _dismiss_helpers(self) -> None:
         """Tell those helpers to finish whose cycle has no workers and will have none."""
         told = self._children.shut_down(lambda child: not _works(child) and not self._has_workers(child.cycle))
-        if told:  # a dead disk must keep neither them nor us
-            self._after(_LONGEST_END, lambda: self._children.signal(signal.SIGKILL, lambda child: child in told))
-            self._after(_LONGEST_END + _LAST_TERM_DELAY, lambda: self._children.forget(told, self._cycle.log))
+        if told:
+            self._after(_LONGEST_END, lambda: self._kill(told))
+
+    def _kill(self, children: list[Child]) -> None:
+        """A dead disk must keep neither them nor us."""
+        self._children.signal(signal.SIGKILL, lambda child: child in children)
+        self._after(_LONGEST_END, lambda: self._children.forget(children, self._cycle.log))
 
     def _has_workers(self, cycle: Cycle) -> bool:
         """Whether a cycle has workers, or will have some."""

@@ -123,32 +123,68 @@ def test_a_system_that_refuses_processes_for_days_is_asked_every_8_seconds() -> 
     assert refusals.pause(log) == 0.25
 
 
-def test_a_termination_insists_and_asks_helpers_when_no_worker_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With nginx's delays; helpers take the last words of workers."""
-    kills: list[tuple[int, int]] = []
-    monkeypatch.setattr(os, "kill", lambda pid, number: kills.append((pid, number)))
-    later: list[tuple[float, Callable[[], None]]] = []
+Later = list[tuple[float, Callable[[], None]]]
+
+
+@pytest.fixture
+def kills(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """The signals that are sent, and to whom."""
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
+    return sent
+
+
+@pytest.fixture
+def staff() -> Iterator[tuple[Workforce, Children, Later]]:
+    """Two workers and a log writer between them, and what is to happen later."""
+    later: Later = []
 
     def after(seconds: float, action: Callable[[], None]) -> None:
         later.append((seconds, action))
 
     cycle = Cycle(configuration_of(), (), RecordedLog().log)
     children = Children(lambda: None, lambda: None, after, daemonised=False)
-    with socket.socket() as link:
-        for pid, place in enumerate((Place(Worker, 0), Place(LogWriter, 0), Place(Worker, 1)), 1):
-            children._children[pid] = Child(pid, place, cycle, 0.0, link, row=pid)
-        Workforce(cycle, children, after).terminate()
-        for _ in range(3):
-            later[-1][1]()
-        del children._children[1]
-        for _ in range(3):
-            later[-1][1]()
-        del children._children[3]
-        later[-1][1]()
+    for pid, place in enumerate((Place(Worker, 0), Place(LogWriter, 0), Place(Worker, 1)), 1):
+        children._children[pid] = Child(pid, place, cycle, 0.0, socket.socket(), row=pid)
+    yield Workforce(cycle, children, after), children, later
+    for child in children:
+        child.link.close()
     children.close()
+
+
+def test_a_termination_insists_and_asks_helpers_when_no_worker_is_left(
+    kills: list[tuple[int, int]], staff: tuple[Workforce, Children, Later]
+) -> None:
+    """With nginx's delays; helpers take the last words of workers."""
+    workforce, children, later = staff
+    workforce.terminate()
+    for _ in range(3):
+        later[-1][1]()
+    children._children.pop(1).link.close()
+    for _ in range(3):
+        later[-1][1]()
+    children._children.pop(3).link.close()
+    later[-1][1]()
     assert kills == [
         *[(1, signal.SIGTERM), (3, signal.SIGTERM)] * 4,
         *[(3, signal.SIGTERM), (3, signal.SIGKILL), (3, signal.SIGKILL)],
         (2, signal.SIGKILL),
     ]
     assert [seconds for seconds, _ in later] == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4]
+
+
+def test_a_helper_has_time_to_die_after_it_was_killed(
+    kills: list[tuple[int, int]], staff: tuple[Workforce, Children, Later]
+) -> None:
+    """Also where the master itself was held: the time begins when it kills."""
+    workforce, children, later = staff
+    for worker in (1, 3):
+        children._children.pop(worker).link.close()
+    workforce.dismiss()
+    (end,) = later
+    end[1]()
+    assert kills == [(2, signal.SIGQUIT), (2, signal.SIGKILL)]
+    assert [child.pid for child in children] == [2]
+    later[1][1]()
+    assert not children
+    assert [seconds for seconds, _ in later] == [5.0, 5.0]
