@@ -130,16 +130,15 @@ async def _kick(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers
             yield {"session": shown(session)}
         yield {"ok": True, "count": len(meant)}
         return
-    asked, told, rate = 0, 0, found.get("rate", RATE)
+    told, rate = 0, found.get("rate", RATE)
     why = f"kicked by {asker}{_reason(found)}"
     try:
-        for part in _slices(meant, rate):
-            if asked:
+        for turn, part in enumerate(_slices(meant, rate)):
+            if turn:
                 yield {"kicked": told, "of": len(meant)}
                 yield {}
                 await sleep(max(_SLICE, 1 / rate))
             told += await _end(means, part, why)
-            asked += len(part)
     finally:
         means.note(_said(asker, told, found))
     yield {"ok": True, "kicked": told, "foreign": len(meant) - told, **banned}

@@ -22,6 +22,7 @@ from tests.status.sessions import session
 
 ROOT = Asker(0, False)
 READER = Asker(33, True)
+KICKED_NOBODY = {"kicked": 0, "foreign": 0}
 RELOAD = {"time": 1.0, "started": 1.0, "generation": 2, "error": None}
 
 
@@ -35,6 +36,7 @@ class Desk:
         self.asked: list[tuple[str, bytes]] = []
         self.times: list[float] = []
         self.notes: list[str] = []
+        self.certificates = [{"days": 5}]
         self.logs = True
         self.former = True
         self.reload: dict[str, Any] = RELOAD
@@ -46,7 +48,7 @@ class Desk:
                 None if sessions is None else self.sessions,
                 lambda: 3,
                 self.ask,
-                lambda: iter([{"days": 5}]),
+                lambda: iter(self.certificates),
                 lambda: {"stopping": False, "workers": []},
                 self.probe,
                 self.note,
@@ -73,14 +75,16 @@ class Desk:
 
     def obey(self, command: str, asker: Asker = ROOT, **keys: Any) -> list[Mapping[str, Any]]:
         """The lines of an answer. Raises what the command raises."""
+        return [line for line in self.say(command, asker, **keys) if line]
+
+    def say(self, command: str, asker: Asker = ROOT, **keys: Any) -> list[Mapping[str, Any]]:
+        """As `obey`, with empty lines where what was said so far is sent."""
         lines: list[Mapping[str, Any]] = []
         errors: list[Exception] = []
 
         async def run() -> None:
             try:
-                async for line in self.control(command, keys, asker):
-                    if line:
-                        lines.append(line)
+                lines.extend([line async for line in self.control(command, keys, asker)])
             except Exception as error:
                 errors.append(error)
             self.loop.stop()
@@ -91,6 +95,7 @@ class Desk:
             self.loop.run()
         if errors:
             raise errors[0]
+        assert "ok" in lines[-1]
         assert not self.bugs
         return lines
 
@@ -123,15 +128,28 @@ def test_a_list_may_be_chosen_and_have_a_limit() -> None:
     assert Desk(PEOPLE).obey("sessions", limit=0)[-1]["count"] == 0
 
 
-def test_a_list_leaves_others_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("command", "told"), [("sessions", {"count": 0, "unlisted": 3}), ("kick", KICKED_NOBODY)])
+def test_a_search_leaves_others_their_turn(
+    monkeypatch: pytest.MonkeyPatch, command: str, told: Mapping[str, Any]
+) -> None:
     monkeypatch.setattr(module, "_TURN", 2)
-    lines, desk = [], Desk(PEOPLE)
+    assert Desk(PEOPLE).say(command, user="nobody") == [{}, {}, {"ok": True, **told}]
 
-    async def run() -> None:
-        lines.extend([line async for line in desk.control("sessions", {"user": "nobody"}, ROOT)])
 
-    Task(desk.loop, run()).resume()
-    assert lines == [{}, {}, {"ok": True, "count": 0, "unlisted": 3}]
+def test_bans_leave_others_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_TURN", 2)
+    desk = Desk(limits=Zones(USER).zones)
+    for number in range(4):
+        desk.obey("ban", key=f"{number}", seconds=60)
+    assert [bool(line) for line in desk.say("bans")] == [True, True, False, True, True, False, True]
+
+
+def test_what_is_told_before_the_end_is_sent_at_once() -> None:
+    desk = Desk(PEOPLE)
+    assert desk.say("probe-relay", to="x") == [{"probe": {"found": {"to": "x"}}}, {}, {"ok": True}]
+    assert desk.notes == ["control: uid 0 probes whether a backend relays"]
+    lines = Desk(PEOPLE).say("kick", user="bob@example.com", rate=10)
+    assert lines == [{"kicked": 1, "of": 2}, {}, {"ok": True, "kicked": 2, "foreign": 0}]
 
 
 @pytest.mark.parametrize("command", ["sessions", "kick"])
@@ -243,7 +261,7 @@ def test_a_readonly_socket_may_ask_for_the_level_and_not_set_it() -> None:
 @pytest.mark.parametrize(("level", "number"), [("debug", b"8"), ("error", b"4"), ("default", b"0")])
 def test_the_level_of_the_log_can_be_set(level: str, number: bytes) -> None:
     desk = Desk()
-    desk.obey("log-level", level=level)
+    assert desk.obey("log-level", level=level) == [{"ok": True, "level": "debug"}]
     assert desk.asked == [("level", number)]
     name = "what is configured" if level == "default" else level
     assert desk.notes == [f"control: uid 0 sets the level of the error log to {name}"]
@@ -264,8 +282,9 @@ def test_a_reload_is_asked_for_and_told_of() -> None:
 def test_what_else_there_is_can_be_asked_for() -> None:
     desk = Desk()
     assert desk.obey("certificates", READER) == [{"certificate": {"days": 5}}, {"ok": True, "count": 1}]
-    assert desk.obey("shutdown-status", READER)[-1]["shutdown"] == {"stopping": False, "workers": []}
-    assert desk.obey("probe-relay", to="x") == [{"probe": {"found": {"to": "x"}}}, {"ok": True}]
+    desk.certificates.clear()
+    assert desk.obey("certificates", READER) == [{"ok": True, "count": 0}]
+    assert desk.obey("shutdown-status", READER) == [{"ok": True, "shutdown": {"stopping": False, "workers": []}}]
 
 
 def test_help_tells_which_commands_change_something_and_by_which_keys() -> None:
@@ -318,10 +337,10 @@ def test_limits_tell_how_full_they_are() -> None:
 @pytest.mark.parametrize(
     ("command", "keys", "reason"),
     [
-        ("ban", {"key": "x"}, "needs"),
-        ("ban", {"seconds": 5}, "needs"),
+        ("ban", {"key": "x"}, 'needs "key" and "seconds"'),
+        ("ban", {"seconds": 5}, 'needs "key" and "seconds"'),
         ("ban", {"key": "192.0.2.0/24", "seconds": 5}, 'needs a zone of "limit_auth" with "ban=" that has such keys'),
-        ("unban", {}, "needs"),
+        ("unban", {}, 'needs "key"'),
         ("bans", {"zone": "x"}, 'there is no zone "x"'),
         ("ban", {"key": "x", "seconds": 5, "zone": "x"}, 'there is no zone "x"'),
     ],
@@ -354,6 +373,13 @@ def test_nobody_is_kept_out_whose_name_a_stranger_has_sent() -> None:
     desk = Desk([*PEOPLE, *strangers], Zones(USER).zones)
     assert desk.obey("kick", all=True, ban=300)[-1]["ok"]
     assert {line["ban"]["key"] for line in desk.obey("bans")[:-1]} == {"alice", "bob@example.com"}
+
+
+def test_only_users_whose_names_are_known_are_kept_out() -> None:
+    """A client of SMTP may have no name, and of a long one the table has a part."""
+    desk = Desk([session(1, ""), session(2, "x" * 300), session(3, name=b"caf\xe9")], Zones(USER).zones)
+    assert desk.obey("kick", all=True, ban=300)[-1]["kicked"] == 3
+    assert [line["ban"]["key"] for line in desk.obey("bans")[:-1]] == [r"caf\xE9"]
 
 
 def test_a_user_is_kept_out_who_has_no_session_yet() -> None:

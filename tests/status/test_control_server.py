@@ -161,13 +161,12 @@ def test_a_long_answer_comes_whole(served: ControlServed) -> None:
 
 
 def test_others_have_their_turn_while_an_answer_is_long(served: ControlServed) -> None:
-    with served.connect() as first, served.connect() as second:
-        first.sendall(request("many") * 20)
-        second.sendall(request("a"))
-        data = b""
-        while b'"ok"' not in data:
-            data += second.recv(4096)
-        assert served.ended.count("many") < 20
+    """It is made as it is read."""
+    with served.connect() as first:
+        first.sendall(request("many"))
+        wait_until(lambda: served.askers, "the request")
+        assert served.ask(request("a")) == [GREETING, *LINES]
+        assert "many" not in served.ended
         first.shutdown(socket.SHUT_WR)
         rest(first)
 
@@ -175,13 +174,14 @@ def test_others_have_their_turn_while_an_answer_is_long(served: ControlServed) -
 def test_whoever_says_nothing_or_reads_nothing_is_given_up(
     served: ControlServed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "IDLE", 0.1)
     monkeypatch.setattr(module, "SLOW", 0.1)
-    with served.connect() as silent, served.connect() as deaf:
+    with served.connect() as deaf:
         deaf.sendall(request("many"))
+        wait_until(lambda: served.ended == ["many"], "the end of the answer")
+    monkeypatch.setattr(module, "IDLE", 0.1)
+    with served.connect() as silent:
         assert rest(silent).count(b"\n") == 1
-        wait_until(lambda: not served.server._visits, "the end of all connections")
-        assert served.ended == ["many"]
+    wait_until(lambda: not served.server._visits, "the end of all connections")
 
 
 def test_whoever_goes_away_ends_what_was_done_for_him(served: ControlServed) -> None:
@@ -222,7 +222,17 @@ def test_the_end_waits_for_those_who_are_answered_and_for_no_others(tmp_path: Pa
         wait_until(lambda: len(served.askers) == 1, "the request")
         served.close()
         assert rest(idle).count(b"\n") == 1
-        assert rest(busy).endswith(b'{"ok": true}\n')
+        assert [json.loads(line) for line in rest(busy).splitlines()] == [GREETING, *LINES]
+
+
+def test_whoever_has_been_answered_leaves_at_once_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "GRACE", 3600.0)
+    served = ControlServed(tmp_path)
+    with served.connect() as client:
+        client.sendall(request("a"))
+        wait_until(lambda: served.ended == ["a"], "the answer")
+        served.close()
+        assert rest(client).endswith(b'{"ok": true}\n')
 
 
 def test_whoever_has_come_to_ask_something_is_answered_at_the_end_too(tmp_path: Path) -> None:
