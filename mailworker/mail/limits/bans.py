@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mailworker.errors import PeerError
 from mailworker.mail.end import End
 from mailworker.mail.facts import FactsRecord
+from mailworker.mail.limits.keys import Key
 from mailworker.mail.limits.limit import Limit
 from mailworker.mail.record import SessionRecord
 from mailworker.model import Address
@@ -22,10 +23,10 @@ class BanCheck:
         """`limits` are all limits of `attempts`; checks with equal `same` have the same answers."""
         self._limits = limits
         self._attempts = attempts
-        self._given = [limit for limit in limits if limit.key is not None]
+        self._given = [_asked(limit) for limit in limits if limit.key is not None]
         self._dry_run = dry_run
         self._same = same
-        self.quick = None if any(_asks(limit) for limit in self._given) else attempts
+        self.quick = None if any(self._given) else attempts
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, BanCheck) and self._same == other._same
@@ -36,7 +37,7 @@ class BanCheck:
     def refusal(self, client: Address, record: SessionRecord) -> End | None:
         """See `Check.refusal`."""
         now = record.entrance.sessions.loop.now
-        banned = self._attempts.banned(record.client, now, tuple(_key(limit, record) for limit in self._given))
+        banned = self._attempts.banned(record.client, now, tuple(_key(each, record) for each in self._given))
         if banned is None:
             return None
         place, left = banned
@@ -52,15 +53,13 @@ class BanCheck:
         return None if self._dry_run else End.BANNED
 
 
-def _asks(limit: Limit) -> bool:
-    """Whether a limit bans by a key that a session must compute, and can at accept."""
-    return limit.key is not None and limit.at_accept and bool(limit.settings.ban)
+def _asked(limit: Limit) -> Key | None:
+    """What computes the key, None where the limit does not ban, or the key is not known at accept."""
+    return limit.key if limit.at_accept and limit.settings.ban else None
 
 
-def _key(limit: Limit, record: SessionRecord) -> bytes:
-    if limit.key is None or not _asks(limit):
-        return b""
+def _key(key: Key | None, record: SessionRecord) -> bytes:
     try:
-        return limit.key(record)
+        return b"" if key is None else key(record)
     except PeerError:
         return b""  # a regular expression takes too long for it; the login will log that

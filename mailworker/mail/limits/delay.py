@@ -9,7 +9,7 @@ _LEVELS: Final = 4  # Dovecot's AUTH_PENALTY_MAX_PENALTY
 
 
 class Penalty:
-    """A delay that doubles with each failure, from `first` seconds up to `most`, and falls with time."""
+    """A delay that doubles with each failure, from `first` seconds up to `most`, and ends with time."""
 
     __slots__ = ("_first", "_most", "_top")
 
@@ -20,12 +20,11 @@ class Penalty:
         self._top = max(_LEVELS, ceil(log2(most / first))) if most < first * 2**30 else 30
 
     def level(self, level: int, age: float) -> int:
-        """The present value of a level that was set `age` seconds ago (auth_penalty_anvil_callback)."""
-        level, drop = min(level, self._top), self._top
-        while level > 0 and age >= self.seconds(drop):
-            level -= 1
-            drop -= 1
-        return level
+        """The present value of a level that was set `age` seconds ago.
+
+        It is 0 after the longest delay: auth_penalty_anvil_callback lowers it step by step, by delays that get shorter.
+        """
+        return min(level, self._top) if age < self.seconds(self._top) else 0
 
     def seconds(self, level: int) -> float:
         """The delay of an attempt at that level; callers do not delay at level 0, whatever this gives."""

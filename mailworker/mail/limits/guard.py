@@ -132,7 +132,6 @@ class Guard:
             with self._held:
                 await session.pause(_LOOK_AGAIN)
             attempt.enter(loop.now)
-            self._complain(attempt, session)
         if attempt.wait < 0.0:
             refused = self._refuse(attempt, session)
         elif attempt.wait > 0.0:

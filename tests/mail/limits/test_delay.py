@@ -43,6 +43,18 @@ def test_a_penalty_rises_until_it_comes_to_the_most(first: float, most: float, t
     assert penalty.level(level, 0.0) == top
 
 
+def test_a_penalty_is_left_out_where_enough_are_held_back(scene: Scene) -> None:
+    mailbox = Mailbox(scene, settings(delay=delay(2.0, 15.0, zone())), worker_connections=10)
+    limits_of(mailbox.proxy)[0].table.punish(b"\x7f\0\0\1", mailbox.proxy._loop.now, 3)
+    held = mailbox.client()
+    held.send(login(IMAP, b"secret"))
+    assert held.is_silent(0.1)
+    assert mailbox.try_to_log_in(b"secret") == IMAP.answer
+    scene.skip(15.0)
+    held.expect(IMAP.answer)
+    assert not [line for line in mailbox.proxy.log.lines if "delaying" in line]  # it is no limit's delay
+
+
 @pytest.mark.parametrize("case", WITH_SIEVE, ids=lambda case: case.protocol)
 def test_refusals_come_late_and_successes_at_once(scene: Scene, case: Case) -> None:
     mailbox = Mailbox(scene, settings(delay=delay(2.0, inf)), case)
@@ -80,8 +92,9 @@ def test_the_next_attempts_of_an_address_wait_longer_each_time(scene: Scene) -> 
             assert mailbox.asked == number
             scene.skip(1.0)
         mailbox.service.peer(number)
-        assert client.is_silent(0.05)
-        scene.skip(3.0)
+        for _ in range(2):  # the refusal waits from here on
+            assert client.is_silent(0.05)
+            scene.skip(1.5)
         assert client.until(b"\r\n") == WRONG
 
     for number, seconds in enumerate((0.0, 4.0, 8.0, 15.0, 15.0)):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import ip_network
+from math import inf
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from mailworker.mail.end import End
 from mailworker.model import AuthMethod, Level, Starttls
 from tests.mail.cases import IMAP, POP3, SMTP, WITH_SIEVE, Case
 from tests.mail.conftest import Scene
-from tests.mail.limits.settings import TEMPORARY, Mailbox, limit, limits_of, login, settings, zone
+from tests.mail.limits.settings import TEMPORARY, Mailbox, delay, limit, limits_of, login, settings, zone
 from tests.support.auth import rejected
 from tests.support.backend import conversation, hang_up
 from tests.support.peer import Peer
@@ -75,12 +76,15 @@ def test_attempts_at_one_time_let_no_more_through_than_one_after_the_other(scene
 
 def test_successes_at_one_time_wait_for_each_other_and_all_get_in(scene: Scene) -> None:
     """An office whose clients come back at once, as after a restart."""
-    mailbox = Mailbox(scene, settings(limit(2, ban=900.0)))
+    log = access_log(b"$limit_auth_status")
+    mailbox = Mailbox(scene, settings(limit(2, ban=900.0)), access_log=log)
     clients = [mailbox.client() for _ in range(20)]
     for client in clients:
         client.send(IMAP.login)
     for client in clients:
         client.expect(IMAP.answer)
+    mailbox.leave()
+    assert mailbox.proxy.lines.of() == [b"PASSED\n"] * 20
     assert not [line for line in mailbox.proxy.log.lines if "limiting" in line]
 
 
@@ -100,10 +104,11 @@ def test_a_fault_of_others_does_not_count(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("code", [b"UNAVAILABLE", b"LIMIT", b"INUSE"])
-def test_a_temporary_refusal_by_a_backend_does_not_count(scene: Scene, code: bytes) -> None:
+def test_a_temporary_refusal_by_a_backend_neither_counts_nor_waits(scene: Scene, code: bytes) -> None:
     backend = scene.backend(conversation(b"* OK backend\r\n", b"a1 NO [%b] later\r\n" % code))
     to = proxy_settings(backend=proxy_pass(backend.address))
-    proxy = scene.proxy("imap", NOWHERE, source=ByBackendSettings(), proxy=to, limit_auth=settings(limit(0)))
+    limits = settings(limit(0), delay=delay(3600.0, inf))
+    proxy = scene.proxy("imap", NOWHERE, source=ByBackendSettings(), proxy=to, limit_auth=limits)
     for password in (b"one", b"two"):
         client = scene.client(proxy)
         client.expect(IMAP.greeting)
@@ -221,6 +226,10 @@ def test_a_key_of_several_variables_is_that_of_the_attempt_at_hand(scene: Scene)
 def test_exempt_networks_are_in_no_limit(scene: Scene) -> None:
     mailbox = Mailbox(scene, settings(limit(0, ban=900.0), exempt=(ip_network("127.0.0.2"), "unix:")))
     assert guess(mailbox, 5, source="127.0.0.2") == [WRONG] * 5
+    client = mailbox.client("127.0.0.2")
+    for _ in range(3):
+        client.send(b"a1 AUTHENTICATE NTLM\r\n")
+        assert client.until(b"\r\n") != TEMPORARY["imap"]
     assert guess(mailbox, 1) == [WRONG]
 
 
@@ -239,7 +248,8 @@ def test_a_dry_run_refuses_nobody_and_says_whom_it_would(scene: Scene) -> None:
 
 
 def test_attempts_are_delayed_by_those_before_them(scene: Scene) -> None:
-    mailbox = Mailbox(scene, settings(limit(5, delay=0)))
+    log = access_log(b"$limit_auth_status")
+    mailbox = Mailbox(scene, settings(limit(5, delay=0)), access_log=log, counted=True)
     guess(mailbox, 2)
     client = mailbox.client()
     client.send(login(IMAP, b"guess3"))
@@ -250,6 +260,36 @@ def test_attempts_are_delayed_by_those_before_them(scene: Scene) -> None:
     assert client.until(b"\r\n") == WRONG
     line = mailbox.proxy.log.find("delaying")
     assert re.match(r'\[warn\] \*\d+ delaying request, excess: (1\.9|2\.0)\d\d, by zone "fail" while', line)
+    assert mailbox.proxy.counts()["limit_delayed fail"] == 1
+    mailbox.leave()
+    assert sorted(mailbox.proxy.lines.of()) == [b"DELAYED\n", b"PASSED\n", b"PASSED\n"]
+
+
+def test_who_would_be_delayed_is_refused_where_enough_are_held_back(scene: Scene) -> None:
+    """Else a flood would pass by the delay. It has not been asked about, so it does not count."""
+    mailbox = Mailbox(scene, settings(limit(5, delay=0, ban=900.0)), worker_connections=10)
+    guess(mailbox, 2)
+    delayed = mailbox.client()
+    delayed.send(login(IMAP, b"secret"))
+    assert delayed.is_silent(0.2)
+    (limited,) = limits_of(mailbox.proxy)
+    for _ in range(3):
+        assert guess(mailbox, 1) == [TEMPORARY["imap"]]
+        assert limited.table.pending(b"\x7f\0\0\1") == 1
+    scene.skip(30.0)
+    delayed.expect(IMAP.answer)
+
+
+def test_a_dry_run_delays_nobody_and_says_whom_it_would(scene: Scene) -> None:
+    log = access_log(b"$limit_auth_status")
+    slow = limit(5, of=zone(gain=1), delay=0)
+    mailbox = Mailbox(scene, settings(slow, dry_run=True), access_log=log, counted=True)
+    assert guess(mailbox, 3) == [WRONG] * 3
+    assert "delaying request, dry run, excess: 2.000, by zone" in mailbox.proxy.log.find("delaying")
+    mailbox.leave()
+    assert sorted(mailbox.proxy.lines.of()) == [b"DELAYED_DRY_RUN\n", b"PASSED\n", b"PASSED\n"]
+    counts = mailbox.proxy.counts()
+    assert (counts["limit_dry_run fail"], counts.get("limit_delayed fail", 0)) == (1, 0)
 
 
 def test_several_limits_count_together_or_not_at_all(scene: Scene) -> None:
