@@ -32,6 +32,9 @@ _IMAP_CAPABILITIES = re.compile(rb"(?:\* OK \[|(?:[^\r\n]*\r\n)*?\* )CAPABILITY 
 # Control bytes, except tabs and CRLF.
 _NO_TEXT = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]|\r(?!\n)|(?<!\r)\n")
 
+TLS_FIRST: Final = "upstream offers no login before STARTTLS"
+"""The error for a backend that takes passwords over TLS alone."""
+
 FORBIDDEN: Final = "client sent forbidden bytes in login or password"
 """The error for bytes that a command to the backend cannot have."""
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from mailworker.wire.backend import imap_capabilities
+from mailworker.wire.backend import TLS_FIRST, imap_capabilities
 
 _LITERALS: Final = frozenset((b"LITERAL+", b"LITERAL-"))
 
-_TLS_FIRST: Final = "upstream offers no login before STARTTLS"
 _NO_PLAIN: Final = "upstream refuses LOGIN and does not offer AUTHENTICATE PLAIN"
 
 
@@ -34,7 +33,7 @@ def login_forms(listed: frozenset[bytes] | None) -> LoginForms:
         return LoginForms(by_login=True, at_once=listed is not None and not listed.isdisjoint(_LITERALS))
     if b"AUTH=PLAIN" in listed:
         return LoginForms(by_login=False, with_response=b"SASL-IR" in listed)
-    return LoginForms(by_login=False, obstacle=_TLS_FIRST if b"STARTTLS" in listed else _NO_PLAIN)
+    return LoginForms(by_login=False, obstacle=TLS_FIRST if b"STARTTLS" in listed else _NO_PLAIN)
 
 
 def greeted_forms(greeting: bytes) -> LoginForms:

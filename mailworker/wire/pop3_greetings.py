@@ -6,10 +6,11 @@ Unlike an IMAP greeting, they do not tell this. So a backend is asked, once.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from math import inf
 from typing import Final
 
-from mailworker.wire.backend import Known
+from mailworker.wire.backend import TLS_FIRST, Known
 
 LONGEST: Final = 512
 """The most bytes of a greeting that is remembered (RFC 1939 section 3)."""
@@ -24,23 +25,44 @@ MOST_BACKENDS: Final = 1000
 _TIMESTAMP: Final = re.compile(rb"<[^<>@\s]+@[^<>\s]+>")
 _NO_TIMESTAMP: Final = b"\r\n"
 
+_NAMES_TLS: Final = re.compile(rb"\b(?:SSL|TLS)\b", re.IGNORECASE)
+_NO_LOGIN: Final = "upstream refuses USER and does not offer AUTH PLAIN"
+
 
 def takes_plain(listed: Iterable[bytes]) -> bool:
     """Whether a list of capabilities has PLAIN; AUTH then takes an initial response, too (RFC 2449 section 6.3).
 
     `listed` are the lines of a reply to CAPA.
     """
-    words = (line.upper().split() for line in listed)
-    return any(word[:1] == [b"SASL"] and b"PLAIN" in word for word in words)
+    return any(words[:1] == [b"SASL"] and b"PLAIN" in words for words in _words(listed))
+
+
+def user_obstacle(listed: Iterable[bytes], refusal: bytes) -> str | None:
+    """Why a backend with this list has refused USER for every name; None if the refusal may be one of this name.
+
+    Courier lists USER where it refuses that without TLS, but says so.
+    """
+    named = {words[0] for words in _words(listed) if words}
+    if not named or (b"USER" in named and _NAMES_TLS.search(refusal) is None):
+        return None
+    return TLS_FIRST if b"STLS" in named else _NO_LOGIN
+
+
+def _words(listed: Iterable[bytes]) -> Iterator[list[bytes]]:
+    return (line.upper().split() for line in listed)
 
 
 class _Heard:
-    """The greetings of one backend: those heard once, and those after which it lists PLAIN, also as a step."""
+    """The greetings of one backend: those heard once, and those after which it lists PLAIN, also as a step.
 
-    __slots__ = ("once", "step", "taking")
+    It has listed that `since` a time of the loop's.
+    """
+
+    __slots__ = ("once", "since", "step", "taking")
 
     def __init__(self) -> None:
         self.once = set[bytes]()
+        self.since = 0.0
         self.taking = set[bytes]()
         self.step = None, Known(self.taking)
 
@@ -79,17 +101,25 @@ class Greetings:
         heard.once.add(text)
         return None if asks else False
 
-    def learn(self, backend: str | None, greeting: bytes) -> None:
-        """Remember that the backend lists PLAIN after this greeting."""
-        self._of(backend).taking.add(_without_timestamp(greeting))
+    def learn(self, backend: str | None, greeting: bytes, now: float = 0.0) -> None:
+        """Remember that the backend lists PLAIN after this greeting; `now` is in seconds."""
+        heard = self._of(backend)
+        heard.taking.add(_without_timestamp(greeting))
+        heard.since = now
         self.waiting.discard(backend)
 
-    def forget(self, backend: str | None) -> None:
-        """Ask a backend once more that has refused AUTH PLAIN; logins under way keep the steps that they have."""
-        heard = self._heard.pop(backend, None)
+    def forget(self, backend: str | None, until: float = inf) -> None:
+        """Ask a backend once more that has refused AUTH PLAIN; logins under way keep the steps that they have.
+
+        Nothing is forgotten of a backend that has listed PLAIN after `until`.
+        """
+        heard = self._heard.get(backend)
+        if heard is not None and heard.since > until:
+            return
         self.expected.pop(backend, None)
         if heard is not None:
-            self._of(backend).once |= heard.once
+            self._heard[backend] = again = _Heard()
+            again.once = heard.once
 
     def _of(self, backend: str | None) -> _Heard:
         heard = self._heard.get(backend)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mailworker.wire.backend import InvalidReply, LoginRejected, Reply
+from mailworker.wire.backend import TLS_FIRST, InvalidReply, LoginRejected, Reply
 from mailworker.wire.quoted import unescaped
 from mailworker.wire.refusal import Reason, Refusal
 from mailworker.wire.reply_reader import ReplyReader
@@ -44,7 +44,7 @@ class LoginOffer(NamedTuple):
     def obstacle(self, mechanism: bytes) -> str | None:
         """Why the backend gets no password by this mechanism, else None. Cyrus lists none if it requires TLS."""
         if self.mechanisms is None:
-            return "upstream offers no login before STARTTLS" if self.starttls else None
+            return TLS_FIRST if self.starttls else None
         return None if mechanism in self.mechanisms else f"upstream does not offer AUTHENTICATE {mechanism.decode()}"
 
 

@@ -82,6 +82,7 @@ def pop3_server(
     listed: bytes | None = CAPABILITIES,
     answer: bytes = POP3.answer,
     *,
+    user: bytes = b"+OK user\r\n",
     send: Callable[[Peer, bytes], None] = Peer.send,
 ) -> Script:
     """A server that knows USER, PASS, AUTH and CAPA; it refuses the last one where `listed` is None."""
@@ -95,7 +96,7 @@ def pop3_server(
             elif line == b"AUTH PLAIN\r\n":
                 send(peer, b"+ \r\n")
             elif verb == b"USER":
-                send(peer, b"+OK user\r\n")
+                send(peer, user)
             else:
                 send(peer, answer)
                 if answer.startswith(b"+OK"):

@@ -307,3 +307,18 @@ def test_dovecot_gets_a_pop3_login_at_once(
             heard.append(wiretap.heard(len(heard)).removesuffix(b"QUIT\r\n"))
         assert set(heard) == {session, b"CAPA\r\n" + at_once, at_once}
     auth_service.forget(account.login)
+
+
+def test_dovecot_that_takes_no_pop3_password_in_clear_gets_none(
+    identity_clients: Clients,
+    identity_proxy: Proxy,
+    account: Account,
+    barring: Dovecot,
+    auth_service: AuthService,
+) -> None:
+    attempt = f"USER {account.login}\r\nPASS {account.password}\r\nQUIT\r\n".encode()
+    with Wiretap(("127.0.0.5", barring.pop3[1])) as wiretap, auth_service.moved(account.login, {"pop3": wiretap.there}):
+        assert b"\r\n-ERR [SYS/TEMP] " in identity_clients.talk("pop3", attempt)
+        assert wiretap.heard() == f"USER {account.login}\r\nCAPA\r\n".encode()
+    told = f'upstream offers no login before STARTTLS while reading response from upstream, .*"{account.login}"'
+    assert re.search(told, identity_proxy.error_log.read_text())

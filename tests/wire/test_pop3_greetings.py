@@ -67,6 +67,18 @@ def test_a_backend_that_has_refused_is_asked_once_more() -> None:
     assert greetings.hear("backend", READY) is True
 
 
+def test_a_backend_that_has_refused_for_a_reason_is_asked_once_more_after_a_while() -> None:
+    greetings = Greetings()
+    for _ in range(2):
+        greetings.hear("backend", READY)
+    greetings.learn("backend", READY, 100.0)
+    greetings.forget("backend", 99.0)
+    assert greetings.hear("backend", READY) is True
+    greetings.forget("backend", 100.0)
+    assert greetings.hear("backend", READY) is None
+    assert not greetings.expected
+
+
 def test_what_a_backend_lists_says_nothing_about_another_with_the_same_greeting() -> None:
     greetings = Greetings()
     for _ in range(2):

@@ -48,7 +48,7 @@ ValueT = TypeVar("ValueT")
 Talk = Generator[tuple[Step, ...], Reply, ValueT]
 """Yields steps to be taken one after the other, gets the reply to the last of them, and returns a value.
 
-Raises a PeerError: its own, or the one that it gets in place of a reply.
+Raises a PeerError: its own, or the one that it gets in place of a reply. After a refusal it may yield steps instead.
 """
 
 
@@ -137,11 +137,11 @@ class Conversation:
 
     def _break_off(self, error: PeerError) -> Link:
         try:
-            self._talk.throw(error)
+            steps = self._talk.throw(error)
         except PeerError as raised:
             del self._done, self._talk  # they may refer to this object: break the cycle
             return self.failed(raised.with_traceback(None))  # the same goes for its frames
-        raise AssertionError("a talk has gone on after an error")
+        return self._plan(steps)
 
     def _follow(self, reply: Reply | None) -> Link:
         try:

@@ -9,7 +9,7 @@ from mailworker.mail.backend.backend import Backend, needed_password
 from mailworker.mail.backend.conversation import Step, Talk, wanted
 from mailworker.mail.backend.sasl import authenticate
 from mailworker.model import METHOD_NAMES, AuthMethod
-from mailworker.wire.backend import smtp_auth_plain, smtp_code
+from mailworker.wire.backend import TLS_FIRST, smtp_auth_plain, smtp_code
 from mailworker.wire.login import Login
 from mailworker.wire.smtp_offers import Offer
 
@@ -44,7 +44,7 @@ def log_in_by_auth(backend: Backend, login: Login, offer: Offer) -> Talk[None]:
         yield steps
         return
     if offer.tls_first:
-        raise ProtocolError(Party.BACKEND, "upstream offers no login before STARTTLS")
+        raise ProtocolError(Party.BACKEND, TLS_FIRST)
     mechanism = login.mechanism or (AuthMethod.LOGIN if b"LOGIN" in offered else AuthMethod.PLAIN)
     name = str(METHOD_NAMES[mechanism].sasl)
     if name.encode() not in offered:

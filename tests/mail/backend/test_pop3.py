@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from collections.abc import Callable
 
 import pytest
 
-from tests.mail.cases import AUTH_PLAIN, POP3
+from tests.mail import deciding
+from tests.mail.cases import AUTH_PLAIN, POP3, pop3_server
 from tests.mail.conftest import Scene
+from tests.mail.deciding import TEMPORARY, WRONG
 from tests.support.backend import Script, ScriptedServer, conversation, echo
 from tests.support.peer import Peer
 from tests.support.proxy import Proxy
@@ -121,3 +124,70 @@ def test_a_client_has_no_xclient_before_its_login(scene: Scene, said: bytes) -> 
     client.expect(POP3.greeting)
     client.talk((said, b"-ERR invalid command\r\n"), (AUTH_PLAIN, POP3.answer))
     assert backend.peer().received == POP3.commands
+
+
+USER, ASKED = b"USER user@example.com\r\n", b"CAPA\r\n"
+TLS_FIRST = "upstream offers no login before STARTTLS"
+NO_LOGIN = "upstream refuses USER and does not offer AUTH PLAIN"
+DISALLOWED = b"-ERR [AUTH] Plaintext authentication disallowed on non-secure (SSL/TLS) connections.\r\n"
+UNDER_A_LAYER = b"-ERR [AUTH] USER command only available under a layer\r\n"
+COURIERS = b"-ERR TLS required to log in.\r\n"
+UNKNOWN = b"-ERR never heard of mailbox tlsuser\r\n"
+
+
+def refusing_user(scene: Scene, *scripts: Script) -> tuple[deciding.Stage, list[bytes]]:
+    """What the client hears at each of these backends, which decide about logins."""
+    stage, answers = deciding.Stage(scene, "pop3", *scripts), list[bytes]()
+    for number in range(len(scripts)):
+        client = stage.client if number == 0 else scene.client(stage.proxy)
+        client.skip(0 if number == 0 else len(POP3.greeting))
+        client.send(AUTH_PLAIN)
+        answers.append(client.line())
+        client.close()
+    return stage, answers
+
+
+@pytest.mark.parametrize("send", [Peer.send, Peer.send_slowly], ids=["whole", "in bytes"])
+@pytest.mark.parametrize(
+    ("refusal", "listed", "logged"),
+    [
+        (DISALLOWED, b"+OK\r\nCAPA\r\nUIDL\r\nSTLS\r\nSASL\r\n.\r\n", TLS_FIRST),
+        (UNDER_A_LAYER, b"+OK List\r\nSTLS\r\nUIDL\r\n.\r\n", TLS_FIRST),
+        (COURIERS, b"+OK\r\nSTLS\r\nTOP\r\nUSER\r\nUTF8 USER\r\n.\r\n", TLS_FIRST),
+        (b"-ERR unknown command\r\n", b"+ok\r\nsasl Login XOAUTH2\r\n.\r\n", NO_LOGIN),
+    ],
+)
+def test_a_backend_that_refuses_every_user_is_no_wrong_password(
+    scene: Scene, refusal: bytes, listed: bytes, logged: str, send: Callable[[Peer, bytes], None]
+) -> None:
+    script = pop3_server(listed=listed, user=refusal, send=send)
+    stage, answers = refusing_user(scene, *[script] * 4)
+    assert answers == [TEMPORARY["pop3"]] * 4
+    heard = [USER + ASKED, ASKED + USER + ASKED, USER + ASKED, USER + ASKED]
+    assert [stage.backend.heard(number) for number in range(4)] == heard
+    assert "[error]" in stage.proxy.log.find(f"{logged} while reading response from upstream, client: 127.0.0.1, ")
+
+
+@pytest.mark.parametrize(
+    "listed", [b"+OK\r\nUSER\r\nSTLS\r\nSASL PLAIN\r\n.\r\n", b"+OK\r\n.\r\n", None, b"x" * 9000, b"+OK\r\nUSER\r\n"]
+)
+def test_a_refusal_of_one_user_is_a_wrong_login(scene: Scene, listed: bytes | None) -> None:
+    def leaving(peer: Peer) -> None:
+        peer.send(b"+OK backend\r\n")
+        for reply in (UNKNOWN, b"-ERR what\r\n" if listed is None else listed):
+            peer.line()
+            peer.send(reply)
+
+    stage, answers = refusing_user(scene, leaving)
+    assert answers == [WRONG["pop3"]]
+    assert stage.backend.heard() == USER + ASKED
+    assert "never heard of" in stage.proxy.log.find('client login failed: "-ERR ')
+
+
+@pytest.mark.parametrize("listed", [b"+OK\r\nSASL PLAIN\r\n.\r\n", b"+OK\r\nSTLS\r\nsasl login plain\r\n.\r\n"])
+def test_a_backend_without_user_gets_plain_if_it_lists_that(scene: Scene, listed: bytes) -> None:
+    script = pop3_server(listed=listed, user=b"-ERR what\r\n")
+    stage, answers = refusing_user(scene, *[script] * 3)
+    assert answers == [POP3.answer] * 3
+    heard = [stage.backend.heard(number) for number in range(3)]
+    assert heard == [USER + ASKED + AUTH_PLAIN, ASKED + AUTH_PLAIN, AUTH_PLAIN]

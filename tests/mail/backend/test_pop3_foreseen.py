@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 
 from mailworker.errors import PeerError
+from mailworker.mail.backend import pop3
 from mailworker.mail.backend.backend import Backend
 from mailworker.mail.backend.conversation import Foreseen
 from mailworker.mail.backend.pop3 import first_steps, log_in
@@ -182,6 +183,18 @@ def test_a_backend_that_judges_is_believed_and_asked_again(scene: Scene) -> None
         client.talk((AUTH_PLAIN, deciding.WRONG["pop3"] if number == 2 else POP3.answer))
     clients[2].talk((AUTH_PLAIN, POP3.answer))
     assert [stage.backend.peer(number).received for number in range(4)] == [*LEARNED[:2], *[AUTH_PLAIN] * 2]
+
+
+def test_after_a_while_a_refusal_of_plain_makes_it_asked_again(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have been told to take passwords over TLS alone."""
+    monkeypatch.setattr(pop3, "_TRUST", 0.0)
+    disabled = b"-ERR [AUTH] Plaintext authentication disabled.\r\n"
+    changed = server(listed=b"+OK\r\nSTLS\r\nSASL\r\n.\r\n", answer=disabled, user=disabled)
+    proxy, backend = proxy_for(scene, *[server()] * 3, *[changed] * 3)
+    for number in range(6):
+        logging_in(scene, proxy).expect(POP3.answer if number < 3 else POP3.error)
+    user = POP3.commands.splitlines(keepends=True)[0]
+    assert [backend.heard(number) for number in (3, 4, 5)] == [AUTH_PLAIN, ASKED + user + ASKED, user + ASKED]
 
 
 @pytest.mark.parametrize(
