@@ -42,7 +42,6 @@ install: man
 	cp -R build/install/lib/mailworker $(DESTDIR)$(HOME_OF_PROGRAM)/
 	cd $(DESTDIR)$(HOME_OF_PROGRAM)/mailworker && rm -rf demo native/build.py native/relay native/*/*.[ch] native/*/*.cdef native/*/*.pyi
 	find $(DESTDIR)$(HOME_OF_PROGRAM) -name __pycache__ -type d -prune -exec rm -rf {} +
-	chmod -R u=rwX,go=rX $(DESTDIR)$(HOME_OF_PROGRAM)
 	$(MAKE) --no-print-directory install-paths
 	for program in $(PROGRAMS); do \
 		sed "1s#.*#\#!$$(command -v $(PYTHON))#" bin/$$program >$(DESTDIR)$(HOME_OF_PROGRAM)/bin/$$program; \
@@ -50,6 +49,7 @@ install: man
 		case $$program in $(FOR_USERS)) folder=$(BINDIR) ;; *) folder=$(SBINDIR) ;; esac; \
 		ln -sfn $(HOME_OF_PROGRAM)/bin/$$program $(DESTDIR)$$folder/$$program; done
 	$(if $(BYTECODE),$(PYTHON) -m compileall -q -s '$(DESTDIR)' $(DESTDIR)$(HOME_OF_PROGRAM)/mailworker)
+	chmod -R u=rwX,go=rX $(DESTDIR)$(HOME_OF_PROGRAM)
 	install -m 644 build/man/*.1 $(DESTDIR)$(MANDIR)/man1
 	install -m 644 build/man/*.5 $(DESTDIR)$(MANDIR)/man5
 	install -m 644 build/man/*.8 $(DESTDIR)$(MANDIR)/man8
@@ -58,6 +58,7 @@ install: man
 	sed -e '/^# systemd unit/,/^$$/d' -e 's#/opt/mailworker/bin/mailworker#$(SBINDIR)/mailworker#' \
 		-e 's#^Documentation=.*#Documentation=man:mailworker(8) man:mailworker.conf(5)#' \
 		conf/mailworker.service >$(DESTDIR)$(UNITDIR)/mailworker.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/mailworker.service
 	install -m 644 install/logrotate $(DESTDIR)$(SYSCONFDIR)/logrotate.d/mailworker
 	install -m 644 install/completion/mailworker.bash $(DESTDIR)$(DATADIR)/bash-completion/completions/mailworker
 	for program in $(filter-out mailworker,$(PROGRAMS)); do \

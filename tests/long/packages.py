@@ -94,7 +94,8 @@ def try_make_install(shop: Shop) -> None:
         box.shell(commands("## make install") + "apt install -y curl openssl")
         before = _files(box)
         begun = time.monotonic()
-        box.shell(commands("## make install", 1), "/src")
+        box.shell("umask 077\n" + commands("## make install", 1), "/src")
+        assert box.shell("find /usr/local -not -perm -o=r") == ""
         _configure(box, "/etc/mailworker", "/usr/local/share/mailworker")
         box.shell("mailworker -t; systemctl reload mailworker")
         shop.host.deliver("by make")

@@ -38,7 +38,7 @@ def test_a_request_is_a_command_and_its_keys() -> None:
         (b"", "is no JSON"),
         (b"kick", "is no JSON"),
         (b"\xff", "is no JSON"),
-        (b"[" * LIMIT, "nested too deeply"),
+        (b"[" * LIMIT, "is no JSON"),  # nested too deeply; Python 3.13 reads to the end
         (b"[]", "a request is a JSON object"),
         (b'"kick"', "a request is a JSON object"),
         (b"{}", 'names its command by "cmd"'),
