@@ -13,6 +13,7 @@ from mailworker.config.server_name import Added, NameTable, ServerName
 from mailworker.config.ssl import SslDraft
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
+from mailworker.model import Starttls
 
 _NAMELESS: Final = (ServerName(b""),)
 
@@ -24,6 +25,8 @@ class Sharer(Protocol):
     def listens(self) -> tuple[Listen, ...]: ...
     @property
     def protocol(self) -> str: ...
+    @property
+    def starttls(self) -> Starttls: ...
     @property
     def names(self) -> tuple[ServerName, ...]: ...
     @property
@@ -49,11 +52,18 @@ def _ask_for_tls(server: Scope) -> None:
 
 
 def check_names(parser: Parser, servers: Sequence[Sharer]) -> None:
-    """Warn of names that have no effect, as another server has them. Raises ConfigError."""
+    """Warn of servers and names that have no effect. Raises ConfigError."""
     for endpoints in plan_sockets(server.listens for server in servers):
         for endpoint in (*endpoints[1:], endpoints[0]):
             if endpoint.servers:
                 _check(parser, endpoint, [servers[number] for number in endpoint.servers])
+                _check_default(parser, endpoint.listen, servers[endpoint.server])
+
+
+def _check_default(parser: Parser, listen: Listen, default: Sharer) -> None:
+    if not listen.ssl and default.starttls is Starttls.OFF:
+        address = listen.address
+        parser.warn_of_all(f"only the default server is used on {address}, as clients name a server by TLS alone")
 
 
 def _check(parser: Parser, endpoint: Endpoint, servers: Sequence[Sharer]) -> None:

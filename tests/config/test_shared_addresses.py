@@ -7,6 +7,7 @@ from mailworker.config.settings import Settings
 from mailworker.errors import ConfigError
 from tests.config.conftest import Load
 
+UNUSED = "only the default server is used on {}, as clients name a server by TLS alone"
 PAIR = "ssl_certificate a; ssl_certificate_key a;"
 
 
@@ -93,9 +94,21 @@ def test_names_of_two_servers_conflict_on_each_address(load_text: Load) -> None:
         f'conflicting server name "{name}" on 127.0.0.1:{port}, ignored'
         for port in (1, 2)
         for name in ("a", "b", "*.c")
-    ]
+    ] + [UNUSED.format("127.0.0.1:2")]
 
 
 def test_servers_without_names_conflict(load_text: Load) -> None:
-    settings = load(load_text, "listen 127.0.0.1:1;", "listen 127.0.0.1:1;")
+    settings = load(load_text, "listen 127.0.0.1:1 ssl;", "listen 127.0.0.1:1;")
     assert [text for _, text in settings.warnings] == ['conflicting server name "" on 127.0.0.1:1, ignored']
+
+
+@pytest.mark.parametrize(
+    ("default", "warned"), [("", True), ("starttls off;", True), ("starttls on;", False), ("starttls only;", False)]
+)
+def test_without_tls_no_client_reaches_another_server(load_text: Load, default: str, *, warned: bool) -> None:
+    settings = load(
+        load_text,
+        "listen 127.0.0.1:1; server_name a; starttls on;",
+        f"listen 127.0.0.1:1 default_server; server_name b; {default}",
+    )
+    assert [text for _, text in settings.warnings] == [UNUSED.format("127.0.0.1:1")] * warned
