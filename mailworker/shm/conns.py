@@ -63,8 +63,7 @@ class Conns(Shared):
 
     def free(self, row: int) -> None:
         """See Shared: the connections of the process are uncounted."""
-        if (row + 1) * self._stride <= len(self._journals):
-            self.table().let_all_go(self._journal(row))
+        self.table().let_all_go(self._journal(row))
 
     @property
     def descriptor(self) -> int | None:

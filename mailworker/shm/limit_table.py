@@ -36,7 +36,6 @@ _PENDING_SHIFT, _PENDING = 44, (1 << 20) - 1
 _REQUEST: Final = 1000
 _BACKWARDS: Final = 60_000
 _PENALTY_LASTS: Final = 600_000
-_EARLIEST: Final = 1 << 34
 _SPREAD: Final = 0x9E3779B97F4A7C15
 _WORD: Final = (1 << 64) - 1
 _MARK: Final = 0xFFFF
@@ -64,8 +63,8 @@ class LimitTable:
         self._gain, self._period = pace
         self._memory = memory
         self._sets = (len(memory) - HEADER_SIZE) // SET_SIZE
-        if len(secret) != SECRET_SIZE or self._sets < 2 or not self._period:
-            raise ValueError("no memory that will do, no secret, or no time")
+        if len(secret) != SECRET_SIZE or self._sets < 2 or not self._gain or not self._period:
+            raise ValueError("no memory that will do, no secret, or no rate")
         self._secret, self._marks = secret[:16], secret[16:]
         self._words = memoryview(memory)[: len(memory) // 8 * 8].cast("Q")
         self.dropped = 0
@@ -224,8 +223,7 @@ class LimitTable:
         """The excess and time with one request less. Below 0 the time moves back, so the next request finds it so."""
         if excess >= _REQUEST:
             return excess - _REQUEST, last
-        earlier = -(_REQUEST - excess) * self._period // -self._gain if self._gain else _TIME
-        return (_NO_EXCESS, last) if earlier > _EARLIEST else (0, last - earlier)
+        return 0, last + (_REQUEST - excess) * self._period // -self._gain
 
     def _all(self) -> Iterator[_Entry]:
         return _entries(self._words, self._sets)

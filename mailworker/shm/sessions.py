@@ -109,9 +109,7 @@ class SessionTable(Lent[_Plan]):
     def claim(self, row: int) -> None:
         """See Shared."""
         if row < self._plan.workers:
-            head = self._head(row)
-            head[USED] = head[UNLISTED] = 0
-            head[CLAIMED] = 1
+            self._head(row)[CLAIMED] = 1
             self._worker = row
 
     def free(self, row: int) -> None:

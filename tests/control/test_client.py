@@ -67,12 +67,19 @@ def test_a_connection_that_was_kept_for_too_long_is_made_anew(scripted: Server) 
 
 
 @pytest.mark.parametrize(
-    "greeting",
-    [{**GREETING, "control": 2}, {}, [], b"220 mail.example ESMTP\r\n", b"\xff\n", {"error": "too many connections"}],
+    ("greeting", "why"),
+    [
+        ({**GREETING, "control": 2}, "it is no control socket of this version"),
+        ({}, "it is no control socket of this version"),
+        ([], "it does not speak as a control socket does"),
+        (b"220 mail.example ESMTP\r\n", "it does not speak as a control socket does"),
+        (b"\xff\n", "it does not speak as a control socket does"),
+        ({"error": "too many connections"}, "too many connections"),
+    ],
 )
-def test_a_server_of_another_kind_is_no_answer(scripted: Server, greeting: object) -> None:
+def test_a_server_of_another_kind_is_no_answer(scripted: Server, greeting: object, why: str) -> None:
     server = scripted([OK], [OK], greeting=greeting)
-    with Client(server.path) as client, pytest.raises(NoAnswer, match=str(server.path)):
+    with Client(server.path) as client, pytest.raises(NoAnswer, match=f"^{server.path}: {why}$"):
         client.last("a")
 
 

@@ -25,7 +25,7 @@ from mailworker.shm.attempts import (
     banned_by_operator,
     distrust,
 )
-from mailworker.shm.keys import GIVEN, KEYS, UNIX, user_key
+from mailworker.shm.keys import GIVEN, KEYS, UNIX, key, user_key
 from mailworker.shm.limit_table import HEADER_SIZE, SET_SIZE, LimitTable
 from tests.shm.limits import IMPLEMENTATIONS as TABLES
 from tests.shm.limits import SECRET, SIZE, NginxLimit
@@ -34,6 +34,7 @@ from tests.support.implementations import without_c
 KINDS: dict[str, type[Attempts]] = {"C": Attempts, "Python": without_c(attempts).Attempts}
 ADDRESS, PREFIX, TEXT, USER = range(1, 1 + len(KEYS))
 CLIENT, OTHER = "192.0.2.7", "192.0.2.8"
+LENGTHS = 32, 64
 ALICE = b"alice"
 
 
@@ -48,7 +49,7 @@ class Counting:
         self.clock = SimpleNamespace(now=10.0)
         penalties = None if penalised == NONE else Penalty(2, 15)
         self.attempts = KINDS[kind](
-            tuple(self.rules), (32, 64), tuple(map(packed, exempt)), penalised, penalties, self.clock
+            tuple(self.rules), LENGTHS, tuple(map(packed, exempt)), penalised, penalties, self.clock
         )
 
     def _rule(
@@ -85,6 +86,8 @@ def test_an_attempt_counts_until_it_is_settled(kind: str) -> None:
     fourth = counting.enter(10.0)
     assert (fourth.wait, fourth.over, fourth.excess, bool(fourth)) == (-1.0, 0, 3000, False)
     assert fourth.key(0) == bytes((192, 0, 2, 7))
+    with pytest.raises(IndexError):
+        fourth.key(1)
     first.succeed()
     assert fourth.enter(10.0) == 0.0
     second.drop()
@@ -271,9 +274,11 @@ def test_parallel_attempts_raise_the_penalty_too(kind: str) -> None:
 
 def test_a_full_table_is_told(kind: str) -> None:
     counting = Counting(kind, {"gain": 1}, size=HEADER_SIZE + 2 * SET_SIZE)
-    found = [counting.enter(10.0, client=f"10.0.0.{1 + number // 2}").full for number in range(80)]
+    attempts = [counting.enter(10.0, client=f"10.0.0.{1 + number // 2}") for number in range(80)]
+    found = [attempt.full for attempt in attempts]
     assert found[:16] == [NONE] * 16
     assert set(found) == {NONE, 0}
+    assert [bool(attempt) for attempt in attempts] == [full == NONE for full in found]
 
 
 @pytest.mark.parametrize(
@@ -288,6 +293,9 @@ def test_networks_may_be_exempt(kind: str, client: str, exempt: bool) -> None:
     networks = ("10.0.0.0/8", "192.0.2.7", "192.0.2.16/28", "2001:db8::/32", "::1", "0.0.0.0/32", UNIX)
     counting = Counting(kind, {"bans": True}, exempt=networks)
     assert (counting.attempts.enter(client, ALICE) is None) is exempt
+    counting.rules[0].table.ban(key(PREFIX, client, ALICE, LENGTHS), 10.0, 60.0)
+    assert (counting.attempts.banned(client, 11.0) is None) is exempt
+    assert counting.attempts.passes(client, 1, 11.0) is exempt
     assert Counting(kind, {}).attempts.enter(client, ALICE) is not None
 
 

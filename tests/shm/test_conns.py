@@ -69,6 +69,24 @@ def test_counts_go_on_over_a_reload_with_other_workers() -> None:
     assert heir.table().count(b"user") == 1
 
 
+def test_without_files_in_memory_counts_go_on_over_a_reload(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    former, zone = conns(), conns(processes=8)
+    claimed(former, 1)
+    zone.follow(former)
+    assert zone.table().hold(b"user", 3) == OVER
+    assert (zone.descriptor, zone.lent, [*zone.contents()]) == (None, (), [])
+
+
+def test_a_descriptor_of_nothing_begins_anew() -> None:
+    former, zone = conns(), conns()
+    claimed(former, 1)
+    contents = b"".join(former.contents())
+    former.stop_publishing()
+    zone.take_over(contents)
+    assert zone.table().hold(b"user", 3) == 0
+
+
 def test_another_size_begins_anew() -> None:
     former, zone = conns(), conns(size=2 * SIZE)
     claimed(former, 1)

@@ -71,7 +71,11 @@ def test_a_row_that_is_not_there_is_left_out() -> None:
     zone = counters()
     zone.claim(ROWS)
     assert zone.row is None
-    zone.free(ROWS)
+    zone.serve()
+    zone.post({1: 7, ROWS: 8})
+    for row in (ROWS, ROWS + 1):
+        zone.free(row)
+    assert zone.posted() == {1: (7, False)}
     assert not any(zone.read().totals.values())
 
 
@@ -211,6 +215,15 @@ def test_workers_of_former_cycles_are_counted_on() -> None:
     middle.free(1)
     assert zone.read().totals == {"three": 0, "two": 116, "four": 1}
     assert zone.read().rows == [2]
+
+
+def test_former_counters_of_this_binary_are_not_displaced() -> None:
+    former, now = counters(), counters()
+    count(former, 1, accepted=1)
+    now.follow(former)
+    assert not now.displaces
+    now.displace()
+    assert not former.displaced
 
 
 def test_former_counters_are_forgotten_when_nobody_counts_in_them() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from mailworker.config.limit_conn import _MOST_LIMITS
+from mailworker.native.core import accelerator
 from mailworker.shm import gate
 from mailworker.shm.conn_table import FULL, OVER
 from mailworker.shm.gate import TOO_LONG, Gate, Rule, Slow
@@ -165,6 +167,15 @@ def test_both_implementations_do_and_write_the_same() -> None:
     assert seen["C"] == seen["Python"]
     assert houses["C"].memories == houses["Python"].memories
     assert houses["C"].journals == houses["Python"].journals
+
+
+@pytest.mark.skipif(accelerator is None, reason="only the gate in C has room for so many")
+def test_a_gate_has_room_for_the_rules_that_a_server_can_have() -> None:
+    house = House("C", tables=_MOST_LIMITS + 1)
+    rules = [(number, USER, 1) for number in range(_MOST_LIMITS + 1)]
+    assert house.gate(*rules[1:]).refusal(1, CLIENT, b"user") is None
+    with pytest.raises(ValueError, match="too many"):
+        house.gate(*rules)
 
 
 @pytest.mark.parametrize("rule", [(2, USER, 1), (-1, USER, 1), (0, 5, 1), (0, -1, 1)])

@@ -47,7 +47,7 @@ def test_processes_that_race_never_let_more_through_than_one_would(keys: int) ->
     rounds = 20_000 if keys == 1 else 40
 
     def race(index: int) -> None:
-        table, counts = LimitTable(memory, SECRET, (0, 1000)), memoryview(passed).cast("Q")
+        table, counts = LimitTable(memory, SECRET, SIX_A_MINUTE), memoryview(passed).cast("Q")
         for _ in range(rounds):
             for key in range(keys):
                 if table.take(b"%d" % key, 1.0, 50_000) >= 0:
@@ -65,7 +65,7 @@ def test_keys_that_are_made_at_once_are_made_once() -> None:
     turn = memoryview(shared(8)).cast("Q")
 
     def race(index: int) -> None:
-        table, counts = LimitTable(memory, SECRET, (0, 1000)), memoryview(passed).cast("Q")
+        table, counts = LimitTable(memory, SECRET, SIX_A_MINUTE), memoryview(passed).cast("Q")
         while not turn[0]:
             pass
         for key in range(keys):
@@ -105,10 +105,10 @@ def test_an_entry_whose_maker_was_stopped_is_found_after_others_were_made() -> N
     keys: dict[int, list[bytes]] = {}
     for key in (b"%d" % number for number in range(400)):
         memory = shared()
-        keys.setdefault(make(LimitTable(memory, SECRET, (0, 1000)), memory, key).home, []).append(key)
+        keys.setdefault(make(LimitTable(memory, SECRET, SIX_A_MINUTE), memory, key).home, []).append(key)
     for first, stopped, *others in keys.values():
         memory = shared()
-        table = LimitTable(memory, SECRET, (0, 1000))
+        table = LimitTable(memory, SECRET, SIX_A_MINUTE)
         home = make(table, memory, first).tag  # so that the next one goes to its other set
         made = make(table, memory, stopped)
         assert abs(made.tag - home) * 8 > SLOTS * ENTRY_SIZE

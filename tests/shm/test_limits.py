@@ -75,7 +75,8 @@ def handed_over(former: Limits, limits: Limits) -> Limits:
 
 def test_another_binary_goes_on_with_a_copy() -> None:
     for size in (SIZE, 2 * SIZE):
-        assert knows(handed_over(used(Limits("fail", SIZE, "$x")), Limits("fail", size, "$x")))
+        for key in ("$x", "$x\udcff"):
+            assert knows(handed_over(used(Limits("fail", SIZE, key)), Limits("fail", size, key)))
 
 
 @pytest.mark.parametrize(("name", "key"), [("fail", "$y"), ("other", "$x")])
@@ -86,7 +87,7 @@ def test_another_binary_with_other_keys_begins_anew(name: str, key: str) -> None
 
 def test_a_copy_that_cannot_be_is_no_more_than_a_wrong_count() -> None:
     whole = b"".join(used(Limits("fail", SIZE, "$x")).contents())
-    for copy in (b"", b"\xff" * 4, whole[:5], whole[:38], whole[:-1]):
+    for copy in (b"", b"\xff" * 4, whole[:5], whole[:20], whole[:38], whole[:-1]):
         limits = Limits("fail", SIZE, "$x")
         limits.take_over(copy)
         assert limits.table(SIX_A_MINUTE).take(b"new", 1.0, 0) == 0

@@ -3,9 +3,11 @@ from __future__ import annotations
 import gc
 import os
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from mailworker.shm import publication as publications
 from mailworker.shm.publication import Publication
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="no files in memory here")
@@ -104,10 +106,14 @@ def refuse(*arguments: object) -> int:
     raise OSError(38, "Function not implemented")
 
 
-@pytest.mark.parametrize("call", ["memfd_create", "open", "fchmod"])
-def test_where_the_system_refuses_it_workers_can_write_it(call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("module", "call"), [(os, "memfd_create"), (os, "open"), (os, "fchmod"), (publications, "map_read_only")]
+)
+def test_where_the_system_refuses_it_workers_can_write_it(
+    module: ModuleType, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with monkeypatch.context() as refusing:
-        refusing.setattr(os, call, refuse)
+        refusing.setattr(module, call, refuse)
         published = publication()
     assert published.failure == "memory that workers can only read is refused (38: Function not implemented)"
     assert descriptors() == []

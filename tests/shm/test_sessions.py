@@ -111,6 +111,12 @@ def test_sessions_without_a_row_are_counted() -> None:
     assert table.unlisted == 0
 
 
+def test_sessions_that_nobody_can_have_are_not_counted() -> None:
+    table = new_table()
+    memoryview(table._memory).cast("Q")[HEAD // 8 + UNLISTED] = 1 << 32
+    assert table.unlisted == 0
+
+
 def test_a_process_beyond_them_has_no_rows() -> None:
     table = new_table(workers=2)
     table.claim(2)

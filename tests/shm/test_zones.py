@@ -5,6 +5,8 @@ from dataclasses import replace
 import pytest
 
 from mailworker.config.zones import SharedZone
+from mailworker.shm.limits import Limits
+from mailworker.shm.shared import Shared
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.tls_sessions import TlsSessions
 from mailworker.shm.zones import Zones
@@ -21,10 +23,10 @@ def test_what_the_configuration_declares_is_there_by_name() -> None:
     assert (zones.get(TlsSessions, OTHER).name, zones.get(TlsSessions, OTHER).size) == ("other", 32768)
 
 
-@pytest.mark.parametrize("wanted", [LARGE, OTHER])
-def test_no_zone_but_those_of_the_configuration(wanted: SharedZone) -> None:
+@pytest.mark.parametrize(("kind", "wanted"), [(TlsSessions, LARGE), (TlsSessions, OTHER), (Limits, SMALL)])
+def test_no_zone_but_those_of_the_configuration(kind: type[Shared], wanted: SharedZone) -> None:
     with pytest.raises(KeyError):
-        Zones((SMALL,)).get(TlsSessions, wanted)
+        Zones((SMALL,)).get(kind, wanted)
 
 
 def test_a_reload_keeps_a_zone_of_the_same_name_and_size() -> None:
@@ -44,8 +46,9 @@ def test_a_reload_with_another_size_starts_an_empty_zone_and_leaves_the_old_one(
 
 def test_ticket_keys_go_on_in_a_zone_of_another_size() -> None:
     """As they do in a new binary: of all that a zone has, only the sessions need its size."""
-    old = Zones((SMALL,))
-    old.get(TicketKeys, SMALL).rotate(1.0, 300.0)
+    old = Zones((SMALL, OTHER))
+    for zone in (SMALL, OTHER):
+        old.get(TicketKeys, zone).rotate(1.0, 300.0)
     new = Zones((LARGE,), old).get(TicketKeys, LARGE)
     new.rotate(2.0, 300.0)
     assert new.read() == old.get(TicketKeys, SMALL).read()

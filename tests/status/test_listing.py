@@ -81,6 +81,11 @@ def test_all_selectors_must_hold() -> None:
     assert not means(session(), user="bob*", protocol="pop3")
 
 
+def test_a_name_may_have_any_bytes() -> None:
+    assert means(session(name=b"caf\xe9"), user="caf?")
+    assert not means(session(name=b"caf\xe9"), user="caf")
+
+
 def test_without_selectors_everybody_is_meant_and_whoever_asks_can_tell() -> None:
     assert not Selection.of({})
     assert Selection.of(take({"user": "*"}, SELECTORS))
@@ -90,7 +95,8 @@ def test_without_selectors_everybody_is_meant_and_whoever_asks_can_tell() -> Non
 def test_who_has_not_logged_in_is_nobodys_session() -> None:
     row = session(user="", backend=None, state=State.LOGIN)
     assert not means(row, user="*")
-    assert not means(row, **{"upstream": "198.51.100.1"})
+    for name in ("198.51.100.1", "unix:", "unix:/run/imap.sock"):
+        assert not means(row, **{"upstream": name})
     assert means(row, address="192.0.2.1")
 
 
@@ -129,5 +135,6 @@ def test_a_name_that_was_shortened_is_found_whole_and_by_its_ends() -> None:
     assert means(row, user=whole)
     assert means(row, user="*@example.com")
     assert means(row, user="a-very*")
+    assert not means(row, user="b-very*")
     assert not means(row, user=row.user)
     assert not means(row, user=whole.replace("some", "any"))

@@ -39,7 +39,6 @@
 #define TRIES 100
 #define BACKWARDS 60000 /* milliseconds; a clock that is further back was reset (nginx) */
 #define CLAIM_LASTS 1000
-#define EARLIEST (UINT64_C(1) << 34) /* milliseconds */
 #define PENALTY_LASTS 600000
 
 static int swap(uint64_t *word, uint64_t before, uint64_t after)
@@ -178,7 +177,7 @@ static uint64_t lessened(const struct limit_table *table, uint64_t excess, int64
     } else if (age < 0) {
         age = 0;
     }
-    if (table->gain != 0 && (uint64_t) age > UINT64_MAX / table->gain) {
+    if ((uint64_t) age > UINT64_MAX / table->gain) {
         return 0;
     }
     fall = table->gain * (uint64_t) age / table->period;
@@ -424,8 +423,8 @@ static uint64_t given_back(const struct limit_table *table, uint64_t tag, uint64
     if (excess >= REQUEST) {
         return rate_word(tag, excess - REQUEST, last_of(rate));
     }
-    earlier = table->gain == 0 ? TIME_MASK : ((REQUEST - excess) * table->period + table->gain - 1) / table->gain;
-    return earlier > EARLIEST ? rate_word(tag, EXCESS_NONE, last_of(rate)) : rate_word(tag, 0, last_of(rate) - earlier);
+    earlier = ((REQUEST - excess) * table->period + table->gain - 1) / table->gain;
+    return rate_word(tag, 0, last_of(rate) - earlier);
 }
 
 void limit_settle(const struct limit_key *key)

@@ -87,8 +87,8 @@ static PyObject *limits_new(PyTypeObject *type, PyObject *arguments, PyObject *P
     if (!PyArg_ParseTuple(arguments, "OO(KK)", &memory, &secret, &gain, &period)) {
         return NULL;
     }
-    if (period == 0) {
-        return PyErr_Format(PyExc_ValueError, "no time");
+    if (gain == 0 || period == 0) {
+        return PyErr_Format(PyExc_ValueError, "no rate");
     }
     self = (struct limits *) type->tp_alloc(type, 0);
     if (self != NULL) {

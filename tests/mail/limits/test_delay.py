@@ -69,6 +69,17 @@ def test_refusals_come_late_and_successes_at_once(scene: Scene, case: Case) -> N
     assert mailbox.asked == 2
 
 
+def test_a_refusal_that_is_held_back_is_no_silence_of_the_client(scene: Scene) -> None:
+    mailbox = Mailbox(scene, settings(delay=delay(30.0, inf)), timeout=5.0)
+    client = mailbox.client()
+    client.send(login(IMAP, b"guess"))
+    mailbox.service.peer()
+    scene.skip(10.0)
+    assert client.is_silent(0.1)
+    scene.skip(21.0)
+    assert client.until(b"\r\n") == WRONG
+
+
 def test_a_client_that_leaves_meanwhile_does_no_harm(scene: Scene) -> None:
     mailbox = Mailbox(scene, settings(delay=delay(2.0, inf)))
     client = mailbox.client()

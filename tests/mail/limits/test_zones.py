@@ -102,6 +102,7 @@ def test_a_key_with_a_packed_part_is_none_that_can_be_typed(key: str) -> None:
         ("imap:$remote_user", "imap:bob", "bob"),
         ("$remote_user@$protocol", "bob@imap", None),
         ("${remote_user}.", "bob.", "bob"),
+        ("$remote_user/$imap_id", "bob/", "/bob"),
     ],
 )
 def test_a_key_of_several_parts_is_typed_whole(key: str, whole: str, other: str | None) -> None:
@@ -152,6 +153,7 @@ def test_the_ban_of_a_user_holds_for_clients_that_have_logged_in_as_this_user(ho
     [
         ("2001:db8::/64", ["prefix"]),
         ("2001:db8::/48", []),
+        ("2001:db8::7/64", ["prefix"]),
         ("192.0.2.0/24", []),
         ("192.0.2.0/32", ["prefix", "address"]),
     ],
@@ -164,6 +166,7 @@ def test_nobody_is_banned_where_no_server_looks_for_bans() -> None:
     bench = Bench(PREFIX, USER, ban=0.0)
     assert bench.zones.ban("192.0.2.7", 60.0) == []
     assert bench.zones.ban("192.0.2.7", 60.0, "prefix") == []
+    assert bench.zones.ban_user("bob", 60.0) == []
     assert bench.zones.bans() == []
 
 
@@ -175,6 +178,23 @@ def test_lifting_a_ban_lets_a_client_begin_anew() -> None:
     bench.zones.ban("192.0.2.7", 60.0)
     bench.zones.unban("192.0.2.7")
     assert table.take(b"192.0.2.7", bench.now, 0) == 0
+
+
+def test_a_count_without_a_ban_is_not_lifted() -> None:
+    bench = Bench(ADDRESS)
+    table = bench.memory["address"].table((100, 1000))
+    for excess in (0, 1000):
+        assert table.take(b"192.0.2.7", bench.now, 99_000) == excess
+        assert bench.zones.unban("192.0.2.7") == []
+
+
+def test_only_names_of_users_have_one_case_and_any_bytes() -> None:
+    bench = Bench(USER, zone("$imap_id", name="id"))
+    bench.zones.ban("CafE", 60.0)
+    assert bench.zones.ban_user("caf\udce9", 60.0) == ["user"]
+    assert sorted((ban.zone, ban.key) for ban in bench.zones.bans()) == [
+        ("id", "CafE"), ("user", r"caf\xE9"), ("user", "cafe"),
+    ]  # fmt: skip
 
 
 def test_usage_tells_how_full_zones_are() -> None:
@@ -192,6 +212,9 @@ def test_usage_tells_how_full_zones_are() -> None:
 
 def test_whatever_is_in_a_zone_it_can_be_listed() -> None:
     bench = Bench(PREFIX, USER)
+    bench.memory["prefix"].table((100, 1000)).ban(b"no address\n", bench.now, 60.0)
+    bench.memory["prefix"].table((100, 1000)).ban(b"longer than any address\n", bench.now, 60.0)
+    assert len({ban.key for ban in bench.zones.bans() if ban.key.isprintable()}) == 2
     for memory in bench.memory.values():
         for place in range(64, len(memory.memory) - 8):
             memory.memory[place] = place * 7 % 256
