@@ -209,7 +209,7 @@ def test_both_implementations_see_the_same_in_one_memory() -> None:
         elif action == 1:
             writer.punish(key, now, chance.randrange(5))
         elif action == 2 and writer.take(key, now, 5000) >= 0:
-            assert writer.repeats(key, b"x") in (True, False)
+            writer.repeats(key, b"x")
             assert reader.repeats(key, b"x")
         else:
             writer.give_back(key)

@@ -47,10 +47,3 @@ def test_a_size_that_cannot_be_leaves_no_file() -> None:
         MemoryFile.new("impossible", -1)
     assert caught.value.errno == errno.EINVAL
     assert descriptors_of("impossible") == 0
-
-
-def test_a_system_without_such_files_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(os, "memfd_create")
-    with pytest.raises(OSError) as caught:
-        MemoryFile.new("test", 4096)
-    assert caught.value.errno == errno.ENOSYS
