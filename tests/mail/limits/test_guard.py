@@ -9,7 +9,7 @@ import pytest
 
 from mailworker.config.source import ByBackendSettings
 from mailworker.mail.end import End
-from mailworker.model import AuthMethod, Level, Starttls
+from mailworker.model import AuthMethod, Level
 from tests.mail.cases import IMAP, POP3, SMTP, WITH_SIEVE, Case
 from tests.mail.conftest import Scene
 from tests.mail.limits.settings import TEMPORARY, Mailbox, delay, limit, limits_of, login, settings, zone
@@ -227,10 +227,6 @@ def test_a_key_of_several_variables_is_that_of_the_attempt_at_hand(scene: Scene)
 def test_exempt_networks_are_in_no_limit(scene: Scene) -> None:
     mailbox = Mailbox(scene, settings(limit(0, ban=900.0), exempt=(ip_network("127.0.0.2"), "unix:")))
     assert guess(mailbox, 5, source="127.0.0.2") == [WRONG] * 5
-    client = mailbox.client("127.0.0.2")
-    for _ in range(3):
-        client.send(b"a1 AUTHENTICATE NTLM\r\n")
-        assert client.until(b"\r\n") != TEMPORARY["imap"]
     assert guess(mailbox, 1) == [WRONG]
 
 
@@ -370,39 +366,3 @@ def test_only_keys_that_not_every_session_knows_ask_for_variables(scene: Scene, 
     assert guess(mailbox, 1) == [WRONG]
     scene.skip(ALL_SETTLED)
     assert guess(mailbox, 1) == [TEMPORARY["imap"]]
-
-
-UNREACHED = [
-    (IMAP, b"a1 AUTHENTICATE NTLM\r\n"),
-    (IMAP, b"a1 AUTHENTICATE CRAM-MD5\r\n"),
-    (IMAP, b"a1 AUTHENTICATE PLAIN b3RoZXIAdXNlcgBzZWNyZXQ=\r\n"),
-    (POP3, b"AUTH NTLM\r\n"),
-    (POP3, b"APOP user 00000000000000000000000000000000\r\n"),
-    (SMTP, b"AUTH NTLM\r\n"),
-    (SMTP, b"AUTH PLAIN AHVzZXIAc2VjcmV0 x\r\n"),
-]
-
-
-@pytest.mark.parametrize(("case", "command"), UNREACHED)
-def test_attempts_that_nobody_is_asked_about_count(scene: Scene, case: Case, command: bytes) -> None:
-    mailbox = Mailbox(scene, settings(limit(1, ban=900.0)), case)
-    client = mailbox.client()
-    for _ in range(2):
-        client.send(command)
-        assert client.until(b"\r\n") != TEMPORARY[case.protocol]
-    client.send(command)
-    assert client.rest() == TEMPORARY[case.protocol]
-    assert mailbox.is_banned()
-    assert not mailbox.asked
-
-
-@pytest.mark.parametrize("case", WITH_SIEVE, ids=lambda case: case.protocol)
-def test_logins_in_clear_where_tls_is_demanded_count(scene: Scene, case: Case) -> None:
-    service = scene.auth(rejected(b"no"))
-    proxy = scene.tls_proxy(case.protocol, service, starttls=Starttls.ONLY, limit_auth=settings(limit(1)))
-    client = scene.client(proxy)
-    client.until(b"\r\n")
-    for _ in range(3):
-        client.send(login(case, b"guess"))
-    assert TEMPORARY[case.protocol] in client.rest()
-    assert not service.requests
