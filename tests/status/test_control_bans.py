@@ -94,7 +94,7 @@ def test_only_users_whose_names_are_known_are_kept_out() -> None:
     """A client of SMTP may have no name, and of a long one the table has a part."""
     desk = Desk([session(1, ""), session(2, "x" * 300), session(3, name=b"caf\xe9")], Zones(USER).zones)
     assert desk.obey("kick", all=True, ban=300)[-1]["kicked"] == 3
-    assert [line["ban"]["key"] for line in desk.obey("bans")[:-1]] == [r"caf\xE9"]
+    assert [line["ban"]["key"] for line in desk.obey("bans")[:-1]] == ["cafe"]
 
 
 def test_a_user_is_kept_out_who_has_no_session_yet() -> None:

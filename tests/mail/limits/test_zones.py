@@ -191,9 +191,9 @@ def test_a_count_without_a_ban_is_not_lifted() -> None:
 def test_only_names_of_users_have_one_case_and_any_bytes() -> None:
     bench = Bench(USER, zone("$imap_id", name="id"))
     bench.zones.ban("CafE", 60.0)
-    assert bench.zones.ban_user("caf\udce9", 60.0) == ["user"]
+    assert bench.zones.ban_user("Jos\udce9", 60.0) == ["user"]
     assert sorted((ban.zone, ban.key) for ban in bench.zones.bans()) == [
-        ("id", "CafE"), ("user", r"caf\xE9"), ("user", "cafe"),
+        ("id", "CafE"), ("user", "cafe"), ("user", "jose"),
     ]  # fmt: skip
 
 
