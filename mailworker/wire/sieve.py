@@ -51,7 +51,7 @@ _QUOTED = rb'"([^"\\\0\r\n]*(?:\\["\\][^"\\\0\r\n]*)*)"'
 _LITERAL = rb"\{(0|[1-9][0-9]{0,9})\+?\}\Z"
 _ATOM = rb'([^\0-\x20\x7f-\xff(){"\\]{1,1024})'
 _WORD = re.compile(rb"(?:%b|%b|%b)(?: +|\Z)" % (_QUOTED, _LITERAL, _ATOM))
-_ANNOUNCED = re.compile(rb"\{0*([0-9]+)\+?\}\Z")
+_ANNOUNCED = re.compile(rb"\{([0-9]+)\+?\}\Z")
 _SIZE_DIGITS = 10
 # The usual login, parsed by one match, as each login takes this time.
 _LOGIN = re.compile(rb'(?i:AUTHENTICATE) "([A-Za-z0-9-]+)" "([A-Za-z0-9+/=]*)"\r\n')
@@ -204,7 +204,7 @@ class SieveParser(CommandParser):
             position = len(line) if match is None else match.end()
         announced = _ANNOUNCED.search(line) if line.endswith(b"}") else None
         if announced is not None:
-            digits = announced[1]  # a longer number fits no buffer
+            digits = announced[1].lstrip(b"0") or b"0"  # a longer number fits no buffer
             self._expect_literal(int(digits) if len(digits) <= _SIZE_DIGITS else self._buffer.remaining)
         return announced is None
 

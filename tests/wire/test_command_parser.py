@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import time
+from contextlib import suppress
+from itertools import pairwise, product
 
 import pytest
 from hypothesis import given
@@ -58,6 +60,30 @@ FRAGMENTS = [
         b"{4294967295+}\r\n",
     ),
 ]
+BEGINNINGS = [
+    *(b"", b"x {", b'"', b"a LOGIN ", b"a LOGIN {", b'a LOGIN "', b"a ID (", b"a ID {", b"AUTH PLAIN ", b"BDAT "),
+    *(b"EHLO ", b"APOP ", b'AUTHENTICATE "PLAIN" "', b'AUTHENTICATE "PLAIN" {'),
+]
+REPEATED = [
+    b"0",
+    b"1",
+    b"a",
+    b" ",
+    b"a ",
+    b'"',
+    b"\\",
+    b'\\"',
+    b'"\\',
+    b"{",
+    b"{0",
+    b"}",
+    b'"" ',
+    b'"a" NIL ',
+    b"=",
+    b"A=",
+    b"\xff",
+]
+ENDS = [b"", b"x", b"x}", b"+}", b'"', b")"]
 SESSIONS = st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.binary(max_size=5)), max_size=40).map(b"".join)
 
 
@@ -96,6 +122,20 @@ def test_feeding_more_than_there_is_room_for_is_a_bug(parser: type[Parser]) -> N
     with pytest.raises(ValueError, match="4 bytes fed into room for 3"):
         reader.feed(b"6789")
     assert reader.room == 3
+
+
+@pytest.mark.parametrize("repeated", REPEATED)
+@pytest.mark.parametrize("parser", PARSERS)
+def test_no_line_takes_long(parser: type[Parser], repeated: bytes) -> None:
+    """Lines as long as the largest buffer: in quadratic time one of them took two seconds."""
+    for begin, end in product(BEGINNINGS, ENDS):
+        line = begin + repeated * (20_000 // len(repeated)) + end + b"\r\n"
+        reader = parser(len(line) + 1)
+        reader.feed(line)
+        begun = time.process_time()
+        with suppress(InvalidCommand):
+            reader.next()
+        assert time.process_time() - begun < 0.5, (begin, end)
 
 
 @pytest.mark.parametrize("parser", PARSERS)
