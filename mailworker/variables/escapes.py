@@ -55,18 +55,23 @@ def valid_json(value: bytes) -> bytes:
     """
     if _NOT_PLAIN.search(value) is None:
         return value
-    return _NOT_VALID.sub(_valid_character, value.decode("utf-8", "surrogateescape")).encode()
+    return value.decode("utf-8", "surrogateescape").translate(_VALID).encode()
 
 
-_NOT_VALID = re.compile('["\\\\\x00-\x1f\x7f-\x9f\udc80-\udcff\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]')
+def _bytes_of(number: int) -> str:
+    """A control character or, from U+DC80 to U+DCFF, a byte, by its bytes."""
+    return "".join(f"\\u00{byte:02X}" for byte in chr(number).encode("utf-8", "surrogateescape"))
 
 
-def _valid_character(match: re.Match[str]) -> str:
-    character = match[0]
-    if "\x7f" < character <= "\x9f" or character >= "\udc80":  # surrogateescape: U+DC80 to U+DCFF
-        return "".join(f"\\u00{byte:02X}" for byte in character.encode("utf-8", "surrogateescape"))
-    short = _JSON_SHORT.get(character.encode())
-    return f"\\u{ord(character):04X}" if short is None else short.decode()
+# A pattern with a function takes twenty times as long, and a client may send a name of 8 KB of such bytes.
+_VALID: Final = {
+    **{number: f"\\u{number:04X}" for number in (*range(0x20), 0x7F)},
+    **{character[0]: short.decode() for character, short in _JSON_SHORT.items()},
+    **{number: _bytes_of(number) for number in (*range(0x80, 0xA0), *range(0xDC80, 0xDD00))},
+    **{
+        number: f"\\u{number:04X}" for number in (0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+    },
+}
 
 
 def _json_character(match: re.Match[bytes]) -> bytes:
