@@ -255,7 +255,7 @@ def test_a_test_of_the_configuration_tells_what_is_wrong_with_the_file(
     text = tested.stderr.decode()
     assert f'[error] unknown password scheme "HMAC" in {site.users}:2' in text
     assert "[warn] password by BLF-CRYPT with cost 12 takes " in text
-    assert f"to check: logins fail for now in {site.users}:3" in text
+    assert f"to check: logins with it fail in {site.users}:3" in text
     assert f'[warn] user file "{site.users}" is open to others than its owner (mode 0644)' in text
     assert "secret" not in text
     site.users.unlink()

@@ -164,7 +164,7 @@ class _Lines:
         for kind, (count, first, needed) in self._dear.items():
             time = "too long" if needed is None else f"{needed * 1000:.0f}ms"
             others = " " if count == 1 else f", which {count} users have, "
-            self._complain(Level.WARN, first, f"password by {kind}{others}takes {time} to check: logins fail for now")
+            self._complain(Level.WARN, first, f"password by {kind}{others}takes {time} to check: logins with it fail")
 
     @property
     def decoy(self) -> int:
