@@ -74,64 +74,46 @@ def parse_line(line: bytes) -> PasswdRow | None:
 
 
 def _take(row: PasswdRow, key: bytes, value: bytes, *, given: bool) -> None:
-    read = _FIELDS.get(key)
-    if read is not None:
-        read(row, value)
+    if key in _FIELDS:
+        field, read = _FIELDS[key]
+        setattr(row, field, read(value))
+        return
+    if key in _MEANINGLESS:
         return
     name, suffix, _ = key.partition(b":")
-    if name in _UNKNOWN_HERE or (suffix and name in _FIELDS):
+    if name in _UNKNOWN_HERE or (suffix and (name in _FIELDS or name in _MEANINGLESS)):
         raise BrokenLine(f'extra field "{escape(key)}" is not supported')
     if suffix or not given:  # it may be a part of a password, and must not be shown
         raise BrokenLine("unknown word among the extra fields")
 
 
-def _host(row: PasswdRow, value: bytes) -> None:
-    row.host = _read_host(value)
-
-
 @lru_cache(maxsize=256)  # a file has many users, and few hosts
-def _read_host(value: bytes) -> str:
+def _host(value: bytes) -> str:
     text = value.decode("ascii", "replace")
     if not (_is_address(text) or is_host_name(value)):
         raise BrokenLine(f'invalid host "{escape(value)}"')
     return text.lower()
 
 
-def _port(row: PasswdRow, value: bytes) -> None:
+def _port(value: bytes) -> int:
     if not _PORT.fullmatch(value) or int(value) > 65535:
         raise BrokenLine(f'invalid port "{escape(value)}"')
-    row.port = int(value)
+    return int(value)
 
 
-def _user(row: PasswdRow, value: bytes) -> None:
+def _user(value: bytes) -> bytes:
     if not value:
         raise BrokenLine("empty user")
-    row.user = value
+    return value
 
 
-def _pass(row: PasswdRow, value: bytes) -> None:
-    row.backend_password = value
+def _yes(_value: bytes) -> bool:
+    """With any value, as in Dovecot."""
+    return True
 
 
-def _proxy(row: PasswdRow, _value: bytes) -> None:
-    """Set `proxy`, with any value, as in Dovecot."""
-    row.proxy = True
-
-
-def _nopassword(row: PasswdRow, _value: bytes) -> None:
-    row.nopassword = True
-
-
-def _nologin(row: PasswdRow, _value: bytes) -> None:
-    row.nologin = True
-
-
-def _reason(row: PasswdRow, value: bytes) -> None:
-    row.reason = value
-
-
-def _allow_nets(row: PasswdRow, value: bytes) -> None:
-    row.allow_nets = tuple(_network(word) for word in value.decode("ascii", "replace").split(","))
+def _networks(value: bytes) -> tuple[IPv4Network | IPv6Network | str, ...]:
+    return tuple(_network(word) for word in value.decode("ascii", "replace").split(","))
 
 
 def _network(word: str) -> IPv4Network | IPv6Network | str:
@@ -153,21 +135,18 @@ def _is_address(text: str) -> bool:
     return False
 
 
-def _ignored(_row: PasswdRow, _value: bytes) -> None:
-    """Ignore a field that has no meaning here."""
-
-
-_FIELDS: Final[dict[bytes, Callable[[PasswdRow, bytes], None]]] = {
-    b"host": _host,
-    b"port": _port,
-    b"user": _user,
-    b"destuser": _user,
-    b"pass": _pass,
-    b"proxy": _proxy,
-    b"proxy_maybe": _proxy,
-    b"nopassword": _nopassword,
-    b"nologin": _nologin,
-    b"reason": _reason,
-    b"allow_nets": _allow_nets,
-    b"nodelay": _ignored,
+# The fields of a PasswdRow, with the functions that read their values.
+_FIELDS: Final[dict[bytes, tuple[str, Callable[[bytes], object]]]] = {
+    b"host": ("host", _host),
+    b"port": ("port", _port),
+    b"user": ("user", _user),
+    b"destuser": ("user", _user),
+    b"pass": ("backend_password", bytes),
+    b"proxy": ("proxy", _yes),
+    b"proxy_maybe": ("proxy", _yes),
+    b"nopassword": ("nopassword", _yes),
+    b"nologin": ("nologin", _yes),
+    b"reason": ("reason", bytes),
+    b"allow_nets": ("allow_nets", _networks),
 }
+_MEANINGLESS: Final = (b"nodelay",)
