@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 # a mistyped address is no host name.
 _LABEL = rb"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rb"(?=.{1,253}\Z)(?:%b\.)*(?=[A-Za-z])%b" % (_LABEL, _LABEL))
+_IPV4 = re.compile(rb"([0-9]*)\.([0-9]*)\.([0-9]*)\.([0-9]*)")
 
 After = Callable[[float, Callable[[], None]], None]
 """Calls a function after a number of seconds."""
@@ -147,6 +148,16 @@ class InetAddress(NamedTuple):
 
 
 Address = UnixAddress | InetAddress
+
+
+def ipv4_octets(text: bytes) -> bytes | None:
+    """The octets of an IPv4 address as nginx reads it (ngx_inet_addr); None for any other text.
+
+    An empty octet is 0, and the highest address is none.
+    """
+    match = _IPV4.fullmatch(text)
+    octets = [int(digits.lstrip(b"0")[:4] or b"0") for digits in match.groups()] if match else [256]
+    return None if max(octets) > 255 or min(octets) == 255 else bytes(octets)
 
 
 def unmapped(host: str) -> IPv4Address | IPv6Address:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from mailworker.model import Address, InetAddress, UnixAddress
+from mailworker.model import Address, InetAddress, UnixAddress, ipv4_octets
 
 Resolve = Callable[[str], Sequence[str]]
 """Maps a host name to its numeric addresses, IPv4 and IPv6; raises OSError or UnicodeError where there are none."""
@@ -17,7 +17,6 @@ Resolve = Callable[[str], Sequence[str]]
 LONGEST_UNIX_PATH: Final = 107  # bytes that fit into sockaddr_un before its NUL
 _HIGHEST_PORT: Final = 65535
 
-_IPV4 = re.compile(r"([0-9]*)\.([0-9]*)\.([0-9]*)\.([0-9]*)")
 _DIGITS = re.compile(r"[0-9]+")
 
 
@@ -74,14 +73,9 @@ def parse_url(
 
 
 def ipv4_text(text: str) -> str | None:
-    """The address in its usual spelling, or None; as in nginx an empty octet is 0, and 255.255.255.255 invalid."""
-    match = _IPV4.fullmatch(text)
-    if match is None or any(len(octet.lstrip("0")) > 3 for octet in match.groups()):
-        return None
-    octets = [int(octet or "0") for octet in match.groups()]
-    if max(octets) > 255 or min(octets) == 255:
-        return None
-    return ".".join(map(str, octets))
+    """The address in its usual spelling, or None."""
+    octets = ipv4_octets(text.encode(errors="surrogateescape"))
+    return None if octets is None else ".".join(map(str, octets))
 
 
 def ipv6_text(text: str) -> str | None:

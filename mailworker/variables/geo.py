@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import socket
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from mailworker.model import ipv4_octets
 from mailworker.variables.facts import Facts
 from mailworker.variables.render import Evaluate
 from mailworker.variables.template import Template
@@ -20,8 +20,6 @@ NOWHERE: Final = 0xFFFFFFFF
 Networks = Mapping[int, Mapping[int, bytes]]
 """Prefix length -> bits of the prefix -> value."""
 
-# nginx: four runs of digits, which may be empty
-_IPV4 = re.compile(rb"([0-9]*)\.([0-9]*)\.([0-9]*)\.([0-9]*)")
 _MAPPED = bytes(10) + b"\xff\xff"
 
 
@@ -87,10 +85,9 @@ class GeoRanges:
 
 def read_address(text: bytes) -> tuple[int, bool]:
     """An address as a number, and whether it is IPv6; an IPv4-mapped address counts as IPv4."""
-    match = _IPV4.fullmatch(text)
-    if match is not None:
-        octets = [int(digits.lstrip(b"0")[:4] or b"0") for digits in match.groups()]
-        return (NOWHERE if max(octets) > 255 else int.from_bytes(bytes(octets), "big")), False
+    octets = ipv4_octets(text)
+    if octets is not None:
+        return int.from_bytes(octets, "big"), False
     try:
         packed = socket.inet_pton(socket.AF_INET6, text.decode("ascii"))
     except (OSError, ValueError):

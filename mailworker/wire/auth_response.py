@@ -14,7 +14,16 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import ClassVar, Literal
 
 from mailworker.errors import Party, ProtocolError, escape
-from mailworker.model import METHOD_NAMES, Address, AuthMethod, BackendName, InetAddress, UnixAddress, is_host_name
+from mailworker.model import (
+    METHOD_NAMES,
+    Address,
+    AuthMethod,
+    BackendName,
+    InetAddress,
+    UnixAddress,
+    ipv4_octets,
+    is_host_name,
+)
 from mailworker.wire.secret import Secret
 
 RESPONSE_HEADER_LIMIT = 32768
@@ -64,9 +73,6 @@ _MECHANISMS = {
 # Headers that decide whether a connection can be used again; if repeated, they form a list (RFC 9110 section 5.3).
 _FRAMING = (b"connection", b"content-length", b"transfer-encoding")
 LENGTH_DIGITS = 5
-
-# nginx: four runs of digits, which may be empty
-_IPV4 = re.compile(rb"([0-9]*)\.([0-9]*)\.([0-9]*)\.([0-9]*)")
 
 _PORT = re.compile(rb"0*([1-9][0-9]{0,4})")
 
@@ -368,10 +374,8 @@ def host_and_port(server: bytes, port: bytes, names: bool) -> InetAddress | Back
 
 
 def _ipv4(text: bytes) -> str | None:
-    """An IPv4 address as nginx reads it, which does not accept the highest one."""
-    match = _IPV4.fullmatch(text)
-    octets = [int(digits.lstrip(b"0")[:4] or b"0") for digits in match.groups()] if match else [256]
-    return None if max(octets) > 255 or min(octets) == 255 else ".".join(map(str, octets))
+    octets = ipv4_octets(text)
+    return None if octets is None else ".".join(map(str, octets))
 
 
 def _ipv6(text: bytes) -> str | None:
