@@ -5,9 +5,8 @@ from __future__ import annotations
 from mailworker.errors import ConnectionLost, Party, TlsError
 from mailworker.native.core.readiness import READ, WRITE, Readiness
 from mailworker.native.tls import connection as steps
-from mailworker.native.tls.connection import Connection, Io
+from mailworker.native.tls.connection import PAGE, PAGE_SIZE, PAGE_VIEW, Connection, Io
 from mailworker.native.tls.context import Context
-from mailworker.native.tls.page import PAGE, PAGE_SIZE, PAGE_VIEW
 from mailworker.native.tls.queue import take_reasons
 
 # The results of a step that has to wait.

@@ -60,6 +60,13 @@ _SIGNATURES = {
 _CURVES = {b"sha256": b"secp256r1_", b"sha384": b"secp384r1_", b"sha512": b"secp521r1_"}
 
 
+# The read buffer of this process, so that a connection which waits holds none. It is filled and copied within one call;
+# mailworker's processes have one thread. OpenSSL gives at most one TLS record (16 KiB) at a time.
+PAGE_SIZE = 65536
+PAGE = ffi.new("unsigned char[]", PAGE_SIZE)
+PAGE_VIEW = ffi.buffer(PAGE)
+
+
 def last_errno() -> int:
     """The errno of the last step."""
     return ffi.errno

@@ -6,7 +6,8 @@ import re
 import socket
 
 from mailworker.native.tls import connection
-from mailworker.native.tls.connection import Connection, Io
+from mailworker.native.tls._native import ffi
+from mailworker.native.tls.connection import PAGE, PAGE_SIZE, PAGE_VIEW, Connection, Io
 from mailworker.native.tls.context import Context
 from tests.event.relays import MakeLine
 
@@ -49,3 +50,14 @@ def test_the_systems_error_of_a_step_is_kept(make_line: MakeLine) -> None:
     answers = [connection.write(line.native.handle, b"x", 1) for _ in range(2)]
     assert answers[-1] == Io.SYSTEM
     assert connection.last_errno() == 32
+
+
+def test_what_is_read_into_the_page_is_copied_out_of_it() -> None:
+    PAGE[0:3] = b"abc"
+    copied = PAGE_VIEW[:3]
+    PAGE[0:3] = b"xyz"
+    assert (copied, PAGE_VIEW[:3]) == (b"abc", b"xyz")
+
+
+def test_a_record_of_tls_fits_into_the_page() -> None:
+    assert len(PAGE_VIEW) == ffi.sizeof(PAGE) == PAGE_SIZE >= 1 << 14
