@@ -33,6 +33,13 @@ DIALOGUES: Mapping[str, Entry] = {
         "sends AUTHENTICATE PLAIN if the backend lists AUTH=PLAIN, and otherwise no password",
         "RFC 9051, 6.2.3: such a server gets no LOGIN; Dovecot asks for the whole LOGIN before it refuses it",
     ),
+    "refused-user": Entry(
+        Why.SOUNDER,
+        "ends the login where a POP3 backend refuses USER",
+        "asks by CAPA then, sends AUTH PLAIN if PLAIN is listed and USER is not, and logs it if TLS is wanted first",
+        "RFC 2449, 6.4: USER is listed where it is taken; Dovecot's refusal has the code of a wrong password",
+        parts=("backend",),
+    ),
     "id-before-login": Entry(
         Why.SOUNDER,
         "answers `BAD` to ID",

@@ -98,6 +98,10 @@ def _another_identity(case: Case, at: Divergence) -> bool:
     return at.ours.endswith("Authorization identity is not allowed\\r\\n")
 
 
+def _refused_user(case: Case, at: Divergence) -> bool:
+    return at.ours == "backend < CAPA\\r\\n" and at.common[-1].startswith("backend < USER ")
+
+
 def _stale_password(case: Case, at: Divergence) -> bool:
     return at.ours == "auth < Auth-Pass: \\r\\n" and at.common[-2] == "auth < Auth-Method: external\\r\\n"
 
@@ -323,6 +327,7 @@ RULES: Mapping[str, Rule] = {
     "response-buffer": _response_buffer,
     "pipelining": _pipelining,
     "external-disabled": _external_disabled,
+    "refused-user": _refused_user,
     "another-identity": _another_identity,
     "stale-password": _stale_password,
     "stale-login": _stale_login,

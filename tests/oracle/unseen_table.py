@@ -13,12 +13,6 @@ UNSEEN: Mapping[str, Unseen] = {
         "RFC 2449, 6.3: such a server takes a response in the line of AUTH; it saves a round trip",
         "tests/mail/backend/test_pop3_foreseen.py::test_a_backend_that_repeats_its_greeting_is_asked_once",
     ),
-    "refused-user": Unseen(
-        "ends the login where a POP3 backend refuses USER",
-        "asks by CAPA then, sends AUTH PLAIN if PLAIN is listed and USER is not, and logs it if TLS is wanted first",
-        "RFC 2449, 6.4: USER is listed where it is taken; Dovecot's reply has the code of a wrong password",
-        "tests/mail/backend/test_pop3.py::test_a_backend_that_refuses_every_user_is_no_wrong_password",
-    ),
     "one-challenge": Unseen(
         "uses one challenge, with 31 random bits, for all CRAM-MD5 exchanges of a session",
         "makes a new one of 64 random bits for each",

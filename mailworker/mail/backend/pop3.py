@@ -22,7 +22,6 @@ from mailworker.wire.backend import (
     POP3_COMMAND_LIMIT,
     POP3_GO_AHEAD,
     POP3_OK,
-    InvalidReply,
     LoginRejected,
     Reply,
     TooLongReply,
@@ -66,9 +65,9 @@ class _UserRefused(LoginRejected):
 
 def _expect_user(reply: Reply) -> None:
     try:
-        POP3_OK.expect(reply)
-    except InvalidReply as error:
-        raise _UserRefused(reply, error.text) from None
+        _JUDGED.expect(reply)
+    except LoginRejected as error:
+        raise (_UserRefused(reply, error.text) if reply.refuses else error) from None
 
 
 _USER = Wanted(POP3_OK.last, None, "user name", _expect_user)

@@ -191,3 +191,10 @@ def test_a_backend_without_user_gets_plain_if_it_lists_that(scene: Scene, listed
     assert answers == [POP3.answer] * 3
     heard = [stage.backend.heard(number) for number in range(3)]
     assert heard == [USER + ASKED + AUTH_PLAIN, ASKED + AUTH_PLAIN, AUTH_PLAIN]
+
+
+@pytest.mark.parametrize("reply", [b"x\r\n", b"+ go on\r\n", b"-\r\n", b"\r\n"], ids=repr)
+def test_what_is_no_refusal_of_user_makes_nobody_ask(scene: Scene, reply: bytes) -> None:
+    stage, (answer,) = refusing_user(scene, pop3_server(user=reply))
+    assert answer in (TEMPORARY["pop3"], WRONG["pop3"])
+    assert stage.backend.heard() == USER

@@ -40,6 +40,7 @@ REFUSALS = {
 
 _NO_REFUSALS = ("a greeting of PREAUTH", "a greeting of another protocol", "OK under another tag", "a word to PASS")
 _NO_REFUSAL = Difference("no-refusal", "nternal server error")
+_REFUSED_USER = {"-ERR to USER": Difference("refused-user", "backend < CAPA")}
 _AT_ONCE = Difference("literals-at-once", "backend < a LOGIN {4+}", "backend < a LOGIN {4}")
 
 CASES: tuple[Case, ...] = (
@@ -49,7 +50,7 @@ CASES: tuple[Case, ...] = (
             f"{protocol}{variant}",
             *LOGIN[protocol],
             backend=backend,
-            differs=_NO_REFUSAL if variant and name in _NO_REFUSALS else None,
+            differs=_NO_REFUSAL if variant and name in _NO_REFUSALS else _REFUSED_USER.get(name),
         )
         for protocol, refusals in REFUSALS.items()
         for name, backend in refusals
