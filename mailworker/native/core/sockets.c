@@ -20,7 +20,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define PAGE_SIZE 4096 /* most bytes of one peek */
+#define PEEK_SIZE 4096 /* most bytes of one peek */
 
 union address {
     struct sockaddr any;
@@ -297,7 +297,7 @@ static PyObject *sockets_no_delay(PyObject *Py_UNUSED(module), PyObject *argumen
 
 static PyObject *sockets_peek(PyObject *Py_UNUSED(module), PyObject *arguments)
 {
-    char page[PAGE_SIZE];
+    char page[PEEK_SIZE];
     ssize_t result;
     int fd, limit;
 
@@ -308,7 +308,7 @@ static PyObject *sockets_peek(PyObject *Py_UNUSED(module), PyObject *arguments)
         return PyErr_Format(PyExc_ValueError, "negative limit");
     }
     do {
-        result = recv(fd, page, (size_t) (limit < PAGE_SIZE ? limit : PAGE_SIZE), MSG_DONTWAIT | MSG_PEEK);
+        result = recv(fd, page, (size_t) (limit < PEEK_SIZE ? limit : PEEK_SIZE), MSG_DONTWAIT | MSG_PEEK);
     } while (result < 0 && errno == EINTR);
     return result < 0 ? PyLong_FromLong(-(long) errno) : PyBytes_FromStringAndSize(page, result);
 }

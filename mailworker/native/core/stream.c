@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 /* Most bytes of one read, in a buffer on the stack: a stream that waits holds no buffer. */
-#define PAGE_SIZE 4096
+#define READ_SIZE 4096
 
 static PyObject *stream_close(PyObject *object, PyObject *none);
 
@@ -164,7 +164,7 @@ static PySendResult stopped(struct stream *self, const char *call, ssize_t outco
 static PySendResult go_on_reading(struct stream *self, PyObject **result)
 {
     const struct transport *transport = transport_of(self->connection);
-    char page[PAGE_SIZE];
+    char page[READ_SIZE];
     ssize_t length;
 
     if (!self->waited) {
@@ -402,8 +402,8 @@ static PyObject *begin_reading(struct stream *self, PyObject *limit,
         }
         return NULL;
     }
-    if (self->limit > PAGE_SIZE) {
-        self->limit = PAGE_SIZE;
+    if (self->limit > READ_SIZE) {
+        self->limit = READ_SIZE;
     }
     begin(self, action);
     self->waited = 0;
