@@ -147,7 +147,7 @@ def test_what_is_no_tls_is_refused(stage: SecureStage) -> None:
     assert isinstance(error, TlsError)
     assert (error.party, error.call) == (Party.CLIENT, "SSL_do_handshake()")
     assert guest.stream.tls is not None
-    assert guest.stream.tls.received == 13
+    assert guest.stream.tls.received in {5, 13}  # OpenSSL 3.6 reads the head of a record alone
     assert guest.stream.tls.close_notify() is None
     assert not stage.shaken
 

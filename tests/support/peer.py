@@ -202,7 +202,7 @@ class Peer:
             data = self._socket.recv(_PIECE)
         except ConnectionResetError:
             return False
-        except ssl.SSLEOFError:
+        except (ssl.SSLEOFError, BrokenPipeError):  # OpenSSL 3.6 answers by an alert, and nobody takes it
             self.cut = True
             return False
         self._unread += data
