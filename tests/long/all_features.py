@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import timedelta
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +17,7 @@ from tests.long.clients import PASSWORD, Door
 from tests.long.mailboxes import PROTOCOLS
 from tests.long.peers import HOST
 from tests.long.site import WORKERS, Extra, Peers, Site, configuration
-from tests.support.certificates import self_signed
+from tests.support.certificates import CertificateAuthority, ecdsa_key, self_signed
 from tests.support.ports import Ports
 from tests.support.process import Mailworker
 
@@ -25,6 +26,9 @@ _HELPERS = 3  # processes beside the master and workers: status process, log wri
 KICKED = "kicked"
 _CALM = 120.0
 _POLL = 0.2
+CERTIFICATES = 150
+"""In a directory; so many that a list of them takes several pages."""
+
 FILED = 100
 """Users of the file whose names begin alike are numbered below this."""
 
@@ -53,6 +57,7 @@ _MAIL = """
     limit_conn kept 100;
     limit_rate 100m;
     ssl_session_tickets on;
+    ssl_certificate_directory {folder}/certificates;
     sieve_capabilities "SIEVE fileinto";
     pop3_auth plain;
     smtp_auth plain login;
@@ -68,6 +73,10 @@ class AllFeatures:
         self.status = ports["status"]
         self.users = folder / "users"
         self.rewrite_users()
+        self._certificates = folder / "certificates"
+        self._certificates.mkdir()
+        self._authority, self._key = CertificateAuthority(folder), ecdsa_key()
+        self.renew_certificates()
         (folder / "nonce").write_text("a secret\n")
         self.main = _MAIN.format(host=HOST, folder=folder, status=self.status)
         kinds = list(product(PROTOCOLS, (False, True), _SOURCES))
@@ -80,7 +89,7 @@ class AllFeatures:
             special = directives.format(host=HOST, folder=folder, **where)
             listen = f"listen {HOST}:{door.port} {'ssl' * secure};"
             blocks.append(f"server {{ protocol {protocol}; {listen} {special} }}")
-        self.mail = "\n".join((_MAIL, *blocks))
+        self.mail = "\n".join((_MAIL.replace("{folder}", str(folder)), *blocks))
 
     def rewrite_users(self) -> None:
         """Replace the file of users, whose passwords are those of all clients."""
@@ -89,6 +98,22 @@ class AllFeatures:
         new.write_text("".join(f"{name}:{{PLAIN}}{PASSWORD}\n" for name in names))
         new.chmod(0o600)
         new.rename(self.users)
+
+    def renew_certificates(self) -> None:
+        """Replace all certificates of the directory, each as a whole."""
+        for number in range(CERTIFICATES):
+            name = f"mail{number}.example"
+            made = self._authority.issue_server(name, self._key, (name,), validity=timedelta(days=90))
+            new = made.certificate.with_suffix(".new")
+            new.write_bytes(made.certificate.read_bytes() + made.key.read_bytes())
+            new.chmod(0o600)
+            new.rename(self._certificates / f"{name}.pem")
+
+    def certificates(self) -> int:
+        """How many certificates of the directory are listed. Raises NoAnswer."""
+        with Client(self.control) as client:
+            listed = [line["certificate"]["path"] for line in client.ask("certificates") if "certificate" in line]
+        return sum(path.startswith(str(self._certificates)) for path in listed)
 
     def remaining(self) -> dict[str, int]:
         """What is counted and listed of sessions when all clients have gone, which is nothing: waits for that."""

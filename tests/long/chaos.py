@@ -1,5 +1,6 @@
 """Logins, bulk relays and idle sessions with all features on, while workers are killed, the configuration is read
-again, logs are rotated, users are kicked, and the auth service and backends stall, reset, restart and lie.
+again, the program is replaced, logs are rotated, certificates renewed and users kicked, and the auth service and
+backends stall, reset, restart and lie.
 
     python -m tests.long.chaos [--seconds 600] [--servers 300] [--slower 1.0] [--json FILE]
 
@@ -38,6 +39,8 @@ _KICK_EVERY = 0.7
 _SCRAPE_EVERY = 0.5
 _REWRITE_EVERY = 4.0
 _KILL_HELPER_EVERY = 7.0
+_RENEW_EVERY = 5.0
+_UPGRADE_EVERY = 8.0
 _LOGINS = 6  # clients that log in one time after another, as those below
 _FAULTY_LOGINS = 6
 _IDLE = 60
@@ -83,7 +86,10 @@ class Chaos:
             *((_KILL_EVERY, trouble.kill), (_RELOAD_EVERY, trouble.reload), (_ROTATE_EVERY, trouble.rotate)),
             *((_KILL_HELPER_EVERY, trouble.kill_helper), (_REWRITE_EVERY, features.rewrite_users)),
         )
-        with_a_pause = ((_KICK_EVERY, trouble.kick), (_SCRAPE_EVERY, trouble.scrape))
+        with_a_pause = (
+            *((_KICK_EVERY, trouble.kick), (_SCRAPE_EVERY, trouble.scrape)),
+            *((_RENEW_EVERY, trouble.renew), (_UPGRADE_EVERY, trouble.upgrade)),
+        )
         tasks = [
             *[asyncio.create_task(self._repeat(client)) for client in clients],
             *[asyncio.create_task(self._every(interval * self._slower, action)) for interval, action in at_a_pace],
@@ -109,6 +115,7 @@ class Chaos:
 
         Those that have relayed keep pipes and connections for later, of which soak sees whether they become more.
         """
+        self._trouble.finish_upgrade()
         self._trouble.reload()
         return self._site.census(former) | self._features.remaining()
 
@@ -231,7 +238,10 @@ def run(seconds: float, figures: Figures, servers: int = SERVERS, slower: float 
     failures: list[str] = []
     figures.describe(system())  # now, as the files may change while we run
     with running_with_all(servers) as (site, features):
-        before = site.census() | features.remaining()
+        first = Trouble(site, features, random.Random())
+        first.upgrade()  # a program that has taken over has some more descriptors
+        first.finish_upgrade()
+        before = features.remaining() | site.census()  # in this order: the status process answers once it is ready
         while (left := seconds - figures.number("seconds")) > 0:
             failures += _run_a_while(Chaos(site, features, random.Random(), slower), before, min(left, _SLICE), figures)
         peers = site.peers.finish()

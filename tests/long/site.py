@@ -79,7 +79,11 @@ class Site:
         self._helpers = helpers
         self.mailworker = mailworker
         self.peers = peers
-        self.master = psutil.Process(mailworker.pid)
+
+    @property
+    def master(self) -> psutil.Process:
+        """The master that is in charge."""
+        return psutil.Process(self.mailworker.in_charge)
 
     def census(self, former: Mapping[str, int] | None = None) -> dict[str, int]:
         """What must be as before once all is quiet: waits for that, or for what is `former`, but not for ever."""
@@ -117,12 +121,13 @@ class Site:
         return [line for line in self.mailworker.lines(ALERT) if not any(re.search(each, line) for each in provoked)]
 
     def _count(self) -> dict[str, int]:
-        family = [self.master, *self.master.children(recursive=True)]
+        master = self.master
+        family = [master, *master.children(recursive=True)]
         return {
             "processes": len(family),
-            "descriptors of the master": self.master.num_fds(),
+            "descriptors of the master": master.num_fds(),
             "descriptors of workers": sum(_descriptors(process) for process in family[1:]),
-            "zones of the master": _shared_mappings(self.master.pid),
+            "zones of the master": _shared_mappings(master.pid),
             "names in /dev/shm": len(list(_SHARED_NAMES.glob("*mailworker*"))),
         }
 

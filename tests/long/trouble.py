@@ -16,13 +16,15 @@ from pathlib import Path
 import psutil
 
 from mailworker.control.client import NoAnswer
-from tests.long.all_features import AllFeatures
+from tests.long.all_features import CERTIFICATES, AllFeatures
 from tests.long.clients import Client
 from tests.long.held import hold, served
 from tests.long.site import ALERT, Site
-from tests.support.process import title
+from tests.support.daemon import wait_until
+from tests.support.process import title, written_pid
 
 _KEPT_LOGS = 2
+_LONGEST_UPGRADE = 120.0  # seconds
 _HELPERS = ("mailworker: status process", "mailworker: log writer process")
 
 
@@ -60,6 +62,7 @@ class Trouble:
         self.seen: Counter[str] = Counter()
         self._choose = choose
         self._features = features
+        self._leaving = 0  # the process id of the program that was told last to leave
         self._site = site
 
     def kick(self) -> None:
@@ -87,20 +90,56 @@ class Trouble:
 
     def kill(self) -> None:
         """Kill a worker."""
-        workers = self._site.mailworker.workers()
+        workers = self._site.mailworker.workers(self._site.master.pid)
         if workers and self.doomed.kill(self._choose.choice(workers)):
             self.seen["kills"] += 1
 
     def reload(self) -> None:
         """Have the configuration read again."""
-        self._site.mailworker.signal(signal.SIGHUP)
+        self._site.master.send_signal(signal.SIGHUP)
         self.seen["reloads"] += 1
+
+    def upgrade(self) -> None:
+        """Start another program, or if that serves by now, have the one before finish its sessions and leave."""
+        mailworker = self._site.mailworker
+        former = written_pid(mailworker.old_pid_file)
+        if former is None:
+            mailworker.signal(signal.SIGUSR2)
+            wait_until(mailworker.old_pid_file.exists, "the change of the program")
+        elif former != self._leaving and written_pid(mailworker.pid_file) is not None:
+            self._leaving = former
+            os.kill(former, signal.SIGQUIT)
+            self.seen["upgrades"] += 1
+
+    def finish_upgrade(self) -> None:
+        """Return when there is one program; raises TimeoutError."""
+
+        def is_finished() -> bool:
+            if self._site.mailworker.old_pid_file.exists():
+                self.upgrade()
+                return False
+            return True
+
+        wait_until(is_finished, "the end of the former program", _LONGEST_UPGRADE)
+
+    def renew(self) -> None:
+        """Renew all certificates, and list them meanwhile."""
+        self._features.renew_certificates()
+        try:
+            if self._features.certificates() != CERTIFICATES:
+                self.failures.append("a list of certificates is not whole")
+            self.seen["lists of certificates"] += 1
+        except NoAnswer:
+            self.seen["lists of certificates without an answer"] += 1
 
     def rotate(self) -> None:
         """Begin the logs anew, and read those that are old."""
         for log in self._logs:
             log.rename(log.with_name(f"{log.name}.{time.time_ns()}"))
-        self._site.mailworker.signal(signal.SIGUSR1)
+        for path in (self._site.mailworker.pid_file, self._site.mailworker.old_pid_file):
+            if (master := written_pid(path)) is not None:
+                with suppress(ProcessLookupError):
+                    os.kill(master, signal.SIGUSR1)
         self.seen["rotations"] += 1
         for log in self._logs:
             for old in _rotated(log)[:-_KEPT_LOGS]:

@@ -112,6 +112,13 @@ class Mailworker:
         """The pid file of a master that has changed its binary."""
         return self.pid_file.with_name(f"{self.pid_file.name}.oldbin")
 
+    @property
+    def in_charge(self) -> int:
+        """The process id of the master that is in charge: while a binary is changed, that of the old one."""
+        pid = written_pid(self.pid_file) or written_pid(self.old_pid_file)
+        assert pid is not None, "no process id in any pid file"
+        return pid
+
     def workers(self, master: int | None = None) -> list[psutil.Process]:
         """The running workers of `master`, None for the one in the pid file."""
         children = psutil.Process(self.pid if master is None else master).children()
