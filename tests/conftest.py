@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -12,6 +13,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling, Scheduling
 from xdist.workermanage import WorkerController
 
+from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key
 from tests.support.ports import Ports
 
 # On a developer's machine a test whose server is absent is skipped; where CI=true nothing may be.
@@ -90,3 +92,17 @@ def ports() -> Iterator[Ports]:
     ports = Ports()
     yield ports
     ports.close()
+
+
+@pytest.fixture
+def maker(tmp_path: Path) -> CertificateAuthority:
+    """An authority whose folder is not the test's own."""
+    (tmp_path / "maker").mkdir()
+    return CertificateAuthority(tmp_path / "maker")
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """One for mail.example.com, by ECDSA."""
+    authority = CertificateAuthority(tmp_path_factory.mktemp("authority"))
+    return authority.issue_server("server", ecdsa_key(), ("mail.example.com",))

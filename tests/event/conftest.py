@@ -18,10 +18,12 @@ from mailworker.native.tls.context import Context
 from mailworker.native.tls.key import load_key
 from mailworker.tls.context import TlsContext
 from tests.event.bench import Bench
-from tests.event.relays import CHUNK, Line, MakeLine, MakeRelay, Relay, shaken_hands, tcp_pair
+from tests.event.relays import CHUNK, Line, MakeLine, MakeRelay, Relay, shaken_hands
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key
 from tests.support.implementations import NATIVE, Implementation, implementations
+from tests.support.resolver import ResolverBench
 from tests.support.settings import ssl_settings
+from tests.tls.peers import tcp_pair
 
 # Tests of what is there twice, in C and in Python. All others run on what the program uses in this process.
 _OF_THE_CORE = {
@@ -121,12 +123,6 @@ def events() -> EventsSettings:
 
 
 @pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    authority = CertificateAuthority(tmp_path_factory.mktemp("authority"))
-    return authority.issue_server("server", ecdsa_key(), ("mail.example.com",))
-
-
-@pytest.fixture(scope="session")
 def line_context(tmp_path_factory: pytest.TempPathFactory) -> Context:
     authority = CertificateAuthority(tmp_path_factory.mktemp("authority"))
     issued = authority.issue_server("server", ecdsa_key(), ("mail.example.com",))
@@ -188,3 +184,10 @@ def ends(bench: Bench, resources: ExitStack) -> tuple[SocketStream, socket.socke
         ours = resources.enter_context(listening.accept()[0])
     theirs.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return bench.stream(ours), theirs
+
+
+@pytest.fixture
+def lookups() -> Iterator[ResolverBench]:
+    lookups = ResolverBench()
+    with lookups.stack:
+        yield lookups

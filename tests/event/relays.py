@@ -59,13 +59,6 @@ class Line:
         return True
 
 
-def tcp_pair() -> tuple[socket.socket, socket.socket]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        theirs = socket.create_connection(listener.getsockname())
-        ours, _ = listener.accept()
-    return ours, theirs
-
-
 def shaken_hands(context: Context, ours: socket.socket, peer: socket.socket) -> Line:
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from ipaddress import ip_address
 
 import dns.message
@@ -19,13 +18,6 @@ from tests.support.name_server import Answer, NameServer, records, silence, trun
 from tests.support.resolver import POINTER, PTR, ResolverBench
 
 
-@pytest.fixture
-def bench() -> Iterator[ResolverBench]:
-    bench = ResolverBench()
-    with bench.stack:
-        yield bench
-
-
 def addresses(count: int) -> list[str]:
     return [f"10.0.{i // 256}.{i % 256}" for i in range(count)]
 
@@ -34,16 +26,16 @@ def pointer(address: str) -> str:
     return ip_address(address).reverse_pointer
 
 
-def knowing(bench: ResolverBench, found: list[str]) -> NameServer:
+def knowing(lookups: ResolverBench, found: list[str]) -> NameServer:
     """A name server that calls each address by its own name."""
 
     def answer(address: str) -> Answer:
         return records((pointer(address), 60, "PTR", f"host-{address.replace('.', '-')}.example."))
 
-    return bench.server({f"{pointer(address)} PTR": answer(address) for address in found})
+    return lookups.server({f"{pointer(address)} PTR": answer(address) for address in found})
 
 
-def names(bench: ResolverBench, resolver: Resolver, wanted: list[str]) -> list[str]:
+def names(lookups: ResolverBench, resolver: Resolver, wanted: list[str]) -> list[str]:
     """What all of `wanted`, asked for before any answer is read, are called; "" where that is not found out."""
     found: dict[int, str] = {}
 
@@ -60,43 +52,43 @@ def names(bench: ResolverBench, resolver: Resolver, wanted: list[str]) -> list[s
             await sleep(0.01)
         return [found[place] for place in range(len(wanted))]
 
-    return bench.run(look_up_all)
+    return lookups.run(look_up_all)
 
 
-def test_many_questions_share_a_few_sockets_and_each_gets_its_answer(bench: ResolverBench) -> None:
+def test_many_questions_share_a_few_sockets_and_each_gets_its_answer(lookups: ResolverBench) -> None:
     wanted = addresses(150)
-    server = knowing(bench, wanted)
-    found = names(bench, bench.resolver(server), wanted)
+    server = knowing(lookups, wanted)
+    found = names(lookups, lookups.resolver(server), wanted)
     assert found == [f"host-{address.replace('.', '-')}.example" for address in wanted]
     assert list(Counter(asked.source for asked in server.asked).values()) == [MOST_QUERIES] * 2 + [
         150 - 2 * MOST_QUERIES
     ]
 
 
-def test_there_are_never_more_sockets_than_a_few(bench: ResolverBench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_are_never_more_sockets_than_a_few(lookups: ResolverBench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mailworker.event.datagrams.MOST_QUERIES", 2)
     wanted = addresses(40)
-    server = knowing(bench, wanted)
-    assert "" not in names(bench, bench.resolver(server), wanted)
+    server = knowing(lookups, wanted)
+    assert "" not in names(lookups, lookups.resolver(server), wanted)
     assert len({asked.source for asked in server.asked}) == MOST_SOCKETS
 
 
-def test_a_socket_is_used_for_a_short_time(bench: ResolverBench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_socket_is_used_for_a_short_time(lookups: ResolverBench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mailworker.event.datagrams._LONGEST_USE", 0.0)
     wanted = addresses(5)
-    server = knowing(bench, wanted)
-    assert "" not in names(bench, bench.resolver(server), wanted)
+    server = knowing(lookups, wanted)
+    assert "" not in names(lookups, lookups.resolver(server), wanted)
     assert len({asked.source for asked in server.asked}) == 5
 
 
-def test_the_same_question_is_asked_once(bench: ResolverBench) -> None:
+def test_the_same_question_is_asked_once(lookups: ResolverBench) -> None:
     """Several at once would let who forges answers guess several ids at once."""
-    server = bench.server({f"{PTR} PTR": POINTER})
-    assert names(bench, bench.resolver(server), ["192.0.2.1"] * 50) == ["mail.example"] * 50
+    server = lookups.server({f"{PTR} PTR": POINTER})
+    assert names(lookups, lookups.resolver(server), ["192.0.2.1"] * 50) == ["mail.example"] * 50
     assert len(server.asked) == 1
 
 
-def test_an_answer_to_another_question_on_the_socket_is_none(bench: ResolverBench) -> None:
+def test_an_answer_to_another_question_on_the_socket_is_none(lookups: ResolverBench) -> None:
     """An id alone does not make an answer: the question must be repeated."""
     ids: list[int] = []
 
@@ -108,46 +100,46 @@ def test_an_answer_to_another_question_on_the_socket_is_none(bench: ResolverBenc
         return [ids[0].to_bytes(2, "big") + forged[2:]]
 
     first, second = addresses(2)
-    server = bench.server({f"{pointer(first)} PTR": crossed, f"{pointer(second)} PTR": crossed})
-    assert names(bench, bench.resolver(server, timeout=TIMEOUT), [first, second]) == ["", ""]
+    server = lookups.server({f"{pointer(first)} PTR": crossed, f"{pointer(second)} PTR": crossed})
+    assert names(lookups, lookups.resolver(server, timeout=TIMEOUT), [first, second]) == ["", ""]
 
 
-def test_a_dead_server_costs_a_line_for_a_socket_not_for_a_question(bench: ResolverBench) -> None:
+def test_a_dead_server_costs_a_line_for_a_socket_not_for_a_question(lookups: ResolverBench) -> None:
     wanted = addresses(40)
-    server = knowing(bench, wanted)
-    assert "" not in names(bench, bench.resolver(nowhere(bench), server, timeout=30.0), wanted)
-    assert 1 <= len(bench.log.lines) <= 25
+    server = knowing(lookups, wanted)
+    assert "" not in names(lookups, lookups.resolver(nowhere(lookups), server, timeout=30.0), wanted)
+    assert 1 <= len(lookups.log.lines) <= 25
 
 
-def test_a_worker_without_free_connections_asks_all_the_same(bench: ResolverBench) -> None:
-    bench.limit = 0
-    assert bench.host_name(bench.resolver(bench.server({f"{PTR} PTR": POINTER}))) == b"mail.example"
+def test_a_worker_without_free_connections_asks_all_the_same(lookups: ResolverBench) -> None:
+    lookups.limit = 0
+    assert lookups.host_name(lookups.resolver(lookups.server({f"{PTR} PTR": POINTER}))) == b"mail.example"
 
 
-def test_a_long_answer_that_no_connection_is_left_for_is_none(bench: ResolverBench) -> None:
-    bench.limit = 0
-    server = bench.server({f"{PTR} PTR": truncated})
+def test_a_long_answer_that_no_connection_is_left_for_is_none(lookups: ResolverBench) -> None:
+    lookups.limit = 0
+    server = lookups.server({f"{PTR} PTR": truncated})
     with pytest.raises(NotResolved, match="timed out"):
-        bench.host_name(bench.resolver(server, timeout=TIMEOUT))
-    assert bench.log.lines[0] == (
+        lookups.host_name(lookups.resolver(server, timeout=TIMEOUT))
+    assert lookups.log.lines[0] == (
         f"[error] 0 worker_connections are not enough while resolving, resolver: {server.address}"
     )
 
 
-def test_long_answers_take_a_few_connections_at_a_time(bench: ResolverBench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_answers_take_a_few_connections_at_a_time(lookups: ResolverBench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mailworker.event.resolver._MOST_STREAMS", 1)
     first, second = addresses(2)
-    server = bench.server({f"{pointer(first)} PTR": truncated, f"{pointer(second)} PTR": truncated})
+    server = lookups.server({f"{pointer(first)} PTR": truncated, f"{pointer(second)} PTR": truncated})
     for address in (first, second):
         server.answers[f"{pointer(address)} PTR tcp"] = silence
-    assert names(bench, bench.resolver(server, timeout=TIMEOUT), [first, second]) == ["", ""]
-    assert "[error] 1 connections for long DNS answers are not enough" in bench.log.lines
+    assert names(lookups, lookups.resolver(server, timeout=TIMEOUT), [first, second]) == ["", ""]
+    assert "[error] 1 connections for long DNS answers are not enough" in lookups.log.lines
 
 
 def test_no_more_than_a_table_of_questions_is_asked_at_once(
-    bench: ResolverBench, monkeypatch: pytest.MonkeyPatch
+    lookups: ResolverBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mailworker.event.resolver.MOST_LOOKUPS", 3)
     wanted = addresses(5)
-    server = knowing(bench, wanted)
-    assert [bool(name) for name in names(bench, bench.resolver(server), wanted)] == [True] * 3 + [False] * 2
+    server = knowing(lookups, wanted)
+    assert [bool(name) for name in names(lookups, lookups.resolver(server), wanted)] == [True] * 3 + [False] * 2

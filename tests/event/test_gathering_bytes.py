@@ -15,9 +15,10 @@ from mailworker.event.pair import Pair
 from mailworker.event.poller import WRITE
 from mailworker.event.stream import SocketStream
 from tests.event.bench import Bench, Watcher, watch
-from tests.event.relays import MakeLine, MakeRelay, Relay, tcp_pair
+from tests.event.relays import MakeLine, MakeRelay, Relay
 from tests.event.rushes import MARK, PAUSE, QUICK, both_ways, lines_of, mark_of, marks, pause
 from tests.event.test_relay import all_combinations
+from tests.tls.peers import tcp_pair
 
 LINES = [b"line %03d\r\n" % number for number in range(300)]
 

@@ -8,7 +8,8 @@ import pytest
 
 from mailworker.event.poller import READ, WRITE
 from mailworker.event.relay import LimitedSide
-from tests.event.relays import CHUNK, Line, MakeLine, MakeRelay, Relay
+from tests.event.relays import CHUNK, MakeLine, MakeRelay, Relay
+from tests.event.rushes import heard
 from tests.event.test_relay import all_combinations
 
 WAIT_LIMIT = 10.0
@@ -17,13 +18,6 @@ WAIT_LIMIT = 10.0
 def limited(relay: Relay) -> LimitedSide:
     side: LimitedSide = relay.sides[0]  # type: ignore[assignment] # that of the implementation
     return side
-
-
-def heard(line: Line) -> bytes:
-    data = b""
-    while more := line.peer_receives(65536):
-        data += more
-    return data
 
 
 @all_combinations

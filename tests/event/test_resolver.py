@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from ipaddress import ip_address
 from time import monotonic
 
@@ -21,39 +20,32 @@ AAAA = ("mail.example", 60, "AAAA", "2001:db8::1")
 ADDRESS = records(A)
 
 
-@pytest.fixture
-def bench() -> Iterator[ResolverBench]:
-    bench = ResolverBench()
-    with bench.stack:
-        yield bench
-
-
-def test_an_address_has_a_name(bench: ResolverBench) -> None:
-    server = bench.server({f"{PTR} PTR": records((PTR, 60, "PTR", "Mail.Example."))})
-    assert bench.host_name(bench.resolver(server)) == b"mail.example"
+def test_an_address_has_a_name(lookups: ResolverBench) -> None:
+    server = lookups.server({f"{PTR} PTR": records((PTR, 60, "PTR", "Mail.Example."))})
+    assert lookups.host_name(lookups.resolver(server)) == b"mail.example"
     assert server.questions == [f"{PTR} PTR"]
 
 
-def test_an_ipv6_address_has_a_name(bench: ResolverBench) -> None:
+def test_an_ipv6_address_has_a_name(lookups: ResolverBench) -> None:
     name = ip_address("2001:db8::1").reverse_pointer
-    server = bench.server({f"{name} PTR": records((name, 60, "PTR", "six.example."))})
-    assert bench.host_name(bench.resolver(server), "2001:db8::1") == b"six.example"
+    server = lookups.server({f"{name} PTR": records((name, 60, "PTR", "six.example."))})
+    assert lookups.host_name(lookups.resolver(server), "2001:db8::1") == b"six.example"
 
 
-def test_the_first_of_several_names_counts(bench: ResolverBench) -> None:
+def test_the_first_of_several_names_counts(lookups: ResolverBench) -> None:
     names = records((PTR, 60, "PTR", "b.example."), (PTR, 60, "PTR", "a.example."))
-    assert bench.host_name(bench.resolver(bench.server({f"{PTR} PTR": names}))) == b"b.example"
+    assert lookups.host_name(lookups.resolver(lookups.server({f"{PTR} PTR": names}))) == b"b.example"
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["in one answer", "in two answers"])
-def test_a_name_behind_an_alias_is_found(bench: ResolverBench, whole: bool) -> None:
+def test_a_name_behind_an_alias_is_found(lookups: ResolverBench, whole: bool) -> None:
     """RFC 2317 delegates less than 256 addresses so."""
     alias, target = (PTR, 60, "CNAME", "1.0-63.2.0.192.in-addr.arpa."), "1.0-63.2.0.192.in-addr.arpa"
     pointer = (target, 60, "PTR", "mail.example.")
-    server = bench.server(
+    server = lookups.server(
         {f"{PTR} PTR": records(alias, pointer) if whole else records(alias), f"{target} PTR": records(pointer)}
     )
-    assert bench.host_name(bench.resolver(server)) == b"mail.example"
+    assert lookups.host_name(lookups.resolver(server)) == b"mail.example"
     assert len(server.asked) == (1 if whole else 2)
 
 
@@ -67,29 +59,29 @@ def test_a_name_behind_an_alias_is_found(bench: ResolverBench, whole: bool) -> N
     ],
 )
 def test_one_version_is_enough(
-    bench: ResolverBench, version: int, settings: dict[str, bool], asked: list[str], found: list[str]
+    lookups: ResolverBench, version: int, settings: dict[str, bool], asked: list[str], found: list[str]
 ) -> None:
-    server = bench.server({"mail.example A": ADDRESS, "mail.example AAAA": records(AAAA)})
-    assert bench.addresses(bench.resolver(server, **settings), version) == found
+    server = lookups.server({"mail.example A": ADDRESS, "mail.example AAAA": records(AAAA)})
+    assert lookups.addresses(lookups.resolver(server, **settings), version) == found
     assert server.questions == [f"mail.example {type_}" for type_ in asked]
 
 
-def test_the_other_version_is_asked_for_where_the_first_has_nothing(bench: ResolverBench) -> None:
-    server = bench.server({"mail.example A": records(), "mail.example AAAA": records(AAAA)})
-    assert bench.addresses(bench.resolver(server)) == ["2001:db8::1"]
+def test_the_other_version_is_asked_for_where_the_first_has_nothing(lookups: ResolverBench) -> None:
+    server = lookups.server({"mail.example A": records(), "mail.example AAAA": records(AAAA)})
+    assert lookups.addresses(lookups.resolver(server)) == ["2001:db8::1"]
     assert server.questions == ["mail.example A", "mail.example AAAA"]
 
 
-def test_the_other_version_is_not_asked_for_where_it_is_off(bench: ResolverBench) -> None:
-    server = bench.server({"mail.example A": records(), "mail.example AAAA": records(AAAA)})
+def test_the_other_version_is_not_asked_for_where_it_is_off(lookups: ResolverBench) -> None:
+    server = lookups.server({"mail.example A": records(), "mail.example AAAA": records(AAAA)})
     with pytest.raises(HostNotFound):
-        bench.addresses(bench.resolver(server, ipv6=False))
+        lookups.addresses(lookups.resolver(server, ipv6=False))
     assert server.questions == ["mail.example A"]
 
 
-def test_a_failing_version_harms_nobody_who_needs_the_other(bench: ResolverBench) -> None:
-    server = bench.server({"mail.example A": ADDRESS, "mail.example AAAA": code("SERVFAIL")})
-    assert bench.addresses(bench.resolver(server)) == ["192.0.2.1"]
+def test_a_failing_version_harms_nobody_who_needs_the_other(lookups: ResolverBench) -> None:
+    server = lookups.server({"mail.example A": ADDRESS, "mail.example AAAA": code("SERVFAIL")})
+    assert lookups.addresses(lookups.resolver(server)) == ["192.0.2.1"]
 
 
 @pytest.mark.parametrize(
@@ -103,92 +95,92 @@ def test_a_failing_version_harms_nobody_who_needs_the_other(bench: ResolverBench
     ],
     ids=["SERVFAIL", "NXDOMAIN", "no data", "NOTIMP", "REFUSED"],
 )
-def test_codes(bench: ResolverBench, answer: Answer, number: int, text: str) -> None:
-    server = bench.server(
+def test_codes(lookups: ResolverBench, answer: Answer, number: int, text: str) -> None:
+    server = lookups.server(
         {f"{PTR} PTR": answer, "mail.example A": answer, "mail.example AAAA": answer},
     )
-    for look_up in (bench.host_name, bench.addresses):
+    for look_up in (lookups.host_name, lookups.addresses):
         with pytest.raises(NotResolved) as caught:
-            look_up(bench.resolver(server))
+            look_up(lookups.resolver(server))
         assert (caught.value.code, str(caught.value)) == (number, text)
         assert isinstance(caught.value, HostNotFound) == (number == 3)
-    assert bench.log.lines == []
+    assert lookups.log.lines == []
 
 
-def test_aliases_are_followed_from_answer_to_answer(bench: ResolverBench) -> None:
-    server = bench.server(
+def test_aliases_are_followed_from_answer_to_answer(lookups: ResolverBench) -> None:
+    server = lookups.server(
         {
             "mail.example A": records(("mail.example", 60, "CNAME", "b.example.")),
             "b.example A": records(("b.example", 60, "CNAME", "c.example.")),
             "c.example A": records(("c.example", 60, "A", "192.0.2.1")),
         }
     )
-    assert bench.addresses(bench.resolver(server)) == ["192.0.2.1"]
+    assert lookups.addresses(lookups.resolver(server)) == ["192.0.2.1"]
 
 
-def test_an_alias_of_itself_is_not_followed_for_ever(bench: ResolverBench) -> None:
-    server = bench.server({"mail.example A": records(("mail.example", 60, "CNAME", "mail.example."))})
+def test_an_alias_of_itself_is_not_followed_for_ever(lookups: ResolverBench) -> None:
+    server = lookups.server({"mail.example A": records(("mail.example", 60, "CNAME", "mail.example."))})
     with pytest.raises(HostNotFound):
-        bench.addresses(bench.resolver(server))
+        lookups.addresses(lookups.resolver(server))
     assert len(server.asked) == 1
 
 
-def test_aliases_without_an_end_are_not_followed_for_ever(bench: ResolverBench) -> None:
-    server = bench.server({})
+def test_aliases_without_an_end_are_not_followed_for_ever(lookups: ResolverBench) -> None:
+    server = lookups.server({})
     names = [f"a{i}" for i in range(60)]
     for name, target in zip(["mail.example", *names], names, strict=False):
         server.answers[f"{name} A"] = records((name, 60, "CNAME", f"{target}."))
     with pytest.raises(HostNotFound):
-        bench.addresses(bench.resolver(server))
+        lookups.addresses(lookups.resolver(server))
     assert len(server.asked) == 50
 
 
-def test_what_was_found_is_kept_for_its_ttl(bench: ResolverBench, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = bench.server({f"{PTR} PTR": in_turn(records((PTR, 600, "PTR", "old.example.")), POINTER)})
-    resolver = bench.resolver(server)
-    assert bench.host_name(resolver) == b"old.example"
+def test_what_was_found_is_kept_for_its_ttl(lookups: ResolverBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = lookups.server({f"{PTR} PTR": in_turn(records((PTR, 600, "PTR", "old.example.")), POINTER)})
+    resolver = lookups.resolver(server)
+    assert lookups.host_name(resolver) == b"old.example"
     for later, name in ((500.0, b"old.example"), (700.0, b"mail.example")):
         monkeypatch.setattr("mailworker.event.loop.monotonic", lambda later=later: monotonic() + later)
-        assert bench.host_name(resolver) == name
+        assert lookups.host_name(resolver) == name
     assert len(server.asked) == 2
 
 
-def test_the_shortest_ttl_on_the_way_counts(bench: ResolverBench) -> None:
-    server = bench.server(
+def test_the_shortest_ttl_on_the_way_counts(lookups: ResolverBench) -> None:
+    server = lookups.server(
         {
             "mail.example A": records(("mail.example", 0, "CNAME", "b.example.")),
             "b.example A": records(("b.example", 60, "A", "192.0.2.1")),
         }
     )
-    resolver = bench.resolver(server)
+    resolver = lookups.resolver(server)
     for _ in range(2):
-        assert bench.addresses(resolver) == ["192.0.2.1"]
+        assert lookups.addresses(resolver) == ["192.0.2.1"]
     assert len(server.asked) == 4
 
 
-def test_valid_overrides_a_short_ttl(bench: ResolverBench) -> None:
-    server = bench.server({f"{PTR} PTR": records((PTR, 0, "PTR", "mail.example."))})
-    resolver = bench.resolver(server, valid=60.0)
+def test_valid_overrides_a_short_ttl(lookups: ResolverBench) -> None:
+    server = lookups.server({f"{PTR} PTR": records((PTR, 0, "PTR", "mail.example."))})
+    resolver = lookups.resolver(server, valid=60.0)
     for _ in range(2):
-        bench.host_name(resolver)
+        lookups.host_name(resolver)
     assert len(server.asked) == 1
 
 
-def test_valid_overrides_a_long_ttl(bench: ResolverBench) -> None:
-    server = bench.server({f"{PTR} PTR": POINTER})
-    resolver = bench.resolver(server, valid=0.0)
+def test_valid_overrides_a_long_ttl(lookups: ResolverBench) -> None:
+    server = lookups.server({f"{PTR} PTR": POINTER})
+    resolver = lookups.resolver(server, valid=0.0)
     for _ in range(2):
-        bench.host_name(resolver)
+        lookups.host_name(resolver)
     assert len(server.asked) == 2
 
 
 @pytest.mark.parametrize("answer", [code("NXDOMAIN"), code("SERVFAIL"), records()])
-def test_failures_are_not_kept(bench: ResolverBench, answer: Answer) -> None:
-    server = bench.server({f"{PTR} PTR": in_turn(answer, POINTER)})
-    resolver = bench.resolver(server)
+def test_failures_are_not_kept(lookups: ResolverBench, answer: Answer) -> None:
+    server = lookups.server({f"{PTR} PTR": in_turn(answer, POINTER)})
+    resolver = lookups.resolver(server)
     with pytest.raises(NotResolved):
-        bench.host_name(resolver)
-    assert bench.host_name(resolver) == b"mail.example"
+        lookups.host_name(resolver)
+    assert lookups.host_name(resolver) == b"mail.example"
 
 
 def test_a_full_cache_forgets_its_oldest_entry() -> None:
@@ -208,10 +200,12 @@ def test_a_full_cache_of_addresses_forgets_its_oldest_entry() -> None:
     assert [cache.get(question, 0.0) is not None for question in questions] == [False, True, True]
 
 
-def test_lookups_at_the_same_time_get_their_own_answers(bench: ResolverBench) -> None:
+def test_lookups_at_the_same_time_get_their_own_answers(lookups: ResolverBench) -> None:
     names = {i: ip_address(f"192.0.2.{i}").reverse_pointer for i in range(1, 7)}
-    server = bench.server({f"{name} PTR": records((name, 60, "PTR", f"host{i}.example.")) for i, name in names.items()})
-    resolver = bench.resolver(server)
+    server = lookups.server(
+        {f"{name} PTR": records((name, 60, "PTR", f"host{i}.example.")) for i, name in names.items()}
+    )
+    resolver = lookups.resolver(server)
     found: dict[int, bytes] = {}
 
     async def look_up(connections: Connections, i: int) -> None:
@@ -223,17 +217,17 @@ def test_lookups_at_the_same_time_get_their_own_answers(bench: ResolverBench) ->
         while len(found) < len(names):
             await sleep(0.01)
 
-    bench.run(look_up_all)
+    lookups.run(look_up_all)
     assert found == {i: b"host%d.example" % i for i in names}
 
 
-def test_as_many_addresses_as_are_read_are_kept(bench: ResolverBench) -> None:
+def test_as_many_addresses_as_are_read_are_kept(lookups: ResolverBench) -> None:
     """Else who has many makes us ask for them each time."""
-    server = bench.server(
+    server = lookups.server(
         {"mail.example A": records(*(("mail.example", 60, "A", f"10.0.{i // 256}.{i % 256}") for i in range(300)))}
     )
     server.answers["mail.example A udp"] = truncated
-    resolver = bench.resolver(server)
+    resolver = lookups.resolver(server)
     for _ in range(2):
-        assert len(bench.addresses(resolver)) == 256
+        assert len(lookups.addresses(resolver)) == 256
     assert server.questions == ["mail.example A", "mail.example A by TCP"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from time import monotonic
 
 import dns.flags
@@ -23,100 +23,93 @@ TIMED_OUT = "could not be resolved (110: Operation timed out)"
 TIMEOUT = 0.2
 
 
-@pytest.fixture
-def bench() -> Iterator[ResolverBench]:
-    bench = ResolverBench()
-    with bench.stack:
-        yield bench
+def test_a_server_that_says_nothing_is_asked_again(lookups: ResolverBench) -> None:
+    server = lookups.server({f"{PTR} PTR": in_turn(silence, POINTER)})
+    assert lookups.host_name(lookups.resolver(server, timeout=1.0)) == b"mail.example"
 
 
-def test_a_server_that_says_nothing_is_asked_again(bench: ResolverBench) -> None:
-    server = bench.server({f"{PTR} PTR": in_turn(silence, POINTER)})
-    assert bench.host_name(bench.resolver(server, timeout=1.0)) == b"mail.example"
-
-
-def test_a_lookup_ends_when_its_time_is_over(bench: ResolverBench) -> None:
-    server = bench.server({f"{PTR} PTR": silence})
+def test_a_lookup_ends_when_its_time_is_over(lookups: ResolverBench) -> None:
+    server = lookups.server({f"{PTR} PTR": silence})
     began = monotonic()
     with pytest.raises(NotResolved) as caught:
-        bench.host_name(bench.resolver(server, timeout=TIMEOUT))
+        lookups.host_name(lookups.resolver(server, timeout=TIMEOUT))
     assert str(caught.value) == TIMED_OUT
     assert TIMEOUT <= monotonic() - began < TIMEOUT + PATIENCE
     assert 1 <= len(server.asked) <= 2
 
 
-def test_two_versions_have_no_more_time_than_one(bench: ResolverBench) -> None:
-    server = bench.server({"mail.example A": silence, "mail.example AAAA": silence})
+def test_two_versions_have_no_more_time_than_one(lookups: ResolverBench) -> None:
+    server = lookups.server({"mail.example A": silence, "mail.example AAAA": silence})
     began = monotonic()
     with pytest.raises(NotResolved, match="timed out"):
-        bench.addresses(bench.resolver(server, timeout=TIMEOUT))
+        lookups.addresses(lookups.resolver(server, timeout=TIMEOUT))
     assert monotonic() - began < TIMEOUT + PATIENCE
 
 
 @pytest.mark.parametrize("rcode", ["FORMERR", "NOTAUTH"])
-def test_a_server_that_does_not_understand_has_not_answered(bench: ResolverBench, rcode: str) -> None:
-    server = bench.server({f"{PTR} PTR": code(rcode)})
+def test_a_server_that_does_not_understand_has_not_answered(lookups: ResolverBench, rcode: str) -> None:
+    server = lookups.server({f"{PTR} PTR": code(rcode)})
     with pytest.raises(NotResolved, match="timed out"):
-        bench.host_name(bench.resolver(server, timeout=TIMEOUT))
+        lookups.host_name(lookups.resolver(server, timeout=TIMEOUT))
     text = {"FORMERR": "1: Format error", "NOTAUTH": "9: Unknown error"}[rcode]
-    assert bench.log.lines == [f"[error] DNS error ({text}), query id:{asked.id}" for asked in server.asked]
+    assert lookups.log.lines == [f"[error] DNS error ({text}), query id:{asked.id}" for asked in server.asked]
     assert 1 <= len(server.asked) <= 2
 
 
-def test_servers_take_turns(bench: ResolverBench) -> None:
-    servers = [bench.server({f"{PTR} PTR": code("SERVFAIL")}) for _ in range(3)]
-    resolver = bench.resolver(*servers)
+def test_servers_take_turns(lookups: ResolverBench) -> None:
+    servers = [lookups.server({f"{PTR} PTR": code("SERVFAIL")}) for _ in range(3)]
+    resolver = lookups.resolver(*servers)
     for _ in range(6):
         with pytest.raises(NotResolved):
-            bench.host_name(resolver)
+            lookups.host_name(resolver)
     assert [len(server.asked) for server in servers] == [2, 2, 2]
 
 
-def test_the_next_server_is_asked_where_one_is_silent(bench: ResolverBench) -> None:
-    servers = bench.server({f"{PTR} PTR": silence}), bench.server({f"{PTR} PTR": POINTER})
-    assert bench.host_name(bench.resolver(*servers, timeout=1.0)) == b"mail.example"
+def test_the_next_server_is_asked_where_one_is_silent(lookups: ResolverBench) -> None:
+    servers = lookups.server({f"{PTR} PTR": silence}), lookups.server({f"{PTR} PTR": POINTER})
+    assert lookups.host_name(lookups.resolver(*servers, timeout=1.0)) == b"mail.example"
     assert [len(server.asked) for server in servers] == [1, 1]
 
 
-def nowhere(bench: ResolverBench) -> InetAddress:
+def nowhere(lookups: ResolverBench) -> InetAddress:
     """Where nobody is reached, nor will be: who is connected hears his peer alone."""
-    probe = bench.stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    probe = lookups.stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     probe.bind(("127.0.0.1", 0))
     probe.connect(("127.0.0.1", 9))
     return InetAddress(*probe.getsockname())
 
 
-def test_the_next_server_is_asked_at_once_where_one_refuses(bench: ResolverBench) -> None:
-    dead = nowhere(bench)
-    resolver = bench.resolver(dead, bench.server({f"{PTR} PTR": POINTER}), timeout=30.0)
-    assert bench.host_name(resolver) == b"mail.example"
+def test_the_next_server_is_asked_at_once_where_one_refuses(lookups: ResolverBench) -> None:
+    dead = nowhere(lookups)
+    resolver = lookups.resolver(dead, lookups.server({f"{PTR} PTR": POINTER}), timeout=30.0)
+    assert lookups.host_name(resolver) == b"mail.example"
     refused = f"[error] recv() failed (111: Connection refused) while resolving, resolver: {dead}"
-    assert bench.log.lines == [refused]
+    assert lookups.log.lines == [refused]
 
 
-def test_servers_that_all_refuse_are_asked_again_after_a_while(bench: ResolverBench) -> None:
+def test_servers_that_all_refuse_are_asked_again_after_a_while(lookups: ResolverBench) -> None:
     began = monotonic()
     with pytest.raises(NotResolved, match="timed out"):
-        bench.host_name(bench.resolver(nowhere(bench), nowhere(bench), timeout=TIMEOUT))
+        lookups.host_name(lookups.resolver(nowhere(lookups), nowhere(lookups), timeout=TIMEOUT))
     assert monotonic() - began >= TIMEOUT
-    assert 2 <= len(bench.log.lines) <= 6
+    assert 2 <= len(lookups.log.lines) <= 6
 
 
-def test_an_unreachable_server_is_a_fault_of_connect(bench: ResolverBench) -> None:
-    server = bench.server({f"{PTR} PTR": POINTER})
-    resolver = bench.resolver(InetAddress("255.255.255.255", 53), server)
-    assert bench.host_name(resolver) == b"mail.example"
-    assert bench.log.lines[0].startswith(
+def test_an_unreachable_server_is_a_fault_of_connect(lookups: ResolverBench) -> None:
+    server = lookups.server({f"{PTR} PTR": POINTER})
+    resolver = lookups.resolver(InetAddress("255.255.255.255", 53), server)
+    assert lookups.host_name(resolver) == b"mail.example"
+    assert lookups.log.lines[0].startswith(
         "[error] connect() to 255.255.255.255:53 failed (13: Permission denied) while "
     )
 
 
-def test_ids_and_ports_are_never_the_same(bench: ResolverBench) -> None:
-    server = bench.server({f"{PTR} PTR": code("SERVFAIL")})
-    resolver = bench.resolver(server)
+def test_ids_and_ports_are_never_the_same(lookups: ResolverBench) -> None:
+    server = lookups.server({f"{PTR} PTR": code("SERVFAIL")})
+    resolver = lookups.resolver(server)
     for _ in range(20):
         with pytest.raises(NotResolved):
-            bench.host_name(resolver)
+            lookups.host_name(resolver)
     assert len({asked.id for asked in server.asked}) > 15
     assert len({asked.source for asked in server.asked}) > 15
 
@@ -150,31 +143,31 @@ HOSTILE = [wrong_id, wrong_question, compression_loop, empty]
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile.__name__)
 def test_what_is_no_answer_is_passed_over(
-    bench: ResolverBench, hostile: Callable[[dns.message.Message], bytes]
+    lookups: ResolverBench, hostile: Callable[[dns.message.Message], bytes]
 ) -> None:
     def answer(query: dns.message.Message) -> list[bytes]:
         return [hostile(query)] * 3 + POINTER(query)
 
-    server = bench.server({f"{PTR} PTR": answer})
-    assert bench.host_name(bench.resolver(server)) == b"mail.example"
+    server = lookups.server({f"{PTR} PTR": answer})
+    assert lookups.host_name(lookups.resolver(server)) == b"mail.example"
     assert len(server.asked) == 1
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=lambda hostile: hostile.__name__)
 def test_what_is_no_answer_gives_no_more_time(
-    bench: ResolverBench, hostile: Callable[[dns.message.Message], bytes]
+    lookups: ResolverBench, hostile: Callable[[dns.message.Message], bytes]
 ) -> None:
-    server = bench.server({f"{PTR} PTR": lambda query: [hostile(query)]})
+    server = lookups.server({f"{PTR} PTR": lambda query: [hostile(query)]})
     with pytest.raises(NotResolved, match="timed out"):
-        bench.host_name(bench.resolver(server, timeout=TIMEOUT))
+        lookups.host_name(lookups.resolver(server, timeout=TIMEOUT))
 
 
-def test_a_huge_datagram_is_read_up_to_its_answer(bench: ResolverBench) -> None:
-    server = bench.server({f"{PTR} PTR": lambda query: [huge_datagram(query)]})
-    assert bench.host_name(bench.resolver(server)) == b"evil.example"
+def test_a_huge_datagram_is_read_up_to_its_answer(lookups: ResolverBench) -> None:
+    server = lookups.server({f"{PTR} PTR": lambda query: [huge_datagram(query)]})
+    assert lookups.host_name(lookups.resolver(server)) == b"evil.example"
 
 
-def test_a_stranger_is_not_heard(bench: ResolverBench) -> None:
+def test_a_stranger_is_not_heard(lookups: ResolverBench) -> None:
     """Nobody but the server can answer, even with the right id at the right port."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
 
@@ -184,11 +177,11 @@ def test_a_stranger_is_not_heard(bench: ResolverBench) -> None:
             )
             return POINTER(query)
 
-        server = bench.server({f"{PTR} PTR": answer})
-        assert bench.host_name(bench.resolver(server)) == b"mail.example"
+        server = lookups.server({f"{PTR} PTR": answer})
+        assert lookups.host_name(lookups.resolver(server)) == b"mail.example"
 
 
-def test_a_late_answer_does_no_harm(bench: ResolverBench) -> None:
+def test_a_late_answer_does_no_harm(lookups: ResolverBench) -> None:
     """It comes to a query that was given up, and the next one gets its own."""
     late: list[bytes] = []
 
@@ -196,21 +189,21 @@ def test_a_late_answer_does_no_harm(bench: ResolverBench) -> None:
         late.extend(records((PTR, 60, "PTR", "late.example."))(query))
         return [] if len(late) == 1 else [late[0], *POINTER(query)]
 
-    server = bench.server({f"{PTR} PTR": answer})
-    assert bench.host_name(bench.resolver(server, timeout=1.0)) == b"mail.example"
+    server = lookups.server({f"{PTR} PTR": answer})
+    assert lookups.host_name(lookups.resolver(server, timeout=1.0)) == b"mail.example"
 
 
-def test_a_truncated_answer_is_fetched_by_tcp(bench: ResolverBench) -> None:
+def test_a_truncated_answer_is_fetched_by_tcp(lookups: ResolverBench) -> None:
     whole = records(*(("mail.example", 60, "A", f"192.0.2.{i}") for i in range(100)))
-    server = bench.server({"mail.example A udp": truncated, "mail.example A tcp": whole})
-    assert len(bench.addresses(bench.resolver(server))) == 100
+    server = lookups.server({"mail.example A udp": truncated, "mail.example A tcp": whole})
+    assert len(lookups.addresses(lookups.resolver(server))) == 100
     assert server.questions == ["mail.example A", "mail.example A by TCP"]
 
 
-def test_the_longest_message_by_tcp_is_read_in_bounded_time(bench: ResolverBench) -> None:
+def test_the_longest_message_by_tcp_is_read_in_bounded_time(lookups: ResolverBench) -> None:
     whole = records(*(("mail.example", 60, "A", f"10.0.{i // 256}.{i % 256}") for i in range(4000)))
-    server = bench.server({"mail.example A udp": truncated, "mail.example A tcp": whole})
-    assert len(bench.addresses(bench.resolver(server))) == 256
+    server = lookups.server({"mail.example A udp": truncated, "mail.example A tcp": whole})
+    assert len(lookups.addresses(lookups.resolver(server))) == 256
 
 
 @pytest.mark.parametrize(
@@ -222,10 +215,10 @@ def test_the_longest_message_by_tcp_is_read_in_bounded_time(bench: ResolverBench
     ],
     ids=["truncated again", "another id", "closed"],
 )
-def test_tcp_that_does_not_help_is_given_up(bench: ResolverBench, answer: Answer, line: str) -> None:
-    server = bench.server({"mail.example A udp": truncated, "mail.example A tcp": answer})
+def test_tcp_that_does_not_help_is_given_up(lookups: ResolverBench, answer: Answer, line: str) -> None:
+    server = lookups.server({"mail.example A udp": truncated, "mail.example A tcp": answer})
     with pytest.raises(NotResolved, match="timed out"):
-        bench.addresses(bench.resolver(server, timeout=TIMEOUT))
+        lookups.addresses(lookups.resolver(server, timeout=TIMEOUT))
     asked = [asked for asked in server.asked if asked.transport == "tcp"]
-    assert bench.log.lines == [line.format(id=query.id, server=server.address) for query in asked]
+    assert lookups.log.lines == [line.format(id=query.id, server=server.address) for query in asked]
     assert 1 <= len(asked) <= 2

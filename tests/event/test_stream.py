@@ -3,7 +3,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import struct
 from contextlib import ExitStack
 
 import pytest
@@ -13,21 +12,15 @@ from mailworker.event.poller import READ, WRITE
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import sleep
 from tests.event.bench import Bench, Watcher, read_all, watch
+from tests.tls.peers import reset, tcp_pair
 
 Pair = tuple[socket.socket, socket.socket]
 _BULK = os.urandom(1 << 20)
 
 
 def _tcp_pair(resources: ExitStack) -> Pair:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        theirs = resources.enter_context(socket.create_connection(listening.getsockname()))
-        ours = resources.enter_context(listening.accept()[0])
+    ours, theirs = map(resources.enter_context, tcp_pair())
     return ours, theirs
-
-
-def _reset(connected: socket.socket) -> None:
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    connected.close()
 
 
 def test_reads_what_is_there_up_to_its_limit_and_then_the_end(bench: Bench, pair: Pair) -> None:
@@ -225,7 +218,7 @@ def test_a_reset_is_a_lost_connection(bench: Bench, resources: ExitStack, action
     losses: list[ConnectionLost] = []
 
     async def use() -> None:
-        _reset(theirs)
+        reset(theirs)
         try:
             await (stream.write(b"x") if action == "write" else getattr(stream, action)(100))
         except ConnectionLost as error:
@@ -250,7 +243,7 @@ def test_a_reset_ends_a_write_that_waits(bench: Bench, resources: ExitStack) -> 
             losses.append(error)
 
     async def resetter() -> None:
-        _reset(theirs)
+        reset(theirs)
 
     bench.run(writer(), resetter())
     assert [loss.call for loss in losses] == ["send()"]
@@ -269,7 +262,7 @@ def test_what_happens_while_nobody_waits_wakes_the_loop_once(bench: Bench, resou
         elif leaving == "the end":
             theirs.close()
         else:
-            _reset(theirs)
+            reset(theirs)
         await sleep(0.1)
         try:
             outcome.append(await stream.read(100))

@@ -13,9 +13,10 @@ from mailworker.config.settings import MailServer
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import InetAddress
 from mailworker.tls.context import TlsContext
+from tests.mail.cases import IMAP, Case
 from tests.support.auth import AuthService, accepted
 from tests.support.backend import Script, ScriptedServer
-from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key
+from tests.support.certificates import Certificate
 from tests.support.name_server import Answer, NameServer
 from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
@@ -53,6 +54,11 @@ class Scene:
         backend = ScriptedServer(script)
         self._servers.append(backend)
         return backend
+
+    def in_turn(self, *scripts: Script) -> ScriptedServer:
+        """A backend that follows the next of `scripts` with each connection."""
+        turns = iter(scripts)
+        return self.backend(lambda peer: next(turns)(peer))  # noqa: PLW0108 - the next one each time
 
     def nowhere(self, host: str = "127.0.0.1") -> InetAddress:
         """Where nobody listens: another test, or our own proxy, could get the port of a server that has ended."""
@@ -96,6 +102,14 @@ class Scene:
         self._clients.append(client)
         return client
 
+    def visit(self, proxy: Proxy, case: Case = IMAP) -> None:
+        """A session from its greeting to its end; the backend sends back what it gets."""
+        client = self.client(proxy)
+        client.expect(case.greeting)
+        client.talk((case.login, case.answer), (b"one\r\n", b"one\r\n"))
+        client.end()
+        proxy.service_is_idle()
+
     def skip(self, seconds: float) -> None:
         """Let this time pass for the proxy, between two rounds of its loop, so that nobody has to wait for it."""
         (proxy,) = self._proxies
@@ -114,12 +128,6 @@ class Scene:
         for ports in self._reserved:
             ports.close()
         assert open_descriptors() == self._before
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    authority = CertificateAuthority(tmp_path_factory.mktemp("authority"))
-    return authority.issue_server("server", ecdsa_key(), ("mail.example.com",))
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from mailworker.model import AuthMethod
 from tests.mail.cases import AUTH_PLAIN, IMAP, POP3, SMTP, Case
 from tests.mail.conftest import Scene
 from tests.support.backend import Script, ScriptedServer, conversation, echo
-from tests.support.peer import Peer
 from tests.support.proxy import Proxy
 from tests.support.settings import NOWHERE, dialogue_settings, proxy_pass, proxy_settings
 
@@ -45,12 +44,7 @@ class Stage:
     def __init__(
         self, scene: Scene, protocol: str, *scripts: Script, auth: AuthMethod | None = None, **changes: Any
     ) -> None:
-        turns = iter(scripts)
-
-        def script(peer: Peer) -> None:
-            next(turns)(peer)
-
-        self.backend: ScriptedServer = scene.backend(script)
+        self.backend: ScriptedServer = scene.in_turn(*scripts)
         settings = proxy_settings(backend=proxy_pass(self.backend.address), **changes)
         dialogue = dialogue_settings(protocol) if auth is None else dialogue_settings(protocol, auth=auth)
         source = ByBackendSettings()

@@ -24,22 +24,12 @@ from tests.mail.conftest import Scene
 from tests.mail.stage import PLAYS, Play, Stage
 from tests.support.auth import accepted, rejected
 from tests.support.backend import Script, echo, hang, hang_up
-from tests.support.proxy import Proxy
 from tests.support.settings import access_log
 from tests.tls.peers import client_context
 
 assert client_ends and server_ends  # which enter their plays
 
 EVERYTHING = b"$log_event $status $session_end $session_state"
-
-
-def log_in(scene: Scene, proxy: Proxy, case: Case = IMAP) -> None:
-    """A session from its greeting to its end."""
-    client = scene.client(proxy)
-    client.expect(case.greeting)
-    client.talk((case.login, case.answer), (b"one\r\n", b"one\r\n"))
-    client.end()
-    proxy.service_is_idle()
 
 
 @pytest.mark.parametrize(
@@ -70,7 +60,7 @@ def test_each_session_has_one_line_whoever_ends_it(
 def test_combined_tells_who_has_logged_in_where_and_how_it_ended(scene: Scene, case: Case) -> None:
     backend = scene.backend(case.script(echo))
     proxy = scene.proxy(case.protocol, scene.auth_for(backend), access_log=access_log(COMBINED))
-    log_in(scene, proxy, case)
+    scene.visit(proxy, case)
     (line,) = proxy.lines.expect(1)
     received, sent = len(case.login) + 5, len(case.greeting + case.answer) + 5
     form = (
@@ -85,7 +75,7 @@ def test_combined_tells_who_has_logged_in_where_and_how_it_ended(scene: Scene, c
 def test_json_tells_the_same_by_names(scene: Scene, case: Case) -> None:
     backend = scene.backend(case.script(echo))
     proxy = scene.proxy(case.protocol, scene.auth_for(backend), access_log=access_log(SpecialFormat.JSON))
-    log_in(scene, proxy, case)
+    scene.visit(proxy, case)
     (line,) = proxy.lines.expect(1)
     found = json.loads(line)
     expected = {
@@ -114,7 +104,7 @@ def test_times_of_the_backend_are_known_where_a_format_asks_for_them(scene: Scen
     backend = scene.backend(case.script(echo))
     text = b"$upstream_connect_time $upstream_first_byte_time $upstream_login_time $upstream_session_time"
     proxy = scene.proxy(case.protocol, scene.auth_for(backend), access_log=access_log(text))
-    log_in(scene, proxy, case)
+    scene.visit(proxy, case)
     (line,) = proxy.lines.expect(1)
     connect, first, login, session = map(float, line.split())
     assert 0 <= connect <= first <= login + 0.001
@@ -195,7 +185,7 @@ def test_a_log_of_one_event_has_no_others(scene: Scene, on: On) -> None:
     backend = scene.backend(IMAP.script(echo))
     auth = scene.auth(accepted(backend.address), rejected(b"no"))
     proxy = scene.proxy("imap", auth, access_log=access_log(b"$log_event", on))
-    log_in(scene, proxy)
+    scene.visit(proxy)
     client = scene.client(proxy)
     client.expect(IMAP.greeting)
     client.send(IMAP.login)
@@ -224,7 +214,7 @@ def test_a_client_whose_session_begins_with_its_words_has_the_line_of_any_other(
         backend = scene.backend(IMAP.script(echo))
         settings = access_log(text, null_sessions=True)
         proxy = scene.proxy("imap", scene.auth_for(backend), access_log=settings)
-        log_in(scene, proxy)
+        scene.visit(proxy)
         assert bool(proxy.service._beginnings._lobbies) is (lobby and proxy.service._rows is None)
         for words in (b"", b"a LOGOUT\r\n", b"a NOOP\r\n"):
             client = scene.client(proxy)
@@ -242,7 +232,7 @@ def test_a_condition_decides_whether_there_is_a_line(scene: Scene) -> None:
     lines: list[bytes] = []
     for text in (b"0", b"", b"$starttls", b"$protocol", b"00"):
         proxy = scene.proxy("imap", scene.auth_for(backend), access_log=access_log(b"x", condition=parse(text)))
-        log_in(scene, proxy)
+        scene.visit(proxy)
         lines.append(b"".join(proxy.lines.of()))
     assert lines == [b"", b"", b"", b"x\n", b"x\n"]
 
@@ -251,7 +241,7 @@ def test_a_path_with_variables_goes_with_its_value(scene: Scene) -> None:
     backend = scene.backend(IMAP.script(echo))
     to = AccessLogPattern(Path("/var/log"), parse(b"$protocol/$remote_user_domain"))
     proxy = scene.proxy("imap", scene.auth_for(backend), access_log=access_log(b"x", destination=to))
-    log_in(scene, proxy)
+    scene.visit(proxy)
     proxy.lines.expect(1)
     assert proxy.lines.sent == [(0, b"imap/example.com", b"x\n")]
 
@@ -260,7 +250,7 @@ def test_headers_of_the_answer_are_variables(scene: Scene) -> None:
     backend = scene.backend(IMAP.script(echo))
     auth = scene.auth_for(backend, (b"X-Some-Header", b"value"), (b"X-Other", b"other"))
     proxy = scene.proxy("imap", auth, access_log=access_log(b"$auth_http_x_some_header $auth_http_x_absent"))
-    log_in(scene, proxy)
+    scene.visit(proxy)
     assert proxy.lines.expect(1) == [b"value -\n"]
 
 
@@ -325,7 +315,7 @@ def test_a_relayed_session_keeps_little_and_times_to_its_end(scene: Scene) -> No
 def test_without_an_access_log_no_record_has_room_for_facts(scene: Scene) -> None:
     backend = scene.backend(IMAP.script(echo))
     proxy = scene.proxy("imap", scene.auth_for(backend))
-    log_in(scene, proxy)
+    scene.visit(proxy)
     assert not isinstance(proxy.ended[0], FactsRecord)
     assert proxy.lines.sent == []
 

@@ -96,18 +96,10 @@ def test_each_session_is_counted_once_at_each_end(
     assert total("handshake_failures") == without_handshake
 
 
-def log_in(scene: Scene, proxy: Proxy, case: Case = IMAP) -> None:
-    client = scene.client(proxy)
-    client.expect(case.greeting)
-    client.talk((case.login, case.answer), (b"one\r\n", b"one\r\n"))
-    client.end()
-    proxy.service_is_idle()
-
-
 @all_protocols
 def test_a_login_is_counted_with_all_its_bytes(scene: Scene, case: Case) -> None:
     proxy = scene.proxy(case.protocol, scene.auth_for(scene.backend(case.script(echo))), counted=True)
-    log_in(scene, proxy, case)
+    scene.visit(proxy, case)
     assert proxy.counts() == {
         f"accepted {case.protocol}": 1,
         f"auth {case.protocol} http plain ok": 1,

@@ -12,6 +12,7 @@ from mailworker.process.kicking import Chosen
 from mailworker.process.master import Master
 from mailworker.shm.session_row import SessionRow
 from mailworker.shm.sessions import SessionTable
+from tests.support.peer import Peer
 from tests.support.process import BINARY, Mailworker
 
 _FILE = "kick"
@@ -58,6 +59,12 @@ class Kicked(Mailworker):
         new = self.folder / f"{_FILE}.new"
         new.write_text(json.dumps(chosen))
         new.rename(self.folder / _FILE)
+
+
+def is_alive(client: Peer) -> bool:
+    """Whether its session goes on."""
+    client.send(b"x NOOP\r\n")
+    return bool(client.line())
 
 
 def _target(link: Path) -> str:

@@ -19,12 +19,6 @@ from tests.support.settings import ssl_settings
 
 
 @pytest.fixture
-def maker(tmp_path: Path) -> CertificateAuthority:
-    (tmp_path / "maker").mkdir()
-    return CertificateAuthority(tmp_path / "maker")
-
-
-@pytest.fixture
 def contexts(tmp_path: Path) -> tuple[TlsContexts, RecordedLog]:
     log = RecordedLog()
     return TlsContexts(tmp_path, log.log.write), log

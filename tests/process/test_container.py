@@ -12,7 +12,7 @@ import pytest
 from tests.process.conftest import Install
 from tests.support.daemon import wait_until
 from tests.support.patience import PATIENCE
-from tests.support.process import configuration, greeting, refuses
+from tests.support.process import GREETING, configuration, greeting, refuses
 
 NEEDED = ("unshare", "nsenter")
 pytestmark = pytest.mark.skipif(
@@ -32,7 +32,7 @@ def test_process_1_reaps_orphans_and_obeys_sigterm(install: Install, port: int) 
             enter = ["nsenter", f"--target={master.pid}", "--pid", "sh", "-c", "sleep 0.1 & echo $!"]
             assert int(subprocess.run(enter, capture_output=True, check=True).stdout) > 1
             wait_until(lambda: len(master.children()) == 1, "the orphan's end")
-            assert greeting(port) == b"* OK IMAP4 ready\r\n"
+            assert greeting(port) == GREETING
             assert not mailworker.lines(r"process \d+ exited")
             master.terminate()
             assert outside.wait(PATIENCE) == 0

@@ -25,9 +25,7 @@ from tests.support.certificates import CertificateAuthority, ecdsa_key
 from tests.support.daemon import wait_until
 from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
-from tests.support.process import configuration, greeting, has_ended
-
-GREETING = b"* OK IMAP4 ready\r\n"
+from tests.support.process import GREETING, configuration, greeting, has_ended
 
 Start = Callable[..., Steered]
 

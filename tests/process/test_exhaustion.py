@@ -11,9 +11,8 @@ import pytest
 
 from tests.process.conftest import Install
 from tests.support.patience import PATIENCE
-from tests.support.process import Mailworker, configuration, greeting
+from tests.support.process import GREETING, Mailworker, configuration, greeting
 
-GREETING = b"* OK IMAP4 ready\r\n"
 SPAN = 1.0  # seconds that are watched
 LIMIT = 0.2  # of a processor; a busy loop takes all of it
 

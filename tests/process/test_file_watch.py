@@ -25,7 +25,7 @@ from mailworker.process.watched_files import WatchedFiles
 from tests.process.conftest import Install
 from tests.support.backend import ScriptedServer
 from tests.support.peer import Peer
-from tests.support.process import Mailworker, has_ended, is_called
+from tests.support.process import GREETING, Mailworker, has_ended, is_called
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration
 
@@ -78,7 +78,7 @@ class Site:
         """What a client hears of a login."""
         client = Peer.connect(("127.0.0.1", self.port))
         try:
-            client.expect(b"* OK IMAP4 ready\r\n")
+            client.expect(GREETING)
             client.send(f"a LOGIN {name} {password}\r\n".encode())
             return client.line()
         finally:
@@ -104,11 +104,11 @@ def test_users_of_a_file_that_root_alone_may_read_log_in_at_a_fenced_worker(site
 
 def test_a_client_that_was_wrong_may_try_again_until_it_was_so_too_often(site: Site) -> None:
     client = Peer.connect(("127.0.0.1", site.port))
-    client.expect(b"* OK IMAP4 ready\r\n")
+    client.expect(GREETING)
     client.talk(*[(b"a LOGIN anna wrong\r\n", WRONG)] * 4, (b"a LOGIN anna secret\r\n", b"a OK at the backend\r\n"))
     client.close()
     client = Peer.connect(("127.0.0.1", site.port))
-    client.expect(b"* OK IMAP4 ready\r\n")
+    client.expect(GREETING)
     client.talk(*[(b"a LOGIN anna wrong\r\n", WRONG)] * 5)
     assert client.rest() == b""
     client.close()
@@ -213,7 +213,7 @@ def test_a_reload_reads_the_file_and_tells_of_its_broken_lines(site: Site) -> No
 def test_a_worker_of_a_former_cycle_is_not_troubled_by_files_of_the_next_one(site: Site) -> None:
     workers = site.mailworker.await_workers(2)
     client = Peer.connect(("127.0.0.1", site.port))
-    client.expect(b"* OK IMAP4 ready\r\n")
+    client.expect(GREETING)
     site.users = site.users.with_name("others")
     site.write("berta:{PLAIN}b")
     site.mailworker.configure(site.configuration())

@@ -9,9 +9,9 @@ import socket
 import psutil
 import pytest
 
-from tests.process.test_workforce import GREETING, Helped, helped
+from tests.process.test_workforce import Helped, helped
 from tests.support.daemon import wait_until
-from tests.support.process import greeting
+from tests.support.process import GREETING, greeting
 
 __all__ = ["helped"]
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.test_log_writer import Start, load, sessions_of, start, visit
+from tests.process.test_log_writer import Start, load, sessions_of, start
 from tests.support.load import Load
+from tests.support.process import visit
 
 __all__ = ["load", "start"]
 

@@ -18,15 +18,15 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.process.kicked import is_alive
 from tests.process.steered import Steered
 from tests.support.auth import AuthService, accepted
 from tests.support.backend import ScriptedServer, conversation, echo
 from tests.support.daemon import wait_until
 from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
-from tests.support.process import configuration, has_ended, opened
+from tests.support.process import GREETING, configuration, has_ended, opened
 
-GREETING = b"* OK IMAP4 ready\r\n"
 OK = b"a1 OK Logged in\r\n"
 LETS_IN = conversation(b"* OK backend\r\n", b"+ go\r\n", b"+ go\r\n", OK, then=echo)
 HANGS = conversation(b"* OK backend\r\n")
@@ -135,11 +135,6 @@ def owners(kicked: Kicked) -> list[Any]:
     with suppress(OSError, ValueError):
         return [each.get("foreign") for each in kicked.sessions()]
     return []
-
-
-def is_alive(client: Peer) -> bool:
-    client.send(b"x NOOP\r\n")
-    return bool(client.line())
 
 
 def test_sessions_are_listed_before_login_in_it_and_relayed(kicked: Kicked) -> None:

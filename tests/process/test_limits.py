@@ -15,7 +15,7 @@ from tests.process.steered import Steered
 from tests.support.auth import AuthService, rejected
 from tests.support.daemon import find_program
 from tests.support.peer import Peer
-from tests.support.process import configuration
+from tests.support.process import GREETING, configuration
 
 OF_NGINX = (
     r'^ \[info\] \d+#\d+: (?:\*\d+ )?client login failed: "[^"]*" while in http auth state, client: <HOST>(?:,| using)'
@@ -23,7 +23,6 @@ OF_NGINX = (
 """What people have for the lines of nginx's mail module."""
 
 FILTER = Path(__file__).parents[2] / "conf" / "fail2ban" / "filter.d" / "mailworker-bans.conf"
-GREETING = b"* OK IMAP4 ready\r\n"
 LIMITS = """
     limit_auth_zone $binary_remote_prefix zone=fail:{size} rate=1r/h;
     limit_auth zone=fail burst=5 nodelay ban=1h;

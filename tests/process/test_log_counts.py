@@ -9,9 +9,8 @@ import pytest
 
 from tests.process.shown import Shown
 from tests.support.ports import Ports
-from tests.support.process import configuration, greeting
+from tests.support.process import GREETING, configuration, greeting
 
-GREETING = b"* OK IMAP4 ready\r\n"
 FULL = Path("/dev/full")
 
 

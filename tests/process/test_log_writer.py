@@ -18,10 +18,7 @@ from tests.process.logged import Logged, log_format, read
 from tests.support.daemon import wait_until
 from tests.support.load import Load
 from tests.support.patience import PATIENCE
-from tests.support.process import configuration, established, greeting, has_ended
-
-GREETING = b"* OK IMAP4 ready\r\n"
-
+from tests.support.process import GREETING, configuration, established, has_ended, visit
 
 Start = Callable[..., Logged]
 
@@ -50,11 +47,6 @@ def start(folder: Path, port: int) -> Iterator[Start]:
     yield start
     for each in made:
         each.stop()
-
-
-def visit(port: int, times: int = 1) -> None:
-    for _ in range(times):
-        assert greeting(port) == GREETING
 
 
 def await_peace(logged: Logged, port: int) -> None:

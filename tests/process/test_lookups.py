@@ -13,7 +13,7 @@ from tests.process.conftest import Install
 from tests.support.name_server import NameServer, records
 from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
-from tests.support.process import greeting
+from tests.support.process import GREETING, greeting
 
 PTR = "1.0.0.127.in-addr.arpa"
 
@@ -73,6 +73,6 @@ def test_eighty_clients_whose_names_nobody_tells_are_greeted_with_a_hundred_conn
             )
             for source in sources
         ]
-        assert greeting(ports["imap"]) == b"* OK IMAP4 ready\r\n"
+        assert greeting(ports["imap"]) == GREETING
         assert [client.recv(4096) for client in clients] == [b"220 mail.example ESMTP ready\r\n"] * 80
     assert len(mailworker.lines("could not be resolved .110: Operation timed out.")) == 80

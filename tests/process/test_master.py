@@ -15,9 +15,7 @@ from tests.process.conftest import Install
 from tests.support.daemon import wait_until
 from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
-from tests.support.process import BINARY, Mailworker, configuration, greeting, refuses, title
-
-GREETING = b"* OK IMAP4 ready\r\n"
+from tests.support.process import BINARY, GREETING, Mailworker, configuration, greeting, refuses, title
 
 
 @pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "SIGINT")])

@@ -16,9 +16,8 @@ import pytest
 from tests.process.conftest import Install
 from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
-from tests.support.process import Mailworker, configuration, greeting
+from tests.support.process import GREETING, Mailworker, configuration, greeting
 
-GREETING = b"* OK IMAP4 ready\r\n"
 REFUSED = r'fork\(\) failed while spawning "worker process" '
 TEXTS = {"EAGAIN": r"\(11: Resource temporarily unavailable\)$", "ENOMEM": r"\(12: Cannot allocate memory\)$"}
 

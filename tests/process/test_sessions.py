@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 
 from mailworker.shm.session_row import State
-from tests.process.kicked import Kicked
+from tests.process.kicked import Kicked, is_alive
 from tests.support.auth import AuthService, accepted
 from tests.support.backend import ScriptedServer, conversation, echo
 from tests.support.peer import Peer
-from tests.support.process import configuration, established, title
+from tests.support.process import GREETING, configuration, established, title
 
-GREETING = b"* OK IMAP4 ready\r\n"
 LOGIN = b"a1 LOGIN jane@example.com secret\r\n"
 OK = b"a1 OK Logged in\r\n"
 
@@ -57,11 +56,6 @@ def log_in(port: int) -> Peer:
     client = connect(port)
     client.talk((LOGIN, OK))
     return client
-
-
-def is_alive(client: Peer) -> bool:
-    client.send(b"x NOOP\r\n")
-    return bool(client.line())
 
 
 def test_exactly_the_chosen_sessions_end(proxy: Kicked, port: int) -> None:

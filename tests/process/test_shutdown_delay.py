@@ -13,11 +13,10 @@ from signal import Signals
 import pytest
 
 from tests.process.shown import Shown
-from tests.process.test_master import GREETING
 from tests.support.daemon import Daemon, accepts, find_program
 from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
-from tests.support.process import configuration, greeting
+from tests.support.process import GREETING, configuration, greeting
 
 Start = Callable[..., Shown]
 

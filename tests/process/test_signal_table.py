@@ -12,9 +12,7 @@ import pytest
 
 from tests.process.conftest import Install
 from tests.support.daemon import wait_until
-from tests.support.process import Mailworker, configuration, greeting, refuses, title
-
-GREETING = b"* OK IMAP4 ready\r\n"
+from tests.support.process import GREETING, Mailworker, configuration, greeting, refuses, title
 
 
 @pytest.fixture(params=[True, False], ids=["daemon", "foreground"])

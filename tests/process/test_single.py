@@ -10,9 +10,7 @@ import pytest
 
 from tests.process.conftest import Install
 from tests.support.ports import Ports
-from tests.support.process import Mailworker, configuration, greeting, refuses
-
-GREETING = b"* OK IMAP4 ready\r\n"
+from tests.support.process import GREETING, Mailworker, configuration, greeting, refuses
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 from tests.process.conftest import Install
 from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
-from tests.support.process import Mailworker, configuration, greeting, has_ended, opened, refuses
+from tests.support.process import GREETING, Mailworker, configuration, greeting, has_ended, opened, refuses
 
 # In a mount namespace of its own, so that nobody else asks that name server.
 _ENTER = 'mount --bind "$1" /etc/resolv.conf; shift; exec "$@"'
@@ -148,12 +148,12 @@ def single(install: Install, port: int) -> Mailworker:
 def test_a_reload_that_a_single_process_is_asked_for_meanwhile_follows(single: Mailworker, port: int) -> None:
     reload_twice(single)
     single.await_line('using the "epoll" event method', 3)
-    assert greeting(port) == b"* OK IMAP4 ready\r\n"
+    assert greeting(port) == GREETING
 
 
 def test_a_single_process_goes_on_serving(single: Mailworker, port: int) -> None:
     reload(single)
-    assert greeting(port) == b"* OK IMAP4 ready\r\n"
+    assert greeting(port) == GREETING
     release(single)
     process = psutil.Process(single.pid)
     single.await_true(lambda: not process.children(), "the end of the reader")

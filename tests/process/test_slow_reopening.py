@@ -16,7 +16,7 @@ import pytest
 
 from tests.process.test_slow_reload import kinds_opened
 from tests.support.patience import PATIENCE
-from tests.support.process import BINARY, Mailworker, configuration, greeting, has_ended, refuses
+from tests.support.process import BINARY, GREETING, Mailworker, configuration, greeting, has_ended, refuses
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can hold files that others open")
 
@@ -112,7 +112,7 @@ def test_a_worker_is_replaced_and_all_get_the_logs_afterwards(
     assert kinds_opened(other) == expected
     gate.close()
     mailworker.await_line(_REOPENING, 2)
-    assert greeting(port) == b"* OK IMAP4 ready\r\n"
+    assert greeting(port) == GREETING
     mailworker.await_true(lambda: "connected to" in (held / "server.log").read_text(), "the worker's line")
 
 
@@ -139,7 +139,7 @@ def test_logs_stay_as_they_are_when_they_cannot_be_opened_in_time(start: Start, 
     mailworker, gate = start(Hurried)
     mailworker.await_line(rf'\[emerg\] .*: logs could not be reopened within 0.5 seconds, opening "{held}/server.log"$')
     before = (held / "moved.log").stat().st_size
-    assert greeting(port) == b"* OK IMAP4 ready\r\n"
+    assert greeting(port) == GREETING
     gate.close()
     mailworker.await_true(lambda: (held / "moved.log").stat().st_size > before, "the worker's line")
     assert len(mailworker.lines(_REOPENING)) == 1
@@ -149,7 +149,7 @@ def test_logs_stay_as_they_are_when_they_cannot_be_opened_in_time(start: Start, 
 
 def test_a_single_process_goes_on_serving(start: Start, held: Path, port: int) -> None:
     single, gate = start(main="master_process off;")
-    assert greeting(port) == b"* OK IMAP4 ready\r\n"
+    assert greeting(port) == GREETING
     gate.close()
     single.await_true(
         lambda: greeting(port) != b"" and "connected to" in (held / "server.log").read_text(), "a line in the new file"

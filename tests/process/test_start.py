@@ -16,7 +16,7 @@ import pytest
 from tests.process.conftest import Install
 from tests.support.daemon import wait_until
 from tests.support.patience import PATIENCE
-from tests.support.process import configuration, greeting, refuses
+from tests.support.process import GREETING, configuration, greeting, refuses
 
 
 def test_a_daemon_detaches_and_is_found_by_its_pid_file(install: Install, port: int, folder: Path) -> None:
@@ -29,7 +29,7 @@ def test_a_daemon_detaches_and_is_found_by_its_pid_file(install: Install, port: 
         assert os.getsid(master.pid) != os.getsid(0)
         assert master.cwd() == str(Path.cwd())
         mailworker.await_workers(1)
-        assert greeting(port) == b"* OK IMAP4 ready\r\n"
+        assert greeting(port) == GREETING
         stop = mailworker.run("-s", "stop")
         assert (stop.returncode, stop.stderr) == (0, b"")
         assert psutil.wait_procs([master], timeout=PATIENCE)[1] == []
@@ -47,7 +47,7 @@ def test_a_start_whose_warnings_nobody_can_read_succeeds(install: Install, port:
         assert subprocess.run(command, stdout=full, stderr=full, timeout=PATIENCE, check=False).returncode == 0
     mailworker.await_workers(1)
     assert mailworker.lines(r"\[warn\] .* duplicate value \"plain\"")
-    assert greeting(port) == b"* OK IMAP4 ready\r\n"
+    assert greeting(port) == GREETING
     assert mailworker.run("-s", "stop").returncode == 0
     wait_until(lambda: not mailworker.pid_file.exists(), "the end")
 
@@ -131,7 +131,7 @@ def test_a_unix_socket_that_a_killed_process_left_is_no_obstacle(install: Instal
     mailworker.await_workers(1)
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(path))
-        assert client.recv(100) == b"* OK IMAP4 ready\r\n"
+        assert client.recv(100) == GREETING
     assert path.stat().st_mode & 0o777 == 0o666
     mailworker.signal(signal.SIGTERM)
     assert mailworker.await_exit() == 0

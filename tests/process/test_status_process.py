@@ -20,10 +20,7 @@ from tests.process.shown import Shown
 from tests.support.daemon import find_program, wait_until
 from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
-from tests.support.process import configuration, greeting, has_ended
-
-GREETING = b"* OK IMAP4 ready\r\n"
-
+from tests.support.process import GREETING, configuration, has_ended, visit
 
 Start = Callable[..., Shown]
 
@@ -46,11 +43,6 @@ def start(folder: Path, port: int, ports: Ports) -> Iterator[Start]:
     yield start
     for each in made:
         each.stop()
-
-
-def visit(port: int, times: int = 1) -> None:
-    for _ in range(times):
-        assert greeting(port) == GREETING
 
 
 def test_it_shows_what_happens_behind_its_fence(start: Start, port: int) -> None:

@@ -16,9 +16,8 @@ import pytest
 from tests.process.conftest import Install
 from tests.support.daemon import wait_until
 from tests.support.patience import PATIENCE
-from tests.support.process import BINARY, Mailworker, configuration, greeting
+from tests.support.process import BINARY, GREETING, Mailworker, configuration, greeting
 
-GREETING = b"* OK IMAP4 ready\r\n"
 CREDENTIALS_SPACE = socket.CMSG_SPACE(12)  # struct ucred
 # Passes descriptor 0 on as systemd passes the first socket of a unit.
 ACTIVATE = """

@@ -14,9 +14,9 @@ import pytest
 
 from tests.support.certificates import self_signed
 from tests.support.daemon import ServerUnavailable, find_program
+from tests.support.process import GREETING
 from tests.support.systemd_box import PROGRAM, ROOT, SystemdBox
 
-GREETING = b"* OK IMAP4 ready\r\n"
 SERVICE, SOCKET = ROOT / "conf" / "mailworker.service", ROOT / "conf" / "mailworker.socket"
 PATHS = (PROGRAM, "/etc/mailworker", "/run/mailworker", "/var/log/mailworker")
 PID_FILE = "/run/mailworker/mailworker.pid"

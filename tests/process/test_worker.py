@@ -24,7 +24,7 @@ from tests.support.auth import AuthService, accepted
 from tests.support.backend import ScriptedServer, conversation, echo
 from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
-from tests.support.process import Mailworker, configuration, greeting, refuses
+from tests.support.process import GREETING, Mailworker, configuration, greeting, refuses
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration as settings
 
@@ -100,7 +100,7 @@ def test_clients_that_wait_to_be_accepted_when_the_service_ends_are_served(
         for worker in workers:
             worker.resume()
         for client in clients:
-            client.talk((b"", b"* OK IMAP4 ready\r\n"), (b"a LOGOUT\r\n", b"* BYE Logging out\r\na OK completed\r\n"))
+            client.talk((b"", GREETING), (b"a LOGOUT\r\n", b"* BYE Logging out\r\na OK completed\r\n"))
     running.await_exit()
     assert psutil.wait_procs(workers, timeout=PATIENCE)[1] == []
     assert refuses(port)
@@ -119,7 +119,7 @@ def test_a_worker_takes_no_notice_of_other_signals(running: Mailworker, port: in
     before = [worker.pid for worker in running.workers()]
     for pid in before:
         os.kill(pid, number)
-    assert greeting(port) == b"* OK IMAP4 ready\r\n"
+    assert greeting(port) == GREETING
     assert running.await_workers(2) == before
 
 

@@ -17,11 +17,9 @@ from mailworker.process.log_writer import LogWriter
 from mailworker.process.worker import Worker
 from mailworker.process.workforce import Refusals, Workforce
 from tests.support.daemon import wait_until
-from tests.support.process import Mailworker, configuration, greeting, is_called
+from tests.support.process import GREETING, Mailworker, configuration, greeting, is_called
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration as configuration_of
-
-GREETING = b"* OK IMAP4 ready\r\n"
 
 
 class Helped(Mailworker):

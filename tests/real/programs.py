@@ -10,7 +10,7 @@ import pytest
 
 from tests.real.clients import Security, run
 from tests.real.proxy import Proxy
-from tests.support.daemon import mail_owner, wait_until
+from tests.support.daemon import mail_owner
 from tests.support.mailbox import Account, make_message
 
 FETCHMAIL = """\
@@ -213,6 +213,5 @@ def send_by_msmtp(programs: Programs, account: Account, security: Security, mech
     message = make_message("by msmtp", (".", "..", "dots above"))
     result = programs.msmtp(security, mechanism, account, message)
     assert result.returncode == 0, result.stderr
-    wait_until(lambda: account.arrivals() > 0, "the delivery")
-    (received,) = account.messages()
+    received = account.arrived()
     assert received.endswith(message)

@@ -12,7 +12,6 @@ from tests.real.backend_tls import Tail
 from tests.real.clients import Clients, Security, expect_push
 from tests.real.test_imap import fetch
 from tests.real.test_mbsync import digests, random_lines
-from tests.real.test_smtp import arrived
 from tests.support.dovecot import Dovecot
 from tests.support.mailbox import Account, make_message, read_maildir, to_wire
 from tests.support.postfix import Postfix
@@ -72,7 +71,7 @@ def test_smtp(tls_clients: Clients, account: Account, security: Security) -> Non
     with tls_clients.smtp(security) as client:
         client.login(account.login, account.password)
         assert client.sendmail(account.login, [account.login], to_wire(message)) == {}
-    received = arrived(account)
+    received = account.arrived()
     assert received.endswith(message)
     assert b"using TLSv1.3 with cipher " in received
 
@@ -89,7 +88,7 @@ def test_postfix_is_told_inside_tls_who_sends(
     with tls_clients.smtp(Security.NONE, server, source=source) as client:
         client.login(account.login, account.password)
         client.sendmail(account.login, [account.login], make_message("from afar"))
-    received = arrived(account).split(b"\nFrom:")[0]
+    received = account.arrived().split(b"\nFrom:")[0]
     assert told in received
     assert b"using TLSv1.3 with cipher " in received
     assert f"(Authenticated sender: {account.login})".encode() in received

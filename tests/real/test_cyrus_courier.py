@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import imaplib
 import random
 import re
 import socket
 from base64 import b64encode
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +16,8 @@ import pytest
 from tests.real.clients import Clients, Security
 from tests.real.programs import Programs, both_protocols, every_encryption
 from tests.real.proxy import is_oracle
+from tests.real.test_imap import fetch
+from tests.real.test_mbsync import digests
 from tests.support.auth_service import AuthService, accept
 from tests.support.courier import Courier
 from tests.support.cyrus import Cyrus
@@ -62,13 +62,6 @@ class Mailbox:
         client.socket().setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         client.login(self._account.login, self._account.password)
         return client
-
-
-def fetch(client: imaplib.IMAP4, number: int) -> bytes:
-    status, data = client.fetch(str(number), "(BODY.PEEK[])")
-    assert status == "OK"
-    assert isinstance(data[0], tuple)
-    return data[0][1]
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -303,11 +296,3 @@ def random_lines(size: int) -> list[str]:
     """About `size` bytes of text, the same for the same size."""
     text = random.Random(size).randbytes(size // 2).hex()
     return [text[start : start + LINE] for start in range(0, len(text), LINE)]
-
-
-def digests(messages: list[bytes]) -> Counter[str]:
-    """SHA-256 of each message, less the one line that mbsync itself adds to what it copies."""
-    return Counter(
-        hashlib.sha256(re.sub(rb"^X-TUID: [^\n]*\n", b"", message, flags=re.MULTILINE)).hexdigest()
-        for message in messages
-    )

@@ -12,7 +12,6 @@ from tests.real.clients import Clients, Security
 from tests.real.programs import Programs
 from tests.real.proxy import is_oracle
 from tests.support.auth_service import AuthService, accept
-from tests.support.daemon import wait_until
 from tests.support.exim import Exim
 from tests.support.mailbox import Account, make_message, to_wire
 
@@ -33,13 +32,6 @@ def submitter(account: Account, exim: Exim, auth_service: AuthService) -> Iterat
         yield account
 
 
-def arrived(account: Account) -> bytes:
-    """The one message of the account, once it is there."""
-    wait_until(lambda: account.arrivals() > 0, "the delivery")
-    (message,) = account.messages()
-    return message
-
-
 def login_of(account: Account) -> str:
     """The argument of AUTH PLAIN."""
     return b64encode(f"\0{account.login}\0{account.password}".encode()).decode()
@@ -51,7 +43,7 @@ def test_smtplib_sends_a_message(clients: Clients, account: Account, security: S
     with clients.smtp(security, "smtp_without_xclient") as client:
         client.login(account.login, account.password)
         assert client.sendmail(account.login, [account.login], to_wire(message)) == {}
-    assert arrived(account).endswith(message)
+    assert account.arrived().endswith(message)
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "CRAM-MD5"])
@@ -60,7 +52,7 @@ def test_swaks_sends_a_message(clients: Clients, account: Account, options: list
     body = ["--body", "sent by swaks"]
     result = clients.swaks("smtp_without_xclient", account, "--auth", mechanism, *body, *options)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert b"\nsent by swaks\n" in arrived(account)
+    assert b"\nsent by swaks\n" in account.arrived()
 
 
 def test_whole_session_may_come_in_one_piece(clients: Clients, account: Account) -> None:
@@ -75,7 +67,7 @@ def test_whole_session_may_come_in_one_piece(clients: Clients, account: Account)
     replies = clients.talk("smtp_without_xclient", b"".join(session))
     final = [line[:3] for line in replies.splitlines() if line[3:4] == b" "]
     assert final == [b"220", b"250", b"235", b"250", b"250", b"250", b"250", b"221"]
-    assert arrived(account).endswith(message)
+    assert account.arrived().endswith(message)
 
 
 @pytest.mark.parametrize("mechanism", ["plain", "login", "cram-md5"])
@@ -83,7 +75,7 @@ def test_msmtp_sends(programs: Programs, account: Account, mechanism: str) -> No
     message = make_message("by msmtp", (".", "..", "dots above"))
     result = programs.msmtp(Security.STARTTLS, mechanism, account, message, "smtp_without_xclient")
     assert result.returncode == 0, result.stderr
-    assert arrived(account).endswith(message)
+    assert account.arrived().endswith(message)
 
 
 def test_helo_alone_will_do(clients: Clients, account: Account) -> None:
@@ -91,7 +83,7 @@ def test_helo_alone_will_do(clients: Clients, account: Account) -> None:
         client.helo()
         assert client.docmd("AUTH", f"PLAIN {login_of(account)}")[0] == 235
         assert client.sendmail(account.login, [account.login], make_message("by SMTP as it was")) == {}
-    assert b" with smtp " in arrived(account)
+    assert b" with smtp " in account.arrived()
 
 
 def test_recipient_that_the_backend_refuses_is_refused(clients: Clients, account: Account) -> None:
@@ -106,7 +98,7 @@ def test_mail_comes_in_without_login_where_none_is_demanded(clients: Clients, ac
     message = make_message("from a stranger")
     with clients.smtp(Security.NONE, "smtp_without_login_and_xclient") as client:
         client.sendmail("stranger@example.org", [account.login], to_wire(message))
-    received = arrived(account)
+    received = account.arrived()
     assert received.endswith(message)
     assert b"(envelope-from <stranger@example.org>)" in received
 
@@ -126,7 +118,7 @@ def test_a_backend_that_lists_no_xclient_is_sent_none(clients: Clients, account:
     with clients.smtp(Security.NONE) as client:
         client.login(account.login, account.password)
         client.sendmail(account.login, [account.login], to_wire(message))
-    assert arrived(account).endswith(message)
+    assert account.arrived().endswith(message)
 
 
 def test_mail_of_who_has_not_logged_in_at_the_backend_is_refused(clients: Clients, submitter: Account) -> None:
@@ -140,7 +132,7 @@ def test_backend_is_satisfied_where_the_proxy_logs_in_itself(clients: Clients, s
     with clients.smtp(Security.NONE, "submission_with_auth") as client:
         client.login(submitter.login, submitter.password)
         client.sendmail(submitter.login, [submitter.login], to_wire(message))
-    received = arrived(submitter)
+    received = submitter.arrived()
     assert received.endswith(message)
     assert b" with esmtpa " in received
 
@@ -183,4 +175,4 @@ def test_proxy_protocol_tells_the_backend_who_the_client_is(
     ):
         client.login(account.login, account.password)
         client.sendmail(account.login, [account.login], make_message("by PROXY protocol"))
-    assert b"[127.0.0.47]" in arrived(account)
+    assert b"[127.0.0.47]" in account.arrived()

@@ -9,7 +9,6 @@ import pytest
 from tests.real.clients import Clients
 from tests.real.proxy import is_oracle
 from tests.support.auth_service import AuthService, accept
-from tests.support.daemon import wait_until
 from tests.support.dovecot import Dovecot
 from tests.support.mailbox import Account, make_message, to_wire
 from tests.support.postfix import Postfix
@@ -50,8 +49,7 @@ def test_postfix_takes_an_xclient_login_for_one_name(
     replies = clients.talk("smtp", b"".join(session))
     final = [line[:3] for line in replies.splitlines() if line[3:4] == b" "]
     assert final == [b"220", b"250", b"235", b"250", b"250", b"354", b"250", b"221"]
-    wait_until(lambda: account.arrivals() > 0, "the delivery")
-    (received,) = account.messages()
+    received = account.arrived()
     assert b"(Authenticated sender: u NAME=evil+41??QUIT==)" in received
     assert received.endswith(message)
 

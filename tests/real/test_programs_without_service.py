@@ -151,8 +151,7 @@ def test_phpmailer_sends_an_attachment(
     attachment.write_bytes(random.Random(6).randbytes(1_000_000))
     result = programs.script(PHPMAILER, "smtp", security, mechanism, account, "by PHPMailer", str(attachment))
     assert result.returncode == 0, result.stdout + result.stderr
-    wait_until(lambda: account.arrivals() > 0, "the delivery")
-    (received,) = account.messages()
+    received = account.arrived()
     text, file = message_from_bytes(received, policy=SMTP).iter_parts()
     assert text.get_content() == "ü\n.\n..\n"
     assert file.get_content() == attachment.read_bytes()

@@ -178,6 +178,4 @@ def sent(clients: Clients, account: Account, security: Security, source: str) ->
     with clients.smtp(security, source=source) as client:
         client.login(account.login, account.password)
         client.sendmail(account.login, [account.login], make_message("by version 2"))
-    wait_until(lambda: account.arrivals() > 0, "the delivery")
-    (message,) = account.messages()
-    return message
+    return account.arrived()

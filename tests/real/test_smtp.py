@@ -10,20 +10,12 @@ import pytest
 
 from tests.real.clients import Clients, Security
 from tests.support.auth_service import AuthService, accept, reject
-from tests.support.daemon import wait_until
 from tests.support.mailbox import Account, make_message, to_wire
 from tests.support.postfix import Postfix
 
 pytestmark = pytest.mark.usefixtures("postfix")
 
 every_security = pytest.mark.parametrize("security", Security)
-
-
-def arrived(account: Account) -> bytes:
-    """The one message of the account, once it is there."""
-    wait_until(lambda: account.arrivals() > 0, "the delivery")
-    (message,) = account.messages()
-    return message
 
 
 def login_of(account: Account) -> bytes:
@@ -37,7 +29,7 @@ def test_smtplib_sends_a_message(clients: Clients, account: Account, security: S
     with clients.smtp(security) as client:
         client.login(account.login, account.password)
         assert client.sendmail(account.login, [account.login], to_wire(message)) == {}
-    assert arrived(account).endswith(message)
+    assert account.arrived().endswith(message)
 
 
 @every_security
@@ -49,7 +41,7 @@ def test_curl_sends_a_message(clients: Clients, account: Account, security: Secu
     upload = ["--upload-file", str(tmp_path / "message")]
     result = clients.curl(scheme + "://{address}/client.example.test", security, account, *envelope, *upload)
     assert result.returncode == 0, result.stderr
-    assert arrived(account).endswith(message)
+    assert account.arrived().endswith(message)
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "CRAM-MD5"])
@@ -63,13 +55,13 @@ def test_swaks_sends_a_message(
 ) -> None:
     result = clients.swaks(server, account, "--auth", mechanism, "--body", "sent by swaks", *protection)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert b"\nsent by swaks\n" in arrived(account)
+    assert b"\nsent by swaks\n" in account.arrived()
 
 
 def test_swaks_sends_pipelined(clients: Clients, account: Account) -> None:
     result = clients.swaks("smtp", account, "--auth", "PLAIN", "--pipeline", "--body", "sent in one go")
     assert result.returncode == 0, result.stdout + result.stderr
-    assert b"\nsent in one go\n" in arrived(account)
+    assert b"\nsent in one go\n" in account.arrived()
 
 
 def test_whole_session_may_come_in_one_piece(clients: Clients, account: Account) -> None:
@@ -82,7 +74,7 @@ def test_whole_session_may_come_in_one_piece(clients: Clients, account: Account)
     replies = clients.talk("smtp", b"".join(session))
     final = [line[:3] for line in replies.splitlines() if line[3:4] == b" "]
     assert final == [b"220", b"250", b"235", b"250", b"250", b"354", b"250", b"221"]
-    assert arrived(account).endswith(message)
+    assert account.arrived().endswith(message)
 
 
 @every_security
@@ -135,7 +127,7 @@ def test_the_backend_learns_the_login_by_xclient_with_the_address_or_by_auth_wit
     with clients.smtp(security, server, source="127.0.0.44") as client:
         client.login(account.login, account.password)
         client.sendmail(account.login, [account.login], make_message("from afar"))
-    received = arrived(account).split(b"\nFrom:")[0]
+    received = account.arrived().split(b"\nFrom:")[0]
     assert told in received
     assert f"(Authenticated sender: {account.login})".encode() in received
 
@@ -157,7 +149,7 @@ def test_mail_comes_in_without_login_where_none_is_demanded(
     message = make_message("from a stranger")
     with clients.smtp(Security.NONE, "smtp_without_login", source="127.0.0.46") as client:
         client.sendmail("stranger@example.org", [account.login], to_wire(message))
-    received = arrived(account)
+    received = account.arrived()
     assert received.endswith(message)
     assert b"[127.0.0.46]" in received
     (request,) = [asked for asked in auth_service.requests if asked.header("Client-IP") == "127.0.0.46"]
@@ -180,4 +172,4 @@ def test_proxy_protocol_tells_the_backend_who_the_client_is(clients: Clients, ac
     with clients.smtp(Security.NONE, "smtp_haproxy", source="127.0.0.47") as client:
         client.login(account.login, account.password)
         client.sendmail(account.login, [account.login], make_message("by PROXY protocol"))
-    assert b"[127.0.0.47]" in arrived(account)
+    assert b"[127.0.0.47]" in account.arrived()

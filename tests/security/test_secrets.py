@@ -8,7 +8,7 @@ import pytest
 
 from mailworker.wire.secret import Secret
 from tests.mail.cases import IMAP, POP3, SMTP, Case
-from tests.mail.conftest import Scene, certificate, scene
+from tests.mail.conftest import Scene, scene
 from tests.security.secrets_of_clients import LINE, SPECIAL, STATES, TOO_LONG, State, reveals
 from tests.security.speech import CANARIES, LISTS_LITERALS, LISTS_PLAIN, Speech
 from tests.security.speech import IMAP as IMAP_SPEECH
@@ -17,7 +17,7 @@ from tests.support.auth import rejected
 from tests.support.backend import conversation, hang, hang_up
 from tests.support.daemon import wait_until
 
-__all__ = ["certificate", "scene"]
+__all__ = ["scene"]
 
 # Where a password is told to somebody who does not take it.
 FAULTS = {

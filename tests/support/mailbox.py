@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from tests.support.daemon import mail_owner
+from tests.support.daemon import mail_owner, wait_until
 
 DOMAIN = "example.test"
 
@@ -39,6 +39,12 @@ class Account:
     def arrivals(self) -> int:
         """The number of messages that were delivered and not yet looked at."""
         return sum(1 for _ in (self.maildir / "new").iterdir())
+
+    def arrived(self) -> bytes:
+        """The one message of the mailbox, once it is there."""
+        wait_until(lambda: self.arrivals() > 0, "the delivery")
+        (message,) = self.messages()
+        return message
 
 
 def read_maildir(maildir: Path) -> list[bytes]:

@@ -18,6 +18,7 @@ import psutil
 from tests.support.daemon import wait_until
 from tests.support.patience import PATIENCE
 
+GREETING = b"* OK IMAP4 ready\r\n"
 BINARY = Path(__file__).resolve().parents[2] / "bin" / "mailworker"
 
 
@@ -276,6 +277,12 @@ def greeting(port: int, timeout: float = PATIENCE) -> bytes:
     """The greeting for a client of 127.0.0.1:`port`."""
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as client:
         return client.recv(4096)
+
+
+def visit(port: int, times: int = 1) -> None:
+    """Come for the greeting, and go."""
+    for _ in range(times):
+        assert greeting(port) == GREETING
 
 
 def refuses(port: int) -> bool:

@@ -12,12 +12,6 @@ from tests.process.tls.folders import Certbot, put
 from tests.support.certificates import CertificateAuthority, PrivateKey, ecdsa_key
 
 
-@pytest.fixture
-def maker(tmp_path: Path) -> CertificateAuthority:
-    (tmp_path / "maker").mkdir()
-    return CertificateAuthority(tmp_path / "maker")
-
-
 class Site:
     """A folder that is read by two, the first of which tells the other what it finds."""
 

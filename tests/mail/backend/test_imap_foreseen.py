@@ -19,7 +19,6 @@ from mailworker.wire.remembered import Remembered
 from mailworker.wire.secret import Secret
 from tests.mail.cases import IMAP, LITERAL_PLUS, LOGINDISABLED, SASL_IR
 from tests.mail.conftest import Scene
-from tests.support.auth import accepted
 from tests.support.backend import Script, conversation, echo
 from tests.support.peer import Peer
 from tests.support.proxy import Proxy
@@ -152,16 +151,10 @@ def test_no_login_by_plain_has_a_line_that_is_longer_than_backends_take() -> Non
     assert max(len(commands[0]) for commands in said) == 1000
 
 
-def proxy_for(scene: Scene, *scripts: Script, logins: int | None = None) -> tuple[Proxy, Any]:
+def proxy_for(scene: Scene, *scripts: Script) -> tuple[Proxy, Any]:
     """A proxy whose backend follows the next of `scripts` with each connection."""
-    turns = iter(scripts)
-
-    def follow(peer: Peer) -> None:
-        next(turns)(peer)
-
-    backend = scene.backend(follow)
-    answers = [accepted(backend.address)] * (logins or len(scripts))
-    return scene.proxy("imap", scene.auth(*answers), proxy=proxy_settings()), backend
+    backend = scene.in_turn(*scripts)
+    return scene.proxy("imap", scene.auth_for(backend), proxy=proxy_settings()), backend
 
 
 def logged_in(scene: Scene, proxy: Proxy, login: bytes = IMAP.login) -> Peer:

@@ -11,9 +11,8 @@ from mailworker.model import AuthMethod
 from tests.mail.cases import IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.mail.deciding import BEFORE, COMMANDS, TEMPORARY, WRONG, YES, Stage, accepting, answer, refusing
-from tests.support.auth import accepted, rejected
+from tests.support.auth import rejected
 from tests.support.backend import Script, conversation, echo, hang_up
-from tests.support.peer import Peer
 from tests.support.settings import NOWHERE, access_log, dialogue_settings, proxy_pass, proxy_settings
 
 
@@ -82,14 +81,9 @@ def test_with_codes_a_login_that_the_service_took_may_be_tried_again(
 ) -> None:
     case = {"imap": IMAP, "pop3": POP3, "smtp": SMTP}[protocol]
     before = BEFORE[protocol] if case is SMTP else case.backend[:-1]
-    turns = iter([conversation(*before, reply), conversation(*before, YES[protocol], then=echo)])
-
-    def script(peer: Peer) -> None:
-        next(turns)(peer)
-
-    backend = scene.backend(script)
+    backend = scene.in_turn(conversation(*before, reply), conversation(*before, YES[protocol], then=echo))
     settings = proxy_settings(pass_error_codes=True, smtp_auth=True)
-    proxy = scene.proxy(protocol, scene.auth(*2 * [accepted(backend.address)]), proxy=settings)
+    proxy = scene.proxy(protocol, scene.auth_for(backend), proxy=settings)
     client = scene.client(proxy)
     client.expect(case.greeting)
     client.talk((case.login, heard), case.noop, (case.login, answer(case)), (b"x\r\n", b"x\r\n"))

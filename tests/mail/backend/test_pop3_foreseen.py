@@ -40,14 +40,8 @@ STAMPED = b"+OK backend <1896.%d@host.example>\r\n"
 
 def proxy_for(scene: Scene, *scripts: Script, **settings: Any) -> tuple[Proxy, ScriptedServer]:
     """A proxy whose backend follows the next of `scripts` with each connection."""
-    turns = iter(scripts)
-
-    def follow(peer: Peer) -> None:
-        next(turns)(peer)
-
-    backend = scene.backend(follow)
-    answers = [accepted(backend.address)] * len(scripts)
-    return scene.proxy("pop3", scene.auth(*answers), proxy=proxy_settings(**settings)), backend
+    backend = scene.in_turn(*scripts)
+    return scene.proxy("pop3", scene.auth_for(backend), proxy=proxy_settings(**settings)), backend
 
 
 def logging_in(scene: Scene, proxy: Proxy) -> Peer:

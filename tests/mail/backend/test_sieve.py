@@ -72,8 +72,7 @@ class Stage:
         xclient: bool = False,
         **changes: Any,
     ) -> None:
-        turns = iter(scripts)
-        self.backend = scene.backend(lambda peer: next(turns)(peer))  # noqa: PLW0108 - the next one each time
+        self.backend = scene.in_turn(*scripts)
         proxy = proxy_settings(
             backend=proxy_pass(self.backend.address) if deciding else None,
             ssl=proxy_ssl_settings(starttls=True) if tls else None,

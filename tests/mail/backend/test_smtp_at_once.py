@@ -34,14 +34,8 @@ IN_FULL, AT_ONCE = HELLO + XCLIENT + ME, XCLIENT + ME
 
 def proxy_for(scene: Scene, *scripts: Script, **settings: Any) -> tuple[Proxy, ScriptedServer]:
     """A proxy whose backend follows the next of `scripts` with each connection."""
-    turns = iter(scripts)
-
-    def follow(peer: Peer) -> None:
-        next(turns)(peer)
-
-    backend = scene.backend(follow)
-    auth = scene.auth(*[accepted(backend.address)] * len(scripts))
-    return scene.proxy("smtp", auth, dialogue=ANYBODY, proxy=proxy_settings(**settings)), backend
+    backend = scene.in_turn(*scripts)
+    return scene.proxy("smtp", scene.auth_for(backend), dialogue=ANYBODY, proxy=proxy_settings(**settings)), backend
 
 
 def log_in(scene: Scene, proxy: Proxy, hello: bytes = ME) -> Peer:

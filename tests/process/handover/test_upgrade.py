@@ -19,11 +19,10 @@ from mailworker.process.cycle import Cycle
 from mailworker.process.handover.upgrade import new_environment
 from tests.process.conftest import Install
 from tests.support.daemon import wait_until
-from tests.support.process import Mailworker, configuration, greeting, refuses, written_pid
+from tests.support.process import GREETING, Mailworker, configuration, greeting, refuses, written_pid
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration as configuration_of
 
-GREETING = b"* OK IMAP4 ready\r\n"
 REFUSAL = (
     r"\[crit\] .*: the changing binary signal is ignored: "
     r"you should shutdown or terminate before either old or new binary's process$"

@@ -18,7 +18,7 @@ from tests.process.conftest import Install
 from tests.support.certificates import self_signed
 from tests.support.daemon import wait_until
 from tests.support.patience import PATIENCE
-from tests.support.process import configuration
+from tests.support.process import GREETING, configuration
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="no files in memory here")
 SIZE = 1 << 16
@@ -159,5 +159,5 @@ def visit(
         socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connected,
         context.wrap_socket(connected, session=session) as client,
     ):
-        assert client.recv(100) == b"* OK IMAP4 ready\r\n"  # and, in TLS 1.3, the tickets
+        assert client.recv(100) == GREETING  # and, in TLS 1.3, the tickets
         return client.session, client.session_reused

@@ -12,7 +12,7 @@ import pytest
 from mailworker.errors import StartError
 from mailworker.process.system.daemon import Starter, become_daemon, wait_for_daemon
 from tests.process.conftest import Install
-from tests.support.process import configuration, greeting, refuses
+from tests.support.process import GREETING, configuration, greeting, refuses
 
 
 def test_a_daemon_serves_when_its_parent_exits(install: Install, port: int) -> None:
@@ -21,7 +21,7 @@ def test_a_daemon_serves_when_its_parent_exits(install: Install, port: int) -> N
     assert (started.returncode, started.stdout, started.stderr) == (0, b"", b"")
     assert mailworker.pid_file.exists()
     assert mailworker.workers()
-    assert greeting(port) == b"* OK IMAP4 ready\r\n"
+    assert greeting(port) == GREETING
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,8 @@ import pytest
 from mailworker.process.system.inherited_state import foreign_descriptors
 from tests.process.conftest import Install
 from tests.support.patience import PATIENCE
-from tests.support.process import BINARY, Mailworker, configuration, greeting, opened
+from tests.support.process import BINARY, GREETING, Mailworker, configuration, greeting, opened
 
-GREETING = b"* OK IMAP4 ready\r\n"
 FOREGROUND = ("-g", "daemon off;")
 STANDARD = (0, 1, 2)
 

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 
 from tests.support.certificates import Certificate
 from tests.support.patience import PATIENCE
-from tests.support.process import Mailworker
+from tests.support.process import GREETING, Mailworker
 
-GREETING = b"* OK IMAP4 ready\r\n"
 GOODBYE = b"a LOGOUT\r\n"
 # Clients that come at once keep more than one worker busy.
 PARALLEL = 16

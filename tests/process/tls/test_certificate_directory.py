@@ -20,14 +20,7 @@ from tests.process.tls.folders import Certbot, Secret, put
 from tests.process.tls.servers import configuration, key_pair, reload, start
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key, rsa_key
 from tests.support.patience import PATIENCE
-from tests.support.process import Mailworker, is_called
-
-
-@pytest.fixture
-def maker(tmp_path: Path) -> CertificateAuthority:
-    folder = tmp_path / "authority"
-    folder.mkdir()
-    return CertificateAuthority(folder)
+from tests.support.process import GREETING, Mailworker, is_called
 
 
 def server(port: int, *directives: str) -> str:
@@ -40,7 +33,7 @@ def shown(port: int, name: str | None, client: ssl.SSLContext | None = None) -> 
         socket.create_connection(("127.0.0.1", port), PATIENCE) as plain,
         (client or client_context(ssl.TLSVersion.TLSv1_2)).wrap_socket(plain, server_hostname=name) as secure,
     ):
-        assert secure.recv(100) == b"* OK IMAP4 ready\r\n"
+        assert secure.recv(100) == GREETING
         der = secure.getpeercert(binary_form=True)
         assert der is not None
         return x509.load_der_x509_certificate(der)

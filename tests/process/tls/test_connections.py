@@ -10,10 +10,11 @@ import pytest
 from OpenSSL import SSL
 
 from tests.process.conftest import Install
-from tests.process.tls.clients import GREETING, client_context, s_client, visit
+from tests.process.tls.clients import client_context, s_client, visit
 from tests.process.tls.servers import configuration, key_pair, start, starttls_server, tls_server
 from tests.support.certificates import Certificate
 from tests.support.patience import PATIENCE
+from tests.support.process import GREETING
 
 STARTTLS = {"imap": b"a STARTTLS\r\n", "pop3": b"STLS\r\n", "smtp": b"STARTTLS\r\n"}
 GOODBYE = {"imap": b"a LOGOUT\r\n", "pop3": b"QUIT\r\n", "smtp": b"QUIT\r\n"}

@@ -20,10 +20,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from tests.process.conftest import Install
-from tests.process.tls.clients import GREETING, client_context, connected, s_client, visit
+from tests.process.tls.clients import client_context, connected, s_client, visit
 from tests.process.tls.servers import configuration, key_pair, start, tls_server
 from tests.support.certificates import Certificate
 from tests.support.ports import Ports
+from tests.support.process import GREETING
 
 PROXY = """\
 worker_processes auto;

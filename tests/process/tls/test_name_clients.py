@@ -22,12 +22,6 @@ NAMES = ("mail.a.example", "mail.b.example")
 
 
 @pytest.fixture
-def maker(tmp_path: Path) -> CertificateAuthority:
-    (tmp_path / "maker").mkdir()
-    return CertificateAuthority(tmp_path / "maker")
-
-
-@pytest.fixture
 def served(install: Install, port: int, folder: Path, maker: CertificateAuthority) -> int:
     """A server of both names, the first of which is its own."""
     certbot = Certbot(folder / "letsencrypt", maker)

@@ -15,12 +15,13 @@ import psutil
 import pytest
 
 from tests.process.conftest import Install
-from tests.process.tls.clients import GREETING, client_context
+from tests.process.tls.clients import client_context
 from tests.process.tls.folders import Certbot
 from tests.process.tls.servers import configuration, start
 from tests.process.tls.test_certificate_directory import serial
 from tests.support.certificates import CertificateAuthority
 from tests.support.patience import PATIENCE
+from tests.support.process import GREETING
 
 RENEWALS = int(os.environ.get("MAILWORKER_RENEWALS", "6"))
 NAMES = ("a.example", "b.example")

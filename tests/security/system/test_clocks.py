@@ -15,11 +15,11 @@ import pytest
 
 from tests.long.clients import Client, Outcome, connecting
 from tests.long.site import Site, running
+from tests.support.process import GREETING
 
 LIBRARIES = sorted(Path("/usr/lib").glob("**/faketime/libfaketime.so.1"))
 TIMEOUT = 2.0
 SLACK = 10.0  # of a machine that is busy
-GREETING = b"* OK IMAP4 ready\r\n"
 
 pytestmark = pytest.mark.skipif(not LIBRARIES, reason="faketime is not installed")
 

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.process.conftest import Install
-from tests.support.process import Mailworker, configuration, greeting
+from tests.support.process import GREETING, Mailworker, configuration, greeting
 
 CONTENT = "not yours\n"
-GREETING = b"* OK IMAP4 ready\r\n"
 
 
 @pytest.fixture

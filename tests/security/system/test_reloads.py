@@ -11,9 +11,7 @@ from pathlib import Path
 import psutil
 
 from tests.process.conftest import Install
-from tests.support.process import Mailworker, configuration, greeting
-
-GREETING = b"* OK IMAP4 ready\r\n"
+from tests.support.process import GREETING, Mailworker, configuration, greeting
 
 
 def broken(port: int, busy: int, folder: Path) -> dict[str, str]:

@@ -13,12 +13,12 @@ from tests.process.tls.clients import client_context, connected, visit, visit_al
 from tests.process.tls.servers import configuration, key_pair, reload, start, tls_server
 from tests.support.certificates import Certificate, CertificateAuthority
 from tests.support.ports import Ports
+from tests.support.process import GREETING
 
 # MAILWORKER_HANDSHAKES=50000 is the long form.
 HANDSHAKES = int(os.environ.get("MAILWORKER_HANDSHAKES", "1500"))
 WARM_UP = 500
 MEGABYTE = 1 << 20
-GREETING = b"* OK IMAP4 ready\r\n"
 REFUSAL = b"* BYE SSL certificate error\r\n"
 VERSIONS = pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 

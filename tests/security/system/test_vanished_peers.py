@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import ServerUnavailable, find_program
-from tests.support.process import Mailworker, configuration
+from tests.support.process import GREETING, Mailworker, configuration
 
-GREETING = b"* OK IMAP4 ready\r\n"
 PORT = 143  # of a machine that nobody else is on
 OURS, THEIRS = "192.0.2.1", "192.0.2.2"
 # Connects from the other side of the cable, and tells what it hears.
