@@ -150,7 +150,7 @@ setup(
             "hypothesis>=6.80",
             "managesieve>=0.8",
             "markdown-it-py>=2.1",
-            "pytest>=8.0",
+            "pytest>=9.0",
             "pytest-timeout>=2.2",
             "pytest-xdist>=3.5",
             "quickjs>=1.19",
