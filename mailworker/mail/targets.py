@@ -67,12 +67,12 @@ _given = lru_cache(maxsize=4096)(Target)
 
 
 # For so many seconds an address is tried last after it has failed (nginx's fail_timeout).
-_SHUNNED: Final = 10.0
+_FAIL_TIMEOUT: Final = 10.0
 # Most addresses that are remembered; without a limit those that leave the DNS would pile up.
-_MOST_SHUNNED: Final = 1024
+_MOST_FAILED: Final = 1024
 
 
-class Shunned:
+class FailedAddresses:
     """The addresses that have failed, each with the monotonic time until which it is tried last.
 
     Then one login tries it in its turn: the others wait for the outcome, so a silent host costs its time only once.
@@ -83,7 +83,7 @@ class Shunned:
     def __init__(self) -> None:
         self._until: dict[Address, float] = {}
 
-    def last(self, addresses: Sequence[InetAddress], now: float) -> list[InetAddress]:
+    def put_last(self, addresses: Sequence[InetAddress], now: float) -> list[InetAddress]:
         """The addresses in their order, but with those at the end that have failed."""
         return sorted(addresses, key=lambda address: self._until.get(address, now) > now)
 
@@ -92,13 +92,13 @@ class Shunned:
         if address in self._until:
             self._until[address] = until
 
-    def failed(self, address: Address, now: float) -> None:
+    def add(self, address: Address, now: float) -> None:
         """Note that nobody has answered there."""
-        if len(self._until) >= _MOST_SHUNNED:
+        if len(self._until) >= _MOST_FAILED:
             self._until.clear()
-        self._until[address] = now + _SHUNNED
+        self._until[address] = now + _FAIL_TIMEOUT
 
-    def answered(self, address: Address) -> None:
+    def discard(self, address: Address) -> None:
         """Note that a connection was made."""
         self._until.pop(address, None)
 
@@ -106,12 +106,12 @@ class Shunned:
 class NamedBackend:
     """All addresses of a name, in random order, those that have failed lately last."""
 
-    __slots__ = ("_backend", "_resolver", "_shunned")
+    __slots__ = ("_backend", "_failed", "_resolver")
 
-    def __init__(self, backend: BackendName, resolver: Resolver, shunned: Shunned) -> None:
+    def __init__(self, backend: BackendName, resolver: Resolver, failed: FailedAddresses) -> None:
         self._backend = backend
         self._resolver = resolver
-        self._shunned = shunned
+        self._failed = failed
 
     async def connect(self, connections: Connections, timeout: float, log: SessionLog, connected: Connected) -> Link:
         """Connect to the first address that accepts; each gets its part of `timeout`.
@@ -119,7 +119,7 @@ class NamedBackend:
         Each failure is logged, except that of the last address.
         """
         found = await self._addresses(connections, log)
-        *others, last = self._shunned.last(found, connections.loop.now)
+        *others, last = self._failed.put_last(found, connections.loop.now)
         seconds = timeout / len(found)
         for address in others:
             try:
@@ -138,13 +138,13 @@ class NamedBackend:
         self, address: Address, connections: Connections, seconds: float, log: SessionLog
     ) -> SocketStream:
         loop = connections.loop
-        self._shunned.trying(address, loop.now + seconds)
+        self._failed.trying(address, loop.now + seconds)
         try:
             stream = await _establish(address, connections, seconds, log)
         except (ConnectionLost, TimedOut):
-            self._shunned.failed(address, loop.now)
+            self._failed.add(address, loop.now)
             raise
-        self._shunned.answered(address)
+        self._failed.discard(address)
         return stream
 
     async def _addresses(self, connections: Connections, log: SessionLog) -> list[InetAddress]:
@@ -177,10 +177,10 @@ class AnsweredTargets:
 class NamedTargets:
     """The backend that the login source names, or the address that it gives."""
 
-    __slots__ = ("_shunned", "resolver")
+    __slots__ = ("_failed", "resolver")
 
     def __init__(self, resolver: Resolver) -> None:
-        self._shunned = Shunned()
+        self._failed = FailedAddresses()
         self.resolver = resolver
 
     def given(self, accepted: Accepted) -> Target | None:
@@ -190,7 +190,7 @@ class NamedTargets:
     def candidates(self, accepted: Accepted) -> Candidates:
         """See `Targets.candidates`."""
         assert isinstance(accepted.address, BackendName)
-        return NamedBackend(accepted.address, self.resolver, self._shunned)
+        return NamedBackend(accepted.address, self.resolver, self._failed)
 
 
 def _named(_settings: MailServer, resolver: Resolver | None) -> Targets | None:

@@ -21,7 +21,7 @@ from mailworker.event.connections import Connections
 from mailworker.event.plan import Link
 from mailworker.mail.client.host import Resolver
 from mailworker.mail.session_log import SessionLog
-from mailworker.mail.targets import TARGETS, Connected, Shunned, Target, Targets
+from mailworker.mail.targets import TARGETS, Connected, FailedAddresses, Target, Targets
 from mailworker.model import InetAddress
 from mailworker.wire.auth_response import Accepted
 from tests.mail.cases import IMAP, Case, all_protocols
@@ -175,25 +175,25 @@ def test_who_is_silent_costs_one_login_a_part_of_the_timeout(
 
 def test_an_address_is_tried_last_until_its_time_is_over_or_it_answers() -> None:
     first, second = InetAddress("192.0.2.1", 143), InetAddress("192.0.2.2", 143)
-    shunned = Shunned()
+    failed = FailedAddresses()
     found = [first, second]
-    shunned.trying(first, 100.0)  # there was nothing against it
-    assert shunned.last(found, 1.0) == found
-    shunned.failed(first, 1.0)
-    assert shunned.last(found, 10.0) == [second, first]
-    assert shunned.last(found, 11.0) == found
-    shunned.trying(first, 20.0)
-    assert shunned.last(found, 11.0) == [second, first]
-    shunned.answered(first)
-    assert shunned.last(found, 11.0) == found
+    failed.trying(first, 100.0)  # there was nothing against it
+    assert failed.put_last(found, 1.0) == found
+    failed.add(first, 1.0)
+    assert failed.put_last(found, 10.0) == [second, first]
+    assert failed.put_last(found, 11.0) == found
+    failed.trying(first, 20.0)
+    assert failed.put_last(found, 11.0) == [second, first]
+    failed.discard(first)
+    assert failed.put_last(found, 11.0) == found
 
 
 def test_no_more_addresses_are_remembered_than_may_be() -> None:
-    shunned = Shunned()
+    failed = FailedAddresses()
     addresses = [InetAddress("192.0.2.1", port) for port in range(1, 1026)]
     for address in addresses:
-        shunned.failed(address, 1.0)
-    assert shunned.last(addresses, 1.0) == addresses  # only the last one is left
+        failed.add(address, 1.0)
+    assert failed.put_last(addresses, 1.0) == addresses  # only the last one is left
 
 
 @pytest.mark.parametrize(
