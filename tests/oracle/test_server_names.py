@@ -85,8 +85,9 @@ def test_a_name_leads_where_nginxs_http_module_leads_it(seed: int, tmp_path: Pat
     except ServerUnavailable as error:
         pytest.skip(str(error))
     path = tmp_path / "mailworker.conf"
+    pair = "ssl_certificate a; ssl_certificate_key a;"  # without TLS no client names a server
     mail = "".join(f"server {{ protocol imap; {block} }}" for block in blocks)
-    path.write_text(f"events {{}} mail {{ auth_http 127.0.0.1; {mail} }}")
+    path.write_text(f"events {{}} mail {{ auth_http 127.0.0.1; starttls on; {pair} {mail} }}")
     settings = load(path, prefix=tmp_path, protocols=PROTOCOLS, compile_regex=Regex)
     ours = list(dict.fromkeys(f"[warn] {text}" for _, text in settings.warnings))
     assert ours == [line for line in theirs if line.startswith("[warn]")]
