@@ -1,4 +1,4 @@
-"""The system calls of a login, counted by strace."""
+"""The system calls of a login, counted by strace, and how often the server sleeps in it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+import psutil
 
 from bench.arena import Running, opened_arena
 from bench.instructions import setup_of
@@ -34,13 +36,21 @@ def _count(strace: str, server: Running, kind: Kind) -> str:
     output = server.folder / "strace"
     load = server.load(kind.protocol, kind.version, count=LOGINS, at_once=1, resume=kind.resume)
     server.clients.run(load)
+    asleep = _sleeps(server)
+    server.clients.run(load)
+    asleep = _sleeps(server) - asleep
     command = [strace, "-f", "-q", "-o", str(output), "-p", str(server.tree.workers[0])]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as tracer:
         wait_until(lambda: "TracerPid:\t0" not in Path(f"/proc/{server.tree.workers[0]}/status").read_text(), "strace")
         server.clients.run(load)
         time.sleep(0.2)
         tracer.terminate()
-    return "\n".join([TITLE.format(LOGINS, server.name), *_table(output.read_text(errors="replace"))])
+    sleep = f"{asleep / LOGINS:8.2f} times asleep, without strace"
+    return "\n".join([TITLE.format(LOGINS, server.name), *_table(output.read_text(errors="replace")), sleep])
+
+
+def _sleeps(server: Running) -> int:
+    return psutil.Process(server.tree.workers[0]).num_ctx_switches().voluntary
 
 
 def _table(trace: str) -> list[str]:
