@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
+from errno import EPERM
 from pathlib import Path
 from typing import Final
 
@@ -43,7 +43,7 @@ class _Named:
 class PatternWriter:
     """Opens files with the rights of the process. It follows no link, leaves no folder by ".." and creates none."""
 
-    __slots__ = ("_depth", "_files", "_folder", "_lines", "_losses", "_path")
+    __slots__ = ("_depth", "_files", "_folder", "_lines", "_losses", "_path", "_refusal")
 
     def __init__(self, settings: AccessLogPattern, losses: Losses) -> None:
         self._depth = settings.depth
@@ -52,8 +52,11 @@ class PatternWriter:
         self._losses = losses
         self._path = settings.folder
         self._folder: int | None = None
-        with suppress(OSError):  # each line fails in the same way, and reports it
+        self._refusal: OSError | None = None
+        try:
             self._folder = _open_root(settings.folder)
+        except OSError as error:  # each line fails in the same way, and reports it
+            self._refusal = error
 
     @property
     def folder(self) -> int | None:
@@ -106,7 +109,7 @@ class PatternWriter:
 
     def _open_below(self, names: list[bytes]) -> int:
         if self._folder is None:
-            self._folder = _open_root(self._path)
+            self._folder = self._open_late()
         folder = os.dup(self._folder)
         try:
             for name in names[:-1]:
@@ -116,6 +119,13 @@ class PatternWriter:
             return os.open(names[-1], FILE_FLAGS, MODE, dir_fd=folder)
         finally:
             os.close(folder)
+
+    def _open_late(self) -> int:
+        try:
+            return _open_root(self._path)
+        except OSError as error:
+            # Behind worker_sandbox this is the answer to every attempt.
+            raise (self._refusal if error.errno == EPERM and self._refusal else error) from None
 
 
 def _open_root(folder: Path) -> int:

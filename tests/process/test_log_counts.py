@@ -18,12 +18,15 @@ FULL = Path("/dev/full")
 def shown(folder: Path, port: int, ports: Ports) -> Iterator[Shown]:
     status = ports["status"]
     main = f"worker_processes 2; worker_sandbox on; status {{ listen 127.0.0.1:{status}; }}"
-    mail = f"log_null_sessions on; access_log logs/one.log; access_log {FULL}; access_log open/$protocol.log;"
+    logs = ("logs/one.log", FULL, "open/$protocol.log", "shut/inner/$protocol.log")
+    mail = f"log_null_sessions on; {' '.join(f'access_log {log};' for log in logs)}"
     (folder / "open").mkdir()
     (folder / "open").chmod(0o777)  # for the log writer, whoever it is
+    (folder / "shut" / "inner").mkdir(parents=True)
+    (folder / "shut").chmod(0o700)
     shown = Shown(folder, configuration(port, main=main, mail=mail))
     shown.status = status
-    shown.alerts.append('"/dev/full" failed')
+    shown.alerts += ['"/dev/full" failed', f'"{folder}/shut/inner/imap.log" failed \\(13: ']
     shown.start()
     shown.await_workers(2)
     shown.await_status_process()
@@ -38,7 +41,9 @@ def test_lines_of_each_log_are_counted_and_those_that_were_lost(shown: Shown, fo
     shown.await_true(lambda: shown.total("log_lines_total", log=pattern) == 3, "three lines")
     shown.await_true(lambda: shown.total("log_dropped_total", log=str(FULL)) == 3, "three lost lines")
     assert shown.total("log_lines_total", log=one) == 3
-    assert shown.total("log_dropped_total") == 3
+    shut = f"{folder}/shut/inner/$protocol.log"
+    shown.await_true(lambda: shown.total("log_dropped_total", log=shut) == 3, "three lines that find no folder")
+    assert shown.total("log_dropped_total") == 6
     assert shown.total("log_dropped_total", log="log writer") == 0
     assert shown.tree()["logs"]["dropped"][str(FULL)] == 3
     assert b"/dev/full" in shown.get("/")[1]
