@@ -6,7 +6,8 @@ import os
 import shutil
 import ssl
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,34 @@ class BackendCertificates:
 
     by_address: Certificate
     by_name: Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Dovecots:
+    """Starts Dovecots, each with ports and a folder of its own. The clients' certificates are `authority`'s."""
+
+    folder: Path
+    mail: Path
+    ports: Ports
+    certificates: BackendCertificates
+    authority: Path
+
+    @contextmanager
+    def running(
+        self, name: str, accounts: Sequence[Account], more: str = "", *, demanding: bool = False
+    ) -> Iterator[Dovecot]:
+        """One with these accounts and `more` settings; without the program the test is skipped."""
+        ports = {port: self.ports[f"{name}_{port}"] for port in Dovecot.PORTS}
+        pair = self.certificates
+        tls = DovecotTls(pair.by_address, BACKEND_NAME, pair.by_name, self.authority, demanding=demanding)
+        try:
+            server = Dovecot(self.folder / f"dovecot-{name}", self.mail, accounts, ports, tls, more)
+        except ServerUnavailable as error:
+            pytest.skip(str(error))
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -115,30 +144,30 @@ def auth_service(accounts: list[Account], awkward_account: Account, lengthy_acco
 
 
 @pytest.fixture(scope="session")
-def dovecot(
+def dovecots(
     folder: Path,
     mail: Path,
-    accounts: list[Account],
-    awkward_account: Account,
-    lengthy_account: Account,
     backend_ports: Ports,
     backend_certificates: BackendCertificates,
     authority: CertificateAuthority,
+) -> Dovecots:
+    return Dovecots(folder, mail, backend_ports, backend_certificates, authority.path)
+
+
+@pytest.fixture(scope="session")
+def dovecot(
+    dovecots: Dovecots,
+    accounts: list[Account],
+    awkward_account: Account,
+    lengthy_account: Account,
     auth_service: AuthService,
 ) -> Iterator[Dovecot]:
-    ports = {name: backend_ports[name] for name in Dovecot.PORTS}
-    tls = DovecotTls(backend_certificates.by_address, BACKEND_NAME, backend_certificates.by_name, authority.path)
-    known = [*accounts, awkward_account, lengthy_account]
-    try:
-        server = Dovecot(folder / "dovecot", mail, known, ports, tls)
-    except ServerUnavailable as error:
-        pytest.skip(str(error))
-    auth_service.route("/", {"imap": server.imap, "pop3": server.pop3, "sieve": server.sieve})
-    auth_service.route("/haproxy", {"imap": server.imap_haproxy, "pop3": server.pop3_haproxy})
-    auth_service.route("/on", {"imap": server.imaps, "pop3": server.pop3s})
-    auth_service.route("/starttls", {"imap": server.imap, "pop3": server.pop3, "sieve": server.sieve})
-    yield server
-    server.stop()
+    with dovecots.running("main", [*accounts, awkward_account, lengthy_account]) as server:
+        auth_service.route("/", {"imap": server.imap, "pop3": server.pop3, "sieve": server.sieve})
+        auth_service.route("/haproxy", {"imap": server.imap_haproxy, "pop3": server.pop3_haproxy})
+        auth_service.route("/on", {"imap": server.imaps, "pop3": server.pop3s})
+        auth_service.route("/starttls", {"imap": server.imap, "pop3": server.pop3, "sieve": server.sieve})
+        yield server
 
 
 @pytest.fixture(scope="session")
@@ -230,27 +259,12 @@ def programs(proxy: Proxy, authority: CertificateAuthority, folder: Path) -> Pro
 
 
 @pytest.fixture(scope="session")
-def demanding_dovecot(
-    folder: Path,
-    mail: Path,
-    accounts: list[Account],
-    backend_ports: Ports,
-    backend_certificates: BackendCertificates,
-    authority: CertificateAuthority,
-    auth_service: AuthService,
-) -> Iterator[Dovecot]:
+def demanding_dovecot(dovecots: Dovecots, accounts: list[Account], auth_service: AuthService) -> Iterator[Dovecot]:
     """One where nobody logs in without a certificate of `authority`."""
-    ports = {name: backend_ports[f"demanding_{name}"] for name in Dovecot.PORTS}
-    pair = backend_certificates
-    tls = DovecotTls(pair.by_address, BACKEND_NAME, pair.by_name, authority.path, demanding=True)
-    try:
-        server = Dovecot(folder / "demanding-dovecot", mail, accounts, ports, tls)
-    except ServerUnavailable as error:
-        pytest.skip(str(error))
-    auth_service.route("/on/demanding", {"imap": server.imaps})
-    auth_service.route("/starttls/demanding", {"imap": server.imap})
-    yield server
-    server.stop()
+    with dovecots.running("demanding", accounts, demanding=True) as server:
+        auth_service.route("/on/demanding", {"imap": server.imaps})
+        auth_service.route("/starttls/demanding", {"imap": server.imap})
+        yield server
 
 
 @pytest.fixture(scope="session", params=backend_tls.MODES, ids=str)
@@ -309,32 +323,22 @@ def submission(backend_ports: Ports) -> Address:
 @pytest.fixture(scope="session")
 def trusting(
     folder: Path,
-    mail: Path,
+    dovecots: Dovecots,
     accounts: list[Account],
     lengthy_account: Account,
     foreign_account: Account,
-    backend_ports: Ports,
-    backend_certificates: BackendCertificates,
-    authority: CertificateAuthority,
     submission: Address,
     postfix: Postfix,
 ) -> Iterator[Dovecot]:
     """A Dovecot that believes everybody of this machine; `identity.MASTER` may act for each user."""
     masters = folder / "masters"
     masters.write_text(":".join(identity.MASTER) + "\n")
-    ports = {name: backend_ports[f"trusting_{name}"] for name in Dovecot.PORTS}
-    pair = backend_certificates
-    tls = DovecotTls(pair.by_address, BACKEND_NAME, pair.by_name, authority.path)
     values = {"MASTERS": masters, "SUBMISSION": submission[1], "RELAY": postfix.smtp[1]}
     more = identity.DOVECOT
     for name, value in values.items():
         more = more.replace(name, str(value))
-    try:
-        server = Dovecot(folder / "trusting", mail, [*accounts, lengthy_account, foreign_account], ports, tls, more)
-    except ServerUnavailable as error:
-        pytest.skip(str(error))
-    yield server
-    server.stop()
+    with dovecots.running("trusting", [*accounts, lengthy_account, foreign_account], more) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

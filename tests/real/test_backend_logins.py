@@ -6,20 +6,17 @@ import imaplib
 import re
 from base64 import b64encode
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.real.clients import Clients, Security
-from tests.real.conftest import BACKEND_NAME, BackendCertificates
+from tests.real.conftest import Dovecots
 from tests.real.identity import MASTER, logged
 from tests.real.proxy import Proxy, is_oracle
 from tests.support.auth_service import AuthService, reply
-from tests.support.certificates import CertificateAuthority
-from tests.support.daemon import Address, ServerUnavailable, wait_until
-from tests.support.dovecot import Dovecot, DovecotTls
+from tests.support.daemon import Address, wait_until
+from tests.support.dovecot import Dovecot
 from tests.support.mailbox import Account
-from tests.support.ports import Ports
 from tests.support.postfix import Postfix
 from tests.support.wiretap import Wiretap
 
@@ -225,26 +222,11 @@ disable_plaintext_auth = yes
 
 @pytest.fixture(scope="module")
 def barring(
-    folder: Path,
-    mail: Path,
-    accounts: list[Account],
-    foreign_account: Account,
-    lengthy_account: Account,
-    backend_ports: Ports,
-    backend_certificates: BackendCertificates,
-    authority: CertificateAuthority,
+    dovecots: Dovecots, accounts: list[Account], foreign_account: Account, lengthy_account: Account
 ) -> Iterator[Dovecot]:
     """One that lists LOGINDISABLED, and AUTH=PLAIN only at 127.0.0.1, which it takes for its own machine."""
-    ports = {name: backend_ports[f"barring_{name}"] for name in Dovecot.PORTS}
-    pair = backend_certificates
-    tls = DovecotTls(pair.by_address, BACKEND_NAME, pair.by_name, authority.path)
-    known = [*accounts, foreign_account, lengthy_account]
-    try:
-        server = Dovecot(folder / "barring", mail, known, ports, tls, BARRING)
-    except ServerUnavailable as error:
-        pytest.skip(str(error))
-    yield server
-    server.stop()
+    with dovecots.running("barring", [*accounts, foreign_account, lengthy_account], BARRING) as server:
+        yield server
 
 
 @pytest.mark.parametrize("server", ["imap", "imap_silent"])

@@ -10,16 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.real.clients import Clients, Security
-from tests.real.conftest import BACKEND_NAME, BackendCertificates
+from tests.real.conftest import Dovecots
 from tests.real.identity import logged
 from tests.real.proxy import Proxy, is_oracle
 from tests.support.auth_service import AuthService, accept
-from tests.support.certificates import CertificateAuthority
 from tests.support.daemon import Address, ServerUnavailable, wait_until
-from tests.support.dovecot import Dovecot, DovecotTls
+from tests.support.dovecot import Dovecot
 from tests.support.haproxy import HaproxyBehind
 from tests.support.mailbox import Account, make_message
-from tests.support.ports import Ports
 from tests.support.postfix import Postfix
 from tests.support.wiretap import Wiretap
 
@@ -88,24 +86,10 @@ def test_dovecot_logs_the_address_and_the_session_of_a_pop3_client(
 
 
 @pytest.fixture(scope="module")
-def delaying(
-    folder: Path,
-    mail: Path,
-    accounts: list[Account],
-    backend_ports: Ports,
-    backend_certificates: BackendCertificates,
-    authority: CertificateAuthority,
-) -> Iterator[Dovecot]:
+def delaying(dovecots: Dovecots, accounts: list[Account]) -> Iterator[Dovecot]:
     """One that delays the logins of clients that guess passwords, which is Dovecot's default."""
-    ports = {name: backend_ports[f"delaying_{name}"] for name in Dovecot.PORTS}
-    pair = backend_certificates
-    tls = DovecotTls(pair.by_address, BACKEND_NAME, pair.by_name, authority.path)
-    try:
-        server = Dovecot(folder / "delaying", mail, accounts, ports, tls, DELAYING)
-    except ServerUnavailable as error:
-        pytest.skip(str(error))
-    yield server
-    server.stop()
+    with dovecots.running("delaying", accounts, DELAYING) as server:
+        yield server
 
 
 def test_dovecot_delays_who_has_guessed_and_the_proxy_only_where_it_is_told_of_nobody(

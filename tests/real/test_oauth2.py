@@ -15,11 +15,11 @@ import pytest
 
 from tests.real.clients import Clients, Security
 from tests.real.configuration import EVERY_SECURITY
-from tests.real.conftest import BACKEND_NAME, BackendCertificates
+from tests.real.conftest import BackendCertificates, Dovecots
 from tests.real.programs import Programs, send_by_msmtp
 from tests.real.proxy import Proxy, is_oracle
 from tests.support.certificates import CertificateAuthority, ecdsa_key
-from tests.support.dovecot import Dovecot, DovecotTls
+from tests.support.dovecot import Dovecot
 from tests.support.mailbox import Account, make_message
 from tests.support.ports import Ports
 from tests.support.postfix import Postfix
@@ -105,22 +105,11 @@ def provider(accounts: list[Account]) -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def dovecot(
-    folder: Path,
-    mail: Path,
-    backend_ports: Ports,
-    backend_certificates: BackendCertificates,
-    authority: CertificateAuthority,
-    provider: int,
-) -> Iterator[Dovecot]:
+def dovecot(folder: Path, dovecots: Dovecots, provider: int) -> Iterator[Dovecot]:
     settings = folder / "provider"
     settings.write_text(PROVIDER.substitute(port=provider))
-    ports = {name: backend_ports[f"oauth2_{name}"] for name in Dovecot.PORTS}
-    pair = backend_certificates
-    tls = DovecotTls(pair.by_address, BACKEND_NAME, pair.by_name, authority.path)
-    server = Dovecot(folder / "oauth2-dovecot", mail, [], ports, tls, DOVECOT.replace("PROVIDER", str(settings)))
-    yield server
-    server.stop()
+    with dovecots.running("oauth2", [], DOVECOT.replace("PROVIDER", str(settings))) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
