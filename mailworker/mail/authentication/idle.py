@@ -55,8 +55,8 @@ class IdleConnections:
             stream.close()
             return
         descriptor, _, watched = stream.hand_over()
-        idle = _Idle(self._idle, connections.loop, descriptor)
         loop = connections.loop
+        idle = _Idle(self._idle, loop, descriptor)
         (loop.change if watched else loop.watch)(descriptor, READ, idle)
         loop.set_deadline(idle, loop.now + _REST)
         self._idle.append(idle)
