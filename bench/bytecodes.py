@@ -34,9 +34,9 @@ WARMING: Final = 20
 # The functions that phases begin with, by module and name.
 FIRST: Final = {
     "service.serve": "accept",
-    "service._begin_with": "the session begins",
+    "service._begin_lost": "the session begins",
     "session.begin": "the session begins",
-    "session._greeted": "the client's words",
+    "session.begin_heard": "the client's words",
     "session._heard": "the client's words",
     "session._log_in": "the question",
     "auth_http._heard": "its answer",

@@ -42,8 +42,11 @@ class Chain(Protocol):
     def begin(self) -> Link:
         """The first link."""
 
-    def begin_with(self, heard: bytes | PeerError, /) -> Link:
-        """The first link where a peer has spoken before: what it sent first, or the error that reading it raised."""
+    def begin_heard(self, words: bytes, /) -> Link:
+        """The first link where a peer has spoken before, with these words."""
+
+    def begin_lost(self, error: PeerError, /) -> Link:
+        """The first link where a peer has failed before it spoke."""
 
     def fail(self, error: Exception, /) -> Coroutine[Any, Any, None]:
         """The last link, after another link has raised `error`."""
@@ -52,11 +55,17 @@ class Chain(Protocol):
 async def carry_out(chain: Chain, heard: bytes | PeerError | None = None, /) -> None:
     """Carry out all links of a session; `heard` is what its peer has sent before, None for nothing."""
     try:
-        link = chain.begin() if heard is None else chain.begin_with(heard)
+        link = _first(chain, heard)
         while link is not None:
             link = await (_exchange(link) if isinstance(link, tuple) else link)
     except Exception as error:
         await chain.fail(error)
+
+
+def _first(chain: Chain, heard: bytes | PeerError | None) -> Link:
+    if heard is None:
+        return chain.begin()
+    return chain.begin_heard(heard) if isinstance(heard, bytes) else chain.begin_lost(heard)
 
 
 async def _exchange(plan: Plan) -> Link:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from mailworker.errors import PeerError
 from mailworker.event.connections import Connections
 from mailworker.event.plan import Link
+from mailworker.event.task import Task
 from mailworker.mail.admission import refusal
 from mailworker.mail.client.client import Client
 from mailworker.mail.client.host import UNAVAILABLE, find_host
@@ -37,6 +38,23 @@ class Arriving(Leaving):
         self._client: Client | None = None
         self.protocol = PROTOCOLS[self.server.settings.protocol]
         self.facts = record if isinstance(record, FactsRecord) else None
+
+    def enlist(self, task: Task) -> None:
+        """See `mailworker.event.beginning.Session`: the row of the guest becomes that of the session."""
+        assert self.server.rows is not None
+        self.server.rows.pass_on(self.stream.row, self.log)
+        self.log.entrance.sessions.live[self.log] = task
+
+    def enlist_at_accept(self, task: Task) -> None:
+        """As `enlist`, for a session whose client was no guest."""
+        rows, record = self.server.rows, self.log
+        assert rows is not None
+        self.stream.row = rows.open(record, record.number, record.accepted, self.server.number, self._peer)
+        record.entrance.sessions.live[record] = task
+
+    def drop(self) -> None:
+        """See `mailworker.event.beginning.Session`."""
+        del self.log.entrance.sessions.live[self.log]
 
     @property
     def client(self) -> Client:

@@ -6,7 +6,7 @@ the receiver is slow.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from mailworker.config.proxy import ProxySettings
 from mailworker.errors import Party
@@ -20,9 +20,7 @@ from mailworker.event.throttle import Throttle
 from mailworker.mail.end import End
 from mailworker.mail.record import SessionRecord
 from mailworker.mail.server import Server
-
-# Python 3.11 takes some 850 instructions to find a member in its enum.
-_BY_CLIENT, _BY_BACKEND = End.CLIENT_CLOSED, End.BACKEND_CLOSED
+from mailworker.native.core import accelerator
 
 
 class Relay(Pair):
@@ -33,6 +31,8 @@ class Relay(Pair):
 
     __slots__ = ("record",)
 
+    _by_backend: Final = End.BACKEND_CLOSED
+    _by_client: Final = End.CLIENT_CLOSED
     record: SessionRecord
 
     def start_watched(self) -> None:
@@ -48,8 +48,11 @@ class Relay(Pair):
         record = self.record
         record.action = None
         if record.entrance.log.informative:
-            record.info("proxied session done")
-        self._end(_BY_CLIENT if self.client.ended == 1 else _BY_BACKEND)
+            self._say_done()
+        self._end(self._by_client if self.client.ended == 1 else self._by_backend)
+
+    def _say_done(self) -> None:
+        self.record.info("proxied session done")
 
     def lose_source(self, side: Side, error: Loss) -> None:
         """Handle a failed read from `side`, which does not matter if the other side has ended its input."""
@@ -58,7 +61,7 @@ class Relay(Pair):
             return
         self._blame(side, "reading from", "recv()" if side.tls is None else "SSL_read()", error)
         self.record.action = None
-        self.record.info("proxied session done")
+        self._say_done()
         self._end(self._reset(side))
 
     def lose_sink(self, side: Side, error: Loss) -> None:
@@ -179,21 +182,22 @@ class Relays:
     ) -> None:
         """Relay between two streams; the bytes that were already read from each are passed on first."""
         terms, kind, plain = agreed
-        record.logged_in = self._connections.loop.now
         relay = kind(terms, client, clients_words, backend, backends_words)
+        record.logged_in = self._connections.loop.now
         relay.record = record
         record.client_bytes = relay.client
         record.backend_bytes = relay.backend
         try:
             record.entrance.sessions.live[record] = relay
-            if plain or not (clients_words or isinstance(relay, LimitedRelay)):
+            if plain:
                 relay.begin()
             else:
-                self._begin_prepared(relay, record.entrance.server)
+                self._begin_prepared(relay)
         except Exception as bug:
             relay.abort(bug)  # nobody else has the connections
 
-    def _begin_prepared(self, relay: Relay, server: Server) -> None:
+    def _begin_prepared(self, relay: Relay) -> None:
+        server = relay.record.entrance.server
         if isinstance(relay, LimitedRelay):
             relay.keep_rates(server.settings.proxy)
         if server.watched:
@@ -221,3 +225,7 @@ class Relays:
         """Free the resources of relays; no relay may be left."""
         for pump in self._pumps.values():
             pump.close()
+
+
+if accelerator is not None:
+    accelerator.note_relays(Relays, Relay)

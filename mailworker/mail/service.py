@@ -12,14 +12,14 @@ from mailworker.config.destinations import Destination
 from mailworker.config.listen import Endpoint
 from mailworker.config.settings import MailServer, Settings
 from mailworker.errors import CLIENT, OutOfConnections, PeerError
+from mailworker.event.beginning import Beginning, begin
 from mailworker.event.connections import Connections
 from mailworker.event.listener import BoundListener, Listener, OnAccept, check_accepting
 from mailworker.event.lobby import Guest, Lobby
 from mailworker.event.loop import Loop
-from mailworker.event.plan import UNKNOWN, carry_out
+from mailworker.event.plan import UNKNOWN
 from mailworker.event.rows import Rows
 from mailworker.event.stream import SocketStream
-from mailworker.event.task import Task
 from mailworker.log.access import LineSink
 from mailworker.log.line import describe
 from mailworker.log.log import Log
@@ -323,13 +323,9 @@ class _Beginnings:
 
     def begin(self, entrance: Entrance, number: int, stream: SocketStream, peer: Address) -> None:
         """Begin a session at accept."""
-        now = self._connections.loop.now
-        session = self._session(entrance, number, stream, peer, now)
-        task = self._task(session, None)
-        if (rows := entrance.server.rows) is not None:
-            stream.row = rows.open(session.log, number, now, entrance.server.number, peer)
-            entrance.sessions.live[session.log] = task
-        task.resume()
+        loop = self._connections.loop
+        session = self._session(entrance, number, stream, peer, loop.now)
+        begin(loop, session, None, None if entrance.server.rows is None else Session.enlist_at_accept)
 
     def accepted(self, entrance: Entrance, serve: OnAccept) -> OnAccept:
         """The function to call with each client: a lobby begins sessions when clients have sent their first bytes."""
@@ -344,7 +340,8 @@ class _Beginnings:
         server, step = entrance.server, (entrance.greeting, entrance.opening or UNKNOWN)
         limit, timeout = server.settings.dialogue.client_buffer, server.settings.timeout
         checks = tuple(check.quick for check in entrance.at_accept if check.quick is not None)
-        left, stopped = partial(self._begin_with, entrance), partial(self._begin_carefully, entrance)
+        lost, stopped = partial(self._begin_lost, entrance), partial(self._begin_carefully, entrance)
+        left = Beginning(self._connections.loop, self._pattern(entrance), lost, server.rows is not None)
         calls = left, None if server.counted is None else server.counted.arrive, serve, checks, stopped
         lobby = Lobby(self._connections, CLIENT, step, limit, timeout, *calls, server.rows, server.number)
         if entrance.listen.ssl and server.tls is not None:
@@ -352,24 +349,12 @@ class _Beginnings:
             lobby.shake_hands(server.tls, shaken)
         return lobby
 
-    def _begin_with(self, entrance: Entrance, guest: Guest, heard: bytes | PeerError) -> None:
-        pattern = self._patterns.get(entrance) or self._pattern(entrance)
-        session = pattern.of(guest.number, guest.stream, guest.peer, guest.accepted)
-        if not isinstance(heard, bytes) and guest.shaking:
+    def _begin_lost(self, entrance: Entrance, guest: Guest, error: PeerError) -> None:
+        session = self._session(entrance, guest.number, guest.stream, guest.peer, guest.accepted)
+        if guest.shaking:
             session.log.action = SHAKING_HANDS
-        task = self._task(session, heard)
-        if (rows := entrance.server.rows) is not None:
-            rows.pass_on(guest.stream.row, session.log)
-            entrance.sessions.live[session.log] = task
-        task.resume()
-
-    def _task(self, session: Session, heard: bytes | PeerError | None) -> Task:
-        """The session's task. Without memory for it nothing is left of the session, and MemoryError is raised."""
-        try:
-            return Task(self._connections.loop, carry_out(session, heard))
-        except MemoryError:
-            del session.log.entrance.sessions.live[session.log]
-            raise
+        enlist = None if entrance.server.rows is None else Session.enlist
+        begin(self._connections.loop, session, error, enlist)
 
     def _begin_carefully(self, entrance: Entrance, guest: Guest) -> None:
         """Begin a session for a client that fails a check: it repeats all checks, and logs the result."""

@@ -15,6 +15,7 @@ from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.end import End, Farewell
 from mailworker.mail.entering import IN_AUTH, Entering
 from mailworker.model import Address, AuthMethod
+from mailworker.native.core import accelerator
 from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login
 
@@ -55,14 +56,24 @@ class Session(Entering):
         farewell = await self.arrive()
         return self._greet() if farewell is None else self.part(farewell)
 
-    def begin_with(self, heard: bytes | PeerError) -> Link:
-        """See `Chain.begin_with`: the client has got its greeting, and has sent its first bytes or failed."""
-        if isinstance(heard, bytes):
-            return self._greeted(1, heard)
+    def begin_heard(self, words: bytes) -> Link:
+        """See `Chain.begin_heard`: the client has got its greeting, and this is its answer.
+
+        Log it in at once if its bytes are a usual login, else begin a dialogue.
+        """
+        first_login = self._first_login
+        if first_login is not None and self._dialogue is None:
+            login = first_login(self.stream.heard, words)
+            if login is not None:
+                return self._log_in(login)
+        return self._heard(1, words)
+
+    def begin_lost(self, error: PeerError) -> Link:
+        """See `Chain.begin_lost`: the client has failed in its handshake, or after its greeting."""
         if self.log.action == SHAKING_HANDS:
-            return self.fail_handshake(heard)
+            return self.fail_handshake(error)
         self.log.action = _GREETING
-        return self._lost(heard)
+        return self._lost(error)
 
     def _greet(self) -> Link:
         self.log.action = _GREETING
@@ -77,13 +88,7 @@ class Session(Entering):
         return Plan(stream, server.settings.dialogue.client_buffer, steps, self._greeted, self._lost)
 
     def _greeted(self, _usual: int, words: bytes) -> Link:
-        """Log the client in at once if its bytes are a usual login, else begin a dialogue."""
-        first_login = self._first_login
-        if first_login is not None and self._dialogue is None:
-            login = first_login(self.stream.heard, words)
-            if login is not None:
-                return self._log_in(login)
-        return self._heard(1, words)
+        return self.begin_heard(words)
 
     def _say(self, answer: bytes | None) -> Link:
         """Send an answer, if there is one, and read the client's next command."""
@@ -215,3 +220,7 @@ class Session(Entering):
         await self.stream.write(answer)
         self.dialogue.rejected(counted=self.protocol.retries or not verdict.final)
         return self._go_on()
+
+
+if accelerator is not None:
+    accelerator.note_sessions(Session)

@@ -27,6 +27,7 @@ from tests.tls.peers import tcp_pair
 
 # Tests of what is there twice, in C and in Python. All others run on what the program uses in this process.
 _OF_THE_CORE = {
+    "test_beginning",
     "test_choice",
     "test_connections",
     "test_copies",

@@ -241,7 +241,7 @@ def _play(scene: Scene, login: Login) -> Sequence[tuple[object, ...]]:
 
 
 def _by_python(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("mailworker.mail.service.carry_out", in_python().plan.carry_out)
+    patch.setattr("mailworker.event.beginning.carry_out", in_python().plan.carry_out)
 
 
 def _by_conversations(patch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from mailworker.native import core
 _PACKAGE = "mailworker.event"
 _MODULES = (
     *("timers", "poller", "loop", "task", "sockets", "transport", "gathering"),
-    *("stream", "relay", "plan", "rows", "tally", "connections", "copies", "lobby", "pair"),
+    *("stream", "relay", "plan", "rows", "tally", "connections", "copies", "lobby", "beginning", "pair"),
 )
 
 
@@ -24,6 +24,7 @@ class Implementation:
     def __init__(self, name: str) -> None:
         self.name = name
         modules = {module: importlib.import_module(f"{_PACKAGE}.{module}") for module in _MODULES}
+        self.beginning: ModuleType = modules["beginning"]
         self.connections: ModuleType = modules["connections"]
         self.copies: ModuleType = modules["copies"]
         self.lobby: ModuleType = modules["lobby"]

@@ -27,8 +27,11 @@
     NAME(again)                                                                                                        \
     NAME(allow)                                                                                                        \
     NAME(begin)                                                                                                        \
-    NAME(begin_with)                                                                                                   \
+    NAME(begin_heard)                                                                                                  \
+    NAME(begin_lost)                                                                                                   \
     NAME(close)                                                                                                        \
+    NAME(drop)                                                                                                         \
+    NAME(enlist)                                                                                                       \
     NAME(expire)                                                                                                       \
     NAME(fail)                                                                                                         \
     NAME(finish)                                                                                                       \
@@ -36,6 +39,7 @@
     NAME(half_close)                                                                                                   \
     NAME(kind)                                                                                                         \
     NAME(number)                                                                                                       \
+    NAME(of)                                                                                                           \
     NAME(park)                                                                                                         \
     NAME(passes)                                                                                                       \
     NAME(path)                                                                                                         \
@@ -280,6 +284,7 @@ struct task {
 
 extern PyTypeObject task_type;
 
+struct task *task_for(struct loop *loop, PyObject *coroutine);
 int task_resume(struct task *task, PyObject *error); /* `error` is raised where it waits, unless NULL */
 
 /* sockets.c */
@@ -367,7 +372,25 @@ PyObject *connections_stream(PyObject *connections, int descriptor, PyObject *pa
 
 /* lobby.c */
 
+struct guest {
+    struct timed timed;
+    struct lobby *lobby; /* NULL once it has left */
+    struct stream *stream;
+    PyObject *peer;
+    long long number;
+    double accepted;
+    char shaking; /* whether the handshake is under way */
+    char listed;  /* whether its row was begun, or was counted as missing */
+};
+
 extern PyTypeObject guest_type, lobby_type;
+
+/* beginning.c */
+
+extern PyTypeObject beginning_type;
+extern PyMethodDef beginning_functions[];
+
+int prepare_beginnings(void);
 
 /* plan.c */
 
@@ -375,6 +398,7 @@ extern PyTypeObject engine_type;
 extern PyMethodDef plan_functions[];
 
 int prepare_plans(void);
+PyObject *engine_for(PyObject *chain, PyObject *heard); /* carry_out(); `heard` may be NULL */
 int is_peer_error(void); /* whether the exception that was raised is a PeerError */
 
 /* copies.c */
@@ -445,5 +469,11 @@ int side_row(PyObject *side); /* of a ListedSide */
 extern PyTypeObject pair_type, terms_type;
 
 int pair_half_close(PyObject *pair);
+int pair_ended_by_client(PyObject *pair); /* whether the client's input ended first */
+
+/* relay/session.c */
+
+int prepare_session_relays(void);
+extern PyMethodDef session_relay_functions[];
 
 #endif

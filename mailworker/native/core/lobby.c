@@ -29,17 +29,6 @@ struct lobby {
     PyObject *shaken; /* called after the handshake, or None */
 };
 
-struct guest {
-    struct timed timed;
-    struct lobby *lobby; /* NULL once it has left */
-    struct stream *stream;
-    PyObject *peer;
-    long long number;
-    double accepted;
-    char shaking; /* whether the handshake is under way */
-    char listed;  /* whether its row was begun, or was counted as missing */
-};
-
 static void guest_dealloc(PyObject *object)
 {
     struct guest *self = (struct guest *) object;

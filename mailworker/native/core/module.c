@@ -124,6 +124,7 @@ static int add_types(PyObject *module)
         &session_tally_type, &limits_type,   &rows_type,     &connections_type, &terms_type,      &pair_type,
         &limited_type,       &guest_type,    &lobby_type,    &conns_type,       &listed_type,     &direct_type,
         &attempt_type,       &attempts_type, &holdings_type, &gate_type,        &identifier_type, &gathering_type,
+        &beginning_type,
 #ifdef __linux__
         &epoll_type,
 #endif
@@ -142,9 +143,9 @@ static int add_types(PyObject *module)
 static int add_functions(PyObject *module)
 {
     PyMethodDef *all[] = {
-        answer_functions, client_functions, copy_functions,       first_word_functions,
-        plan_functions,   record_functions, session_id_functions, smtp_word_functions,
-        socket_functions, word_functions,   writing_functions,
+        answer_functions, beginning_functions, client_functions,     copy_functions,      first_word_functions,
+        plan_functions,   record_functions,    session_id_functions, smtp_word_functions, session_relay_functions,
+        socket_functions, word_functions,      writing_functions,
     };
     size_t i;
 
@@ -159,7 +160,8 @@ static int add_functions(PyObject *module)
 PyMODINIT_FUNC PyInit__core(void)
 {
     PyObject *module = make_names() && prepare_loop() && prepare_plans() && prepare_sockets() && prepare_records() &&
-                               prepare_tallies() && prepare_writing() && prepare_smtp_words()
+                               prepare_tallies() && prepare_writing() && prepare_smtp_words() && prepare_beginnings() &&
+                               prepare_session_relays()
                            ? PyModule_Create(&definition)
                            : NULL;
 

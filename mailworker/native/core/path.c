@@ -47,6 +47,29 @@ PyObject *step_look_up(struct step *step, PyObject *object)
     return value;
 }
 
+int step_give(PyObject *object, struct step *step, PyObject *value)
+{
+    PyObject **place;
+    int given;
+
+    if (value == NULL) {
+        return 0;
+    }
+    place = step_place(step, object, T_OBJECT_EX);
+    if (place != NULL) {
+        Py_XSETREF(*place, value);
+        return 1;
+    }
+    given = PyObject_SetAttr(object, step->name, value) == 0;
+    Py_DECREF(value);
+    return given;
+}
+
+int step_set(PyObject *object, struct step *step, PyObject *value)
+{
+    return step_give(object, step, Py_NewRef(value));
+}
+
 /* The object at the end of some steps; `owned` has to be dropped when that is no longer needed, unless NULL. */
 static inline PyObject *walk(struct path *path, int length, PyObject *object, PyObject **owned)
 {
@@ -179,4 +202,23 @@ int path_make(struct path *path, const char *text)
 
     Py_XDECREF(steps);
     return taken;
+}
+
+int take_over(PyObject *type, PyMethodDef *methods)
+{
+    PyMethodDef *method;
+
+    if (!PyType_Check(type)) {
+        return raised(PyExc_TypeError, "no class");
+    }
+    for (method = methods; method->ml_name != NULL; method++) {
+        PyObject *descriptor = PyDescr_NewMethod((PyTypeObject *) type, method);
+
+        if (descriptor == NULL || PyObject_SetAttrString(type, method->ml_name, descriptor) < 0) {
+            Py_XDECREF(descriptor);
+            return 0;
+        }
+        Py_DECREF(descriptor);
+    }
+    return 1;
 }

@@ -49,6 +49,10 @@ static inline void *step_place(struct step *step, PyObject *object, int kind)
 /* Reads an attribute that is not in a slot. */
 PyObject *step_look_up(struct step *step, PyObject *object);
 
+/* Sets the attribute of an object; `step_give` steals the reference, which may be NULL with an exception. */
+int step_give(PyObject *object, struct step *step, PyObject *value);
+int step_set(PyObject *object, struct step *step, PyObject *value);
+
 /* Parses a path from a text with dots between names. */
 int path_take(struct path *path, PyObject *text);
 int path_make(struct path *path, const char *text);
@@ -61,6 +65,9 @@ enum found { FAILED, NOTHING, OBJECT, REAL, WHOLE, TEXT };
 
 /* The value at the end of a path as a number, which it has to be. */
 enum found path_number(struct path *path, PyObject *object, double *number);
+
+/* Makes C implement methods of a class that Python defines; the last method has no name. */
+int take_over(PyObject *type, PyMethodDef *methods);
 
 /* Whether the value at the end of a path is true in Python; -1 with an exception. */
 int path_has(struct path *path, PyObject *object);

@@ -33,20 +33,25 @@ int is_peer_error(void)
     return PyErr_ExceptionMatches(peer_error);
 }
 
-static PyObject *engine_made(PyObject *type, PyObject *const *arguments, size_t flags, PyObject *keywords)
+PyObject *engine_for(PyObject *chain, PyObject *heard)
+{
+    struct engine *self = (struct engine *) engine_type.tp_alloc(&engine_type, 0);
+
+    if (self != NULL) {
+        self->chain = Py_NewRef(chain);
+        self->heard = Py_XNewRef(heard);
+    }
+    return (PyObject *) self;
+}
+
+static PyObject *engine_made(PyObject *Py_UNUSED(type), PyObject *const *arguments, size_t flags, PyObject *keywords)
 {
     Py_ssize_t given = PyVectorcall_NARGS(flags);
-    struct engine *self;
 
     if (given < 1 || given > 2 || keywords != NULL) {
         return PyErr_Format(PyExc_TypeError, "carry_out(chain, heard=None)");
     }
-    self = (struct engine *) engine_type.tp_alloc((PyTypeObject *) type, 0);
-    if (self != NULL) {
-        self->chain = Py_NewRef(arguments[0]);
-        self->heard = given < 2 || arguments[1] == Py_None ? NULL : Py_NewRef(arguments[1]);
-    }
-    return (PyObject *) self;
+    return engine_for(arguments[0], given < 2 || arguments[1] == Py_None ? NULL : arguments[1]);
 }
 
 #define REFERENCES(REF) REF(chain) REF(heard) REF(link)
@@ -159,17 +164,22 @@ static PySendResult resume(struct engine *self, PyObject **result)
     return status;
 }
 
+static PyObject *first_link(struct engine *self)
+{
+    if (self->heard == NULL) {
+        return PyObject_CallMethodNoArgs(self->chain, names.begin);
+    }
+    return PyObject_CallMethodOneArg(self->chain, PyBytes_Check(self->heard) ? names.begin_heard : names.begin_lost,
+                                     self->heard);
+}
+
 static PySendResult go_on(struct engine *self, PyObject **result)
 {
     PySendResult status = PYGEN_RETURN;
 
     if (!self->begun) {
         self->begun = 1;
-        if (!follow(self, self->heard == NULL
-                              ? PyObject_CallMethodNoArgs(self->chain, names.begin)
-                              : PyObject_CallMethodOneArg(self->chain, names.begin_with, self->heard))) {
-            status = PYGEN_ERROR;
-        }
+        status = follow(self, first_link(self)) ? PYGEN_RETURN : PYGEN_ERROR;
         Py_CLEAR(self->heard);
     }
     for (;;) {

@@ -88,30 +88,6 @@ int prepare_records(void)
     return FIELDS(MAKE_FIELD) WAYS(MAKE_WAY) WORDS(MAKE_WORD) no_path != NULL;
 }
 
-/* Sets a field to an object, whose reference it steals; that may be NULL, with an exception. */
-static int give(PyObject *record, struct step *field, PyObject *value)
-{
-    PyObject **place;
-    int given;
-
-    if (value == NULL) {
-        return 0;
-    }
-    place = step_place(field, record, T_OBJECT_EX);
-    if (place != NULL) {
-        Py_XSETREF(*place, value);
-        return 1;
-    }
-    given = PyObject_SetAttr(record, field->name, value) == 0;
-    Py_DECREF(value);
-    return given;
-}
-
-static int set(PyObject *record, struct step *field, PyObject *value)
-{
-    return give(record, field, Py_NewRef(value));
-}
-
 /* Whether the value at the end of a path is None; -1 with an exception. */
 static int lacks(PyObject *object, struct path *path)
 {
@@ -154,9 +130,9 @@ static PyObject *begun(PyObject *pattern, PyObject *const *arguments, Py_ssize_t
     }
     peer = arguments[1];
     live = path_follow(&ways.live, record);
-    fine = live != NULL && set(record, &fields.number, arguments[0]) &&
-           set(record, &fields.client, has_port(peer) ? PyTuple_GET_ITEM(peer, 0) : names.no_address) &&
-           set(record, &fields.accepted, arguments[2]) && set(record, &fields.client_bytes, arguments[3]) &&
+    fine = live != NULL && step_set(record, &fields.number, arguments[0]) &&
+           step_set(record, &fields.client, has_port(peer) ? PyTuple_GET_ITEM(peer, 0) : names.no_address) &&
+           step_set(record, &fields.accepted, arguments[2]) && step_set(record, &fields.client_bytes, arguments[3]) &&
            PyObject_SetItem(live, record, Py_None) == 0;
     Py_XDECREF(live);
     if (!fine) {
@@ -169,7 +145,7 @@ static PyObject *facts_begun(PyObject *self, PyObject *const *arguments, Py_ssiz
 {
     PyObject *record = begun(self, arguments, given);
 
-    if (record != NULL && !(has_port(arguments[1]) ? set(record, &fields.port, PyTuple_GET_ITEM(arguments[1], 1))
+    if (record != NULL && !(has_port(arguments[1]) ? step_set(record, &fields.port, PyTuple_GET_ITEM(arguments[1], 1))
                                                    : done(call(record, words._come, arguments[1])))) {
         Py_CLEAR(record);
     }
@@ -252,7 +228,7 @@ static int end_once(PyObject *self, PyObject *reason)
         return lives;
     }
     live = path_follow(&ways.live, self);
-    fine = live != NULL && set(self, &fields.reason, reason) && PyObject_DelItem(live, self) == 0 &&
+    fine = live != NULL && step_set(self, &fields.reason, reason) && PyObject_DelItem(live, self) == 0 &&
            tell_server(self) && tell_listeners(self);
     Py_XDECREF(live);
     return fine ? 1 : -1;
@@ -353,7 +329,8 @@ static int report_to(PyObject *self, PyObject *event, PyObject *logs)
     int fine = lines != NULL;
 
     if (fine && lines != Py_None) {
-        fine = set(self, &fields.event, event) && (write_lines(self, lines, logs) || pass_on(self, words._misreport));
+        fine =
+            step_set(self, &fields.event, event) && (write_lines(self, lines, logs) || pass_on(self, words._misreport));
     }
     Py_XDECREF(lines);
     return fine;
@@ -414,9 +391,9 @@ static PyObject *attempt(PyObject *self, PyObject *const *arguments, Py_ssize_t 
         return NULL;
     }
     login = arguments[0];
-    if (!set(self, &fields.attempts, arguments[1]) ||
-        !give(self, &fields.auth_user, path_follow(&ways.client_name, login)) ||
-        !give(self, &fields.method, path_follow(&ways.client_method, login))) {
+    if (!step_set(self, &fields.attempts, arguments[1]) ||
+        !step_give(self, &fields.auth_user, path_follow(&ways.client_name, login)) ||
+        !step_give(self, &fields.method, path_follow(&ways.client_method, login))) {
         return NULL;
     }
     more = path_has(&ways.helo, login);
@@ -443,7 +420,7 @@ static PyObject *settle(PyObject *self, PyObject *const *arguments, Py_ssize_t g
     int accepted, choose;
 
     if (!counted(given, 3) || !take_number(&ways.now, self, &now) || !take_real(arguments[2], &began) ||
-        !give(self, &fields.auth_ms, in_milliseconds(now - began))) {
+        !step_give(self, &fields.auth_ms, in_milliseconds(now - began))) {
         return NULL;
     }
     verdict = arguments[0];
@@ -460,7 +437,7 @@ static PyObject *settle(PyObject *self, PyObject *const *arguments, Py_ssize_t g
         return Py_NewRef(verdict);
     }
     chosen = choose ? call(self, words._choose, verdict) : Py_NewRef(verdict);
-    if (chosen != NULL && !give(self, &fields.started, PyFloat_FromDouble(now))) {
+    if (chosen != NULL && !step_give(self, &fields.started, PyFloat_FromDouble(now))) {
         Py_CLEAR(chosen);
     }
     return chosen;
@@ -472,8 +449,8 @@ static PyObject *log_in(PyObject *self, PyObject *Py_UNUSED(none))
     int nobody;
 
     if (!take_number(&ways.since, self, &started) || !take_number(&ways.now, self, &now) ||
-        !give(self, &fields.login_ms, in_milliseconds(now - started)) ||
-        !report_at(self, words.login, &ways.at_login) || !set(self, &fields.started, Py_None)) {
+        !step_give(self, &fields.login_ms, in_milliseconds(now - started)) ||
+        !report_at(self, words.login, &ways.at_login) || !step_set(self, &fields.started, Py_None)) {
         return NULL;
     }
     nobody = lacks(self, &ways.who);
@@ -496,34 +473,14 @@ static PyMethodDef facts_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-/* Replaces methods of a class. */
-static PyObject *take_over(PyObject *type, PyMethodDef *methods)
-{
-    PyMethodDef *method;
-
-    if (!PyType_Check(type)) {
-        return PyErr_Format(PyExc_TypeError, "no class");
-    }
-    for (method = methods; method->ml_name != NULL; method++) {
-        PyObject *descriptor = PyDescr_NewMethod((PyTypeObject *) type, method);
-
-        if (descriptor == NULL || PyObject_SetAttrString(type, method->ml_name, descriptor) < 0) {
-            Py_XDECREF(descriptor);
-            return NULL;
-        }
-        Py_DECREF(descriptor);
-    }
-    return Py_NewRef(Py_None);
-}
-
 static PyObject *note_records(PyObject *Py_UNUSED(module), PyObject *type)
 {
-    return take_over(type, record_methods);
+    return none_if(take_over(type, record_methods));
 }
 
 static PyObject *note_facts(PyObject *Py_UNUSED(module), PyObject *type)
 {
-    return take_over(type, facts_methods);
+    return none_if(take_over(type, facts_methods));
 }
 
 PyMethodDef record_functions[] = {

@@ -4,23 +4,27 @@
 
 #include <math.h>
 
-static PyObject *task_made(PyObject *type, PyObject *const *arguments, size_t flags, PyObject *keywords)
+struct task *task_for(struct loop *loop, PyObject *coroutine)
 {
-    struct task *self;
+    struct task *self = (struct task *) task_type.tp_alloc(&task_type, 0);
 
+    if (self != NULL) {
+        self->timed.deadline = INFINITY;
+        self->loop = (struct loop *) Py_NewRef(loop);
+        self->coroutine = Py_NewRef(coroutine);
+    }
+    return self;
+}
+
+static PyObject *task_made(PyObject *Py_UNUSED(type), PyObject *const *arguments, size_t flags, PyObject *keywords)
+{
     if (keywords != NULL) {
         return PyErr_Format(PyExc_TypeError, "Task(loop, coroutine)");
     }
     if (!counted(PyVectorcall_NARGS(flags), 2) || !is_loop(arguments[0])) {
         return NULL;
     }
-    self = (struct task *) task_type.tp_alloc((PyTypeObject *) type, 0);
-    if (self != NULL) {
-        self->timed.deadline = INFINITY;
-        self->loop = (struct loop *) Py_NewRef(arguments[0]);
-        self->coroutine = Py_NewRef(arguments[1]);
-    }
-    return (PyObject *) self;
+    return (PyObject *) task_for((struct loop *) arguments[0], arguments[1]);
 }
 
 #define REFERENCES(REF) REF(loop) REF(coroutine) REF(waits_for)

@@ -181,6 +181,13 @@ int pair_half_close(PyObject *object)
     return is_whole(self) && set_deadline(self, due(self));
 }
 
+int pair_ended_by_client(PyObject *object)
+{
+    const struct pair *self = (struct pair *) object;
+
+    return self->client != NULL && self->client->ended == 1;
+}
+
 static PyObject *half_close(PyObject *object, PyObject *Py_UNUSED(none))
 {
     return none_if(pair_half_close(object));

@@ -106,7 +106,7 @@ def slowly(script: Script) -> Script:
 @pytest.fixture(params=["C", "Python"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "Python":
-        monkeypatch.setattr("mailworker.mail.service.carry_out", in_python().plan.carry_out)
+        monkeypatch.setattr("mailworker.event.beginning.carry_out", in_python().plan.carry_out)
 
 
 @pytest.mark.usefixtures("engine")

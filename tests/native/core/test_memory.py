@@ -12,6 +12,7 @@ import pytest
 
 from mailworker.errors import Party
 from mailworker.event import sockets
+from mailworker.event.beginning import Beginning
 from mailworker.event.connections import Connections
 from mailworker.event.lobby import Guest, Lobby
 from mailworker.event.loop import Loop
@@ -46,6 +47,10 @@ def _no_bug(bug: Exception) -> None:
 
 def _no_guest(_guest: Guest, _heard: object) -> None:
     raise AssertionError("nobody has said anything")
+
+
+def _no_loss(_guest: Guest, _error: object) -> None:
+    raise AssertionError("no connection has failed")
 
 
 def _not_full(_descriptor: int, _peer: Address) -> None:
@@ -118,6 +123,52 @@ def test_a_wait_whose_deadline_finds_no_memory_ends(connections: Connections) ->
         stream.close()
         loop.close()
     assert 2 <= len(failed) < 20
+
+
+class _Session:
+    """`made` counts how often it was made, `ended` how often it has begun or was dropped."""
+
+    __slots__ = ("ended", "made")
+
+    def __init__(self) -> None:
+        self.ended = self.made = 0
+
+    def of(self, _number: int, _stream: SocketStream, _peer: Address, _accepted: float) -> _Session:
+        self.made += 1
+        return self
+
+    def begin_heard(self, _words: bytes) -> None:
+        self.ended += 1
+
+    async def fail(self, _error: Exception) -> None:
+        self.ended += 1
+
+    def drop(self) -> None:
+        self.ended += 1
+
+
+def test_a_session_without_memory_for_its_task_is_dropped_once(connections: Connections) -> None:
+    session, failed = _Session(), 0
+    beginning = Beginning(connections.loop, session, _no_loss, False)  # type: ignore[arg-type]
+    step = (b"hello\r\n", (b"\n", None))
+    lobby = Lobby(connections, Party.CLIENT, step, 100, 60.0, _no_guest, None, _not_full)
+    for number in range(20):
+        ours, theirs = socket.socketpair()
+        lobby.accepted(ours.detach(), InetAddress("192.0.2.1", 1))
+        (guest,) = lobby.guests
+        lobby.guests.clear()
+        memory.set_nomemory(number, number + 1)
+        try:
+            beginning(guest, b"words")
+        except MemoryError:
+            failed += 1
+        finally:
+            memory.remove_mem_hooks()
+        assert session.ended == session.made, number
+        guest.stream.close()
+        theirs.close()
+    assert 2 <= failed < 20
+    assert 20 - failed < session.made < 20
 
 
 def test_a_pair_that_cannot_be_made_leaves_both_streams_to_their_owner(connections: Connections) -> None:
