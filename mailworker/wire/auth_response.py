@@ -139,6 +139,8 @@ class Rejected:
 class Wait:
     """The source must be asked again after `seconds`, at least 1, with `login` and `password` unless they are None."""
 
+    accepted: ClassVar[Literal[False]] = False
+
     seconds: int
     login: bytes | None = None
     password: Secret | None = None

@@ -25,7 +25,7 @@ from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables
 from mailworker.wire.auth_answers import Answer, Answers, Reading
 from mailworker.wire.auth_request import HEADER_VALUE, AuthHttpTemplate, AuthRequest, TlsFacts, client_host
-from mailworker.wire.auth_response import Accepted, InvalidResponse, Rejected, Verdict, Wait
+from mailworker.wire.auth_response import InvalidResponse, Rejected, Verdict, Wait
 from mailworker.wire.login import Login
 
 __all__ = ["READING", "AuthHttp", "Plain", "recalled"]
@@ -129,6 +129,7 @@ class _Question:
     """One login of the `applicant`; the service is asked again as often as it says WAIT.
 
     A question starts as a copy of a pattern. `plain` is the applicant if it is asked about plainly, else None.
+    native/core/question.c implements the usual steps in C.
     """
 
     __slots__ = (
@@ -158,21 +159,29 @@ class _Question:
         self._request = request
         return self.say(self._service.template.request(request))
 
-    def say(self, head: bytes, *, anew: bool = False) -> Link:
-        """As `ask`, with the request as bytes; `anew`: on a new connection in any case."""
+    def say(self, head: bytes) -> Link:
+        """As `ask`, with the request as bytes."""
+        return self._say_again(head) if self._keeps else self._say_anew(head)
+
+    def _say_again(self, head: bytes) -> Link:
+        """Send the request on a connection that was kept, if there is one."""
         connections = self.applicant.connections
-        stream = None
-        if self._keeps:
-            stream = None if anew else self._service.idle.take(connections)
-            self._head, self._reused = head, stream is not None
+        stream = self._service.idle.take(connections)
+        self._head, self._reused = head, stream is not None
         if stream is None:
-            stream = connections.connect(self._address, AUTH_SERVICE, self._timeout)
-        else:
-            stream.deadline = connections.loop.now + self._timeout
+            return self._say_anew(head)
+        stream.deadline = connections.loop.now + self._timeout
         self._stream = stream
+        return self._plan(head)
+
+    def _say_anew(self, head: bytes) -> Link:
+        self._stream = self.applicant.connections.connect(self._address, AUTH_SERVICE, self._timeout)
+        return self._plan(head)
+
+    def _plan(self, head: bytes) -> Plan:
         if len(head) > _SEGMENT:
-            sockets.no_delay(stream.descriptor)  # else its end may wait for an acknowledgment of its beginning
-        return Plan(stream, _READ_SIZE, ((head, UNKNOWN),), self._heard, self._lost)
+            sockets.no_delay(self._stream.descriptor)  # else its end may wait for an acknowledgment of its beginning
+        return Plan(self._stream, _READ_SIZE, ((head, UNKNOWN),), self._heard, self._lost)
 
     def _heard(self, _usual: int, data: bytes) -> Link:
         answer = recalled(self._known, data)
@@ -231,11 +240,13 @@ class _Question:
 
     def _settle(self, verdict: Verdict) -> Link:
         self._stream.close()
+        return self.applicant.judged(verdict) if verdict.accepted and self._wait is None else self._decide(verdict)
+
+    def _decide(self, verdict: Verdict) -> Link:
+        """Go on after any other verdict than a success without a wait before it."""
         if self._wait is not None:
             verdict = _carry_over(self._wait, verdict)
-        if isinstance(verdict, Accepted) or not isinstance(verdict, Wait):  # a class that fits is found faster
-            return self.applicant.judged(verdict)
-        return self._pause(verdict)
+        return self._pause(verdict) if isinstance(verdict, Wait) else self.applicant.judged(verdict)
 
     async def _pause(self, wait: Wait) -> Link:
         self._waits += 1
@@ -258,10 +269,15 @@ class _Question:
             return self.applicant.fail(error)
         if self._reused and not self._stream.received:
             # The service closed it just as we began, which is allowed (RFC 9112 section 9.3.1).
-            return self.say(self._head, anew=True)
+            self._reused = False
+            return self._say_anew(self._head)
         if error.call == "send()":  # nginx notices a refused connection when it reads
             error = ConnectionLost(error.party, "recv()", error.errno)
         return self.applicant.fail(error)
+
+
+if accelerator is not None:
+    accelerator.note_questions(_Question, AUTH_SERVICE, _READ_SIZE, UNKNOWN, _SEGMENT)
 
 
 def _bound(

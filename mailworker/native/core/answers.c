@@ -62,20 +62,22 @@ static int is_header(PyObject *data)
     return length >= end && memcmp(PyBytes_AS_STRING(data) + length - end, blank_line, end) == 0;
 }
 
-static PyObject *recalled(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+PyObject *answer_recalled(PyObject *known, PyObject *data)
 {
     PyObject *key, *answer;
 
-    if (!counted(given, 2)) {
-        return NULL;
-    }
-    if (!PyDict_Check(arguments[0]) || !PyBytes_Check(arguments[1])) {
+    if (!PyDict_Check(known) || !PyBytes_Check(data)) {
         return PyErr_Format(PyExc_TypeError, "recalled(known, data)");
     }
-    key = is_header(arguments[1]) ? without_date(arguments[1]) : Py_NewRef(Py_None);
-    answer = key == NULL ? NULL : PyDict_GetItemWithError(arguments[0], key);
+    key = is_header(data) ? without_date(data) : Py_NewRef(Py_None);
+    answer = key == NULL ? NULL : PyDict_GetItemWithError(known, key);
     Py_XDECREF(key);
     return answer == NULL ? none_if(!PyErr_Occurred()) : Py_NewRef(answer);
+}
+
+static PyObject *recalled(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+{
+    return counted(given, 2) ? answer_recalled(arguments[0], arguments[1]) : NULL;
 }
 
 static PyObject *key_of(PyObject *Py_UNUSED(module), PyObject *data)

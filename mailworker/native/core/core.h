@@ -397,6 +397,9 @@ int prepare_beginnings(void);
 extern PyTypeObject engine_type;
 extern PyMethodDef plan_functions[];
 
+#define PLAN_FIELDS 5 /* see Plan: stream, limit, steps, then, lost */
+PyObject *plan_of(PyObject *const *fields);
+
 int prepare_plans(void);
 PyObject *engine_for(PyObject *chain, PyObject *heard); /* carry_out(); `heard` may be NULL */
 int is_peer_error(void); /* whether the exception that was raised is a PeerError */
@@ -416,7 +419,14 @@ extern PyMethodDef smtp_word_functions[];
 int prepare_smtp_words(void);
 
 /* answers.c */
+
+PyObject *answer_recalled(PyObject *known, PyObject *data); /* recalled() of wire/auth_answers.py */
 extern PyMethodDef answer_functions[];
+
+/* question.c */
+
+int prepare_questions(void);
+extern PyMethodDef question_functions[];
 
 /* line.c */
 

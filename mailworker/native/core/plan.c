@@ -5,8 +5,6 @@
 
 #include "core.h"
 
-#define PLAN_FIELDS 5 /* see Plan: stream, limit, steps, then, lost */
-
 struct engine {
     PyObject_HEAD
     PyObject *chain; /* NULL at the end */
@@ -58,15 +56,20 @@ static PyObject *engine_made(PyObject *Py_UNUSED(type), PyObject *const *argumen
 COLLECTED(engine, REFERENCES)
 
 /* Makes a plan: a tuple, which needs no class of its own here. */
-static PyObject *plan(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+PyObject *plan_of(PyObject *const *fields)
 {
-    PyObject *made = counted(given, PLAN_FIELDS) ? PyTuple_New(PLAN_FIELDS) : NULL;
+    PyObject *made = PyTuple_New(PLAN_FIELDS);
     Py_ssize_t i;
 
     for (i = 0; made != NULL && i < PLAN_FIELDS; i++) {
-        PyTuple_SET_ITEM(made, i, Py_NewRef(arguments[i]));
+        PyTuple_SET_ITEM(made, i, Py_NewRef(fields[i]));
     }
     return made;
+}
+
+static PyObject *plan(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+{
+    return counted(given, PLAN_FIELDS) ? plan_of(arguments) : NULL;
 }
 
 PyMethodDef plan_functions[] = {

@@ -1,0 +1,186 @@
+/* The usual question to an auth service: methods for a class that Python defines, see mail/authentication/auth_http.py. */
+
+#include "path.h"
+
+#define WAYS(WAY)                                                                                                      \
+    WAY(accepted, "accepted")                                                                                          \
+    WAY(address, "_address")                                                                                           \
+    WAY(applicant, "applicant")                                                                                        \
+    WAY(connections, "applicant.connections")                                                                          \
+    WAY(keeps, "_keeps")                                                                                               \
+    WAY(known, "_known")                                                                                               \
+    WAY(of_question, "_stream")                                                                                        \
+    WAY(timeout, "_timeout")                                                                                           \
+    WAY(verdict, "verdict")                                                                                            \
+    WAY(wait, "_wait")
+
+#define WORDS(WORD)                                                                                                    \
+    WORD(_decide)                                                                                                      \
+    WORD(_follow)                                                                                                      \
+    WORD(_heard)                                                                                                       \
+    WORD(_lost)                                                                                                        \
+    WORD(_read)                                                                                                        \
+    WORD(_say_again)                                                                                                   \
+    WORD(connect)                                                                                                      \
+    WORD(judged)
+
+#define WAY_OF(name, text) struct path name;
+static struct {
+    WAYS(WAY_OF)
+} ways;
+
+#define WORD_OF(word) PyObject *word;
+static struct {
+    WORDS(WORD_OF)
+} words;
+
+static struct step stream_field;
+
+/* What each question has in common, see note_questions(). */
+static struct {
+    PyObject *party;
+    PyObject *limit;
+    PyObject *unknown;
+    Py_ssize_t segment;
+} common;
+
+#define MAKE_WAY(way, text) path_make(&ways.way, text) &&
+#define MAKE_WORD(word) (words.word = PyUnicode_InternFromString(#word)) != NULL &&
+
+int prepare_questions(void)
+{
+    stream_field.name = PyUnicode_InternFromString("_stream");
+    return WAYS(MAKE_WAY) WORDS(MAKE_WORD) stream_field.name != NULL;
+}
+
+/* The plan that sends the request and awaits the answer. */
+static PyObject *plan(PyObject *self, PyObject *head)
+{
+    PyObject *stream = path_follow(&ways.of_question, self), *heard = PyObject_GetAttr(self, words._heard);
+    PyObject *lost = PyObject_GetAttr(self, words._lost), *step = PyTuple_Pack(2, head, common.unknown);
+    PyObject *steps = step == NULL ? NULL : PyTuple_Pack(1, step), *made = NULL;
+
+    if (stream != NULL && heard != NULL && lost != NULL && steps != NULL) {
+        PyObject *fields[] = {stream, common.limit, steps, heard, lost};
+
+        if (PyBytes_Check(head) && PyBytes_GET_SIZE(head) > common.segment) {
+            no_delay(((struct stream *) stream)->descriptor);
+        }
+        made = plan_of(fields);
+    }
+    Py_XDECREF(stream);
+    Py_XDECREF(heard);
+    Py_XDECREF(lost);
+    Py_XDECREF(step);
+    Py_XDECREF(steps);
+    return made;
+}
+
+/* Connects to the service; gives 0 with an exception. */
+static int connect_anew(PyObject *self)
+{
+    PyObject *connections = path_follow(&ways.connections, self), *address = path_follow(&ways.address, self);
+    PyObject *timeout = path_follow(&ways.timeout, self), *stream = NULL;
+
+    if (connections != NULL && address != NULL && timeout != NULL) {
+        PyObject *arguments[] = {connections, address, common.party, timeout};
+
+        stream = PyObject_VectorcallMethod(words.connect, arguments, 4, NULL);
+    }
+    Py_XDECREF(connections);
+    Py_XDECREF(address);
+    Py_XDECREF(timeout);
+    return step_give(self, &stream_field, stream);
+}
+
+static PyObject *say_anew(PyObject *self, PyObject *head)
+{
+    return connect_anew(self) ? plan(self, head) : NULL;
+}
+
+static PyObject *say(PyObject *self, PyObject *head)
+{
+    int keeps = path_has(&ways.keeps, self);
+
+    return keeps < 0 ? NULL : keeps ? PyObject_CallMethodOneArg(self, words._say_again, head) : say_anew(self, head);
+}
+
+static PyObject *settle(PyObject *self, PyObject *verdict)
+{
+    PyObject *stream = path_follow(&ways.of_question, self), *wait = path_follow(&ways.wait, self), *applicant, *link;
+    int accepted = -1;
+
+    if (stream != NULL && wait != NULL && done(PyObject_CallMethodNoArgs(stream, names.close))) {
+        accepted = path_has(&ways.accepted, verdict);
+        accepted = accepted > 0 ? wait == Py_None : accepted;
+    }
+    Py_XDECREF(stream);
+    Py_XDECREF(wait);
+    if (accepted <= 0) {
+        return accepted < 0 ? NULL : PyObject_CallMethodOneArg(self, words._decide, verdict);
+    }
+    applicant = path_follow(&ways.applicant, self);
+    link = applicant == NULL ? NULL : PyObject_CallMethodOneArg(applicant, words.judged, verdict);
+    Py_XDECREF(applicant);
+    return link;
+}
+
+/* Goes on after an answer that has come before. */
+static PyObject *follow(PyObject *self, PyObject *answer)
+{
+    PyObject *verdict, *link;
+    int keeps = path_has(&ways.keeps, self);
+
+    if (keeps != 0) {
+        return keeps < 0 ? NULL : PyObject_CallMethodOneArg(self, words._follow, answer);
+    }
+    verdict = path_follow(&ways.verdict, answer);
+    link = verdict == NULL ? NULL : settle(self, verdict);
+    Py_XDECREF(verdict);
+    return link;
+}
+
+static PyObject *heard(PyObject *self, PyObject *const *arguments, Py_ssize_t given)
+{
+    PyObject *known, *answer, *link;
+
+    if (!counted(given, 2)) {
+        return NULL;
+    }
+    known = path_follow(&ways.known, self);
+    answer = known == NULL ? NULL : answer_recalled(known, arguments[1]);
+    Py_XDECREF(known);
+    if (answer == NULL) {
+        return NULL;
+    }
+    link = answer == Py_None ? PyObject_CallMethodOneArg(self, words._read, arguments[1]) : follow(self, answer);
+    Py_DECREF(answer);
+    return link;
+}
+
+static PyMethodDef question_methods[] = {
+    {"say", say, METH_O, "say(head): ask by this request."},
+    {"_say_anew", say_anew, METH_O, "_say_anew(head): the same, on a new connection."},
+    {"_plan", plan, METH_O, "_plan(head): send the request, and await the answer."},
+    {"_heard", FAST(heard), "_heard(usual, data): go on after the answer."},
+    {"_settle", settle, METH_O, "_settle(verdict): go on after a verdict."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyObject *note_questions(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+{
+    if (!counted(given, 5)) {
+        return NULL;
+    }
+    Py_XSETREF(common.party, Py_NewRef(arguments[1]));
+    Py_XSETREF(common.limit, Py_NewRef(arguments[2]));
+    Py_XSETREF(common.unknown, Py_NewRef(arguments[3]));
+    common.segment = PyLong_AsSsize_t(arguments[4]);
+    return none_if(!PyErr_Occurred() && take_over(arguments[0], question_methods));
+}
+
+PyMethodDef question_functions[] = {
+    {"note_questions", FAST(note_questions),
+     "note_questions(type, party, limit, unknown, segment): make C implement the frequent methods of this class."},
+    {NULL, NULL, 0, NULL},
+};
