@@ -96,6 +96,19 @@ class Entering(Attempting):
         """See `Applicant.judged`."""
         raise NotImplementedError
 
+    def _note(self, verdict: Accepted | Rejected) -> Accepted | Rejected:
+        """Pass the verdict to the counters and variables, which may choose its backend."""
+        self._asks = False
+        if (counted := self.server.counted) is not None:
+            if verdict.accepted:
+                counted.allow(self._login.method, self._began)
+            else:
+                counted.reject(self._login.method, verdict, self.connections.loop.now - self._began)
+        if self.facts is None:
+            return verdict
+        headers = None if self._plain_source is not None else self._request.answer
+        return self.facts.settle(verdict, headers, self._began)
+
     def _new_dialogue(self) -> AnyDialogue:
         dialogue, heard = super()._new_dialogue(), self.stream.heard
         if self._attempts:

@@ -20,7 +20,7 @@ from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login
 
 _GREETING = "sending client greeting line"
-_NONE = AuthMethod.NONE  # Python 3.11 takes some 850 instructions to find a member in its enum
+_NONE, _PLAIN = AuthMethod.NONE, AuthMethod.PLAIN  # Python 3.11 takes some 850 instructions to find one in its enum
 
 
 class Session(Entering):
@@ -165,22 +165,14 @@ class Session(Entering):
         if verdict.login is not None:
             self.rename(verdict.login)
         if not self._quiet:
-            self._asks = False
-            if (counted := self.server.counted) is not None:
-                if verdict.accepted:
-                    counted.allow(self._login.method, self._began)
-                else:
-                    seconds = self.connections.loop.now - self._began
-                    counted.reject(self._login.method, verdict, seconds)
-            if self.facts is not None:
-                headers = None if self._plain_source is not None else self._request.answer
-                verdict = self.facts.settle(verdict, headers, self._began)
+            verdict = self._note(verdict)
         if not verdict.accepted:
             log.info(f'client login failed: "{escape(verdict.text)}"')
             return self._reject(verdict)
         if log.entrance.log.talkative:
             log.debug(f"sent to {verdict.address}")
-        self._login.adopt(verdict)
+        if not (verdict.unchanged and self._login.method is _PLAIN):  # it is, most often
+            self._login.adopt(verdict)
         if self.limited_here and not verdict.passed_on and (refused := self._keep_out(verdict)) is not None:
             return refused
         try:

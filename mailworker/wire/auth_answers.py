@@ -46,9 +46,11 @@ _LENGTH = re.compile(rb"[0-9]{1,%d}" % LENGTH_DIGITS)
 # These make objects without their constructors in Python, which take several times as many instructions: a frozen
 # dataclass sets each field by object.__setattr__().
 _NEW_TUPLE = tuple.__new__
-_PATTERN = Accepted(None)
 _SET_ADDRESS: Callable[[Accepted, object], None] = Accepted.__dict__["address"].__set__
 _SET_LOGIN: Callable[[Accepted, object], None] = Accepted.__dict__["login"].__set__
+_RENAMED = Accepted(None)
+_UNCHANGED = Accepted(None)
+Accepted.__dict__["unchanged"].__set__(_UNCHANGED, True)
 
 UsualAnswer = tuple[bytes, bytes, bytes | None, int | None]
 """Auth-Server, Auth-Port, Auth-User, and the length of the body, None if the connection cannot be used again."""
@@ -170,9 +172,10 @@ class Answers:
             address = host_and_port(server, port, self._names)
         except InvalidResponse:
             return self._parse(data)
-        verdict = self._reading.copied(_PATTERN)
+        verdict = self._reading.copied(_UNCHANGED if login is None else _RENAMED)
         _SET_ADDRESS(verdict, address)
-        _SET_LOGIN(verdict, login)
+        if login is not None:
+            _SET_LOGIN(verdict, login)
         answer = _NEW_TUPLE(Answer, (verdict, body))
         self._remember(self._reading.without_date(data), answer)
         return answer

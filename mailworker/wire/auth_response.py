@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 from typing import ClassVar, Literal
@@ -96,7 +96,7 @@ class Accepted:
 
     None leaves login or password as the client sent it. `passed_on`: the backend decides whether they are right, so it
     gets them unchanged, by the client's own mechanism if that has no password. `mechanism` and `master` are those of
-    `Login`.
+    `Login`. `unchanged`: nothing is said but the address, so that `Login.adopt` changes no login by PLAIN.
     """
 
     accepted: ClassVar[Literal[True]] = True
@@ -107,6 +107,7 @@ class Accepted:
     passed_on: bool = False
     mechanism: AuthMethod | None = None
     master: bytes | None = None
+    unchanged: bool = field(default=False, init=False, compare=False)  # so replace() does not keep it
 
 
 @dataclass(frozen=True, slots=True)

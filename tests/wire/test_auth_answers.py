@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mailworker.model import InetAddress
+from mailworker.model import AuthMethod, InetAddress
 from mailworker.wire import auth_answers
 from mailworker.wire.auth_answers import MOST_ANSWERS, Answer, Answers, Reading, UsualAnswer, usual_answer
 from mailworker.wire.auth_response import (
@@ -20,6 +20,8 @@ from mailworker.wire.auth_response import (
     Rejected,
     Verdict,
 )
+from mailworker.wire.login import Login
+from mailworker.wire.secret import Secret
 from tests.wire.test_auth_response import END, ERRORS, NO, OK, SERVER, VERDICTS
 
 BACKEND = Accepted(InetAddress("127.0.0.1", 143))
@@ -263,3 +265,31 @@ def test_a_wrong_address_is_an_error_with_the_login() -> None:
     assert usual_answer(data) is not None
     assert read(Answers(), data) == parsed(data)
     assert "demo" in str(parsed(data))
+
+
+@pytest.mark.parametrize(
+    ("more", "unchanged"),
+    [
+        (b"", True),
+        (b"X-Other: 1\r\n", True),
+        (b"Auth-User: other\r\n", False),
+        (b"Auth-Pass: other\r\n", False),
+        (b"Auth-Backend-Mech: xoauth2\r\n", False),
+        (b"Auth-Master-User: master\r\n", False),
+    ],
+)
+def test_only_an_answer_with_the_address_alone_leaves_a_login_unchanged(more: bytes, unchanged: bool) -> None:
+    answer = Answers().read(OK + SERVER + more + END)
+    assert answer is not None
+    assert isinstance(answer.verdict, Accepted)
+    assert answer.verdict.unchanged is unchanged
+    login, adopted = (Login(AuthMethod.PLAIN, b"name", Secret(b"password")) for _ in range(2))
+    adopted.adopt(answer.verdict)
+    assert (adopted == login) is unchanged
+
+
+def test_a_verdict_that_was_replaced_may_change_the_login() -> None:
+    answer = Answers().read(OK + SERVER + END)
+    assert answer is not None
+    assert isinstance(answer.verdict, Accepted)
+    assert not replace(answer.verdict, login=b"other").unchanged

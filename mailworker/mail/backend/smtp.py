@@ -210,17 +210,18 @@ def _introduction(place: Place, login: Login, offer: Offer, *, by_auth: bool) ->
     if steps:
         return steps + _after_xclient(place, login, by_auth=by_auth)
     named = settings.proxy.pass_helo and login.helo
-    return (_client_hello(login, login.helo, by_auth=by_auth),) if named else ()
+    return (_client_hello(login.helo, login.esmtp or by_auth),) if named else ()
 
 
 def _after_xclient(place: Place, login: Login, *, by_auth: bool) -> tuple[Step, ...]:
     """The client's EHLO or HELO after XCLIENT; before AUTH EHLO, ours if it has sent none. Raises a PeerError."""
     name = login.helo or (place.server.settings.server_name if by_auth else b"")
-    return (_client_hello(login, name, by_auth=by_auth),) if name else ()
+    return (_client_hello(name, login.esmtp or by_auth),) if name else ()
 
 
-def _client_hello(login: Login, name: bytes, *, by_auth: bool) -> Step:
-    return _hello(name, esmtp=login.esmtp or by_auth), _CLIENT_HELLO
+@lru_cache(maxsize=64)  # clients have few names and many logins
+def _client_hello(name: bytes, esmtp: bool) -> Step:
+    return _hello(name, esmtp=esmtp), _CLIENT_HELLO
 
 
 def _xclient(place: Place, login: Login, listed: frozenset[bytes], *, by_auth: bool) -> tuple[Step, ...]:
