@@ -65,10 +65,10 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
     Raises a PeerError.
     """
     by_auth = _goes_by_auth(backend.server.settings.proxy, login)
-    offer, (steps, refusal) = NO_OFFER, (yield from _introduce_at_once(backend, login, by_auth=by_auth))
+    offer, (steps, refusal) = NO_OFFER, (yield from _introduce_at_once(backend, login, by_auth))
     if steps is None:
-        offer = yield from _say_hello(backend, login, refusal, by_auth=by_auth)
-        steps = _introduction(backend, login, offer, by_auth=by_auth)
+        offer = yield from _say_hello(backend, login, refusal, by_auth)
+        steps = _introduction(backend, login, offer, by_auth)
     if login.envelope is not None:
         return (yield (*steps, *_envelope(login.envelope))).data
     if steps:
@@ -86,15 +86,15 @@ def _foreseen(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
     """All steps of a login at a backend whose replies are known. Raises a PeerError."""
     server, peer = place.server, place.log.backend
     by_auth = _goes_by_auth(server.settings.proxy, login)
-    begin = _at_once(place, login, by_auth=by_auth)
+    begin = _at_once(place, login, by_auth)
     if begin is not None:
-        steps = _after_xclient(place, login, by_auth=by_auth)
+        steps = _after_xclient(place, login, by_auth)
         return _with_auth(place, login, begin, steps, NO_OFFER) if by_auth else begin + steps
-    offers, hello = server.offers, _esmtp_hello(server, login, by_auth=by_auth)
+    offers, hello = server.offers, _esmtp_hello(server, login, by_auth)
     kind = offers.first.expected.get(peer)
     if kind is None or hello is None or kind.allows.exposed or peer in offers.unsettled or login.envelope is not None:
         return None
-    steps = _introduction(place, login, kind.allows, by_auth=by_auth)
+    steps = _introduction(place, login, kind.allows, by_auth)
     begin = _GREETED, (hello, kind.known)
     whole = _with_auth(place, login, begin, steps, kind.allows) if by_auth else begin + steps
     if whole is not None and kind.allows.trusts:
@@ -115,7 +115,7 @@ def _with_auth(
     return None if auth is None else begin + steps + auth
 
 
-def _at_once(place: Place, login: Login, *, by_auth: bool) -> tuple[Foreseen, ...] | None:
+def _at_once(place: Place, login: Login, by_auth: bool) -> tuple[Foreseen, ...] | None:
     """The greeting of a known backend, and the one XCLIENT that needs no EHLO before it; None if EHLO comes first.
 
     Raises a PeerError.
@@ -123,7 +123,7 @@ def _at_once(place: Place, login: Login, *, by_auth: bool) -> tuple[Foreseen, ..
     welcome = place.server.offers.welcome(place.log.backend)
     if welcome is None or login.envelope is not None:
         return None
-    steps = _xclient(place, login, welcome.listed, by_auth=by_auth)
+    steps = _xclient(place, login, welcome.listed, by_auth)
     if len(steps) != 1:
         return None
     return (None, welcome.greeting), steps[0]
@@ -140,7 +140,7 @@ def first_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
 
 
 def _introduce_at_once(
-    backend: Backend, login: Login, *, by_auth: bool
+    backend: Backend, login: Login, by_auth: bool
 ) -> Talk[tuple[tuple[Step, ...] | None, InvalidReply | None]]:
     """Send XCLIENT to a known backend; gives the steps after that, None if EHLO has to come first.
 
@@ -148,7 +148,7 @@ def _introduce_at_once(
     """
     steps: tuple[Foreseen, ...] | None = backend.foreseen
     if not steps and backend.server.settings.proxy.proxy_protocol is NO_HEADER:
-        steps = _at_once(backend, login, by_auth=by_auth)
+        steps = _at_once(backend, login, by_auth)
     if not steps or steps[1][1] is not _XCLIENT:
         return None, None
     (_, known), (command, _) = steps[:2]
@@ -159,10 +159,10 @@ def _introduce_at_once(
         backend.server.offers.forget(backend.log.backend)
         return None, InvalidReply(reply, reply.data[:-2])
     _XCLIENT.expect(reply)
-    return _after_xclient(backend, login, by_auth=by_auth), None
+    return _after_xclient(backend, login, by_auth), None
 
 
-def _esmtp_hello(server: Server, login: Login, *, by_auth: bool) -> bytes | None:
+def _esmtp_hello(server: Server, login: Login, by_auth: bool) -> bytes | None:
     """The first EHLO; None if HELO is sent in its place. It has our name if XCLIENT may follow. Raises a PeerError.
 
     AUTH comes after EHLO only (RFC 4954 section 3), also if the client has sent HELO; with `proxy_smtp_auth`, nginx
@@ -196,24 +196,24 @@ def _goes_by_auth(proxy: ProxySettings, login: Login) -> bool:
     return proxy.smtp_auth or login.passed_on
 
 
-def _introduction(place: Place, login: Login, offer: Offer, *, by_auth: bool) -> tuple[Step, ...]:
+def _introduction(place: Place, login: Login, offer: Offer, by_auth: bool) -> tuple[Step, ...]:
     """The steps that name the client to a backend with such an offer.
 
     They are XCLIENT, and an EHLO or HELO after it. Raises a PeerError.
     """
     settings = place.server.settings
     if not offer.trusts:
-        _guard(offer, place, login, by_auth=by_auth)
+        _guard(offer, place, login, by_auth)
         if not settings.proxy.xclient:
             return ()
-    steps = _xclient(place, login, offer.listed, by_auth=by_auth) if offer.listed else ()
+    steps = _xclient(place, login, offer.listed, by_auth) if offer.listed else ()
     if steps:
-        return steps + _after_xclient(place, login, by_auth=by_auth)
+        return steps + _after_xclient(place, login, by_auth)
     named = settings.proxy.pass_helo and login.helo
     return (_client_hello(login.helo, login.esmtp or by_auth),) if named else ()
 
 
-def _after_xclient(place: Place, login: Login, *, by_auth: bool) -> tuple[Step, ...]:
+def _after_xclient(place: Place, login: Login, by_auth: bool) -> tuple[Step, ...]:
     """The client's EHLO or HELO after XCLIENT; before AUTH EHLO, ours if it has sent none. Raises a PeerError."""
     name = login.helo or (place.server.settings.server_name if by_auth else b"")
     return (_client_hello(name, login.esmtp or by_auth),) if name else ()
@@ -224,7 +224,7 @@ def _client_hello(name: bytes, esmtp: bool) -> Step:
     return _hello(name, esmtp=esmtp), _CLIENT_HELLO
 
 
-def _xclient(place: Place, login: Login, listed: frozenset[bytes], *, by_auth: bool) -> tuple[Step, ...]:
+def _xclient(place: Place, login: Login, listed: frozenset[bytes], by_auth: bool) -> tuple[Step, ...]:
     """The steps of XCLIENT. They contain no LOGIN for a client that has yet to log in, as backends trust that."""
     name, (address, host) = None if by_auth else login.name, place.client_names()
     is_short = place.server.settings.proxy.xclient_fields is None
@@ -248,13 +248,13 @@ def _hello(name: bytes, *, esmtp: bool) -> bytes:
     return command_line(verb, name) or smtp_line(verb + name)  # which raises the error
 
 
-def _say_hello(backend: Backend, login: Login, refusal: InvalidReply | None, *, by_auth: bool) -> Talk[Offer]:
+def _say_hello(backend: Backend, login: Login, refusal: InvalidReply | None, by_auth: bool) -> Talk[Offer]:
     """Wait for the greeting and send EHLO or HELO; gives the backend's offer, NO_OFFER if EHLO was not sent.
 
     If a backend has refused XCLIENT and does not accept EHLO either, its `refusal` is the error.
     """
     server, offers, peer = backend.server, backend.server.offers, backend.log.backend
-    command = _esmtp_hello(server, login, by_auth=by_auth)
+    command = _esmtp_hello(server, login, by_auth)
     if command is not None:
         if not server.settings.proxy.xclient:
             return offers.hear(peer, (yield (_GREETED, (command, _HELLO))).data)
@@ -293,7 +293,7 @@ def _is_guarded(guard: XclientGuard, login: Login) -> bool:
             return False
 
 
-def _guard(offer: Offer, place: Place, login: Login, *, by_auth: bool) -> None:
+def _guard(offer: Offer, place: Place, login: Login, by_auth: bool) -> None:
     """Log, once for each backend, that its clients could use XCLIENT. Raises Unsafe if the session must end."""
     log, logged, proxy = place.log, place.server.logged, place.server.settings.proxy
     if offer.exposed:
