@@ -53,6 +53,8 @@ class CertificateFolders:
                             yield from pauses.due()
                 except OSError as error:
                     raise ConfigError(f'cannot read certificate directory "{path}" {describe(error)}') from None
+                if not len(scan.folder):
+                    warn(Level.WARN, f'certificate directory "{path}" has no certificate')
                 self.scans[path] = scan
 
     def of(self, settings: SslSettings, warn: Warn) -> tuple[Folder, ...]:

@@ -72,9 +72,11 @@ class Walk:
                 self._take(path, found, f"{real}/{name}", entries[name])
             except Unfit as fault:
                 self.faults[found] = str(fault)
+            except FileNotFoundError:
+                if _leads_nowhere(f"{real}/{name}"):  # else it was removed or replaced meanwhile
+                    self.faults[found] = "is a link that leads to nothing"
             except OSError as error:
-                if not isinstance(error, FileNotFoundError):  # it was removed meanwhile
-                    self.faults[found] = f"could not be read {describe(error)}"
+                self.faults[found] = f"could not be read {describe(error)}"
 
     def _take(self, folder: str, found: str, real: str, entry: os.DirEntry[str]) -> None:
         if entry.is_symlink():
@@ -118,9 +120,13 @@ class Walk:
         return self._follow(target if target.startswith("/") else f"{base}/{target}", links + 1)
 
 
+def _leads_nowhere(path: str) -> bool:
+    return os.path.islink(path) and not os.path.exists(path)  # noqa: PTH110, PTH114 - as for os.readlink
+
+
 def _may_be_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        return entry.is_dir()
+        return entry.is_dir() or (entry.is_symlink() and _leads_nowhere(entry.path))
     except OSError:  # a link that leads to no end, as `_follow` says
         return True
 

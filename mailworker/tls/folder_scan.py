@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from mailworker.errors import escape
@@ -14,6 +14,11 @@ from mailworker.tls.folder_units import PairData, hidden, pairs_of, units, wante
 GRACE: Final = 1.0
 """Seconds for which a certificate may lack its key, or be missing, as files are written one after the other."""
 
+# Files with the same fault that are named one by one: a file system that fails has thousands.
+_MOST_TOLD: Final = 10
+
+_KEPT: Final = "its certificates stay as they were"
+
 Check = Callable[[NamedPair], str | None]
 """Gives the reason why a pair cannot be used by its servers, None where it can."""
 
@@ -21,15 +26,16 @@ Check = Callable[[NamedPair], str | None]
 class Change(NamedTuple):
     """The new pairs of a unit: `pairs` were read, and `kept` are the paths of former pairs that stay.
 
-    `stamp` is a hash of its files' names, sizes and times, None where there are no files any more. `faulty` tells
-    whether some files cannot be used.
+    `stamp` is a hash of its files' names, sizes and times, None where there are no files any more. `faults` gives the
+    reason for each path that cannot be used. The unit that is named like the folder itself stands for what a walk has
+    left out: it has faults alone.
     """
 
     unit: str
     stamp: int | None
     pairs: tuple[PairData, ...]
     kept: tuple[str, ...]
-    faulty: bool
+    faults: Mapping[str, str]
 
 
 class Look(NamedTuple):
@@ -44,7 +50,7 @@ class FolderScan:
     """Reads a folder. `check` is called for each pair; `watched` are the folders to be watched for changes."""
 
     __slots__ = (
-        "_before", "_doubles", "_failing", "_faulty", "_left_out", "_missed", "_read", "_seen", "_unread", "check",
+        "_before", "_doubles", "_failing", "_faults", "_left_out", "_missed", "_read", "_seen", "_unread", "check",
         "folder", "watched",
     )  # fmt: skip
 
@@ -54,13 +60,19 @@ class FolderScan:
         self.watched: set[str] = set()
         self._before: dict[str, Folder] = {}  # folders that come first in a server, by their paths
         self._failing: dict[str, tuple[int, float]] = {}  # units with faults: their stamp, and since when
-        self._faulty: set[str] = set()  # units that the next `load` reads again, though their files are the same
-        self._left_out: dict[str, str] = {}  # the faults of the last walk
+        # Of units that the next `load` reads again, though their files are the same.
+        self._faults: dict[str, Mapping[str, str]] = {}
+        self._left_out: Mapping[str, str] = {}  # the faults of the last walk
         self._missed: dict[str, float] = {}  # units without files: since when
         self._read: dict[str, int] = {}  # stamps of units: hashes, as the files' names would take a kilobyte for each
         self._seen: dict[str, int] = {}
         self._unread: set[str] = set()  # units with files that may be read later, though they are the same
         self._doubles: set[str] = set()
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """Why files below the folder, or all of it, are not used as they are now, by their paths."""
+        return dict(pair for each in (self._left_out, *self._faults.values()) for pair in each.items())
 
     def load(self, earlier: FolderScan | None) -> Generator[str, None, None]:
         """Read the folder, except units that an `earlier` scan has and that are unchanged; gives warnings.
@@ -74,16 +86,17 @@ class FolderScan:
         walk = Walk(self.folder.path, wanted)
         self.watched = walk.folders
         faults: dict[str, str] = {}
-        warnings = self._tell(walk.faults)
         present = units(walk.files)
         former = FolderScan(self.folder.path) if earlier is None else earlier
-        for unit in hidden(former._read.keys() - present.keys(), walk.faults):
+        left_out = _left_out(walk, former.folder)
+        warnings = self._tell(left_out)
+        for unit in hidden(former._read.keys() - present.keys(), left_out):
             self.folder.put(unit, former.folder.unit(unit))
             self._read[unit] = former._read[unit]
         for unit, files in present.items():
             self.folder.put(unit, former.folder.unit(unit))
             self._read[unit] = self._seen[unit] = hash(files)
-            if unit in former._faulty or former._read.get(unit) != self._read[unit]:
+            if unit in former._faults or former._read.get(unit) != self._read[unit]:
                 change, pairs, wrong = self._read_unit(unit, files)
                 self.note(change, pairs)
                 faults.update(wrong)
@@ -105,7 +118,7 @@ class FolderScan:
             refused = {pair.path: fault for pair in pairs if (fault := check(pair)) is not None}
             if refused:
                 self.folder.put(unit, [pair for pair in pairs if pair.path not in refused])
-                self._faulty.add(unit)
+                self._faults[unit] = {**self._faults.get(unit, {}), **refused}
                 faults.update(refused)
         return _texts(faults)
 
@@ -115,10 +128,13 @@ class FolderScan:
         try:
             walk = Walk(self.folder.path, wanted)
         except OSError as error:
-            fault = f"could not be read {describe(error)}, its certificates stay as they were"
-            return Look([], self._tell({self.folder.path: fault}), True)
+            fault = f"could not be read {describe(error)}, {_KEPT}"
+            return Look(changes, self._tell({self.folder.path: fault}, changes), True)
         self.watched = walk.folders
-        texts = self._tell(walk.faults)
+        left_out = _left_out(walk, self.folder)
+        if self.folder.path in left_out and self._is_early(self.folder.path, now):
+            return Look([], [], False)
+        texts = self._tell(left_out, changes)
         faults: dict[str, str] = {}
         settled = True
         present = units(walk.files)
@@ -131,10 +147,11 @@ class FolderScan:
                 continue
             settled = self._renew(unit, files, now, changes, faults) and settled
         absent = self._read.keys() - present.keys()
-        absent -= hidden(absent, walk.faults)
+        absent -= hidden(absent, left_out)
         for unit in absent:
             settled = self._drop(unit, now, changes) and settled
-        self._missed = {unit: since for unit, since in self._missed.items() if unit in absent}
+        kept = absent | left_out.keys()
+        self._missed = {path: since for path, since in self._missed.items() if path in kept}
         texts += _texts(faults)
         if changes:
             texts += self._tell_doubles()
@@ -142,25 +159,32 @@ class FolderScan:
 
     def note(self, change: Change, pairs: Sequence[NamedPair]) -> None:
         """Apply a change; `pairs` are made from its data."""
+        if change.unit == self.folder.path:
+            self._left_out = change.faults
+            return
         kept = [pair for pair in self.folder.unit(change.unit) if pair.path in change.kept]
         self.folder.put(change.unit, (*pairs, *kept))
-        self._faulty.discard(change.unit)
+        self._faults.pop(change.unit, None)
         if change.stamp is None:
             self._read.pop(change.unit, None)
             self._seen.pop(change.unit, None)
             self._unread.discard(change.unit)
             return
         self._read[change.unit] = change.stamp
-        if change.faulty:
-            self._faulty.add(change.unit)
+        if change.faults:
+            self._faults[change.unit] = change.faults
 
     def _drop(self, unit: str, now: float, changes: list[Change]) -> bool:
-        """Drop a unit whose files are gone; False where it is too early, as files may be removed to be replaced."""
-        if now - self._missed.setdefault(unit, now) < GRACE:
+        """Drop a unit whose files are gone; False where it is too early."""
+        if self._is_early(unit, now):
             return False
-        changes.append(Change(unit, None, (), (), False))
+        changes.append(Change(unit, None, (), (), {}))
         self.note(changes[-1], ())
         return True
+
+    def _is_early(self, path: str, now: float) -> bool:
+        """Whether files have been missed for a moment only: they may have been removed to be replaced."""
+        return now - self._missed.setdefault(path, now) < GRACE
 
     def _renew(
         self, unit: str, files: tuple[File, ...], now: float, changes: list[Change], faults: dict[str, str]
@@ -201,11 +225,13 @@ class FolderScan:
             there = {file.path for file in files} | self._left_out.keys()
             there -= {pair.path for pair in pairs}
             kept = tuple(pair.path for pair in self.folder.unit(unit) if pair.path in there)
-        return Change(unit, hash(files), tuple(loaded), kept, bool(found.faults)), pairs, found.faults
+        return Change(unit, hash(files), tuple(loaded), kept, found.faults), pairs, found.faults
 
-    def _tell(self, faults: dict[str, str]) -> list[str]:
-        """Texts of faults that are new since the last walk."""
+    def _tell(self, faults: dict[str, str], changes: list[Change] | None = None) -> list[str]:
+        """Texts of a walk's faults that are new since the last one, which are added to `changes` if they are others."""
         fresh = {path: fault for path, fault in faults.items() if self._left_out.get(path) != fault}
+        if changes is not None and faults != self._left_out:
+            changes.append(Change(self.folder.path, 0, (), (), faults))
         self._left_out = faults
         return _texts(fresh)
 
@@ -214,5 +240,21 @@ class FolderScan:
         return sorted(self._doubles - earlier)
 
 
-def _texts(faults: dict[str, str]) -> list[str]:
-    return [f'"{escape(path)}" {fault}' for path, fault in faults.items()]
+def _left_out(walk: Walk, folder: Folder) -> dict[str, str]:
+    """The faults of a walk. No files at all are one where there were some, as a disk may not be mounted."""
+    if walk.files or walk.faults or not len(folder):
+        return walk.faults
+    return {folder.path: f"has no files any more, {_KEPT}"}
+
+
+def _texts(faults: Mapping[str, str]) -> list[str]:
+    alike: dict[str, list[str]] = {}
+    for path, fault in faults.items():
+        alike.setdefault(fault, []).append(escape(path))
+    return [text for fault, paths in alike.items() for text in _told(fault, paths)]
+
+
+def _told(fault: str, paths: Sequence[str]) -> Iterator[str]:
+    yield from (f'"{path}" {fault}' for path in paths[:_MOST_TOLD])
+    if len(paths) > _MOST_TOLD:
+        yield f'{len(paths) - _MOST_TOLD} more files, of which "{paths[-1]}" is the last, have the same fault: {fault}'

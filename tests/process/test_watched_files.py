@@ -36,7 +36,7 @@ def test_who_leaves_hears_no_more() -> None:
     ("kind", "content"),
     [
         (PAIRS, pickle.dumps([])),
-        (PAIRS, pickle.dumps([Change("/unknown/a.pem", None, (), (), False)])),
+        (PAIRS, pickle.dumps([Change("/unknown/a.pem", None, (), (), {})])),
         (USERS, at_once(build(b"anna:{PLAIN}a\n", lambda level, line, reason: None))),
     ],
 )

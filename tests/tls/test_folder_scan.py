@@ -99,9 +99,84 @@ def test_what_stays_wrong_keeps_the_old_pair_and_is_told_once(tmp_path: Path, ma
     (folder / "a.crt").write_text("nothing")
     assert site.settle() == ['"a.crt" holds no certificate and no key']
     assert (site.settle(), site.names) == ([], first)
+    put(maker.issue_server("2", ecdsa_key(), ("b.example",)), folder, "b.pem")
     (folder / "a.key").unlink()
     (folder / "a.crt").unlink()
-    assert (site.settle(), site.names) == ([], {})
+    assert (site.settle(), [*site.names]) == ([], [b"b.example"])
+
+
+def test_a_folder_without_files_where_there_were_some_keeps_all(tmp_path: Path, maker: CertificateAuthority) -> None:
+    """As a mount point does while nothing is mounted there."""
+    folder = tmp_path / "certs"
+    put(maker.issue_server("1", ecdsa_key(), ("a.example",)), folder / "a.example", "tls.crt", "tls.key")
+    site = Site(folder)
+    first = site.names
+    folder.rename(tmp_path / "away")
+    folder.mkdir()
+    (told,) = site.settle()
+    assert told == f'"{folder}" has no files any more, its certificates stay as they were'
+    assert (site.settle(), site.names) == ([], first)
+    for scan in (site.scan, site.other):
+        again = FolderScan(str(folder))
+        assert [text for text in again.load(scan) if text] == [told]
+        assert {name: pair.leaf.serial for pair in again.folder for name in pair.names} == first
+    folder.rmdir()
+    (tmp_path / "away").rename(folder)
+    assert (site.settle(), site.names, site.scan.faults) == ([], first, {})
+
+
+def test_links_that_lead_to_nothing_keep_all(tmp_path: Path, maker: CertificateAuthority) -> None:
+    """As where they lead to a file system that is not mounted."""
+    certbot = Certbot(tmp_path / "etc", maker)
+    certbot.issue("a.example")
+    put(maker.issue_server("b", ecdsa_key(), ("b.example",)), tmp_path / "b", "b.crt", "b.key")
+    (certbot.live / "b.example").symlink_to(tmp_path / "b")
+    site = Site(certbot.live)
+    first = site.names
+    for folder in (tmp_path / "etc/archive", tmp_path / "b"):
+        folder.rename(f"{folder}.away")
+    links = ("a.example/fullchain.pem", "a.example/privkey.pem", "b.example")
+    assert sorted(site.settle()) == [f'"{link}" is a link that leads to nothing' for link in links]
+    assert (site.settle(), site.names) == ([], first)
+    for folder in (tmp_path / "etc/archive", tmp_path / "b"):
+        Path(f"{folder}.away").rename(folder)
+    shutil.rmtree(certbot.live / "a.example")
+    assert (site.settle(), [*site.names], site.scan.faults) == ([], [b"b.example"], {})
+
+
+def test_of_many_files_with_one_fault_the_first_are_named(tmp_path: Path, maker: CertificateAuthority) -> None:
+    """As where a directory disappears while it is read."""
+    folder = tmp_path / "certs"
+    folder.mkdir()
+    site = Site(folder)
+    put(maker.issue_server("1", ecdsa_key(), ("a.example",)), folder, "a.pem")
+    for number in range(3000):
+        (folder / f"{number:04}.pem").touch()
+    *first, last = site.settle()
+    assert first == [f'"{number:04}.pem" holds no certificate and no key' for number in range(10)]
+    assert (
+        last == '2990 more files, of which "2999.pem" is the last, have the same fault: holds no certificate and no key'
+    )
+    assert len(site.scan.faults) == 3000
+
+
+def test_both_know_what_is_wrong_until_it_is_mended(tmp_path: Path, maker: CertificateAuthority) -> None:
+    folder = tmp_path / "certs"
+    put(maker.issue_server("1", ecdsa_key(), ("a.example",)), folder, "a.crt", "a.key")
+    site = Site(folder)
+    (folder / "a.crt").write_text("nothing")
+    (folder / "b.pem").symlink_to("b.pem")
+    assert len(site.settle()) == 2
+    wrong = {f"{folder}/a.crt": "holds no certificate and no key", f"{folder}/b.pem": "is a link that leads to no end"}
+    again = FolderScan(str(folder))
+    assert len([text for text in again.load(site.other) if text]) == 2
+    assert site.scan.faults == site.other.faults == again.faults == wrong
+    put(maker.issue_server("2", ecdsa_key(), ("a.example",)), folder, "a.crt", "a.key")
+    (folder / "b.pem").unlink()
+    assert site.settle() == []
+    assert site.scan.faults == site.other.faults == {}
+    site.scan.sift(lambda pair: "is bad")
+    assert site.scan.faults == {f"{folder}/a.crt": "is bad"}
 
 
 def test_a_folder_that_is_gone_keeps_all_and_comes_back(tmp_path: Path, maker: CertificateAuthority) -> None:
