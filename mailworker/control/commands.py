@@ -194,8 +194,14 @@ def _certificates_options(parser: ArgumentParser) -> None:
 def _certificates(client: Client, arguments: Namespace, say: Say) -> int:
     found = (line["certificate"] for line in client.ask("certificates") if "certificate" in line)
     most = arguments.within
-    rows = sorted((row for row in found if most is None or row["days"] < most), key=lambda row: int(row["ends"]))
-    return _show(CERTIFICATES, rows, arguments, say)
+    wanted = (row for row in found if most is None or row.get("days", most) < most)
+    return _show(CERTIFICATES, sorted(map(_noted, wanted), key=lambda row: int(row.get("ends", 0))), arguments, say)
+
+
+def _noted(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A certificate with what should be known of it; a file that is none has only that."""
+    unused = row.get("unused")
+    return {**row, "note": row.get("fault") or (f"not used for {' '.join(unused)}" if unused else None)}
 
 
 def _reload(client: Client, arguments: Namespace, say: Say) -> int:

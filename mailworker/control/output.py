@@ -80,6 +80,7 @@ CERTIFICATES: Final = (
     Column("server", "server", word),
     Column("names", "names", lambda names: word(" ".join(names))),
     Column("path", "path", word),
+    Column("note", "note", word),
 )
 
 WHO: Final = (

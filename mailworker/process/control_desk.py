@@ -69,9 +69,15 @@ def certificates(cycle: Cycle) -> Iterator[Mapping[str, Any]]:
         if (name, path) not in told:
             told.add((name, path))
             yield _certificate(name, path, _names(leaf), time() + leaf.seconds_left, leaf)
-    for folder in cycle.watched.folders:
-        for pair in folder:
-            yield _certificate(None, pair.path, map(escape, pair.names), pair.ends, pair.leaf)
+    for scan in cycle.watched.folders.scans.values():
+        faults = scan.faults
+        for pair in scan.folder:
+            served = {*scan.folder.served(pair)}
+            unused = [name.decode("latin-1") for name in pair.names if name not in served]
+            row = _certificate(None, pair.path, map(escape, pair.names), pair.ends, pair.leaf)
+            yield {**row, "unused": unused, "fault": faults.pop(pair.path, None)}
+        for path, fault in faults.items():
+            yield {"server": None, "names": [], "path": escape(path), "fault": fault}
 
 
 def _certificate(

@@ -12,14 +12,14 @@ from typing import Final
 from mailworker.config.listen import Listen
 from mailworker.config.settings import MailServer, Settings
 from mailworker.config.tree import SecretFile
-from mailworker.errors import escape
+from mailworker.errors import counted, escape
 from mailworker.model import Address, InetAddress, Starttls, VerifyClient, unmapped
-from mailworker.tls.folder import Folder, NamedPair
+from mailworker.tls.folder import Folder, NamedPair, notice
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _DAY: Final = 86400  # seconds
-# A program that renews certificates does so earlier than this before their end.
-_NOTICE: Final = 7 * _DAY
+# A program that renews certificates does so earlier than so many days before their end.
+_NOTICE: Final = 7
 
 
 def doubts(settings: Settings, folders: Iterable[Folder] = ()) -> Iterator[str]:
@@ -40,18 +40,23 @@ def _of_certificates(servers: tuple[MailServer, ...]) -> Iterator[str]:
         yield from check_servers(servers)
 
 
-def of_pairs(pairs: Iterable[NamedPair], now: float) -> Iterator[str]:
-    """Certificates of a folder that are not valid, or not for long, and keys that other users may read."""
-    for pair in pairs:
-        moment = time.strftime("%Y-%m-%d %H:%M", time.gmtime(pair.begins if now < pair.begins else pair.ends))
-        if now < pair.begins:
-            yield f'certificate "{escape(pair.path)}" is not valid before {moment} UTC'
-        elif now >= pair.ends:
-            yield f'certificate "{escape(pair.path)}" has expired on {moment} UTC'
-        elif now + _NOTICE > pair.ends:
-            days = int(pair.ends - now) // _DAY
-            yield f'certificate "{escape(pair.path)}" expires on {moment} UTC, in {days} days'
+def of_pairs(folder: Folder, now: float) -> Iterator[str]:
+    """Certificates of a folder that are in use and not valid, or not for long, and keys that other users may read."""
+    for pair in folder:
+        if folder.served(pair):
+            yield from _of_time(pair, now)
         yield from of_secrets([SecretFile("certificate key", pair.key_path)])
+
+
+def _of_time(pair: NamedPair, now: float) -> Iterator[str]:
+    moment = time.strftime("%Y-%m-%d %H:%M", time.gmtime(pair.begins if now < pair.begins else pair.ends))
+    if now < pair.begins:
+        yield f'certificate "{escape(pair.path)}" is not valid before {moment} UTC'
+    elif now >= pair.ends:
+        yield f'certificate "{escape(pair.path)}" has expired on {moment} UTC'
+    elif now + notice(pair.begins, pair.ends, _NOTICE) > pair.ends:
+        days = counted(int(pair.ends - now) // _DAY, "day")
+        yield f'certificate "{escape(pair.path)}" expires on {moment} UTC, in {days}'
 
 
 def of_secrets(files: Iterable[SecretFile]) -> Iterator[str]:

@@ -25,7 +25,7 @@ from mailworker.status.answers import Answers
 from mailworker.status.control import Control
 from mailworker.status.control_server import ControlServer
 from mailworker.status.server import Respond, Response, StatusServer, plain
-from mailworker.status.snapshot import NOTHING, CertificateState, take
+from mailworker.status.snapshot import NOTHING, CertificateState, DirectoryState, take
 from mailworker.status.standing import posted, serving
 from mailworker.wire.http_request import parse
 
@@ -85,6 +85,7 @@ class StatusProcess(Helper):
                     settings.events.worker_connections,
                     _certificates(self._cycle),
                     limits=limit_zones(self._cycle).usage,
+                    directories=partial(_directories, self._cycle),
                 ),
                 partial(serving, counters),
             )
@@ -153,6 +154,14 @@ def _certificates(cycle: Cycle) -> list[CertificateState]:
     found = {}
     for server, leaf, _ in cycle.certificates:
         subject = escape(leaf.common_name or leaf.subject)
-        state = CertificateState(label(server).server, subject, leaf.serial.decode(), now + leaf.seconds_left)
-        found[state[:-1]] = state
+        begins, expires = now + leaf.seconds_before, now + leaf.seconds_left
+        state = CertificateState(label(server).server, subject, leaf.serial.decode(), begins, expires)
+        found[state[:3]] = state
     return list(found.values())
+
+
+def _directories(cycle: Cycle) -> list[DirectoryState]:
+    return [
+        DirectoryState(escape(path), *scan.folder.standing(time()), len(scan.faults))
+        for path, scan in cycle.watched.folders.scans.items()
+    ]

@@ -199,9 +199,7 @@ def families(snapshot: Snapshot) -> Iterator[Family]:
     """All metrics of a snapshot."""
     yield from _process(snapshot)
     yield from _workers(snapshot)
-    expiry = [(each[:-1], each.expires) for each in snapshot.certificates]
-    text = "When the certificate expires, in seconds since 1970."
-    yield _gauge("tls_certificate_expiry_seconds", text, CertificateState._fields[:-1], expiry)
+    yield from _certificates(snapshot)
     living = snapshot.sessions.items()
     connections = [((*label, state), count) for label, each in living for state, count in each._asdict().items()]
     yield _gauge("connections", "Connected clients, by state.", ("server", "protocol", "state"), connections)
@@ -253,6 +251,27 @@ def _workers(snapshot: Snapshot) -> Iterator[Family]:
         ("connections", "worker_connections", "Connections in use, including listening sockets."),
     ):
         yield _gauge(metric, text, ("worker",), [(name, getattr(each, field)) for name, each in workers])
+
+
+def _certificates(snapshot: Snapshot) -> Iterator[Family]:
+    labels = CertificateState._fields[:3]
+    for name, field, text in (
+        ("start", "begins", "When the validity of the certificate begins, in seconds since 1970."),
+        ("expiry", "expires", "When the certificate expires, in seconds since 1970."),
+    ):
+        values = [(each[:3], getattr(each, field)) for each in snapshot.certificates]
+        yield _gauge(f"tls_certificate_{name}_seconds", text, labels, values)
+    below = snapshot.directories
+    counts = [((each.directory, state), count) for each in below for state, count in each.certificates.items()]
+    text = "Certificates below the directory, by state."
+    yield _gauge("tls_directory_certificates", text, ("directory", "state"), counts)
+    first = [((each.directory,), each.expires) for each in below if each.expires is not None]
+    text = "When the first certificate expires that is in use, in seconds since 1970."
+    yield _gauge("tls_directory_first_expiry_seconds", text, ("directory",), first)
+    text = "Files below the directory that cannot be used as they are."
+    yield _gauge(
+        "tls_directory_faulty_files", text, ("directory",), [((each.directory,), each.faults) for each in below]
+    )
 
 
 def _limits(snapshot: Snapshot) -> Iterator[Family]:

@@ -14,9 +14,10 @@ from mailworker.mail.counting import DURATION, LATENCY, LATEST_END, Label, lates
 from mailworker.mail.end import USUAL
 from mailworker.mail.vitals import LAG
 from mailworker.status.snapshot import Snapshot
+from mailworker.tls.folder import notice
 
 _DAY: Final = 86400
-# Days that a certificate is still valid: it should have been renewed, or is about to expire.
+# Days that a certificate is still valid, see `notice`: it should have been renewed, or is about to expire.
 _SOON, _LATE = 21, 7
 _USUAL: Final = frozenset(end.word for end in USUAL)
 _MOST_ENDS: Final = 3
@@ -109,6 +110,8 @@ def _tables(snapshot: Snapshot) -> Iterable[str]:
             yield _table(title, columns, rows)
     if snapshot.certificates:
         yield _table("Certificates", _CERTIFICATES, _certificates(snapshot))
+    if snapshot.directories:
+        yield _table("Certificates by name", _DIRECTORIES, _directories(snapshot))
 
 
 _SERVERS: Final = (
@@ -122,6 +125,7 @@ _WORKERS: Final = ("-Worker", "Process", "-State", "-Since", "Connections", "Mem
 _CACHES: Final = ("-TLS session cache", "Found", "Missed")
 _LOGS: Final = ("-Access log", "Lines", "Lost")
 _CERTIFICATES: Final = ("-Name", "-Server", "-Serial number", "Days left")
+_DIRECTORIES: Final = ("-Directory", "Valid", "To be renewed", "Not valid", "Not used", "Faulty files", "Days left")
 
 
 def _servers(snapshot: Snapshot) -> Iterable[Sequence[str]]:
@@ -199,9 +203,26 @@ def _logs(snapshot: Snapshot) -> Iterable[Sequence[str]]:
 
 def _certificates(snapshot: Snapshot) -> Iterable[Sequence[str]]:
     for each in sorted(snapshot.certificates, key=lambda certificate: certificate.expires):
-        days = int((each.expires - snapshot.now) // _DAY)
-        kind = "bad" if days < _LATE else "warn" if days < _SOON else "good"
-        yield each.subject, each.server, each.serial, f"\0{kind} {days:,}"
+        left = each.expires - snapshot.now
+        soon, late = (left < notice(each.begins, each.expires, days) for days in (_SOON, _LATE))
+        kind = "bad" if late else "warn" if soon else "good"
+        yield each.subject, each.server, each.serial, f"\0{kind} {int(left // _DAY):,}"
+
+
+def _directories(snapshot: Snapshot) -> Iterable[Sequence[str]]:
+    for each in snapshot.directories:
+        counts = each.certificates
+        days = "-" if each.expires is None else f"{int((each.expires - snapshot.now) // _DAY):,}"
+        yield (
+            *(each.directory, f"{counts['valid']:,}"),
+            *_colored(("warn", counts["due"]), ("bad", counts["invalid"])),
+            *(f"{counts['unused']:,}", *_colored(("bad", each.faults)), days),
+        )
+
+
+def _colored(*counts: tuple[str, int]) -> Iterable[str]:
+    """Counts with the classes that they have unless they are 0."""
+    return (f"\0{kind if count else 'good'} {count:,}" for kind, count in counts)
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

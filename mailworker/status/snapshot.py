@@ -44,12 +44,25 @@ class WorkerState(NamedTuple):
 
 
 class CertificateState(NamedTuple):
-    """A certificate that a server shows to clients; `expires` is in seconds since 1970."""
+    """A certificate that a server shows to clients; `begins` and `expires` are in seconds since 1970."""
 
     server: str
     subject: str
     serial: str
+    begins: float
     expires: float
+
+
+class DirectoryState(NamedTuple):
+    """The certificates below a directory, by their states; `faults` is the number of files that cannot be used.
+
+    `expires` is when the first one that is in use expires, in seconds since 1970, None if there is none.
+    """
+
+    directory: str
+    certificates: Mapping[str, int]
+    expires: float | None
+    faults: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +81,7 @@ class Snapshot:
     limit: int
     certificates: Sequence[CertificateState] = ()
     limits: Sequence[ZoneUse] = ()
+    directories: Sequence[DirectoryState] = ()
 
     @property
     def ready(self) -> bool:
@@ -104,8 +118,12 @@ def take(  # noqa: PLR0913, PLR0917 - what is shown beside the counters
     certificates: Sequence[CertificateState] = (),
     clock: Callable[[], float] = time.time,
     limits: Callable[[], Sequence[ZoneUse]] = tuple,
+    directories: Callable[[], Sequence[DirectoryState]] = tuple,
 ) -> Snapshot:
-    """Take a snapshot. `labels` are those of the servers, `limit` is worker_connections, `limits` returns the zones."""
+    """Take a snapshot. `labels` are those of the servers, `limit` is worker_connections, `limits` returns the zones.
+
+    `directories` returns those of certificates.
+    """
     reading = counters.read()
     names, totals = _parsed((*reading.totals,)), reading.totals.values()
     return Snapshot(
@@ -121,6 +139,7 @@ def take(  # noqa: PLR0913, PLR0917 - what is shown beside the counters
         limit,
         certificates,
         limits(),
+        directories(),
     )
 
 

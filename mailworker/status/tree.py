@@ -36,6 +36,7 @@ def tree(snapshot: Snapshot) -> dict[str, Any]:
         "workers": [*map(_worker, snapshot.workers)],
         "worker_connections": snapshot.limit,
         "certificates": [each._asdict() for each in snapshot.certificates],
+        "certificate_directories": [each._asdict() for each in snapshot.directories],
         "servers": servers,
         "limits": {zone.zone: _zone(snapshot, zone) for zone in snapshot.limits},
         "logs": {"lines": _of(snapshot, "log_lines"), "dropped": _of(snapshot, "log_dropped")},

@@ -9,7 +9,7 @@ import re
 import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 from ssl import get_default_verify_paths
 
@@ -21,10 +21,11 @@ from OpenSSL import crypto
 
 from mailworker.config.settings import MailServer
 from mailworker.config.ssl_files import shown
-from mailworker.errors import escape
+from mailworker.errors import counted, escape
+from mailworker.tls.folder import notice
 
-# A certificate should have been renewed this long before it expires.
-_NOTICE = timedelta(days=30)
+# A certificate should have been renewed so many days before it expires.
+_NOTICE = 30
 # The least bits that NIST SP 800-57 (part 1, table 2) allows, those of 112 bits of security.
 _LEAST_BITS = 2048
 _LEAST_CURVE_BITS = 224
@@ -126,8 +127,8 @@ def _faults_of_leaf(leaf: x509.Certificate, now: datetime) -> Iterator[str]:
         yield f"is not valid before {begins:%Y-%m-%d %H:%M} UTC"
     if now > ends:
         yield f"has expired on {ends:%Y-%m-%d %H:%M} UTC"
-    elif now + _NOTICE > ends:
-        yield f"expires on {ends:%Y-%m-%d %H:%M} UTC, in {(ends - now).days} days"
+    elif (ends - now).total_seconds() < notice(begins.timestamp(), ends.timestamp(), _NOTICE):
+        yield f"expires on {ends:%Y-%m-%d %H:%M} UTC, in {counted((ends - now).days, 'day')}"
     yield from _key_faults(leaf)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator
+from math import inf
 from typing import Final
 
 from mailworker.errors import MailworkerError, escape
@@ -14,6 +15,21 @@ from mailworker.native.tls.queue import OpenSslError
 from mailworker.tls.folder_units import Loaded, PairData
 
 _WILDCARD: Final = b"*."
+_DAY: Final = 86400  # seconds
+# Days before the end of a certificate within which it should have been renewed.
+_NOTICE: Final = 14
+
+STATES: Final = ("valid", "due", "invalid", "unused")
+"""What pairs of a folder are counted by: those that should have been renewed, those that have expired or are not valid
+yet, and those that others of the folder precede."""
+
+
+def notice(begins: float, ends: float, days: int) -> float:
+    """The time before the end of a certificate, in seconds, in which it should have been renewed.
+
+    It is so many days, and a quarter of the time for which a certificate is valid that is short-lived.
+    """
+    return min(days * _DAY, (ends - begins) / 4)
 
 
 class BadPair(MailworkerError):
@@ -69,6 +85,20 @@ class Folder:
         """The pairs for a name in lower case or a wildcard, one for each kind of key."""
         pairs = self._named.get(name, ())
         return pairs if len(pairs) < 2 else _latest(pairs)
+
+    def served(self, pair: NamedPair) -> list[bytes]:
+        """The names for which clients get this pair, unless a folder that comes first has them."""
+        return [name for name in pair.names if any(each.leaf.der == pair.leaf.der for each in self.find(name))]
+
+    def standing(self, now: float) -> tuple[dict[str, int], float | None]:
+        """The number of pairs for each of STATES, and when the first one that is in use ends; None if there is none."""
+        counts, first = dict.fromkeys(STATES, 0), inf
+        for pair in self:
+            state = _state(pair, now) if self.served(pair) else "unused"
+            counts[state] += 1
+            if state != "unused":
+                first = min(first, pair.ends)
+        return counts, None if first == inf else first
 
     def unit(self, unit: str) -> tuple[NamedPair, ...]:
         """The pairs of a unit."""
@@ -134,6 +164,12 @@ class Folder:
         if found is None:
             found = self._chains[der] = certificate_from(der)
         return found
+
+
+def _state(pair: NamedPair, now: float) -> str:
+    if not pair.begins <= now < pair.ends:
+        return "invalid"
+    return "due" if pair.ends - now < notice(pair.begins, pair.ends, _NOTICE) else "valid"
 
 
 def _unused(pair: NamedPair, name: bytes) -> str:

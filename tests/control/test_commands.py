@@ -140,14 +140,18 @@ def test_a_dry_run_shows_who_is_meant(scripted: Server) -> None:
 def test_certificates_are_listed_by_their_ends(scripted: Server) -> None:
     one = {"server": "in", "names": ["a.example", "b.example"], "days": 40, "ends": 2, "path": "/a"}
     two = {**one, "server": None, "names": ["c.example"], "days": 5, "ends": 1, "path": "/b"}
-    answer = [{"certificate": one}, {"certificate": two}, {"ok": True, "count": 2}]
+    old = {**two, "days": 1, "ends": 0.5, "path": "/c", "unused": ["c.example"], "fault": None}
+    broken: dict[str, Any] = {"server": None, "names": [], "path": "/d", "fault": "is no certificate"}
+    answer = [*({"certificate": each} for each in (one, two, broken, old)), {"ok": True, "count": 4}]
     assert Ran(scripted, "certificates", answer).lines == [
-        "days  server  names                path",
-        "   5  -       c.example            /b",
-        "  40  in      a.example b.example  /a",
+        "days  server  names                path  note",
+        "   -  -       -                    /d    is no certificate",
+        "   1  -       c.example            /c    not used for c.example",
+        "   5  -       c.example            /b    -",
+        "  40  in      a.example b.example  /a    -",
     ]
-    assert len(Ran(scripted, "certificates --within 6", answer).lines) == 2
-    assert Ran(scripted, "certificates --within 5", answer).code == 1
+    assert len(Ran(scripted, "certificates --within 6", answer).lines) == 3
+    assert Ran(scripted, "certificates --within 1", answer).code == 1
 
 
 @pytest.mark.parametrize("command", ["reload", "reload-status"])

@@ -56,7 +56,11 @@ def logins(attempts: str, successes: str, faults: str = "0x60", refused: str = "
 
 
 REFUSED = 'auth_requests_total{protocol="imap",result="failed"}'
+CERTIFICATE = {"server": "s", "subject": "CN=a", "serial": "1"}
 EXPIRY = 'tls_certificate_expiry_seconds{server="s",subject="CN=a",serial="1"}'
+START = EXPIRY.replace("expiry", "start")
+DUE, INVALID = (f'tls_directory_certificates{{directory="/c",state="{each}"}}' for each in ("due", "invalid"))
+FAULTY = 'tls_directory_faulty_files{directory="/c"}'
 LOST = 'log_dropped_total{log="access.log"}'
 ROWS = [
     Row(
@@ -84,10 +88,46 @@ ROWS = [
     ),
     Row(
         *("MailworkerCertificateEnds", "warning", "The certificate CN=a of s ends in 13d 22h 55m 0s"),
-        {EXPIRY: f"{14 * 86400 + 45 * 60}x180"},
-        {EXPIRY: f"{14 * 86400 + 60 * 60}x180"},
-        {"server": "s", "subject": "CN=a", "serial": "1"},
+        {EXPIRY: f"{14 * 86400 + 45 * 60}x180", START: f"{-76 * 86400}x180"},
+        {EXPIRY: f"{14 * 86400 + 60 * 60}x180", START: f"{-76 * 86400}x180"},
+        CERTIFICATE,
         60,
+    ),
+    # A short-lived one.
+    Row(
+        *("MailworkerCertificateEnds", "warning", "The certificate CN=a of s ends in 1d 10h 55m 0s"),
+        {EXPIRY: f"{36 * 3600 + 45 * 60}x180", START: f"{-108 * 3600 + 45 * 60}x180"},
+        {EXPIRY: f"{36 * 3600 + 120 * 60}x180", START: f"{-108 * 3600 + 120 * 60}x180"},
+        CERTIFICATE,
+        60,
+    ),
+    Row(
+        *("MailworkerCertificateHasEnded", "critical", "The certificate CN=a of s has ended 25m 0s ago"),
+        {EXPIRY: f"{25 * 60}x60"},
+        {EXPIRY: f"{50 * 60}x60"},
+        CERTIFICATE,
+    ),
+    Row(
+        *("MailworkerCertificatesAreNotRenewed", "warning"),
+        "a has certificates below /c that end soon (2): mailworker-ctl certificates lists them",
+        {DUE: "0x24 2x125"},
+        {DUE: "0x60 2x40 0x50"},
+        {"directory": "/c", "state": "due"},
+        60,
+    ),
+    Row(
+        *("MailworkerCertificatesAreInvalid", "warning"),
+        "a has certificates below /c that have ended, or are not valid yet (3): renew or remove them",
+        {INVALID: "0x19 3x40"},
+        {INVALID: "0x60"},
+        {"directory": "/c", "state": "invalid"},
+    ),
+    Row(
+        *("MailworkerCertificateFilesAreFaulty", "warning"),
+        "a cannot use files below /c (2): mailworker-ctl certificates says why",
+        {FAULTY: "0x19 2x40"},
+        {FAULTY: "0x44 2x3 0x11"},  # as while they are written
+        {"directory": "/c"},
     ),
     Row(
         *("MailworkerTurnsClientsAway", "warning", "a turns clients away: worker_connections is used up"),
@@ -200,7 +240,14 @@ def test_nothing_fires_for_a_quiet_mailworker(tmp_path: Path, before: str, after
     """With all of its series; those that are totals may have had other values before a restart."""
     scene = Scene()
     scene.work(0)
-    values = {EXPIRY: "4e9x120", 'up{job="mailworker"}': "1x120"}
+    values = {
+        EXPIRY: "4e9x120",
+        START: "0x120",
+        DUE: "0x120",
+        INVALID: "0x120",
+        FAULTY: "0x120",
+        'up{job="mailworker"}': "1x120",
+    }
     for line in scene.get("/metrics").content.decode().splitlines():
         name, _, value = line.removeprefix("mailworker_").rpartition(" ")
         if not line.startswith("#"):

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from mailworker.mail.end import End
+from mailworker.status.snapshot import CertificateState, DirectoryState
+from mailworker.tls.folder import STATES
 from tests.status.stage import Scene
 from tests.support.daemon import find_program
 
@@ -21,7 +23,9 @@ def series() -> dict[str, set[str]]:
     """The names of all series, with their labels."""
     scene = Scene()
     scene.work(0)
-    found: dict[str, set[str]] = {"mailworker_tls_certificate_expiry_seconds": {"server", "subject", "serial"}}
+    scene.certificates = [CertificateState("in", "mail.example", "01", 0, 1)]
+    scene.directories = [DirectoryState("/certs", dict.fromkeys(STATES, 0), 1, 0)]
+    found: dict[str, set[str]] = {}
     for line in scene.get("/metrics").content.decode().splitlines():
         match = re.match(r"(\w+)(?:\{(.*)\})? ", line)
         if match is not None and not line.startswith("#"):

@@ -216,6 +216,18 @@ def test_certificates_are_listed_with_those_of_folders(start: Start, folder: Pat
     (folder / "live" / "three.example" / "privkey.pem").write_bytes(three.key.read_bytes())
     (folder / "live" / "three.example" / "fullchain.pem").write_bytes(three.certificate.read_bytes())
     steered.await_true(lambda: "three.example" in steered.ctl("certificates").stdout, "what has come meanwhile")
+    (folder / "live" / "two.example" / "fullchain.pem").write_bytes(one.certificate.read_bytes())
+    (folder / "live" / "four.pem").symlink_to("nowhere")
+    steered.await_true(lambda: "leads to nothing" in steered.ctl("certificates").stdout, "what is wrong now")
+    steered.await_true(lambda: "without its key" in steered.ctl("certificates").stdout, "what else is wrong now")
+    found = [line.get("certificate") for line in steered.ask("certificates")]
+    faults = {each["path"].removeprefix(f"{folder}/live/"): each.get("fault") for each in found[1:-1]}
+    assert faults == {
+        "two.example/fullchain.pem": "is a certificate without its key",
+        "two.example/privkey.pem": "is the key of no certificate beside it",
+        "three.example/fullchain.pem": None,
+        "four.pem": "is a link that leads to nothing",
+    }
 
 
 def test_a_backend_is_probed_behind_the_fence(start: Start, ports: Ports) -> None:

@@ -157,21 +157,27 @@ def test_a_test_of_the_configuration_tells_all_doubts_and_passes(install: Instal
 
 
 def test_certificates_of_a_folder_that_end_soon_or_have_open_keys_are_told(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Not those in place of which others are used, and not the short-lived ones that have enough of their time left."""
     (tmp_path / "maker").mkdir()
     maker, folder = CertificateAuthority(tmp_path / "maker"), tmp_path / "certs"
-    for name, days in (("expired", -1), ("soon", 3), ("good", 30)):
-        pair = maker.issue_client(name, ecdsa_key(), f"{name}.example", validity=timedelta(days=days, hours=1))
+    for name, days, before in (("expired", -1, 80), ("soon", 1, 80), ("good", 30, 80), ("old", 1, 9), ("short", 2, 2)):
+        monkeypatch.setattr("tests.support.certificates.VALIDITY", timedelta(days=before))
+        host = f"{'good' if name == 'old' else name}.example"
+        pair = maker.issue_client(name, ecdsa_key(), host, validity=timedelta(days=days, hours=1))
         put(pair, folder, f"{name}.crt", f"{name}.key")
+    put(
+        maker.issue_client("new", ecdsa_key(), "good.example", validity=timedelta(days=9)), folder, "new.crt", "new.key"
+    )
     (folder / "good.key").chmod(0o644)
     scan = FolderScan(str(folder))
-    assert [text for text in scan.load(None) if text] == []
+    assert len([text for text in scan.load(None) if text]) == 2
     told = [text.replace(f"{folder}/", "") for text in of_pairs(scan.folder, time.time())]
     assert len(told) == 3
     assert told[0].startswith('certificate "expired.crt" has expired on ')
     assert told[1] == 'certificate key "good.key" is open to others than its owner (mode 0644)'
     assert told[2].startswith('certificate "soon.crt" expires on ')
-    assert told[2].endswith(" UTC, in 3 days")
-    early = [text for text in of_pairs(scan.folder, time.time() - 86400 * 10) if "is not valid before" in text]
-    assert len(early) == 3
+    assert told[2].endswith(" UTC, in 1 day")
+    early = [text for text in of_pairs(scan.folder, time.time() - 86400 * 5) if "is not valid before" in text]
+    assert len(early) == 2

@@ -11,12 +11,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 
+from mailworker.tls.folder import STATES
 from tests.process.shown import Shown
+from tests.process.tls.folders import put
+from tests.support.certificates import CertificateAuthority, ecdsa_key
 from tests.support.daemon import find_program, wait_until
 from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
@@ -326,3 +330,28 @@ def test_an_old_binary_answers_again_when_the_new_one_ends(start: Start, port: i
     visit(port)
     shown.await_true(lambda: sessions(shown) >= 4, "four sessions")
     await_answers_of(shown, old)
+
+
+def test_certificates_of_directories_are_counted_as_they_change(start: Start, folder: Path, ports: Ports) -> None:
+    authority, certs = CertificateAuthority(folder), folder / "certs"
+    for name, validity in (("a", timedelta(days=90)), ("b", timedelta(days=-1))):
+        put(authority.issue_server(name, ecdsa_key(), (f"{name}.example",), validity=validity), certs, f"{name}.pem")
+    server = f"listen 127.0.0.1:{ports['tls']} ssl; ssl_certificate_directory {certs}; server_name a.example;"
+    shown = start("worker_sandbox on;", server=server)
+    named = {"directory": str(certs)}
+
+    def counts() -> list[float]:
+        found = [shown.total("tls_directory_certificates", **named, state=state) for state in STATES]
+        return [*found, shown.total("tls_directory_faulty_files", **named)]
+
+    assert counts() == [1, 0, 1, 0, 0]
+    assert shown.total("tls_directory_first_expiry_seconds", **named) < time.time()
+    short = authority.issue_server("c", ecdsa_key(), ("b.example",), validity=timedelta(hours=1))
+    put(short, certs, "c.pem")
+    (certs / "d.pem").write_text("nothing")
+    shown.await_true(lambda: counts() == [1, 1, 0, 1, 1], "what has changed")
+    assert shown.total("tls_directory_first_expiry_seconds", **named) > time.time()
+    for name in ("a", "b", "c", "d"):
+        (certs / f"{name}.pem").unlink()
+    shown.await_line(r"\[warn\] .*/certs\" has no files any more, its certificates stay as they were")
+    shown.await_true(lambda: counts() == [1, 1, 0, 1, 2], "what stays")

@@ -16,7 +16,7 @@ from mailworker.process.steps import at_once
 from mailworker.shm.counters import Counters
 from mailworker.status.answers import Answers
 from mailworker.status.server import Response
-from mailworker.status.snapshot import CertificateState, Snapshot, take
+from mailworker.status.snapshot import CertificateState, DirectoryState, Snapshot, take
 from mailworker.status.standing import Process, Standing, serving
 from mailworker.wire.http_request import HttpRequest
 from tests.support.settings import mail_server
@@ -35,11 +35,12 @@ class Scene:
         self.standing = Standing()
         self.processes: list[Process] = []
         self.certificates: list[CertificateState] = []
+        self.directories: list[DirectoryState] = []
         look = partial(serving, self.counters)
         self.answers = Answers(settings or StatusSettings((), ("status.example",), ()), self.take, look)
 
     def take(self) -> Snapshot:
-        return take(self.counters, LABELS, 512, self.certificates)
+        return take(self.counters, LABELS, 512, self.certificates, directories=lambda: self.directories)
 
     def work(self, row: int, *, leaving: bool = False, pid: int = 0, number: int | None = None) -> None:
         self.counters.claim(row)

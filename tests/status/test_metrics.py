@@ -17,7 +17,8 @@ from mailworker.mail.limits.zones import ZoneUse
 from mailworker.mail.vitals import STARTED
 from mailworker.process.steps import at_once
 from mailworker.status.metrics import Metrics, families
-from mailworker.status.snapshot import NOTHING, CertificateState, Snapshot
+from mailworker.status.snapshot import NOTHING, CertificateState, DirectoryState, Snapshot
+from mailworker.tls.folder import STATES
 from tests.status.stage import IMAP, SMTP, Scene
 from tests.support.daemon import find_program
 
@@ -108,7 +109,9 @@ def test_it_is_what_the_library_writes_each_time(scene: Scene, accept: str) -> N
     scene.count(0, "auth_seconds", "http", "sum", amount=1)
     assert answers()
     scene.work(1)
-    scene.certificates = [CertificateState("in", name, "0F", 1.8e9) for name in ('a"b\\', "c\rd\u2028e\nf", "g h # i")]
+    scene.certificates = [
+        CertificateState("in", name, "0F", 1.7e9, 1.8e9) for name in ('a"b\\', "c\rd\u2028e\nf", "g h # i")
+    ]
     assert answers()
     scene.certificates.pop()
     assert answers()
@@ -143,10 +146,26 @@ def test_only_the_formats_asked_for_last_are_kept(scene: Scene) -> None:
 
 
 def test_certificates_are_told_with_their_end(scene: Scene) -> None:
-    scene.certificates = [CertificateState("in", 'a"b', "0F", 1_800_000_000.0), CertificateState("in", "b", "01", 5.0)]
+    scene.certificates = [
+        CertificateState("in", 'a"b', "0F", 1_700_000_000.0, 1_800_000_000.0),
+        CertificateState("in", "b", "01", 1.0, 5.0),
+    ]
     found = samples(scene, OPENMETRICS)
     labels = {"server": "in", "subject": 'a"b', "serial": "0F"}
+    assert found[labelled("tls_certificate_start_seconds", **labels)] == 1_700_000_000
     assert found[labelled("tls_certificate_expiry_seconds", **labels)] == 1_800_000_000
+
+
+def test_a_directory_has_as_many_series_whatever_is_below_it(scene: Scene) -> None:
+    counts = {"valid": 3000, "due": 2, "invalid": 1, "unused": 7}
+    nothing = DirectoryState("/none", dict.fromkeys(STATES, 0), None, 0)
+    scene.directories = [DirectoryState("/certs", counts, 5.0, 4), nothing]
+    found = {key: value for key, value in samples(scene, OPENMETRICS).items() if "tls_directory" in key[0]}
+    for state, count in counts.items():
+        assert found.pop(labelled("tls_directory_certificates", directory="/certs", state=state)) == count
+    assert found.pop(labelled("tls_directory_first_expiry_seconds", directory="/certs")) == 5
+    assert found.pop(labelled("tls_directory_faulty_files", directory="/certs")) == 4
+    assert [*found.values()] == [0] * 5
 
 
 @pytest.mark.parametrize("error", [None, "it failed"])

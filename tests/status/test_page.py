@@ -14,7 +14,8 @@ import pytest
 from mailworker.mail.counting import LATEST_END
 from mailworker.mail.end import End
 from mailworker.status.page import Page, _ago, _escape, _size, render
-from mailworker.status.snapshot import CertificateState
+from mailworker.status.snapshot import CertificateState, DirectoryState
+from mailworker.tls.folder import STATES
 from tests.status.stage import IMAP, SMTP, Scene
 
 VOID = {"meta", "br"}
@@ -117,8 +118,9 @@ def test_no_name_is_more_than_text() -> None:
     scene = Scene()
     snapshot = scene.take()
     evil = '</td><script>alert(1)</script>"&'
-    certificates = [CertificateState(evil, evil, evil, snapshot.now)]
-    text = render(replace(snapshot, certificates=certificates))
+    certificates = [CertificateState(evil, evil, evil, 0, snapshot.now)]
+    directories = [DirectoryState(evil, dict.fromkeys(STATES, 1), None, 1)]
+    text = render(replace(snapshot, certificates=certificates, directories=directories))
     assert "<script>" not in text
     assert evil in Outline(text).texts
 
@@ -126,8 +128,18 @@ def test_no_name_is_more_than_text() -> None:
 @pytest.mark.parametrize(("days", "kind"), [(-1, "bad"), (6.5, "bad"), (7.5, "warn"), (20.5, "warn"), (21.5, "good")])
 def test_a_certificate_that_ends_soon_is_marked(days: float, kind: str) -> None:
     scene = Scene()
-    scene.certificates = [CertificateState("in", "mail.example", "01", scene.take().now + days * 86400)]
+    scene.certificates = [CertificateState("in", "mail.example", "01", 0, scene.take().now + days * 86400)]
     assert f'<span class="{kind}">' in render(scene.take()).rpartition("Certificates")[2]
+
+
+def test_what_is_wrong_below_a_directory_is_marked() -> None:
+    scene = Scene()
+    for counts, faults, kinds in (((9, 0, 0, 1), 0, ["good"] * 3), ((9, 1, 1, 1), 1, ["warn", "bad", "bad"])):
+        found = dict(zip(STATES, counts, strict=True))
+        scene.directories = [DirectoryState("/certs", found, scene.take().now + 1.5 * 86400, faults)]
+        text = render(scene.take()).rpartition("Certificates by name")[2]
+        assert re.findall(r'<span class="(\w+)">', text) == kinds
+        assert "<span>1</span></td></tr>" in text
 
 
 def test_the_state_is_told_in_words() -> None:
