@@ -55,6 +55,17 @@ def test_the_help_tells_of_exit_codes_and_gives_examples(
     assert "mailworker-ctl kick bob@example.com --reason 'stolen'" in text
 
 
+def test_a_terminal_without_utf_8_gets_what_it_can_show(scripted: Server) -> None:
+    row = {"user": "jürgen€", "proto": "imap", "client": "192.0.2.7:1"}
+    path = scripted(
+        [{"session": {**row, "id": "1"}}, {"session": {**row, "id": "2", "user": "bob"}}, {"ok": True}]
+    ).path
+    command = [sys.executable, str(SCRIPT), "-S", str(path), "who"]
+    ran = subprocess.run(command, env={"PYTHONIOENCODING": "latin-1"}, capture_output=True, check=True)
+    shown = [line.split() for line in ran.stdout.decode("latin-1").splitlines()]
+    assert [line[0] for line in shown] == ["username", "bob", "jürgen\\u20ac"]
+
+
 def test_a_reader_that_leaves_early_is_no_fault(scripted: Server) -> None:
     row = {"id": "x" * 60, "user": "bob", "proto": "imap", "client": "a:1", "server": "in", "upstream": None,
            "state": "login", "age": 5, "idle": 1, "in": 10, "out": 2000}  # fmt: skip
