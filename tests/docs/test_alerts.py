@@ -21,6 +21,7 @@ Values = Mapping[str, str]
 # Minutes after which all is still well, and after which a fault has lasted for half an hour.
 GOOD, BAD = 20, 50
 DAY = 24 * 60
+RECIPE = Path(__file__).parents[2] / "docs" / "recipes" / "monitoring.md"
 ALERTS = re.findall(r"- alert: (\w+)", RULES.read_text())
 
 
@@ -154,6 +155,13 @@ ROWS = [
         {"log": "access.log"},
     ),
     Row(
+        *("MailworkerMostLoginsFail", "critical"),
+        "More than half of imap clients of a meet a fault of the auth service or of a backend",
+        logins("0+10x60", "0+10x19 200x40", "0x19 0+10x40"),
+        logins("0+10x60", "0+10x47 470x2 480+10x11", "0x48 10x2 20x11"),  # as while the backend is restarted
+        {"protocol": "imap"},
+    ),
+    Row(
         *("MailworkerLoginsFailByFault", "critical"),
         "More than 5 % of imap clients of a meet a fault of the auth service or of a backend",
         logins("0+100x60", "0+100x19 2000+90x40", "0x19 0+10x40"),
@@ -190,6 +198,21 @@ ROWS = [
         DAY,
         "10m",  # 1500 evaluations would take promtool 5 s
     ),
+    # Without a day before.
+    Row(
+        *("MailworkerPasswordsAreGuessed", "warning"),
+        "Ten times as many imap logins are refused at a as a day before",
+        {REFUSED: "0+6x19 120+130x40"},
+        {REFUSED: "0+6x19 120+50x40"},
+        {"protocol": "imap"},
+    ),
+    Row(
+        *("MailworkerLimitForgets", "warning"),
+        "The zone z of a is too small: it forgets clients that should be limited",
+        {'limit_zone_exhausted_total{zone="z"}': "0x19 0+1x40"},
+        {'limit_zone_exhausted_total{zone="z"}': "7x60"},
+        {"zone": "z"},
+    ),
 ]
 
 
@@ -219,6 +242,10 @@ def test_each_alert_has_its_row_of_series_that_there_are() -> None:
     known = series() | {"up": {"job"}}
     for each in (each["series"] for row in ROWS for each in input_series({**row.fault, **row.no_fault})):
         assert set(re.findall(r'(\w+)="', each)) <= known[each.partition("{")[0]] | {"instance"}, each
+
+
+def test_the_recipe_says_what_to_do_at_each_alert() -> None:
+    assert re.findall(r"^\| `(Mailworker\w+)` \|", RECIPE.read_text(), re.MULTILINE) == ALERTS
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.alert)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mailworker.mail.end import End
+from mailworker.mail.limits.zones import ZoneUse
 from mailworker.status.snapshot import CertificateState, DirectoryState
 from mailworker.tls.folder import STATES
 from tests.status.stage import Scene
@@ -25,6 +26,7 @@ def series() -> dict[str, set[str]]:
     scene.work(0)
     scene.certificates = [CertificateState("in", "mail.example", "01", 0, 1)]
     scene.directories = [DirectoryState("/certs", dict.fromkeys(STATES, 0), 1, 0)]
+    scene.limits = [ZoneUse("z", "client address", entries=0, bans=0, room=1, dropped=0)]
     found: dict[str, set[str]] = {}
     for line in scene.get("/metrics").content.decode().splitlines():
         match = re.match(r"(\w+)(?:\{(.*)\})? ", line)

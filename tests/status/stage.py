@@ -9,6 +9,7 @@ from pathlib import Path
 from mailworker.config.destinations import AccessLogFile
 from mailworker.config.status import StatusSettings
 from mailworker.mail.counting import label, word
+from mailworker.mail.limits.zones import ZoneUse
 from mailworker.mail.vitals import words_of_workers
 from mailworker.model import Address, InetAddress
 from mailworker.process.log_counts import log_words
@@ -36,11 +37,16 @@ class Scene:
         self.processes: list[Process] = []
         self.certificates: list[CertificateState] = []
         self.directories: list[DirectoryState] = []
+        self.limits: list[ZoneUse] = []
         look = partial(serving, self.counters)
         self.answers = Answers(settings or StatusSettings((), ("status.example",), ()), self.take, look)
 
     def take(self) -> Snapshot:
-        return take(self.counters, LABELS, 512, self.certificates, directories=lambda: self.directories)
+        return take(
+            *(self.counters, LABELS, 512, self.certificates),
+            limits=lambda: self.limits,
+            directories=lambda: self.directories,
+        )
 
     def work(self, row: int, *, leaving: bool = False, pid: int = 0, number: int | None = None) -> None:
         self.counters.claim(row)
