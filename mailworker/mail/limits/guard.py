@@ -122,7 +122,20 @@ class Guard:
         return self._attempts.enter(log.client, log.login, keys)
 
     async def _hold(self, attempt: Attempt, session: LimitedApplicant) -> Link:
-        """Hold an attempt that must wait or is over a limit: pending attempts may still succeed and make room."""
+        """Hold an attempt that must wait or is over a limit, and go on with it."""
+        try:
+            refused = await self._wait(attempt, session)
+        except BaseException:  # the client has left, or its time is over: nobody was asked, so it has learned nothing
+            attempt.drop()
+            raise
+        if refused is not None:
+            return refused
+        session.attempt = attempt
+        attempt.asked = session.connections.loop.now
+        return session.ask()
+
+    async def _wait(self, attempt: Attempt, session: LimitedApplicant) -> Link:
+        """Wait until the attempt may go on, None, or is refused: pending attempts may still succeed and make room."""
         loop = session.connections.loop
         patience = loop.now + _PATIENCE
         self._complain(attempt, session)
@@ -133,18 +146,12 @@ class Guard:
                 await session.pause(_LOOK_AGAIN)
             attempt.enter(loop.now)
         if attempt.wait < 0.0:
-            refused = self._refuse(attempt, session)
-        elif attempt.wait > 0.0:
-            refused = await self._delay(attempt, session)
-        else:
-            refused = None
-            if self._zone is not None:
-                _note(session, b"PASSED", self._zone)
-        if refused is not None:
-            return refused
-        session.attempt = attempt
-        attempt.asked = loop.now
-        return session.ask()
+            return self._refuse(attempt, session)
+        if attempt.wait > 0.0:
+            return await self._delay(attempt, session)
+        if self._zone is not None:
+            _note(session, b"PASSED", self._zone)
+        return None
 
     async def _delay(self, attempt: Attempt, session: LimitedApplicant) -> Link:
         """Delay the attempt before the source is asked; None if the source is to be asked then."""

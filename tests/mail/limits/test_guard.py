@@ -262,6 +262,27 @@ def test_attempts_are_delayed_by_those_before_them(scene: Scene) -> None:
     assert sorted(mailbox.proxy.lines.of()) == [b"DELAYED\n", b"PASSED\n", b"PASSED\n"]
 
 
+@pytest.mark.parametrize("leaves", ["at once", "after a while"])
+def test_who_leaves_while_delayed_has_made_no_guess(scene: Scene, leaves: str) -> None:
+    """Else clients with less patience than the delay keep their network at the limit for ever."""
+    mailbox = Mailbox(scene, settings(limit(5, delay=0)))
+    guess(mailbox, 2)
+    (limited,) = limits_of(mailbox.proxy)
+    for _ in range(3):
+        client = mailbox.client()
+        client.send(login(IMAP, b"secret"))
+        assert client.is_silent(0.1)
+        assert limited.table.pending(b"\x7f\0\0\1") == 1
+        if leaves == "after a while":
+            scene.skip(3.0)
+        client.close()
+        mailbox.proxy.service_is_idle()
+        assert limited.table.pending(b"\x7f\0\0\1") == 0
+    assert mailbox.asked == 2
+    lines = [line for line in mailbox.proxy.log.lines if "delaying" in line]
+    assert all(re.search(r"excess: [12]\.\d\d\d, by zone", line) for line in lines), lines
+
+
 def test_who_would_be_delayed_is_refused_where_enough_are_held_back(scene: Scene) -> None:
     """Else a flood would pass by the delay. It has not been asked about, so it does not count."""
     mailbox = Mailbox(scene, settings(limit(5, delay=0, ban=900.0)), worker_connections=10)
