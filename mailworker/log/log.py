@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from mailworker.config.logs import FileLog, LogTarget, MemoryLog, StderrLog, SyslogLog
@@ -109,12 +109,13 @@ class Log:
     """The log of one configuration context.
 
     `level` is the most verbose of the targets' levels, which `limit` changes. `informative` tells whether any target
-    takes [info], `talkative` whether any takes [debug]; every session reads both.
+    takes [info], `talkative` whether any takes [debug]; every session reads both. `lost` is called for each line that a
+    target has not taken, if it is not None.
     """
 
     __slots__ = (
         "_builder", "_configured", "_console", "_json_targets", "_targets", "_unwritten",
-        "informative", "level", "talkative",
+        "informative", "level", "lost", "talkative",
     )  # fmt: skip
 
     def __init__(self, targets: Iterable[Target], console: Console | None = None, json: Iterable[Target] = ()) -> None:
@@ -123,6 +124,7 @@ class Log:
         self._builder = LineBuilder()
         self._console = console
         self._unwritten: Unwritten | None = None
+        self.lost: Callable[[], object] | None = None
         self.limit(None)
 
     def limit(self, level: Level | None) -> None:
@@ -147,7 +149,9 @@ class Log:
     def verbose(self) -> Log:
         """A log with the same targets that takes lines of all levels (debug_connection)."""
         text, json = ([(Level.DEBUG, sink) for _, sink in each] for each in (self._targets, self._json_targets))
-        return Log(text, json=json)
+        verbose = Log(text, json=json)
+        verbose.lost = self.lost
+        return verbose
 
     def enabled(self, level: Level) -> bool:
         """Whether any target takes lines of this level; if not, callers need not compose them."""
@@ -179,6 +183,8 @@ class Log:
                 if failure is not None:
                     self._unwritten = self._unwritten or Unwritten()
                     self._unwritten.add(failure)
+                    if self.lost is not None:
+                        self.lost()
                 on_stderr = on_stderr or isinstance(sink, StderrSink)
         return on_stderr
 

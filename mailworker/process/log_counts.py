@@ -1,4 +1,4 @@
-"""Counters for the lines of access logs."""
+"""Counters for the lines of access logs, and for those that error logs have lost."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from mailworker.config.destinations import AccessLogFile, AccessLogPattern, Dest
 from mailworker.event.tally import Tally
 from mailworker.log.losses import Losses
 from mailworker.mail.counting import word
+from mailworker.process.logs import Logs
 from mailworker.shm.counters import Counters
 
 WRITTEN: Final = "log_lines"
@@ -19,9 +20,13 @@ DROPPED: Final = "log_dropped"
 HANDING: Final = "log writer"
 """The log that lines are counted under which were lost before their log was known."""
 
+ERROR_LOG: Final = "error log"
+"""The log that lines of all error logs are counted under."""
+
 
 def log_words(destinations: Sequence[Destination]) -> Iterable[str]:
-    """The names of the words; none where there are no access logs."""
+    """The names of the words; without access logs that of the error logs alone."""
+    yield word(DROPPED, ERROR_LOG)
     if destinations:
         yield word(DROPPED, HANDING)
     for name in dict.fromkeys(map(_name, destinations)):
@@ -32,6 +37,12 @@ def count_handing(counters: Counters | None, losses: Losses) -> None:
     """Count the lines of all logs that a process loses on the way to the log writer, or before it knows their log."""
     if counters is not None and counters.row is not None:
         losses.count = partial(Tally(counters.row).gain, counters.place(word(DROPPED, HANDING)))
+
+
+def count_unwritten(counters: Counters | None, logs: Logs) -> None:
+    """Count the lines of a process that error logs have lost."""
+    if counters is not None and counters.row is not None:
+        logs.count_lost(partial(Tally(counters.row).add, counters.place(word(DROPPED, ERROR_LOG))))
 
 
 def count_losses(counters: Counters | None, destinations: Sequence[Destination], losses: Sequence[Losses]) -> None:

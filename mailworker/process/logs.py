@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from mailworker.config.destinations import Destination, literal_paths
@@ -55,6 +55,11 @@ class Logs:
         self.limited = level
         for log in self._opened:
             log.limit(level)
+
+    def count_lost(self, count: Callable[[], object]) -> None:
+        """Call `count` for each line that a target of an error log has not taken."""
+        for log in self._opened:
+            log.lost = count
 
     @property
     def level(self) -> Level:

@@ -11,7 +11,7 @@ from mailworker.model import Level
 from mailworker.process.child_process import ChildProcess, FromMaster
 from mailworker.process.cycle import Cycle, finish
 from mailworker.process.link import PAIRS, USERS, Kick
-from mailworker.process.log_counts import count_handing
+from mailworker.process.log_counts import count_handing, count_unwritten
 from mailworker.process.log_writer import LogWriter
 from mailworker.process.system import identity, sandbox
 from mailworker.shm.conns import tables
@@ -36,6 +36,7 @@ class Worker(ChildProcess):
             listener.close()
         if self._cycle.counters is not None:
             self._cycle.service.count(self._cycle.counters)
+            count_unwritten(self._cycle.counters, self._cycle.logs)
         self._cycle.service.limit_connections(tables(self._cycle.zones))
         self._enlist()
         self._cycle.service.start(self._loop, self._number, self._cycle.workers, lines=self._lines())

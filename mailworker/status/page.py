@@ -104,7 +104,7 @@ def _tables(snapshot: Snapshot) -> Iterable[str]:
     yield _table("Workers", _WORKERS, _workers(snapshot))
     for title, columns, rows in (
         ("TLS session caches", _CACHES, [*_caches(snapshot)]),
-        ("Access logs", _LOGS, [*_logs(snapshot)]),
+        ("Logs", _LOGS, [*_logs(snapshot)]),
     ):
         if rows:
             yield _table(title, columns, rows)
@@ -123,7 +123,7 @@ _SOURCES: Final = ("-Source", "-Protocol", "OK", "Refused", "Told to wait", "Err
 _TIMES: Final = ("-What took it", "-Of", "Count", "Half", "95 %", "99 %")
 _WORKERS: Final = ("-Worker", "Process", "-State", "-Since", "Connections", "Memory", "Processor time")
 _CACHES: Final = ("-TLS session cache", "Found", "Missed")
-_LOGS: Final = ("-Access log", "Lines", "Lost")
+_LOGS: Final = ("-Log", "Lines", "Lost")
 _CERTIFICATES: Final = ("-Name", "-Server", "-Serial number", "Days left")
 _DIRECTORIES: Final = ("-Directory", "Valid", "To be renewed", "Not valid", "Not used", "Faulty files", "Days left")
 
