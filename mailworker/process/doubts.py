@@ -41,10 +41,11 @@ def _of_certificates(servers: tuple[MailServer, ...]) -> Iterator[str]:
 
 
 def of_pairs(folder: Folder, now: float) -> Iterator[str]:
-    """Certificates of a folder that are in use and not valid, or not for long, and keys that other users may read."""
+    """Certificates in use that are not valid, or not for long, or have a wrong chain, and keys open to others."""
     for pair in folder:
         if folder.served(pair):
             yield from _of_time(pair, now)
+            yield from _of_chain(pair)
         yield from of_secrets([SecretFile("certificate key", pair.key_path)])
 
 
@@ -57,6 +58,12 @@ def _of_time(pair: NamedPair, now: float) -> Iterator[str]:
     elif now + notice(pair.begins, pair.ends, _NOTICE) > pair.ends:
         days = counted(int(pair.ends - now) // _DAY, "day")
         yield f'certificate "{escape(pair.path)}" expires on {moment} UTC, in {days}'
+
+
+def _of_chain(pair: NamedPair) -> Iterator[str]:
+    issuer = pair.leaf.issuer
+    if pair.chain and all(each.subject != issuer for each in pair.chain):
+        yield f'certificate "{escape(pair.path)}" is followed by others, of which none is its issuer "{escape(issuer)}"'
 
 
 def of_secrets(files: Iterable[SecretFile]) -> Iterator[str]:

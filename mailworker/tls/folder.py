@@ -37,13 +37,17 @@ class BadPair(MailworkerError):
 
 
 class NamedPair(Pair):
-    """A certificate and key from files; `names` are in lower case. `begins` and `ends` are seconds since the epoch."""
+    """A certificate and key from files; `names` are in lower case. `begins` and `ends` are seconds since the epoch.
 
-    __slots__ = ("begins", "ends", "key_path", "kind", "names", "path")
+    `chain` are the certificates that are sent after it.
+    """
+
+    __slots__ = ("begins", "chain", "ends", "key_path", "kind", "names", "path")
 
     def __init__(self, loaded: Loaded, chain: Iterable[Certificate]) -> None:
         """Raises OpenSslError and BadPair."""
-        super().__init__(loaded.leaf, loaded.key, list(chain))
+        self.chain = tuple(chain)
+        super().__init__(loaded.leaf, loaded.key, self.chain)
         self.path = loaded.data.path
         self.key_path = loaded.data.key_path
         self.kind = self.leaf.key_kind
@@ -88,7 +92,11 @@ class Folder:
 
     def served(self, pair: NamedPair) -> list[bytes]:
         """The names for which clients get this pair, unless a folder that comes first has them."""
-        return [name for name in pair.names if any(each.leaf.der == pair.leaf.der for each in self.find(name))]
+        return [
+            name
+            for name in pair.names
+            if any(each is pair or each.leaf.der == pair.leaf.der for each in self.find(name))
+        ]
 
     def standing(self, now: float) -> tuple[dict[str, int], float | None]:
         """The number of pairs for each of STATES, and when the first one that is in use ends; None if there is none."""

@@ -156,6 +156,21 @@ def test_a_test_of_the_configuration_tells_all_doubts_and_passes(install: Instal
     assert '[warn] "ssl_verify_client" is on, but clients of 127.0.0.1:' in told
 
 
+def test_certificates_of_a_folder_with_the_chain_of_another_issuer_are_told(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    one, two = CertificateAuthority(tmp_path / "one", "One"), CertificateAuthority(tmp_path / "two", "Two")
+    for name, chain in (("right", [two, one]), ("wrong", [two]), ("none", [])):
+        pair = one.issue_server(name, ecdsa_key(), (f"{name}.example",))
+        with pair.certificate.open("ab") as file:
+            file.writelines(each.path.read_bytes() for each in chain)
+        put(pair, tmp_path / "certs", f"{name}.crt", f"{name}.key")
+    scan = FolderScan(str(tmp_path / "certs"))
+    assert [text for text in scan.load(None) if text] == []
+    wrong = f'certificate "{tmp_path}/certs/wrong.crt" is followed by others, of which none is its issuer "CN=One"'
+    assert [*of_pairs(scan.folder, time.time())] == [wrong]
+
+
 def test_certificates_of_a_folder_that_end_soon_or_have_open_keys_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
