@@ -101,6 +101,7 @@ class FileReader:
         for path, scan in self._scans.items():
             watched = self._watch(path, scan) and watched
             look = scan.look(begun)
+            watched = watched and path not in scan.faults  # it may be mounted again, which inotify does not report
             settled = settled and look.settled
             for start in range(0, len(look.changes), _AT_ONCE):
                 self._send(PAIRS, path, pickle.dumps(look.changes[start : start + _AT_ONCE]))

@@ -19,6 +19,7 @@ from mailworker.process.system.inotify import Inotify
 from mailworker.process.user_files import stamp
 from mailworker.shm.sealed import read_sealed
 from mailworker.tls.folder_scan import FolderScan
+from mailworker.tls.folder_units import PairData
 from tests.process.tls.folders import put
 from tests.support.certificates import CertificateAuthority, ecdsa_key
 from tests.support.patience import PATIENCE
@@ -29,11 +30,18 @@ USER = "anna:{PLAIN}x::::::host=127.0.0.1 port=1\n"
 @contextmanager
 def reading(users: Path, folder: Path) -> Iterator[socket.socket]:
     """A reader at work, and the master's end of its link."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.settimeout(PATIENCE)
     scan = FolderScan(str(folder))
     assert [text for text in scan.load(None) if text] == []
-    reader = FileReader(theirs, {str(users): stamp(str(users))}, {str(folder): scan})
+    with reading_on(users, scan) as link:
+        yield link
+
+
+@contextmanager
+def reading_on(users: Path, scan: FolderScan) -> Iterator[socket.socket]:
+    """The same, of a folder that has been read."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.settimeout(PATIENCE)
+    reader = FileReader(theirs, {str(users): stamp(str(users))}, {scan.folder.path: scan})
     thread = threading.Thread(target=reader.run)
     thread.start()
     try:
@@ -76,6 +84,28 @@ def test_users_and_certificates_are_read_again_when_they_change(
         (folder / "b.pem").write_text("nothing")
         messages = [heard(link)[0] for _ in range(2)]
         assert b'%d "%b/b.pem" holds no certificate and no key' % (Level.WARN, os.fsencode(folder)) in messages
+
+
+def test_a_folder_that_is_mounted_again_is_seen_though_nothing_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Inotify, "watch", lambda self, folder: True)
+    users, folder = tmp_path / "users", tmp_path / "certs"
+    users.write_text(USER)
+    (tmp_path / "maker").mkdir()
+    maker = CertificateAuthority(tmp_path / "maker")
+    put(maker.issue_server("a", ecdsa_key(), ("a.example",)), folder, "a.pem")
+    scan = FolderScan(str(folder))
+    assert [text for text in scan.load(None) if text] == []
+    (folder / "a.pem").rename(tmp_path / "a.pem")
+    with reading_on(users, scan) as link:
+        while b"has no files any more" not in heard(link)[0]:
+            pass
+        put(maker.issue_server("b", ecdsa_key(), ("b.example",)), folder, "b.pem")
+        pairs: list[PairData] = []
+        while not pairs:  # at first comes that the folder has no fault any more
+            pairs = [pair for change in pickle.loads(heard(link)[1]) for pair in change.pairs]
+        assert [pair.path for pair in pairs] == [f"{folder}/b.pem"]
 
 
 def test_a_reader_of_users_alone_rests_between_its_checks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
