@@ -56,6 +56,7 @@ def logins(attempts: str, successes: str, faults: str = "0x60", refused: str = "
     }
 
 
+LIMITED = 'sessions_total{protocol="imap",end="limit_auth"}'
 REFUSED = 'auth_requests_total{protocol="imap",result="failed"}'
 CERTIFICATE = {"server": "s", "subject": "CN=a", "serial": "1"}
 EXPIRY = 'tls_certificate_expiry_seconds{server="s",subject="CN=a",serial="1"}'
@@ -205,6 +206,13 @@ ROWS = [
         {REFUSED: "0+6x19 120+130x40"},
         {REFUSED: "0+6x19 120+50x40"},
         {"protocol": "imap"},
+    ),
+    Row(
+        *("MailworkerLimitsRefuseMany", "warning"),
+        "Ten times as many imap sessions end by limit_auth at a as a day before",
+        {LIMITED: "0+6x19 120+130x40"},
+        {LIMITED: "0+6x19 120+50x40"},
+        {"protocol": "imap", "end": "limit_auth"},
     ),
     Row(
         *("MailworkerLimitForgets", "warning"),
