@@ -145,5 +145,7 @@ class SmtpBackend(Backend):
                 peer.send(b"220 backend\r\n")
             elif verb == b"AUTH":
                 peer.send(b"235 2.7.0 done by SMTP\r\n")
+            elif verb == b"QUIT":
+                peer.send(b"221 2.0.0 done by SMTP\r\n")
             else:
                 peer.send(b"250 2.0.0 done by SMTP\r\n")

@@ -7,6 +7,7 @@ import pytest
 from tests.recipes.stage import RECIPES
 
 FILES = {
+    "blackbox.yml": "checks.md",
     "certbot-hook": "certificates.md",
     "kubernetes.yaml": "kubernetes.md",
     "logrotate.conf": "logrotate.md",
