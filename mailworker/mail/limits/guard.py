@@ -108,7 +108,7 @@ class Guard:
         if verdict.temporary:
             attempt.drop()
             return False
-        attempt.fail(b"%b\0%b" % (login.name, login.password.reveal()) if login.password else b"", now)
+        attempt.fail(_tried(login), now)
         return True
 
     async def hold_back(self, asked: float) -> None:
@@ -197,6 +197,13 @@ class Guard:
 def _record(log: SessionLog) -> SessionRecord:
     assert isinstance(log, SessionRecord)
     return log
+
+
+def _tried(login: Login) -> bytes:
+    """What counts once, however often it is tried; b"" for no password and for an answer to a challenge."""
+    if not login.password or login.salt is not None:
+        return b""
+    return b"%b\0%b" % (login.name, login.password.reveal())
 
 
 def _note(session: Limited, status: bytes, zone: bytes) -> None:

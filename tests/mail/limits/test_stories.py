@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+from base64 import b64decode, b64encode
 from ipaddress import ip_network
 from threading import Event
 from time import monotonic
@@ -164,6 +166,27 @@ def test_a_phone_with_an_old_password_counts_once_and_locks_nobody_out(scene: Sc
     for _ in range(30):
         assert mailbox.try_to_log_in(b"old") == b"a1 NO Wrong password\r\n"
     assert mailbox.try_to_log_in(b"secret", user=b"colleague@example.com") == IMAP.answer
+
+
+def test_a_phone_that_answers_challenges_counts_each_time_and_makes_no_other_count_again(scene: Scene) -> None:
+    """Nobody can tell whether two answers were made with the same password, and only four are kept in mind."""
+    methods = dialogue_settings("imap", auth=AuthMethod.PLAIN | AuthMethod.CRAM_MD5)
+    mailbox = Mailbox(scene, settings(limit(5, ban=900.0)), dialogue=methods)
+
+    def answer_a_challenge() -> bytes:
+        client = mailbox.client()
+        client.send(b"a1 AUTHENTICATE CRAM-MD5\r\n")
+        challenge = b64decode(client.until(b"\r\n").removeprefix(b"+ "))
+        digest = hmac.digest(b"old", challenge, "md5").hex().encode()
+        client.send(b64encode(b"user@example.com %b" % digest) + b"\r\n")
+        return client.until(b"\r\n")
+
+    wrong = b"a1 NO Wrong password\r\n"
+    assert mailbox.try_to_log_in(b"old") == wrong
+    assert [answer_a_challenge() for _ in range(4)] == [wrong] * 4
+    assert [mailbox.try_to_log_in(b"old") for _ in range(4)] == [wrong] * 4
+    assert answer_a_challenge() == wrong
+    assert answer_a_challenge() == TEMPORARY["imap"]
 
 
 def test_an_office_of_many_gets_in_at_once(scene: Scene) -> None:
