@@ -63,7 +63,8 @@ static PyObject *plan(PyObject *self, PyObject *head)
     if (stream != NULL && heard != NULL && lost != NULL && steps != NULL) {
         PyObject *fields[] = {stream, common.limit, steps, heard, lost};
 
-        if (PyBytes_Check(head) && PyBytes_GET_SIZE(head) > common.segment) {
+        if (PyBytes_Check(head) && PyBytes_GET_SIZE(head) > common.segment &&
+            PyObject_TypeCheck(stream, &stream_type)) {
             no_delay(((struct stream *) stream)->descriptor);
         }
         made = plan_of(fields);
