@@ -168,10 +168,11 @@ def unmapped(host: str) -> IPv4Address | IPv6Address:
 
 @dataclass(frozen=True, slots=True)
 class BackendName:
-    """A backend whose address is yet to be resolved; `name` is in lower case."""
+    """A backend with a name, in lower case; its addresses are yet to be resolved unless `addresses` are given."""
 
     name: str
     port: int
+    addresses: tuple[InetAddress, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.name}:{self.port}"

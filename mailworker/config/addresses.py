@@ -12,7 +12,7 @@ from typing import Final
 from mailworker.model import Address, InetAddress, UnixAddress, ipv4_octets
 
 Resolve = Callable[[str], Sequence[str]]
-"""Maps a host name to its numeric addresses, IPv4 and IPv6; raises OSError or UnicodeError where there are none."""
+"""Maps a host name to its numeric addresses, the best first; raises OSError or UnicodeError where there are none."""
 
 LONGEST_UNIX_PATH: Final = 107  # bytes that fit into sockaddr_un before its NUL
 _HIGHEST_PORT: Final = 65535
@@ -45,11 +45,22 @@ class Url:
 
 
 def system_addresses(host: str) -> list[str]:
-    """Addresses of `host` by the system's resolver."""
+    """Addresses of `host` by the system's resolver: IPv4 first, but those last that no route leads to."""
     answers = socket.getaddrinfo(
         host.encode(errors="surrogateescape"), None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
     )
-    return [str(sockaddr[0]) for _, _, _, _, sockaddr in answers]
+    addresses = [str(sockaddr[0]) for _, _, _, _, sockaddr in answers]
+    return sorted(addresses, key=lambda address: (not _is_routed(address), ":" in address))
+
+
+def _is_routed(address: str) -> bool:
+    """Whether the system would know where to send a packet for the address; it sends none."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.connect((address, 9))
+    except OSError:
+        return False
+    return True
 
 
 def parse_url(
@@ -87,14 +98,14 @@ def ipv6_text(text: str) -> str | None:
 
 
 def resolve_host(host: str, resolve: Resolve) -> list[str]:
-    """All addresses of a name, IPv4 first; raises BadAddress."""
+    """All addresses of a name, the best first; raises BadAddress."""
     try:
         addresses = [address.partition("%")[0] for address in resolve(host)]
     except (OSError, ValueError):  # a UnicodeError is a ValueError
         addresses = []
     if not addresses:
         raise BadAddress("host not found")
-    return sorted(addresses, key=lambda address: ":" in address)
+    return addresses
 
 
 def _parse_unix(rest: str, uri_part: bool) -> Url:

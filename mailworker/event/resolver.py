@@ -80,13 +80,16 @@ class Resolver:
             raise HostNotFound
         return records[0]
 
-    async def addresses(self, connections: Connections, name: bytes, version: int) -> frozenset[IpAddress]:
+    async def addresses(
+        self, connections: Connections, name: bytes, version: int, *, alone: bool = False
+    ) -> frozenset[IpAddress]:
         """The addresses of `name`, a host name that DNS can hold, in IP `version`.
 
-        Where there are none, or the directive excludes them, those of the other version. Raises NotResolved.
+        Where there are none, or the directive excludes them, those of the other version, unless this one is wanted
+        `alone`. Raises NotResolved.
         """
         deadline = self._deadline(connections)
-        for type_ in self._types(version):
+        for type_ in self._types(version, alone):
             records = await self._find(connections, Question(dns.to_name(name), type_), deadline)
             if records:
                 return frozenset(ip_address(record) for record in records)
@@ -95,11 +98,11 @@ class Resolver:
     def _deadline(self, connections: Connections) -> float:
         return connections.loop.now + self._settings.timeout
 
-    def _types(self, version: int) -> list[RecordType]:
+    def _types(self, version: int, alone: bool) -> list[RecordType]:
         types = [(RecordType.A, self._settings.ipv4), (RecordType.AAAA, self._settings.ipv6)]
         if version == 6:
             types.reverse()
-        return [type_ for type_, on in types if on]
+        return [type_ for type_, on in types[: 1 if alone else 2] if on]
 
     async def _find(self, connections: Connections, question: Question, deadline: float) -> Records:
         """The records, none where the name has none of this type."""

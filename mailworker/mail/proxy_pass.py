@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from secrets import choice
 
 from mailworker.config.addresses import BadAddress
 from mailworker.config.proxy_pass import ProxyPass, read_backend
 from mailworker.errors import Party, ProtocolError, escape
-from mailworker.model import Address, BackendName
+from mailworker.model import Address, BackendName, InetAddress
 from mailworker.variables.facts import Facts
 from mailworker.variables.variables import Variables
 
@@ -20,11 +19,9 @@ Choose = Callable[[Facts], Address | BackendName]
 def configured_backend(proxy_pass: ProxyPass, variables: Variables, *, names: bool) -> Choose:
     """The function that chooses the backend; `names` tells whether there is a resolver for backends' names."""
     addresses = proxy_pass.addresses
-    if len(addresses) > 1:
-        return lambda _facts: choice(addresses)
     if addresses:
-        only = addresses[0]  # a random choice costs system calls
-        return lambda _facts: only
+        known = addresses[0] if len(addresses) == 1 else _several(proxy_pass)
+        return lambda _facts: known
     render = variables.bind(proxy_pass.template)
 
     def choose(facts: Facts) -> Address | BackendName:
@@ -37,6 +34,13 @@ def configured_backend(proxy_pass: ProxyPass, variables: Variables, *, names: bo
         return backend
 
     return choose
+
+
+def _several(proxy_pass: ProxyPass) -> BackendName:
+    """The backend of a host that had several addresses when the configuration was read."""
+    addresses = tuple(address for address in proxy_pass.addresses if isinstance(address, InetAddress))
+    host = (proxy_pass.template.constant or b"").rpartition(b":")[0]
+    return BackendName(host.decode(errors="surrogateescape"), addresses[0].port, addresses)
 
 
 @lru_cache(maxsize=4096)  # there are few backends and many logins

@@ -5,17 +5,18 @@ nginx accepts only addresses. A server that has a resolver also accepts names, w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from ipaddress import ip_address
 from secrets import randbelow
 from typing import Final, Protocol
 
 from mailworker.config.settings import MailServer
-from mailworker.errors import BACKEND, ConnectionLost, NotResolved, Party, ProtocolError, TimedOut
+from mailworker.errors import BACKEND, ConnectionLost, HostNotFound, NotResolved, Party, ProtocolError, TimedOut
 from mailworker.event.connections import Connections
 from mailworker.event.plan import Link
 from mailworker.event.stream import SocketStream
-from mailworker.mail.client.host import Resolver
+from mailworker.mail.client.host import IpAddress, Resolver
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, BackendName, InetAddress
 from mailworker.wire.auth_response import Accepted
@@ -98,17 +99,51 @@ class FailedAddresses:
             self._until.clear()
         self._until[address] = now + _FAIL_TIMEOUT
 
+    def holds(self, addresses: Sequence[InetAddress]) -> bool:
+        """Whether each of the addresses has failed, and nobody has answered there since."""
+        return all(address in self._until for address in addresses)
+
     def discard(self, address: Address) -> None:
         """Note that a connection was made."""
         self._until.pop(address, None)
 
 
+class AddressSource(Protocol):
+    """Gives the addresses of names, as `mailworker.event.resolver.Resolver` does."""
+
+    async def addresses(
+        self, connections: Connections, name: bytes, version: int, *, alone: bool = False
+    ) -> frozenset[IpAddress]: ...
+
+
+class _Known:
+    """An AddressSource that knows the addresses of its only name."""
+
+    __slots__ = ("_addresses",)
+
+    def __init__(self, addresses: Iterable[InetAddress]) -> None:
+        self._addresses = frozenset(ip_address(address.host) for address in addresses)
+
+    async def addresses(
+        self, _connections: Connections, _name: bytes, version: int, *, alone: bool = False
+    ) -> frozenset[IpAddress]:
+        """See `AddressSource`."""
+        found = frozenset(address for address in self._addresses if address.version == version)
+        if alone and not found:
+            raise HostNotFound
+        return found or self._addresses
+
+
 class NamedBackend:
-    """All addresses of a name, in random order, those that have failed lately last."""
+    """All addresses of a name, in random order, those that have failed lately last.
+
+    The resolver gives those of IPv4, if there are any. Those of IPv6 are for when all of these fail: the proxy's host
+    may have no IPv4.
+    """
 
     __slots__ = ("_backend", "_failed", "_resolver")
 
-    def __init__(self, backend: BackendName, resolver: Resolver, failed: FailedAddresses) -> None:
+    def __init__(self, backend: BackendName, resolver: AddressSource, failed: FailedAddresses) -> None:
         self._backend = backend
         self._resolver = resolver
         self._failed = failed
@@ -119,20 +154,33 @@ class NamedBackend:
         Each failure is logged, except that of the last address.
         """
         found = await self._addresses(connections, log)
-        *others, last = self._failed.put_last(found, connections.loop.now)
-        seconds = timeout / len(found)
-        for address in others:
+        whole = bool(self._backend.addresses) or self._failed.holds(found)
+        if whole:
+            found += await self._more(found, connections)
+        until = connections.loop.now + timeout
+        try:
+            stream, address = await self._try(found, connections, until, log)
+        except ConnectionLost as error:
+            if whole or not (found := await self._more(found, connections)):
+                raise
+            log.gave_up(error)
+            stream, address = await self._try(found, connections, until, log)
+        stream.deadline = connections.loop.now + timeout
+        return connected(stream, Target(address, None if self._backend.addresses else self._backend.name))
+
+    async def _try(
+        self, found: Sequence[InetAddress], connections: Connections, until: float, log: SessionLog
+    ) -> tuple[SocketStream, InetAddress]:
+        """A connection to one of the addresses, by `until`."""
+        loop = connections.loop
+        *others, last = self._failed.put_last(found, loop.now)
+        for tried, address in enumerate(others):
+            seconds = (until - loop.now) / (len(found) - tried)
             try:
-                stream = await self._establish(address, connections, seconds, log)
+                return await self._establish(address, connections, seconds, log), address
             except (ConnectionLost, TimedOut) as error:
                 log.gave_up(error)
-            else:
-                return self._connected(stream, address, timeout, connected)
-        return self._connected(await self._establish(last, connections, seconds, log), last, timeout, connected)
-
-    def _connected(self, stream: SocketStream, address: Address, timeout: float, connected: Connected) -> Link:
-        stream.deadline = stream.loop.now + timeout
-        return connected(stream, Target(address, self._backend.name))
+        return await self._establish(last, connections, until - loop.now, log), last
 
     async def _establish(
         self, address: Address, connections: Connections, seconds: float, log: SessionLog
@@ -152,10 +200,22 @@ class NamedBackend:
         log.action = "in resolving upstream address"
         log.backend = str(backend)
         try:
-            found = await self._resolver.addresses(connections, backend.name.encode(), 4)
+            return await self._find(connections, 4)
         except NotResolved as error:
             raise ProtocolError(Party.BACKEND, f'upstream "{backend.name}" {error}') from None
-        addresses = [InetAddress(str(address), backend.port) for address in sorted(found, key=int)]
+
+    async def _more(self, found: Sequence[InetAddress], connections: Connections) -> list[InetAddress]:
+        """The addresses of IPv6, unless these were found already; without words in the log if there are none."""
+        try:
+            return [] if found[0].is_ipv6 else await self._find(connections, 6, alone=True)
+        except NotResolved:
+            return []
+
+    async def _find(self, connections: Connections, version: int, *, alone: bool = False) -> list[InetAddress]:
+        """The addresses in random order; see `Resolver.addresses`."""
+        name, port = self._backend.name, self._backend.port
+        found = await self._resolver.addresses(connections, name.encode(errors="surrogateescape"), version, alone=alone)
+        addresses = [InetAddress(str(address), port) for address in sorted(found, key=int)]
         first = randbelow(len(addresses))
         return addresses[first:] + addresses[:first]
 
@@ -179,7 +239,8 @@ class NamedTargets:
 
     __slots__ = ("_failed", "resolver")
 
-    def __init__(self, resolver: Resolver) -> None:
+    def __init__(self, resolver: Resolver | None) -> None:
+        """`resolver` is None if the only name is that of `proxy_pass`."""
         self._failed = FailedAddresses()
         self.resolver = resolver
 
@@ -189,20 +250,22 @@ class NamedTargets:
 
     def candidates(self, accepted: Accepted) -> Candidates:
         """See `Targets.candidates`."""
-        assert isinstance(accepted.address, BackendName)
-        return NamedBackend(accepted.address, self.resolver, self._failed)
+        backend = accepted.address
+        assert isinstance(backend, BackendName)
+        source = _Known(backend.addresses) if backend.addresses else self.resolver
+        assert source is not None
+        return NamedBackend(backend, source, self._failed)
 
 
-def _named(_settings: MailServer, resolver: Resolver | None) -> Targets | None:
-    return None if resolver is None else NamedTargets(resolver)
-
-
-_ANSWERED: Final = AnsweredTargets()
+def _named(settings: MailServer, resolver: Resolver | None) -> Targets | None:
+    return None if resolver is None and len(settings.proxy.addresses) < 2 else NamedTargets(resolver)
 
 
 def _answered(_settings: MailServer, _resolver: Resolver | None) -> Targets:
     return _ANSWERED
 
+
+_ANSWERED: Final = AnsweredTargets()
 
 TARGETS: tuple[Callable[[MailServer, Resolver | None], Targets | None], ...] = (_named, _answered)
 """Each makes the Targets of a server, or gives None if the settings need another kind; the first one made is used."""

@@ -13,7 +13,7 @@ from mailworker.config.settings import MailServer, Settings
 from mailworker.config.tree import Parser
 from mailworker.mail.protocols.table import PROTOCOLS
 
-HOSTS = {"localhost": ["::1", "127.0.0.1"], "mail.example.com": ["192.0.2.1"]}
+HOSTS = {"localhost": ["127.0.0.1", "::1"], "mail.example.com": ["192.0.2.1"]}
 
 
 def resolve(host: str) -> Sequence[str]:

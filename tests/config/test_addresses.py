@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from mailworker.config.addresses import BadAddress, parse_url, system_addresses
@@ -74,3 +76,10 @@ def test_bad_listen_addresses(text: str, reason: str) -> None:
 
 def test_the_system_resolves_numeric_addresses_without_a_network() -> None:
     assert system_addresses("127.0.0.1") == ["127.0.0.1"]
+
+
+def test_of_the_systems_addresses_those_come_last_that_no_route_leads_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = ["::1", "255.255.255.255", "127.0.0.1"]  # no packet for the second one is ever sent
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in known]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    assert system_addresses("mail.example.com") == ["127.0.0.1", "::1", "255.255.255.255"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -17,13 +19,21 @@ from mailworker.variables.template import parse
 from mailworker.variables.variables import Variables
 from tests.mail.cases import IMAP, Case, all_protocols
 from tests.mail.conftest import Scene
+from tests.mail.test_targets import SILENT, connecting, fill
 from tests.support.auth import response
+from tests.support.daemon import wait_until
 from tests.support.name_server import records
 from tests.support.proxy import Proxy
 from tests.support.settings import proxy_settings
 from tests.variables.facts import Session
 
 OK = response((b"Auth-Status", b"OK"))
+
+
+@pytest.fixture
+def resources() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
 
 
 def proxy(scene: Scene, case: Case, answer: bytes, backend: ProxyPass, **fields: Any) -> Proxy:
@@ -123,10 +133,36 @@ def test_a_value_that_is_no_backend_is_the_backends_fault(text: bytes, names: bo
     assert (error.value.party, str(error.value)) == (Party.BACKEND, message)
 
 
-def test_a_host_of_several_addresses_is_served_by_all() -> None:
-    addresses = tuple(InetAddress("192.0.2.1", port) for port in range(1, 4))
-    choose = configured_backend(ProxyPass(parse(b"host:1"), addresses), Variables({}), names=False)
-    assert {choose(Session()) for _ in range(200)} == set(addresses)
+def test_the_addresses_of_a_host_are_tried_in_random_turn_those_of_ipv6_last(scene: Scene) -> None:
+    backend = scene.backend(IMAP.script())
+    port = backend.address.port
+    hosts = ("127.0.0.2", "127.0.0.3", "::ffff:127.0.0.1")
+    several = ProxyPass(parse(b"host:%d" % port), tuple(InetAddress(host, port) for host in hosts))
+    first = set()
+    for _ in range(64):
+        server = proxy(scene, IMAP, OK, several)
+        client = scene.client(server)
+        client.expect(IMAP.greeting)
+        client.talk((IMAP.login, IMAP.answer))
+        tried = [line.rpartition("upstream: ")[2] for line in server.log.lines if "connect() failed (111: " in line]
+        assert sorted(tried) == [f"127.0.0.2:{port}", f"127.0.0.3:{port}"]
+        first.add(tried[0])
+        if len(first) == 2:
+            return
+    raise AssertionError(f"always {first}")
+
+
+def test_an_address_that_is_silent_leaves_its_part_of_the_timeout_to_ipv6(scene: Scene, resources: ExitStack) -> None:
+    port = scene.backend(IMAP.script()).address.port
+    fill(resources, SILENT, port)
+    several = ProxyPass(parse(b"host:%d" % port), (InetAddress(SILENT, port), InetAddress("::ffff:127.0.0.1", port)))
+    others = connecting(port)
+    client = scene.client(proxy(scene, IMAP, OK, several, timeout=1000.0))
+    client.expect(IMAP.greeting)
+    client.send(IMAP.login)
+    wait_until(lambda: connecting(port) > others, "an attempt to connect")
+    scene.skip(501)
+    client.expect(IMAP.answer)
 
 
 def test_a_name_is_looked_up_by_the_servers_resolver(scene: Scene) -> None:

@@ -130,6 +130,41 @@ def test_each_try_has_its_times(scene: Scene) -> None:
     assert re.fullmatch(rb"127\.0\.0\.2:%d, 127\.0\.0\.1:%d; %b; %b\n" % (port, port, time, time), line)
 
 
+@pytest.mark.parametrize(
+    ("ipv4", "reason"),
+    [
+        ("127.0.0.2", "connect() failed (111: "),
+        ("255.255.255.255", "connect() to 255.255.255.255:{port} failed (101: "),
+    ],
+    ids=["refused", "no way there"],
+)
+def test_ipv6_is_tried_where_ipv4_leads_nowhere(scene: Scene, ipv4: str, reason: str) -> None:
+    backend = scene.backend(IMAP.script())
+    port = backend.address.port
+    found = {f"{NAME} A": a(ipv4), f"{NAME} AAAA": records((NAME, 60, "AAAA", "::ffff:127.0.0.1"))}
+    server = scene.name_server(found)
+    proxy = proxy_for(scene, server, port)
+    for _ in range(3):
+        log_in(scene, proxy).expect(IMAP.answer)
+    (line,) = errors(proxy)  # then it is known
+    assert f"{reason.format(port=port)}" in line
+    assert " while connecting to upstream, " in line and line.endswith(f"upstream: {ipv4}:{port}")
+    assert server.questions == [f"{NAME} A", f"{NAME} AAAA"]
+    scene.skip(11)
+    log_in(scene, proxy).expect(IMAP.answer)
+    assert len(errors(proxy)) == 2
+
+
+@pytest.mark.parametrize("answer", [records(), code("SERVFAIL")], ids=["none", "failed"])
+def test_where_there_is_no_ipv6_the_failure_is_that_of_ipv4(scene: Scene, answer: Answer) -> None:
+    server = scene.name_server({f"{NAME} A": a("127.0.0.2"), f"{NAME} AAAA": answer})
+    proxy = proxy_for(scene, server, scene.nowhere("127.0.0.2").port)
+    for number in (1, 2):
+        assert log_in(scene, proxy).rest() == IMAP.error
+        assert len(errors(proxy)) == number
+        assert "connect() failed (111: Connection refused) while connecting to upstream, " in errors(proxy)[-1]
+
+
 def test_sessions_begin_with_different_addresses(scene: Scene) -> None:
     port = scene.nowhere("127.0.0.2").port
     proxy = proxy_for(scene, answers(a("127.0.0.2", "127.0.0.3")), port)

@@ -30,7 +30,9 @@ class Resolver(Protocol):
     """The client of the name servers, see `mailworker.event.resolver`."""
 
     async def host_name(self, connections: Connections, address: IpAddress) -> bytes: ...
-    async def addresses(self, connections: Connections, name: bytes, version: int) -> frozenset[IpAddress]: ...
+    async def addresses(
+        self, connections: Connections, name: bytes, version: int, *, alone: bool = False
+    ) -> frozenset[IpAddress]: ...
 
 
 def new_resolver(settings: ResolverSettings, log: Log) -> Resolver:

@@ -315,7 +315,9 @@ class RecordingResolver:
         self.asked.append(str(address))
         return b"host.example"
 
-    async def addresses(self, connections: Connections, name: bytes, version: int) -> frozenset[IpAddress]:
+    async def addresses(
+        self, connections: Connections, name: bytes, version: int, *, alone: bool = False
+    ) -> frozenset[IpAddress]:
         return frozenset(map(ip_address, self.asked))
 
 
