@@ -181,3 +181,9 @@ class BackendName:
 def is_host_name(text: bytes) -> bool:
     """Whether `text` may be a host name, and is no mistyped address."""
     return _HOST_NAME.fullmatch(text) is not None
+
+
+def host_name(text: bytes) -> str | None:
+    """The host name that `text` is, in lower case and without a final dot, with which DNS writes names; else None."""
+    name = text.removesuffix(b".")
+    return name.decode().lower() if is_host_name(name) else None

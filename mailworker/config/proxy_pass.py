@@ -13,7 +13,7 @@ from mailworker.config.slots import once
 from mailworker.config.templates import read_template
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
-from mailworker.model import Address, BackendName, UnixAddress, is_host_name
+from mailworker.model import Address, BackendName, UnixAddress, host_name
 from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables
 
@@ -54,9 +54,10 @@ def read_backend(text: str) -> Address | BackendName:
     _check_port(url.port, url.addresses)
     if not names:
         return url.addresses[0]
-    if not is_host_name(names[0].encode(errors="surrogateescape")):
+    name = host_name(names[0].encode(errors="surrogateescape"))
+    if name is None:
         raise BadAddress("invalid host")
-    return BackendName(names[0].lower(), url.port)
+    return BackendName(name, url.port)
 
 
 def _check_port(port: int, addresses: tuple[Address, ...]) -> None:

@@ -21,8 +21,8 @@ from mailworker.model import (
     BackendName,
     InetAddress,
     UnixAddress,
+    host_name,
     ipv4_octets,
-    is_host_name,
 )
 from mailworker.wire.secret import Secret
 
@@ -365,15 +365,14 @@ def _address(fields: dict[bytes, bytes], names: bool) -> Address | BackendName:
 def host_and_port(server: bytes, port: bytes, names: bool) -> InetAddress | BackendName:
     """The backend of Auth-Server and Auth-Port. Raises InvalidResponse for a wrong address."""
     host = _ipv4(server) or _ipv6(server)
-    named = host is None and names and is_host_name(server)
-    if host is None and not named:
+    name = host_name(server) if host is None and names else None
+    known = host or name
+    if known is None:
         raise InvalidResponse(f'sent invalid server address:"{escape(server)}"')
     number = _PORT.fullmatch(port)
     if number is None or int(number[1]) > 65535:
         raise InvalidResponse(f'sent invalid server port:"{escape(port)}"')
-    if host is None:
-        return BackendName(server.decode().lower(), int(number[1]))
-    return InetAddress(host, int(number[1]))
+    return (BackendName if host is None else InetAddress)(known, int(number[1]))
 
 
 def _ipv4(text: bytes) -> str | None:

@@ -13,7 +13,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, 
 from typing import Final
 
 from mailworker.errors import MailworkerError, escape
-from mailworker.model import is_host_name
+from mailworker.model import host_name
 
 _EXTRA: Final = 7  # the field's number
 _PORT = re.compile(rb"[1-9][0-9]{0,4}")
@@ -90,9 +90,10 @@ def _take(row: PasswdRow, key: bytes, value: bytes, *, given: bool) -> None:
 @lru_cache(maxsize=256)  # a file has many users, and few hosts
 def _host(value: bytes) -> str:
     text = value.decode("ascii", "replace")
-    if not (_is_address(text) or is_host_name(value)):
+    host = text.lower() if _is_address(text) else host_name(value)
+    if host is None:
         raise BrokenLine(f'invalid host "{escape(value)}"')
-    return text.lower()
+    return host
 
 
 def _port(value: bytes) -> int:

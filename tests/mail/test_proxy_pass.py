@@ -107,6 +107,7 @@ def test_a_variable_without_a_value_leads_nowhere(scene: Scene) -> None:
         (b"[2001:db8::1]:143", InetAddress("2001:db8::1", 143)),
         (b"unix:/run/imap", UnixAddress("/run/imap")),
         (b"Mail.example.com:143", BackendName("mail.example.com", 143)),
+        (b"mail.example.com.:143", BackendName("mail.example.com", 143)),
     ],
 )
 def test_a_value_is_an_address_or_a_name(text: bytes, backend: object) -> None:

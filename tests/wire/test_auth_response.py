@@ -262,6 +262,7 @@ def test_any_bytes_give_a_verdict_or_an_error_the_same_for_every_split(lines: li
         (b"backend", "backend"),
         (b"_imap.a_b.example", "_imap.a_b.example"),
         (b"1.example", "1.example"),
+        (b"imap.example.com.", "imap.example.com"),
         (b"a" * 63 + b".example", "a" * 63 + ".example"),
     ],
 )
@@ -284,7 +285,8 @@ def test_a_backend_may_have_a_name_where_there_is_a_resolver(server: bytes, name
         b"imap.1",
         b"imap..example",
         b".example",
-        b"example.",
+        b"example..",
+        b".",
         b"-a.example",
         b"a-.example",
         b"a b.example",

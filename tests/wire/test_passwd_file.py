@@ -23,6 +23,7 @@ def test_what_has_no_user_is_left_out(line: bytes) -> None:
         (b"anna:x::::::host=192.0.2.1 port=1143", PasswdRow(b"anna", b"x", host="192.0.2.1", port=1143)),
         (b"anna:x::::::host=2001:db8::1", PasswdRow(b"anna", b"x", host="2001:db8::1")),
         (b"anna:x::::::host=Mail.Example.com", PasswdRow(b"anna", b"x", host="mail.example.com")),
+        (b"anna:x::::::host=mail.example.com.", PasswdRow(b"anna", b"x", host="mail.example.com")),
         (b"anna:x::::::user=a pass=b=c", PasswdRow(b"anna", b"x", user=b"a", backend_password=b"b=c")),
         (b"anna:x::::::destuser=a", PasswdRow(b"anna", b"x", user=b"a")),
         (b"anna:::::::nopassword", PasswdRow(b"anna", b"", nopassword=True)),
