@@ -45,6 +45,10 @@ _MOST_CACHED: Final = 4096
 _MOST_CACHED_RECORDS: Final = 65_536
 
 
+# Another server may know what one says it cannot tell.
+_OWN_FAULTS: Final = (Rcode.SERVER_FAILURE, Rcode.NOT_IMPLEMENTED, Rcode.REFUSED)
+
+
 class _Unusable(MailworkerError):
     """A server's answer says that it cannot answer; the message is for the log."""
 
@@ -53,10 +57,11 @@ class Resolver:
     """Asks the servers of one `resolver` directive in turn.
 
     The master makes it, and one worker uses it. Answers are cached for their TTL or the time of `valid=`.
-    A question that is under way is not asked again. Faults of servers go to `log`.
+    A question that is under way is not asked again. Faults of servers go to `log`. Those that have `_failed` are asked
+    last, until they answer or all have failed.
     """
 
-    __slots__ = ("_cache", "_datagrams", "_interval", "_log", "_lookups", "_settings", "_streams", "_turn")
+    __slots__ = ("_cache", "_datagrams", "_failed", "_interval", "_log", "_lookups", "_settings", "_streams", "_turn")
 
     def __init__(self, settings: ResolverSettings, log: Log) -> None:
         self._settings = settings
@@ -64,6 +69,7 @@ class Resolver:
         self._cache = Cache(_MOST_CACHED, _MOST_CACHED_RECORDS)
         self._lookups: dict[Question, Lookup] = {}
         self._datagrams = {server: self._new_datagrams(server) for server in settings.servers}
+        self._failed = set[InetAddress]()
         self._streams = 0
         # So each server is asked once within the timeout, and the first one a second time.
         self._interval = min(_RESEND_INTERVAL, settings.timeout / (len(settings.servers) + 1))
@@ -144,21 +150,31 @@ class Resolver:
 
     async def _ask(self, connections: Connections, question: Question) -> Answer:
         """Ask one server after another until one answers; raises NotResolved where the answer is an error."""
-        loop = connections.loop
+        loop, number = connections.loop, len(self._settings.servers)
         failures = 0
-        rotation = self._rotation()
-        while True:
+        for turn, server in enumerate(self._rotation(), 1):
             until = loop.now + self._interval
             try:
-                answer = await self._exchange(connections, question, next(rotation), until)
+                answer = await self._exchange(connections, question, server, until)
             except TimedOut:
+                self._pass_over(server)
                 failures = 0
             except (ConnectionLost, _Unusable):
+                self._pass_over(server)
                 failures += 1
-                if failures % len(self._settings.servers) == 0:  # none of them is of any use now
+                if failures % number == 0:  # none of them is of any use now
                     await sleep(until - loop.now)
             else:
-                return _checked(answer)
+                self._failed.discard(server)
+                if answer.rcode not in _OWN_FAULTS or turn >= number:
+                    return _checked(answer)
+        raise AssertionError  # the rotation has no end
+
+    def _pass_over(self, server: InetAddress) -> None:
+        """Ask `server` last from now on; once all have failed, none is worse than the others."""
+        self._failed.add(server)
+        if self._failed.issuperset(self._settings.servers):
+            self._failed.clear()
 
     async def _exchange(
         self, connections: Connections, question: Question, server: InetAddress, until: float
@@ -193,10 +209,10 @@ class Resolver:
             stream.close()
 
     def _rotation(self) -> Iterator[InetAddress]:
-        """All servers in an endless cycle; each lookup begins with another one."""
+        """All servers in an endless cycle; each lookup begins with another one of those that have not failed."""
         servers, turn = self._settings.servers, self._turn
         self._turn = (turn + 1) % len(servers)
-        return cycle(servers[turn:] + servers[:turn])
+        return cycle(sorted(servers[turn:] + servers[:turn], key=self._failed.__contains__))
 
     def _new_datagrams(self, server: InetAddress) -> Datagrams:
         return Datagrams(server, lambda error: self._log_fault(error, server))

@@ -11,7 +11,7 @@ import dns.flags
 import dns.message
 import pytest
 
-from mailworker.errors import NotResolved
+from mailworker.errors import HostNotFound, NotResolved
 from mailworker.model import InetAddress
 from tests.support.name_server import Answer, build, closing, code, in_turn, records, silence, truncated
 from tests.support.patience import PATIENCE
@@ -57,7 +57,7 @@ def test_a_server_that_does_not_understand_has_not_answered(lookups: ResolverBen
 
 
 def test_servers_take_turns(lookups: ResolverBench) -> None:
-    servers = [lookups.server({f"{PTR} PTR": code("SERVFAIL")}) for _ in range(3)]
+    servers = [lookups.server({}) for _ in range(3)]
     resolver = lookups.resolver(*servers)
     for _ in range(6):
         with pytest.raises(NotResolved):
@@ -69,6 +69,34 @@ def test_the_next_server_is_asked_where_one_is_silent(lookups: ResolverBench) ->
     servers = lookups.server({f"{PTR} PTR": silence}), lookups.server({f"{PTR} PTR": POINTER})
     assert lookups.host_name(lookups.resolver(*servers, timeout=1.0)) == b"mail.example"
     assert [len(server.asked) for server in servers] == [1, 1]
+
+
+def test_a_server_that_has_failed_is_asked_last_until_all_have_failed(lookups: ResolverBench) -> None:
+    dead, alive = nowhere(lookups), lookups.server({f"{PTR} PTR": in_turn(*[code("NXDOMAIN")] * 4, silence, POINTER)})
+    resolver = lookups.resolver(dead, alive, timeout=1.0)
+    for _ in range(4):
+        with pytest.raises(HostNotFound):
+            lookups.host_name(resolver)
+    assert len(lookups.log.lines) == 1
+    assert lookups.host_name(resolver) == b"mail.example"
+    assert len(lookups.log.lines) == 2
+
+
+@pytest.mark.parametrize("rcode", ["SERVFAIL", "NOTIMP", "REFUSED"])
+def test_what_one_server_cannot_tell_the_next_one_is_asked_at_once(lookups: ResolverBench, rcode: str) -> None:
+    servers = [lookups.server({f"{PTR} PTR": answer}) for answer in (code(rcode), code(rcode), POINTER)]
+    assert lookups.host_name(lookups.resolver(*servers, timeout=30.0)) == b"mail.example"
+    unable = lookups.resolver(*servers[:2], timeout=30.0)
+    with pytest.raises(NotResolved):
+        lookups.host_name(unable)
+    assert [len(server.asked) for server in servers] == [2, 2, 1]
+
+
+def test_what_the_last_server_cannot_tell_after_dead_ones_is_unknown_at_once(lookups: ResolverBench) -> None:
+    unable = lookups.server({f"{PTR} PTR": code("SERVFAIL")})
+    with pytest.raises(NotResolved, match="Server failure"):
+        lookups.host_name(lookups.resolver(nowhere(lookups), unable, timeout=30.0))
+    assert len(unable.asked) == 1
 
 
 def nowhere(lookups: ResolverBench) -> InetAddress:
