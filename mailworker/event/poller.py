@@ -10,6 +10,7 @@ import selectors
 import sys
 from typing import TYPE_CHECKING, Final, Protocol
 
+from mailworker.event import sockets
 from mailworker.native.core import accelerator
 from mailworker.native.core.readiness import READ, WRITE
 
@@ -152,7 +153,7 @@ class Epoll:
         self._round += 1
         for descriptor, bits in ready:
             events, since = self._watched.get(descriptor, _NOTHING)
-            if since < self._round and (mask := _mask(bits) & events):
+            if since < self._round and (mask := _mask(descriptor, bits) & events):
                 _call(loop, self._handlers[descriptor], mask)
 
     def close(self) -> None:
@@ -177,8 +178,8 @@ def _bits(events: int) -> int:
     return (select.EPOLLIN if events & READ else 0) | (select.EPOLLOUT if events & WRITE else 0)
 
 
-def _mask(bits: int) -> int:
-    if bits & (select.EPOLLHUP | select.EPOLLERR):
+def _mask(descriptor: int, bits: int) -> int:
+    if bits & select.EPOLLHUP or (bits & select.EPOLLERR and not sockets.took_message(descriptor)):
         return READ | WRITE  # the next call on the descriptor gives the error
     return (READ if bits & select.EPOLLIN else 0) | (WRITE if bits & select.EPOLLOUT else 0)
 

@@ -159,6 +159,19 @@ def peek(descriptor: int, limit: int) -> bytes | int:
         return _failure(error)
 
 
+def took_message(descriptor: int) -> bool:
+    """Take an ICMP message that Linux has queued for a connecting socket; False if there is none.
+
+    Until somebody takes it, a poller reports an error, but no call fails, as TCP goes on connecting.
+    """
+    try:
+        with _socket(descriptor) as connection:
+            connection.recv(1, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
+    except OSError:
+        return False
+    return True
+
+
 def _failure(error: OSError) -> int:
     return -(error.errno or 0)
 

@@ -13,6 +13,9 @@ from mailworker.event.poller import READ, WRITE, Poller
 from tests.event.bench import Watcher
 from tests.support.implementations import Implementation
 
+# Of linux/in.h; Python has no name for it.
+IP_RECVERR = 11
+
 Pair = tuple[socket.socket, socket.socket]
 Ready = Callable[[], None]
 
@@ -55,6 +58,29 @@ def test_a_failure_is_reported_as_what_is_waited_for(poller: Poller, state: Loop
     pair[1].close()
     poller.dispatch(state, None)
     assert watcher.masks == [events]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others queue no messages")
+def test_a_message_that_no_call_fails_for_is_no_failure(poller: Poller, state: LoopState) -> None:
+    if type(poller).__name__ == "SelectorPoller":
+        return  # no selector tells errors from input
+    watcher = Watcher()
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as theirs,
+    ):
+        theirs.bind(("127.0.0.1", 0))
+        theirs.connect(("127.0.0.1", 9))  # so it refuses what others send
+        ours.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+        ours.connect(theirs.getsockname())
+        ours.send(b"x")
+        with pytest.raises(ConnectionRefusedError):
+            ours.recv(1)
+        poller.watch(ours.fileno(), READ, watcher)
+        for _ in range(2):
+            poller.dispatch(state, 0.0)
+        poller.unwatch(ours.fileno())
+    assert not watcher.masks
 
 
 def test_other_events_and_another_handler_take_the_place_of_the_first(

@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdint.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define EVENTS_PER_CALL 512 /* as nginx's epoll_events */
@@ -248,9 +249,20 @@ static int await_events(struct epoll *self, int milliseconds, struct epoll_event
     return errno == EINTR ? PyErr_CheckSignals() : system_error() - 1;
 }
 
-static uint32_t selector_mask(uint32_t bits)
+/*
+ * Takes an ICMP message that Linux has queued, if that is the whole error: it reports the error until somebody takes the
+ * message, but no call fails, as TCP goes on connecting.
+ */
+static int took_message(int fd)
 {
-    if (bits & (EPOLLHUP | EPOLLERR)) {
+    char byte;
+
+    return recv(fd, &byte, 1, MSG_ERRQUEUE | MSG_DONTWAIT) >= 0;
+}
+
+static uint32_t selector_mask(int fd, uint32_t bits)
+{
+    if (bits & EPOLLHUP || (bits & EPOLLERR && !took_message(fd))) {
         return READ | WRITE; /* the next call on the descriptor gives the error */
     }
     return (bits & EPOLLIN ? READ : 0U) | (bits & EPOLLOUT ? WRITE : 0U);
@@ -265,7 +277,7 @@ static struct watch *meant(struct epoll *self, const struct epoll_event *event, 
     if (watch == NULL || watch->handler == NULL || watch->generation != event->data.u64 >> 32) {
         return NULL;
     }
-    *mask = selector_mask(event->events) & watch->events;
+    *mask = selector_mask((int) fd, event->events) & watch->events;
     return *mask ? watch : NULL;
 }
 
