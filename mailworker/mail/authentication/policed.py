@@ -14,7 +14,7 @@ from mailworker.mail.authentication.refusals import Refusals
 from mailworker.mail.authentication.source import Applicant, Conversing, LoginSource
 from mailworker.mail.held import Held
 from mailworker.mail.session_log import SessionLog
-from mailworker.model import AuthMethod
+from mailworker.model import AuthMethod, unmapped
 from mailworker.variables.facts import Facts
 from mailworker.variables.variables import Variables
 from mailworker.wire.auth_policy import Decision, hashed
@@ -79,7 +79,7 @@ class Policed:
         fields: dict[str, object] = {
             "login": _text(login.name),
             "pwhash": "" if secret is None else hashed(self._settings.nonce, login.name, secret),
-            "remote": "127.0.0.1" if client == "unix:" else client,
+            "remote": "127.0.0.1" if client == "unix:" else str(unmapped(client)),
             "device_id": _text(login.client_id),
             "protocol": request.protocol,
             "session_id": log.session_id.decode(),

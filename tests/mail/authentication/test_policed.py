@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from ipaddress import ip_network
 from math import inf
 from typing import Any
 
@@ -15,6 +16,7 @@ from mailworker.mail.end import End
 from mailworker.model import AuthMethod, InetAddress
 from mailworker.variables.template import parse
 from mailworker.wire.auth_policy import hashed
+from mailworker.wire.proxy_protocol import build_v1
 from tests.mail.cases import IMAP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.mail.limits.settings import delay, login
@@ -90,6 +92,19 @@ def test_it_is_asked_before_and_told_after(police: Police, case: Case) -> None:
     assert report.fields == allow.fields | outcome
     assert b"secret" not in b"".join(asked.head for asked in (allow, report))
     assert allow.connection == report.connection  # which was kept
+
+
+@pytest.mark.parametrize("client", ["192.0.2.7", "::ffff:192.0.2.7", "2001:db8::7"])
+def test_it_hears_one_address_of_a_client_whatever_socket_it_came_by(police: Police, client: str) -> None:
+    trusted = (ip_network("127.0.0.0/8"),)
+    auth = police.scene.auth(rejected(b"no"))
+    proxy = police.scene.proxy("imap", auth, policy=police.settings(), proxy_protocol=True, real_ip_from=trusted)
+    peer = police.scene.client(proxy)
+    peer.send(build_v1(InetAddress(client, 4711), InetAddress("2001:db8::1" if ":" in client else "192.0.2.1", 143)))
+    peer.expect(IMAP.greeting)
+    peer.talk((IMAP.login, b"a1 NO no\r\n"))
+    assert police.service.wait(1)[0].fields["remote"] == client.removeprefix("::ffff:")
+    assert auth.header(b"Client-IP") == client.encode()
 
 
 @all_protocols
