@@ -182,12 +182,11 @@ def _header(  # noqa: PLR0913, PLR0917 - what a header says
 
 
 def _inet(text: bytes, port: int) -> InetAddress | None:
-    host = text.decode("ascii")
     try:
-        ip_address(host)
+        address = ip_address(text.decode("ascii"))
     except ValueError:
         return None
-    return InetAddress(host, port)
+    return InetAddress(_text(address.packed).decode(), port)  # in the spelling of accepted clients' addresses
 
 
 def _text(packed: bytes) -> bytes:

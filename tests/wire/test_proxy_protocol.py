@@ -47,7 +47,7 @@ READ: dict[str, tuple[bytes, InetAddress | None, InetAddress | None, tuple[bytes
     ),
     "TCP6": (
         b"PROXY TCP6 2001:DB8::1 ::1 00050000 143\r\n",
-        InetAddress("2001:DB8::1", 50000),
+        InetAddress("2001:db8::1", 50000),
         V6_SERVER,
         (b"2001:DB8::1", b"50000", b"::1", b"143"),
     ),
@@ -64,6 +64,12 @@ READ: dict[str, tuple[bytes, InetAddress | None, InetAddress | None, tuple[bytes
         (b"1.2.3", b"1", b"f:::f", b"2"),
     ),
     "empty addresses": (b"PROXY TCP4   1 2\r\n", None, None, (b"", b"1", b"", b"2")),
+    "addresses in another spelling": (
+        b"PROXY TCP6 2001:DB8:0::0001 0:0:0:0:0:FFFF:A00:1 1 2\r\n",
+        InetAddress("2001:db8::1", 1),
+        InetAddress("::ffff:10.0.0.1", 2),
+        (b"2001:DB8:0::0001", b"1", b"0:0:0:0:0:FFFF:A00:1", b"2"),
+    ),
     "UNKNOWN": (b"PROXY UNKNOWN\r\n", None, None, None),
     "UNKNOWN with anything": (b"PROXY UNKNOWN ffff::1 \0\r x 1 2\r\n", None, None, None),
     "UNKNOWN of the limit": (b"PROXY UNKNOWN".ljust(V1_LIMIT - 2) + b"\r\n", None, None, None),

@@ -16,6 +16,7 @@ MAPPED = "PROXY TCP6 ::ffff:10.1.0.1 ::ffff:192.0.2.2 1111 143"
 HEADERS = {
     "TCP4": Send(line(FOUR)),
     "TCP6": Send(line(SIX)),
+    "TCP6 in another spelling": Send(line("PROXY TCP6 2001:DB8:0::0001 2001:db8::2 1111 143")),
     "mapped": Send(line(MAPPED)),
     "UNKNOWN": Send(line("PROXY UNKNOWN")),
     "no addresses": Send(line("PROXY TCP4   1 2")),
@@ -51,7 +52,7 @@ def _misfit(protocol: str, place: str, header: str) -> Difference | None:
     """Where the client is of another kind than the listener, or has no address."""
     if place == "v6trusting" and header in ("TCP4", "version 2"):
         return Difference("mixed-families", "PROXY TCP6 ::ffff:")
-    if place == "unixtrusting" and header in ("TCP4", "TCP6", "mapped", "version 2", "version 2 with IPv6"):
+    if place == "unixtrusting" and header not in ("UNKNOWN", "no addresses", "version 2, LOCAL"):
         return Difference("path-in-header", "< PROXY UNKNOWN", " unix:(folder)/")
     return PATHLESS if protocol == "smtp" and place in ("unixbehind", "unixtrusting") else None
 
