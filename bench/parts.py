@@ -43,6 +43,7 @@ from mailworker.wire.imap import ImapParser, usual_login
 from tests.support.certificates import CertificateAuthority, ecdsa_key, rsa_key
 from tests.support.evil_patterns import EVIL
 from tests.variables.facts import Session
+from tests.variables.hosts import hosts
 
 ROUNDS: Final = 7  # the best one counts
 LEAST: Final = 0.01  # seconds of one round
@@ -150,7 +151,7 @@ def given_up(expression: Regex, subject: bytes) -> None:
 def map_() -> Iterator[Row]:
     """A lookup in a `map` of many exact names."""
     names = {f"user{number}@example.com": b"192.0.2.10:143" for number in range(NAMES)}
-    find = Variables({"m": Map(parse(b"$remote_user"), exact=names)}).find("m")
+    find = Variables({"m": Map(parse(b"$remote_user"), table=hosts(names))}).find("m")
     known, unknown = (Session(remote_user=user) for user in (b"user77@example.com", b"nobody@example.com"))
     yield f"one of {NAMES} names", cost(partial(find, known))
     yield "none of them", cost(partial(find, unknown))

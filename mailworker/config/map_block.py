@@ -6,9 +6,9 @@ import os
 
 from mailworker.config.templates import new_variable, read_template, read_value
 from mailworker.config.tree import Parser
-from mailworker.variables.host_masks import DOT, add_key, is_host, mask
+from mailworker.variables.host_table import HostTable, is_host
 from mailworker.variables.map import Map, Value
-from mailworker.variables.regex import BadRegex, Regex
+from mailworker.variables.regex import Regex
 from mailworker.variables.variables import Definition
 
 
@@ -22,9 +22,7 @@ def read_map(parser: Parser) -> tuple[str, Definition]:
         source,
         b"" if entries.default is None else entries.default,
         entries.hostnames,
-        entries.exact,
-        entries.heads,
-        entries.tails,
+        entries.table,
         tuple(entries.regexes),
     )
 
@@ -32,14 +30,12 @@ def read_map(parser: Parser) -> tuple[str, Definition]:
 class _Entries:
     """The entries read so far."""
 
-    __slots__ = ("_values", "default", "exact", "heads", "hostnames", "regexes", "tails")
+    __slots__ = ("_values", "default", "hostnames", "regexes", "table")
 
     def __init__(self) -> None:
         self.default: Value | None = None
         self.hostnames = False
-        self.exact: dict[str, Value] = {}
-        self.heads: dict[bytes, Value] = {}
-        self.tails: dict[bytes, Value] = {}
+        self.table: HostTable[Value] = HostTable()
         self.regexes: list[tuple[Regex, Value]] = []
         self._values: dict[str, Value] = {}  # equal values are kept once
 
@@ -66,27 +62,11 @@ class _Entries:
             self.default = value
         elif key.startswith("~"):
             caseless = key.startswith("~*")
-            try:
-                self.regexes.append((parser.compile_regex(os.fsencode(key[1 + caseless :]), caseless), value))
-            except BadRegex as reason:
-                raise parser.error(str(reason)) from reason
+            self.regexes.append((parser.regex(key[1 + caseless :], caseless=caseless), value))
         else:
             word = key.removeprefix("\\")
             lower = os.fsencode(word).lower()
             if self.hostnames and not is_host(lower):
                 raise parser.error(f'invalid hostname or wildcard "{word}"')
-            if not self._add_key(lower, value):
+            if not (self.table.add if self.hostnames else self.table.add_name)(lower, value):
                 raise parser.error(f'conflicting parameter "{os.fsdecode(lower)}"')
-
-    def _add_key(self, key: bytes, value: Value) -> bool:
-        """Add a key, or a mask where masks are allowed; returns whether it was new."""
-        fixed = mask(key) if self.hostnames else None
-        if fixed is None:
-            return add_key(self.exact, key.decode("latin-1"), value)
-        start, end = fixed
-        part = key[start:end]
-        if not start:
-            return add_key(self.tails, part, value)
-        if start == DOT and not add_key(self.exact, part.decode("latin-1"), value):  # stands for the name itself too
-            return False
-        return add_key(self.heads, part, value)

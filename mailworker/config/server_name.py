@@ -11,8 +11,8 @@ from typing import Final, Generic, TypeVar
 
 from mailworker.config.drafts import UNSET, Context
 from mailworker.config.tree import Parser
-from mailworker.variables.host_masks import DOT, add_key, is_host, mask, prefixes, suffixes
-from mailworker.variables.regex import BadRegex, Regex
+from mailworker.variables.host_table import HostTable, is_host, mask
+from mailworker.variables.regex import Regex
 
 V = TypeVar("V")
 
@@ -68,10 +68,7 @@ def _read(parser: Parser, word: str) -> ServerName:
     pattern = word[1:]
     if not pattern:
         raise parser.error(f'empty regex in server name "{word}"')
-    try:
-        regex = parser.compile_regex(os.fsencode(pattern), _CAPITAL.search(pattern) is not None)
-    except BadRegex as reason:
-        raise parser.error(str(reason)) from reason
+    regex = parser.regex(pattern, caseless=_CAPITAL.search(pattern) is not None)
     return ServerName(os.fsencode(pattern), regex)
 
 
@@ -88,19 +85,12 @@ class Added(Enum):
 
 
 class NameTable(Generic[V]):
-    """A table by name: exact names precede the longest mask "*.example.com", that precedes the longest "www.example.*".
+    """A table by name: names and masks, and then regular expressions in their order."""
 
-    Regular expressions come last, in their order.
-    """
-
-    __slots__ = ("_exact", "_heads", "_longest_head", "_longest_tail", "_passed_over", "_regexes", "_tails")
+    __slots__ = ("_hosts", "_regexes")
 
     def __init__(self) -> None:
-        self._exact: dict[bytes, V] = {}
-        self._heads: dict[bytes, V] = {}  # the part after "*."
-        self._tails: dict[bytes, V] = {}  # the part before ".*"
-        self._longest_head = self._longest_tail = 0
-        self._passed_over: set[bytes] = set()
+        self._hosts: HostTable[V] = HostTable()
         self._regexes: list[tuple[Regex, V]] = []
 
     def add(self, name: ServerName, value: V) -> Added:
@@ -110,41 +100,14 @@ class NameTable(Generic[V]):
             return Added.DONE
         if not is_host(name.text):
             return Added.INVALID
-        return Added.DONE if self._claim(name.text, value) else Added.CONFLICT
+        return Added.DONE if self._hosts.add(name.text, value) else Added.CONFLICT
 
     def find(self, name: bytes) -> V | None:
         """The value of a name in lower case, None for none.
 
         Raises ProtocolError where an expression would take too long.
         """
-        found = self._exact.get(name)
+        found = self._hosts.find(name)
         if found is not None:
             return found
-        if self._heads:
-            for part in suffixes(name, self._longest_head):
-                if part in self._heads:
-                    return self._heads[part]
-        if self._tails:
-            for part in prefixes(name, self._longest_tail):
-                if part in self._tails:
-                    return self._tails[part]
         return next((value for regex, value in self._regexes if regex.search(name) is not None), None)
-
-    def _claim(self, text: bytes, value: V) -> bool:
-        fixed = mask(text)
-        if fixed is None:
-            return text not in self._passed_over and add_key(self._exact, text, value)
-        start, end = fixed
-        part = text[start:end]
-        if not start:
-            self._longest_tail = max(self._longest_tail, len(part))
-            return add_key(self._tails, part, value)
-        if start == DOT and (part in self._exact or part in self._passed_over):
-            return False
-        if part in self._heads:
-            if start == DOT:
-                self._passed_over.add(part)  # nginx notes the name before it sees that the mask exists
-            return False
-        self._longest_head = max(self._longest_head, len(part))
-        self._heads[part] = value
-        return start != DOT or add_key(self._exact, part, value)  # ".example.com" is the name itself too

@@ -16,7 +16,7 @@ from mailworker.config.glob import glob, has_magic
 from mailworker.config.lexer import Ending, Lexer, Statement
 from mailworker.errors import ConfigError, UnreadableError
 from mailworker.model import Level
-from mailworker.variables.regex import CompileRegex, no_engine
+from mailworker.variables.regex import BadRegex, CompileRegex, Regex
 
 DEEPEST_INCLUDE: Final = 64  # files open at once; nginx stops where it runs out of descriptors
 
@@ -49,7 +49,7 @@ class Parser:
         handle: Handle,
         resolve: Resolve,
         on_warning: Warn,
-        compile_regex: CompileRegex = no_engine,
+        compile_regex: CompileRegex,
     ) -> None:
         self.main = self.scope = Scope(Context.MAIN)
         self.blocks: dict[Context, Scope] = {}
@@ -58,7 +58,7 @@ class Parser:
         self.secrets: dict[SecretFile, None] = {}
         self.warnings: list[tuple[Level, str]] = []
         self.resolve = resolve
-        self.compile_regex = compile_regex
+        self._compile_regex = compile_regex
         self._path = path
         self._prefix = prefix
         self._handle = handle
@@ -127,6 +127,13 @@ class Parser:
             raise self.system_error("read()", name, error) from error
         except OSError as error:
             raise self.system_error("open()", name, error) from error
+
+    def regex(self, pattern: str, *, caseless: bool) -> Regex:
+        """Compile a regular expression. Raises ConfigError."""
+        try:
+            return self._compile_regex(os.fsencode(pattern), caseless)
+        except BadRegex as reason:
+            raise self.error(str(reason)) from reason
 
     def parse_text(self, text: str) -> None:
         """Parse the directives of `-g`."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from mailworker.variables.facts import Facts
-from mailworker.variables.host_masks import prefixes, suffixes
+from mailworker.variables.host_table import HostTable
 from mailworker.variables.regex import Captures, Regex
 from mailworker.variables.render import Evaluate, Render
 from mailworker.variables.template import Name, Template
@@ -19,34 +19,24 @@ Value = bytes | Template
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """A `map` block. Keys are in lower case, and texts are converted to lower case for the lookup.
+    """A `map` block. The keys of `table` are in lower case, and texts are converted to lower case for the lookup.
 
-    The keys of `exact` are Latin-1 text: comparing them writes to no key, not even to its reference count, so all
-    workers keep sharing the memory of a long `map`.
-    `heads` has the text after "*." in masks, `tails` the text before ".*"; ".example.com" is in `heads` and `exact`.
-    With `hostnames`, a dot at the end of a text is ignored.
-
-    Work on all entries is done once, as thousands of servers may bind a long `map`.
+    With `hostnames`, a dot at the end of a text is ignored. Work on all entries is done once, as thousands of servers
+    may bind a long `map`.
     """
 
     source: Template
     default: Value = b""
     hostnames: bool = False
-    exact: Mapping[str, Value] = field(default_factory=dict)
-    heads: Mapping[bytes, Value] = field(default_factory=dict)
-    tails: Mapping[bytes, Value] = field(default_factory=dict)
+    table: HostTable[Value] = field(default_factory=HostTable)
     regexes: tuple[tuple[Regex, Value], ...] = ()
-    _values: tuple[Value, ...] = field(init=False, repr=False)  # the values of the three tables, each once
+    _values: tuple[Value, ...] = field(init=False, repr=False)  # those of `table`, each once
     _templates: tuple[Template, ...] = field(init=False, repr=False)  # those of `_values` that are templates
-    _longest_head: int = field(init=False, repr=False)
-    _longest_tail: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        values = dict.fromkeys(chain(self.exact.values(), self.heads.values(), self.tails.values()))
+        values = dict.fromkeys(self.table.values())
         object.__setattr__(self, "_values", tuple(values))
         object.__setattr__(self, "_templates", tuple(value for value in values if isinstance(value, Template)))
-        object.__setattr__(self, "_longest_head", max(map(len, self.heads), default=0))
-        object.__setattr__(self, "_longest_tail", max(map(len, self.tails), default=0))
 
     def outcomes(self) -> Iterable[Value]:
         """See `Definition.outcomes`."""
@@ -54,7 +44,7 @@ class Map:
 
     def bind(self, variables: Variables) -> Evaluate:
         """See `Definition.bind`."""
-        source, exact, hostnames = variables.bind(self.source), self.exact, self.hostnames
+        source, names, hostnames = variables.bind(self.source), self.table.names, self.hostnames
         renders = {template: variables.bind(template) for template in self._templates}
         otherwise = self._otherwise(variables)
         if isinstance(self.default, Template):
@@ -64,7 +54,7 @@ class Map:
             text = source(facts)
             if hostnames and text.endswith(b"."):
                 text = text[:-1]
-            found = exact.get(text.lower().decode("latin-1"))
+            found = names.get(text.lower().decode("latin-1"))
             if found is None:
                 found = otherwise(text, facts)
             return found if isinstance(found, bytes) else renders[found](facts)
@@ -72,21 +62,16 @@ class Map:
         return evaluate
 
     def _otherwise(self, variables: Variables) -> Callable[[bytes, Facts], Value]:
-        """The lookup of a text that is no exact key: masks, then regular expressions, then the default."""
-        heads, tails, default = self.heads, self.tails, self.default
+        """The lookup of a text that is none of the names: masks, then regular expressions, then the default."""
+        find_mask, default = self.table.find_mask, self.default
         regexes = [(regex, _captured(value, regex, variables)) for regex, value in self.regexes]
-        if not (heads or tails or regexes):
+        if not (self.table.has_masks or regexes):
             return lambda text, facts: default
-        longest_head, longest_tail = self._longest_head, self._longest_tail
 
         def decide(text: bytes, facts: Facts) -> Value:
-            name = text.lower()
-            for part in suffixes(name, longest_head) if heads else ():
-                if part in heads:
-                    return heads[part]
-            for part in prefixes(name, longest_tail) if tails else ():
-                if part in tails:
-                    return tails[part]
+            found = find_mask(text.lower())
+            if found is not None:
+                return found
             if text:
                 for regex, render in regexes:
                     captures = regex.search(text)

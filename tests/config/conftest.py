@@ -12,6 +12,7 @@ from mailworker.config.load import load
 from mailworker.config.settings import MailServer, Settings
 from mailworker.config.tree import Parser
 from mailworker.mail.protocols.table import PROTOCOLS
+from mailworker.variables.regex import no_engine
 
 HOSTS = {"localhost": ["127.0.0.1", "::1"], "mail.example.com": ["192.0.2.1"]}
 
@@ -66,4 +67,5 @@ def parser(tmp_path: Path) -> Parser:
         lambda parser, statement: None,
         resolve,
         lambda level, message: None,
+        no_engine,
     )

@@ -12,7 +12,7 @@ from tests.variables.facts import Session
 
 def test_equal_values_of_a_map_are_one(load_text: Load) -> None:
     (server,) = servers(load_text, "map a $b { c long-value; d long-value; }", "")
-    one, other = server.variables.definitions["b"].exact.values()  # type: ignore[attr-defined]
+    one, other = server.variables.definitions["b"].table.values()  # type: ignore[attr-defined]
     assert one is other
 
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from mailworker.config.tree import Parser
@@ -9,13 +7,6 @@ from mailworker.config.zones import declare_zone
 from mailworker.errors import ConfigError
 
 MEGABYTE = 1 << 20
-
-
-@pytest.fixture
-def parser(tmp_path: Path) -> Parser:
-    return Parser(
-        tmp_path / "none", tmp_path, lambda parser, statement: None, lambda host: [], lambda level, message: None
-    )
 
 
 def test_a_name_is_one_zone(parser: Parser) -> None:

@@ -26,6 +26,7 @@ from tests.support.name_server import records
 from tests.support.proxy import Proxy
 from tests.support.settings import proxy_settings
 from tests.variables.facts import Session
+from tests.variables.hosts import hosts
 
 OK = response((b"Auth-Status", b"OK"))
 
@@ -73,7 +74,7 @@ def test_half_a_backend_is_none(scene: Scene, given: tuple[bytes, bytes]) -> Non
 
 def routes(**users: bytes) -> VariablesSettings:
     """`$store` of users by their names, as the auth service gives these back."""
-    return VariablesSettings({"store": Map(parse(b"$remote_user"), b"", exact=users)})
+    return VariablesSettings({"store": Map(parse(b"$remote_user"), b"", table=hosts(users))})
 
 
 def test_a_variable_leads_each_user_to_a_backend_of_the_configuration(scene: Scene) -> None:

@@ -23,6 +23,7 @@ from tests.support.proxy import Proxy
 from tests.support.settings import auth_http_settings
 from tests.tls.peers import client_context
 from tests.variables.facts import Session
+from tests.variables.hosts import hosts
 
 HEADERS = (
     (b"X-Plain", b"as $it is"),
@@ -61,7 +62,8 @@ def test_the_auth_service_hears_the_ports(scene: Scene, case: Case) -> None:
 def test_each_attempt_is_told_as_it_is(scene: Scene) -> None:
     auth = scene.auth(*2 * [rejected(b"no", (b"Auth-Wait", b"1"))], rejected(b"no"))
     told = b"$auth_user $auth_attempts $auth_method $store", b"$session_id"
-    stores: Mapping[str, Definition] = {"store": Map(parse(b"$remote_user_domain"), b"old", exact={"b": b"new"})}
+    store = Map(parse(b"$remote_user_domain"), b"old", table=hosts({"b": b"new"}))
+    stores: Mapping[str, Definition] = {"store": store}
     server = proxy(scene, IMAP, auth, (b"X", told[0]), (b"Auth-Session", told[1]), variables=VariablesSettings(stores))
     client = scene.client(server)
     client.expect(IMAP.greeting)

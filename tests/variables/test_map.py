@@ -11,10 +11,12 @@ import pytest
 
 from mailworker.errors import ProtocolError
 from mailworker.native.regex import Regex
+from mailworker.variables.host_table import HostTable
 from mailworker.variables.map import Map
 from mailworker.variables.template import Template, parse
 from mailworker.variables.variables import Variables
 from tests.variables.facts import Session
+from tests.variables.hosts import hosts
 
 
 def value(map_: Map, user: bytes) -> bytes | None:
@@ -48,18 +50,18 @@ def test_a_text_that_no_regex_may_see_ends_the_session_rather_than_go_to_the_def
 
 
 def test_masks_take_no_longer_for_a_login_of_many_dots() -> None:
-    map_ = Map(USER, b"none", heads={b"example.com": b"head"}, tails={b"www.example": b"tail"})
+    map_ = Map(USER, b"none", table=hosts({"*.example.com": b"head", "www.example.*": b"tail"}))
     assert timeit.timeit(lambda: value(map_, b"." * 100_000), number=1, timer=time.process_time) < 0.1
 
 
 def test_a_map_goes_from_the_process_that_reads_it_to_the_master() -> None:
-    map_ = Map(USER, b"d", exact={"a": parse(b"$protocol")}, regexes=((Regex(b"(?<n>B)", True), parse(b"$n")),))
+    map_ = Map(USER, b"d", table=hosts({"a": parse(b"$protocol")}), regexes=((Regex(b"(?<n>B)", True), parse(b"$n")),))
     sent: Map = pickle.loads(pickle.dumps(map_))
     assert [value(sent, user) for user in (b"A", b"b", b"c")] == [b"imap", b"b", b"d"]
 
 
-class Watched(dict[str, bytes | Template]):
-    """Entries that count who goes through all of them."""
+class Watched(HostTable[bytes | Template]):
+    """A table that counts who goes through all of it."""
 
     walks = 0
 
@@ -69,14 +71,18 @@ class Watched(dict[str, bytes | Template]):
 
 
 def test_all_entries_are_looked_at_once_however_many_servers_there_are() -> None:
-    entries = Watched(a=b"1", b=parse(b"$protocol"))
-    map_ = Map(USER, exact=entries)
+    table = Watched()
+    assert table.add_name(b"a", b"1")
+    assert table.add_name(b"b", parse(b"$protocol"))
+    map_ = Map(USER, table=table)
     assert [value(map_, user) for user in (b"a", b"b", b"c")] == [b"1", b"imap", b""]
-    assert entries.walks == 1
+    assert table.walks == 1
 
 
 @pytest.mark.parametrize("more", [{}, {"user": parse(b"$protocol")}], ids=["plain", "with variables"])
 def test_entries_are_kept_as_they_are_for_all_workers_to_share(more: dict[str, Template]) -> None:
-    exact = {f"user{number}": b"10.0.0.1:143" for number in range(100)} | more
-    bound = Variables({"m": Map(USER, exact=exact)}).find("m")
-    assert exact in [cell.cell_contents for cell in bound.__closure__ or () if isinstance(cell.cell_contents, dict)]
+    users = {f"user{number}": b"10.0.0.1:143" for number in range(100)}
+    table: HostTable[bytes | Template] = hosts({**users, **more})
+    bound = Variables({"m": Map(USER, table=table)}).find("m")
+    cells = [cell.cell_contents for cell in bound.__closure__ or ()]
+    assert table.names in [each for each in cells if isinstance(each, dict)]

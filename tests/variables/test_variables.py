@@ -10,8 +10,9 @@ from mailworker.variables.map import Map
 from mailworker.variables.template import Template, parse
 from mailworker.variables.variables import Definition, Variables
 from tests.variables.facts import Session
+from tests.variables.hosts import hosts
 
-STORE = Map(parse(b"$remote_user"), b"old", exact={"a": b"new"})
+STORE = Map(parse(b"$remote_user"), b"old", table=hosts({"a": b"new"}))
 
 
 def variables(*sets: tuple[str, bytes], **definitions: Definition) -> Variables:
@@ -50,7 +51,7 @@ def test_a_value_is_that_of_the_moment() -> None:
 
 
 def test_set_sees_what_was_set_before_and_a_map_what_is_set_last() -> None:
-    double = Map(parse(b"$x$x"), b"other", exact={"22": b"two"})
+    double = Map(parse(b"$x$x"), b"other", table=hosts({"22": b"two"}))
     names = variables(("x", b"1"), ("y", b"$x$x"), ("x", b"2"), ("z", b"$y$x$double"), double=double)
     assert rendered(names, b"$x $y $z") == b"2 11 112two"
 
@@ -89,15 +90,15 @@ def test_a_variable_set_from_itself_takes_its_former_value() -> None:
     ],
 )
 def test_what_clients_say_is_told_from_what_the_configuration_says(text: bytes, said: str | None) -> None:
-    mirror = Map(parse(b"x"), exact={"k": parse(b"$remote_user")})
+    mirror = Map(parse(b"x"), table=hosts({"k": parse(b"$remote_user")}))
     hidden = Map(parse(b"x"), parse(b"$mirror"))
-    taken = Map(parse(b"$auth_user"), tails={b"x": parse(b"$1")})
+    taken = Map(parse(b"$auth_user"), table=hosts({"x.*": parse(b"$1")}))
     names = variables(("copy", b"$store"), store=STORE, mirror=mirror, hidden=hidden, taken=taken)
     assert names.client_says(parse(text)) == said
 
 
 def test_all_that_a_variable_may_come_to_is_known() -> None:
-    far = Map(parse(b"$remote_user"), parse(b"$store"), exact={"x": b"y"})
+    far = Map(parse(b"$remote_user"), parse(b"$store"), table=hosts({"x": b"y"}))
     names = variables(("copy", b"$far"), ("one", b"1"), store=STORE, far=far)
     assert names.possible("copy") == {b"y", b"old", b"new"}
     assert names.possible("one") == {b"1"}
