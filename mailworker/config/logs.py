@@ -9,7 +9,7 @@ from typing import Final
 
 from mailworker.config.rows import Value
 from mailworker.config.slots import repeated
-from mailworker.config.syslog import read_syslog
+from mailworker.config.syslog import SyslogServer, read_syslog
 from mailworker.config.tree import Parser
 from mailworker.config.values import size
 from mailworker.model import Level
@@ -34,15 +34,9 @@ class StderrLog:
 
 @dataclass(frozen=True, slots=True)
 class SyslogLog:
-    """`error_log syslog:server=...,facility=...,tag=...,nohostname LEVEL`.
+    """`error_log syslog:server=...,facility=...,tag=...,nohostname LEVEL`."""
 
-    `server` is (host, port) for UDP or a path for a datagram unix socket; `facility` is the RFC 5424 number.
-    """
-
-    server: tuple[str, int] | str
-    facility: int
-    tag: str
-    nohostname: bool
+    server: SyslogServer
     level: Level
     json: bool = False
 
@@ -74,8 +68,7 @@ def _target(parser: Parser) -> LogTarget:
         buffer = _buffer_size(parser, name.removeprefix("memory:"))
         return MemoryLog(buffer, *_how(parser))
     if name.startswith("syslog:"):
-        found = read_syslog(parser, name.removeprefix("syslog:"))
-        return SyslogLog(found.server, found.facility, found.tag, found.nohostname, *_how(parser))
+        return SyslogLog(read_syslog(parser, name.removeprefix("syslog:")), *_how(parser))
     return FileLog(Path(parser.below_prefix(name)), *_how(parser))
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeVar
 
 from mailworker.config.addresses import BadAddress, parse_url
 from mailworker.config.tree import Parser
 from mailworker.model import Level, UnixAddress
+
+V = TypeVar("V")
 
 SYSLOG_PORT: Final = 514
 LOCAL7: Final = 23
@@ -16,7 +18,6 @@ _FACILITIES: Final = (
     *("kern", "user", "mail", "daemon", "auth", "intern", "lpr", "news", "uucp", "clock", "authpriv", "ftp"),
     *("ntp", "audit", "alert", "cron", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"),
 )
-_SEVERITIES: Final = {level.name.lower(): level for level in Level}
 _LONGEST_TAG: Final = 32
 _TAG = re.compile(r"[0-9A-Za-z_]*")
 
@@ -28,79 +29,58 @@ class SyslogServer(NamedTuple):
     """
 
     server: tuple[str, int] | str
-    facility: int
-    severity: Level
-    tag: str
-    nohostname: bool
+    facility: int = LOCAL7
+    severity: Level = Level.INFO
+    tag: str = "mailworker"
+    nohostname: bool = False
 
 
 def read_syslog(parser: Parser, text: str) -> SyslogServer:
     """Read the comma-separated parameters. Raises ConfigError."""
-    parameters = _Parameters(parser)
-    parameters.read(text)
-    return parameters.freeze()
+    found: dict[str, Any] = {}
+    for parameter in text.split(","):
+        name, equals, value = parameter.partition("=")
+        if parameter == "nohostname":
+            found[parameter] = True
+        elif not equals or name not in _PARAMETERS:
+            raise parser.error(f'unknown syslog parameter "{parameter}"')
+        elif name in found:
+            raise parser.error(f'duplicate syslog "{name}"')
+        else:
+            found[name] = _PARAMETERS[name](parser, value)
+    if "server" not in found:
+        raise parser.error("no syslog server specified")
+    return SyslogServer(**found)
 
 
-class _Parameters:
-    """The parameters read so far."""
+def _read_server(parser: Parser, value: str) -> tuple[str, int] | str:
+    try:
+        address = parse_url(value, parser.resolve, default_port=SYSLOG_PORT).addresses[0]
+    except BadAddress as reason:
+        raise parser.error(f'{reason} in syslog server "{value}"') from reason
+    return address.path if isinstance(address, UnixAddress) else (address.host, address.port)
 
-    def __init__(self, parser: Parser) -> None:
-        self._parser = parser
-        self._values: dict[str, str] = {}
-        self._server: tuple[str, int] | str | None = None
-        self._nohostname = False
 
-    def read(self, text: str) -> None:
-        checks = {
-            "server": self._check_server,
-            "facility": self._check_facility,
-            "severity": self._check_severity,
-            "tag": self._check_tag,
-        }
-        for parameter in text.split(","):
-            name, equals, value = parameter.partition("=")
-            check = checks.get(name)
-            if parameter == "nohostname":
-                self._nohostname = True
-            elif not equals or check is None:
-                raise self._parser.error(f'unknown syslog parameter "{parameter}"')
-            elif name in self._values:
-                raise self._parser.error(f'duplicate syslog "{name}"')
-            else:
-                check(value)
-                self._values[name] = value
-        if self._server is None:
-            raise self._parser.error("no syslog server specified")
+def _read_tag(parser: Parser, value: str) -> str:
+    if len(value) > _LONGEST_TAG:
+        raise parser.error("syslog tag length exceeds 32")
+    if not _TAG.fullmatch(value):
+        raise parser.error('syslog "tag" only allows alphanumeric characters and underscore')
+    return value
 
-    def freeze(self) -> SyslogServer:
-        facility, severity = self._values.get("facility"), self._values.get("severity")
-        return SyslogServer(
-            server=self._server or "",
-            facility=LOCAL7 if facility is None else _FACILITIES.index(facility),
-            severity=Level.INFO if severity is None else _SEVERITIES[severity],
-            tag=self._values.get("tag", "mailworker"),
-            nohostname=self._nohostname,
-        )
 
-    def _check_server(self, value: str) -> None:
-        try:
-            address = parse_url(value, self._parser.resolve, default_port=SYSLOG_PORT).addresses[0]
-        except BadAddress as reason:
-            raise self._parser.error(f'{reason} in syslog server "{value}"') from reason
-        self._server = address.path if isinstance(address, UnixAddress) else (address.host, address.port)
-
-    def _check_facility(self, value: str) -> None:
-        self._check_known("facility", value, _FACILITIES)
-
-    def _check_severity(self, value: str) -> None:
-        self._check_known("severity", value, [*_SEVERITIES])
-
-    def _check_known(self, name: str, value: str, known: Sequence[str]) -> None:
+def _one_of(noun: str, known: Mapping[str, V]) -> Callable[[Parser, str], V]:
+    def read(parser: Parser, value: str) -> V:
         if value not in known:
-            raise self._parser.error(f'unknown syslog {name} "{value}"')
+            raise parser.error(f'unknown syslog {noun} "{value}"')
+        return known[value]
 
-    def _check_tag(self, value: str) -> None:
-        if len(value) > _LONGEST_TAG:
-            raise self._parser.error("syslog tag length exceeds 32")
-        if not _TAG.fullmatch(value):
-            raise self._parser.error('syslog "tag" only allows alphanumeric characters and underscore')
+    return read
+
+
+_PARAMETERS: Final[Mapping[str, Callable[[Parser, str], object]]] = {
+    "server": _read_server,
+    "facility": _one_of("facility", {name: number for number, name in enumerate(_FACILITIES)}),
+    "severity": _one_of("severity", {level.name.lower(): level for level in Level}),
+    "tag": _read_tag,
+}

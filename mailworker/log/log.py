@@ -51,7 +51,7 @@ class OpenFiles:
 
     def open_syslog(self, target: SyslogLog) -> SyslogSink:
         """A sink for a syslog server; raises StartError."""
-        self._syslogs.append(SyslogSink(target.server, target.facility, target.tag, target.nohostname))
+        self._syslogs.append(SyslogSink(target.server))
         return self._syslogs[-1]
 
     def reopen(self, log: Log, owner: int | None = None) -> None:

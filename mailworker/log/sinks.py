@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Protocol
 
+from mailworker.config.syslog import SyslogServer
 from mailworker.errors import StartError
 from mailworker.log.line import describe
 from mailworker.log.opening import give_log, open_log
@@ -102,15 +103,16 @@ class StderrSink:
 class SyslogSink:
     """A syslog server, over UDP or a unix datagram socket, in the form of RFC 3164 (section 4.1) that nginx sends.
 
-    `server` is an address and a port, or the socket's path. Nothing is looked up.
+    Nothing is looked up.
     """
 
     __slots__ = ("_address", "_facility", "_family", "_name", "_socket", "_stamp")
 
-    def __init__(self, server: tuple[str, int] | str, facility: int, tag: str, nohostname: bool) -> None:
-        self._family, self._address = _family(server), server
-        self._facility = facility
-        self._name = f"{tag}: " if nohostname else f"{socket.gethostname().lower()} {tag}: "
+    def __init__(self, settings: SyslogServer) -> None:
+        self._family, self._address = _family(settings.server), settings.server
+        self._facility = settings.facility
+        host = "" if settings.nohostname else f"{socket.gethostname().lower()} "
+        self._name = f"{host}{settings.tag}: "
         self._socket: socket.socket | None = None
         self._stamp = Stamp(syslog_time)
 

@@ -181,7 +181,7 @@ class SyslogWriter:
     def __init__(self, settings: SyslogServer, losses: Losses) -> None:
         self._losses = losses
         self._severity = settings.severity
-        self._sink = SyslogSink(settings.server, settings.facility, settings.tag, settings.nohostname)
+        self._sink = SyslogSink(settings)
 
     def take(self, path: bytes, line: bytes) -> None:
         """See `Writer`."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mailworker.config.logs import FileLog, LogTarget, MemoryLog, StderrLog, SyslogLog
+from mailworker.config.syslog import SyslogServer
 from mailworker.errors import ConfigError
 from mailworker.model import Level
 from tests.config.conftest import Load
@@ -21,14 +22,14 @@ from tests.config.conftest import Load
         ("/x.log json", FileLog(Path("/x.log"), Level.ERROR, json=True)),
         ("stderr format=json warn", StderrLog(Level.WARN, json=True)),
         ("memory:1m json", MemoryLog(2**20, Level.ERROR, json=True)),
-        ("syslog:server=unix:/l json", SyslogLog("/l", 23, "mailworker", False, Level.ERROR, json=True)),
+        ("syslog:server=unix:/l json", SyslogLog(SyslogServer("/l"), Level.ERROR, json=True)),
         ("memory:1m debug", MemoryLog(2**20, Level.DEBUG)),
-        ("syslog:server=127.0.0.1", SyslogLog(("127.0.0.1", 514), 23, "mailworker", False, Level.ERROR)),
+        ("syslog:server=127.0.0.1", SyslogLog(SyslogServer(("127.0.0.1", 514)), Level.ERROR)),
         (
             "syslog:server=[::1]:99,facility=mail,severity=info,tag=a_1,nohostname warn",
-            SyslogLog(("::1", 99), 2, "a_1", True, Level.WARN),
+            SyslogLog(SyslogServer(("::1", 99), 2, tag="a_1", nohostname=True), Level.WARN),
         ),
-        ("syslog:server=unix:/dev/log", SyslogLog("/dev/log", 23, "mailworker", False, Level.ERROR)),
+        ("syslog:server=unix:/dev/log", SyslogLog(SyslogServer("/dev/log"), Level.ERROR)),
     ],
 )
 def test_error_log_targets(load_text: Load, words: str, target: LogTarget) -> None:

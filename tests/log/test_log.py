@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mailworker.config.logs import FileLog, LogTarget, MemoryLog, StderrLog, SyslogLog
+from mailworker.config.syslog import SyslogServer
 from mailworker.errors import StartError
 from mailworker.log.log import Console, Log, OpenFiles, open_logs
 from mailworker.model import Level
@@ -107,7 +108,7 @@ def test_sockets_to_syslog_servers_are_among_the_open_files(tmp_path: Path) -> N
     files = OpenFiles()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
         server.bind(str(tmp_path / "log"))
-        log = open_logs([SyslogLog(str(tmp_path / "log"), 23, "t", True, Level.ERROR)], files)
+        log = open_logs([SyslogLog(SyslogServer(str(tmp_path / "log"), tag="t"), Level.ERROR)], files)
         assert files.descriptors == []
         log.write(Level.ERROR, "message")
         assert len(files.descriptors) == 1
@@ -117,7 +118,7 @@ def test_sockets_to_syslog_servers_are_among_the_open_files(tmp_path: Path) -> N
 
 def test_syslog_is_not_connected_before_it_is_needed(tmp_path: Path) -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
-    log = open_logs([SyslogLog(str(tmp_path / "log"), 23, "t", True, Level.ERROR)], OpenFiles())
+    log = open_logs([SyslogLog(SyslogServer(str(tmp_path / "log"), tag="t"), Level.ERROR)], OpenFiles())
     log.write(Level.ERROR, "lost")
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
@@ -126,7 +127,7 @@ def test_lines_that_syslog_has_lost_are_told_to_a_file_at_once(tmp_path: Path) -
     targets: list[LogTarget] = [
         FileLog(tmp_path / "text.log", Level.ERROR),
         FileLog(tmp_path / "json.log", Level.ERROR, json=True),
-        SyslogLog(str(tmp_path / "syslog"), 23, "t", True, Level.INFO),
+        SyslogLog(SyslogServer(str(tmp_path / "syslog"), tag="t"), Level.INFO),
     ]
     log = open_logs(targets, OpenFiles())
     log.write(Level.INFO, "lost")
@@ -139,7 +140,7 @@ def test_lines_that_syslog_has_lost_are_told_to_a_file_at_once(tmp_path: Path) -
 def test_a_syslog_server_hears_itself_what_it_has_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(tmp_path / "syslog")
     files = OpenFiles()
-    log = open_logs([SyslogLog(path, 23, "t", True, Level.ERROR)], files)
+    log = open_logs([SyslogLog(SyslogServer(path, tag="t"), Level.ERROR)], files)
     now = time.monotonic()
     monkeypatch.setattr("time.monotonic", lambda: now)
     log.write(Level.ERROR, "lost")

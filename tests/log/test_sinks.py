@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mailworker.config.syslog import SyslogServer
 from mailworker.errors import StartError
 from mailworker.log.sinks import FileSink, MemorySink, StderrSink, SyslogSink
 from mailworker.model import Level
@@ -172,7 +173,7 @@ def receive(server: socket.socket) -> bytes:
 def test_syslog_gets_the_severity_of_the_level(level: Level, priority: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
-        sink = SyslogSink(server.getsockname(), facility=23, tag="mailworker", nohostname=False)
+        sink = SyslogSink(SyslogServer(server.getsockname(), facility=23, tag="mailworker", nohostname=False))
         sink.write(level, b"the record\n")
         sink.close()
         assert re.fullmatch(
@@ -186,7 +187,7 @@ def test_syslog_pads_the_day_with_a_space(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("time.time", lambda: 86400.0 * 3)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
-        sink = SyslogSink(server.getsockname(), facility=2, tag="t", nohostname=True)
+        sink = SyslogSink(SyslogServer(server.getsockname(), facility=2, tag="t", nohostname=True))
         sink.write(Level.WARN, b"x\n")
         sink.close()
         stamp = time.strftime("%H:%M:%S", time.localtime(86400 * 3)).encode()
@@ -196,7 +197,7 @@ def test_syslog_pads_the_day_with_a_space(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_syslog_comes_back_with_its_server(tmp_path: Path) -> None:
     path = str(tmp_path / "log")
-    sink = SyslogSink(path, facility=3, tag="t", nohostname=True)
+    sink = SyslogSink(SyslogServer(path, facility=3, tag="t", nohostname=True))
     failure = f"send() to syslog unix:{path} failed (2: No such file or directory)"
     assert sink.write(Level.ERROR, b"nobody there\n") == failure
     for text in (b"first", b"after a restart"):
@@ -213,7 +214,7 @@ def test_all_that_a_udp_server_has_missed_is_told_by_the_line_after_it() -> None
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
         address = server.getsockname()
-    sink = SyslogSink(address, facility=3, tag="t", nohostname=True)
+    sink = SyslogSink(SyslogServer(address, facility=3, tag="t", nohostname=True))
     failure = f"send() to syslog 127.0.0.1:{address[1]} failed (111: Connection refused)"
     missed = [sink.write(Level.ERROR, b"missed\n") for _ in range(5)]
     assert missed == [None, *[failure] * 4]
@@ -229,7 +230,7 @@ def test_a_syslog_server_that_reads_nothing_does_not_block(tmp_path: Path) -> No
     path = str(tmp_path / "log")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
         server.bind(path)
-        sink = SyslogSink(path, facility=3, tag="t", nohostname=True)
+        sink = SyslogSink(SyslogServer(path, facility=3, tag="t", nohostname=True))
         for number in range(10_000):
             sink.write(Level.ERROR, b"record %d\n" % number)
         assert receive(server).endswith(b"record 0")
@@ -242,7 +243,7 @@ def test_no_address_of_a_syslog_server_is_looked_up(monkeypatch: pytest.MonkeyPa
     for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
         with socket.socket(family, socket.SOCK_DGRAM) as server:
             server.bind((host, 0))
-            sink = SyslogSink(server.getsockname()[:2], facility=23, tag="t", nohostname=True)
+            sink = SyslogSink(SyslogServer(server.getsockname()[:2], facility=23, tag="t", nohostname=True))
             sink.write(Level.INFO, b"x\n")
             sink.close()
             assert receive(server).endswith(b" t: x")
