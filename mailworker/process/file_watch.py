@@ -24,7 +24,7 @@ from mailworker.process.file_reader import LONGEST, FileReader
 from mailworker.process.link import Found
 from mailworker.process.system.inherited_state import close_all_but
 from mailworker.process.system.reserve import Reserve
-from mailworker.process.system.titles import title_file_reader
+from mailworker.process.system.titles import title_child
 
 # Seconds between looks at the child's messages.
 _PAUSE: Final = 0.5
@@ -175,7 +175,7 @@ def _live(link: socket.socket, cycle: Cycle) -> int:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)  # may be sent to the master's whole group; the master ends this
         gc.freeze()  # a collection would copy all that is shared with the master
-        title_file_reader()
+        title_child("file reader")
         discard_output(2)  # it was the error log, of which nobody gives us the next one
         close_all_but(link.fileno())
         FileReader(link, cycle.watched.users.stamps, cycle.watched.folders.scans).run()

@@ -32,7 +32,7 @@ from mailworker.process.bug import describe_bug
 from mailworker.process.invocation import Invocation
 from mailworker.process.steps import at_once
 from mailworker.process.system.inherited_state import close_all_but
-from mailworker.process.system.titles import title_reader
+from mailworker.process.system.titles import title_child
 from mailworker.process.tls_contexts import TlsContexts
 from mailworker.process.user_files import UserFiles
 
@@ -178,7 +178,7 @@ def _live(errand: Errand[Result], pipe: int) -> int:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
         signal.alarm(int(2 * DEADLINE) + 1)
         gc.disable()  # a collection would copy all that is shared with the master
-        title_reader()
+        title_child("configuration reader")
         close_all_but(pipe)
         with os.fdopen(pipe, "wb") as stream:
             _tell_all(errand, partial(_write, stream))

@@ -22,20 +22,10 @@ def title_master(arguments: Sequence[str]) -> None:
 
 
 def title_child(name: str) -> None:
-    """A child of the master that does its task, such as a "worker process" that accepts connections."""
+    """A child of the master at its task, such as a "worker process" that accepts connections."""
     setproctitle(f"mailworker: {name}")
 
 
 def title_leaving_child(name: str) -> None:
-    """A worker that only finishes its sessions."""
+    """A child that only finishes its work."""
     setproctitle(f"mailworker: {name} is shutting down")
-
-
-def title_file_reader() -> None:
-    """The process that checks whether files of users and certificates have changed."""
-    setproctitle("mailworker: file reader")
-
-
-def title_reader() -> None:
-    """The process that reads the configuration for a reload."""
-    setproctitle("mailworker: configuration reader")

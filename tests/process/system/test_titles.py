@@ -22,7 +22,6 @@ print(" ".join(psutil.Process().cmdline()))
         (r"title_master(['-p', '/caf\udce9'])", r"mailworker: master process -p /caf\xe9"),
         ("title_child('worker process')", "mailworker: worker process"),
         ("title_leaving_child('worker process')", "mailworker: worker process is shutting down"),
-        ("title_reader()", "mailworker: configuration reader"),
     ],
 )
 def test_ps_shows_nginx_s_titles_with_our_name(call: str, title: str) -> None:
