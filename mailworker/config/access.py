@@ -39,14 +39,8 @@ def freeze(*scopes: Scope) -> tuple[Rule, ...]:
 def _add(parser: Parser) -> None:
     directive, word = parser.words
     draft = parser.scope.draft(AccessDraft)
-    draft.rules = (*present(draft.rules), Rule(directive == "allow", _who(parser, word)))
-
-
-def _who(parser: Parser, word: str) -> Network:
-    who = word if word == ALL else read_network(parser, word)
-    if who is None:
-        raise parser.error(f'invalid parameter "{word}"')
-    return who
+    who = ALL if word == ALL else read_network(parser, word)
+    draft.rules = (*present(draft.rules), Rule(directive == "allow", who))
 
 
 COMMANDS: Final = tuple(Command(name, BOTH | Context.STATUS, ONE, _add) for name in ("allow", "deny"))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import grp
-import pwd
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -13,7 +11,7 @@ from mailworker.config.command import ONE_OR_MORE, only_block, served_block
 from mailworker.config.drafts import Context
 from mailworker.config.listen import Access, Listen, listen_url
 from mailworker.config.rows import Value, commands, merged, row
-from mailworker.config.slots import present
+from mailworker.config.slots import group_id, present, user_id
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
 from mailworker.model import Address, UnixAddress
@@ -43,24 +41,10 @@ def _mode(parser: Parser, access: Access, word: str, value: str) -> Access:
     return replace(access, mode=int(value, 8))
 
 
-def _user(parser: Parser, access: Access, _word: str, value: str) -> Access:
-    try:
-        return replace(access, uid=pwd.getpwnam(value).pw_uid)
-    except KeyError:
-        raise parser.error(f'getpwnam("{value}") failed') from None
-
-
-def _group(parser: Parser, access: Access, _word: str, value: str) -> Access:
-    try:
-        return replace(access, gid=grp.getgrnam(value).gr_gid)
-    except KeyError:
-        raise parser.error(f'getgrnam("{value}") failed') from None
-
-
 _PARAMETERS: Final[dict[str, Callable[[Parser, Access, str, str], Access]]] = {
     "mode": _mode,
-    "user": _user,
-    "group": _group,
+    "user": lambda parser, access, _, value: replace(access, uid=user_id(parser, value)),
+    "group": lambda parser, access, _, value: replace(access, gid=group_id(parser, value)),
 }
 
 

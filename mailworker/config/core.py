@@ -16,7 +16,19 @@ from mailworker.config.command import ONE, ONE_OR_MORE, ONE_OR_TWO, TWO_OR_THREE
 from mailworker.config.drafts import UNSET, Context
 from mailworker.config.logs import ERROR_LOGS, FileLog, LogTarget, StderrLog
 from mailworker.config.rows import Value, commands, frozen, merged, row
-from mailworker.config.slots import FLAG, MILLISECONDS, STRING, WORDS, choice, number, offset, once, within
+from mailworker.config.slots import (
+    FLAG,
+    MILLISECONDS,
+    STRING,
+    WORDS,
+    choice,
+    group_id,
+    number,
+    offset,
+    once,
+    user_id,
+    within,
+)
 from mailworker.config.tree import Parser, c_string
 from mailworker.errors import ConfigError
 from mailworker.model import Level
@@ -66,15 +78,7 @@ def _read_user(parser: Parser) -> User | None:
         )
         return cast("User | None", UNSET)
     user, group = c_string(parser.words[1]), c_string(parser.words[-1])
-    try:
-        uid = pwd.getpwnam(user).pw_uid
-    except KeyError as error:
-        raise parser.error(f'getpwnam("{user}") failed') from error
-    try:
-        gid = grp.getgrnam(group).gr_gid
-    except KeyError as error:
-        raise parser.error(f'getgrnam("{group}") failed') from error
-    return User(user, uid, gid)
+    return User(user, user_id(parser, user), group_id(parser, group))
 
 
 def _read_workers(parser: Parser) -> int | None:

@@ -6,7 +6,9 @@ Values and errors are those of nginx's ngx_http_limit_req_module, except for rat
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from math import inf
 from typing import Final
 
@@ -18,16 +20,12 @@ from mailworker.config.rows import Value, commands, merged, row
 from mailworker.config.slots import FLAG, LIMIT_LEVEL, once, present, repeated
 from mailworker.config.templates import read_template
 from mailworker.config.tree import Parser
-from mailworker.config.zones import KeyedZone, SharedZone, declare_zone, read_zone
+from mailworker.config.zones import KeyedZone, declare_zone, read_zone
 from mailworker.errors import ConfigError
 from mailworker.model import Level
-from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables
 
 USE: Final = "limit_auth_zone"
-
-LIGHT: Final = frozenset({"binary_remote_addr", "binary_remote_prefix", "remote_addr", "remote_user"})
-"""Variables that every session knows, even one that evaluates no variables."""
 
 REQUEST: Final = 1000
 """One attempt, in the thousandths that bursts, delays and rates are counted in."""
@@ -40,13 +38,10 @@ MOST: Final = 4000
 class LimitZone(KeyedZone):
     """`limit_auth_zone`; an excess shrinks by `gain` in `period` ms."""
 
+    LIGHT = frozenset({"binary_remote_addr", "binary_remote_prefix", "remote_addr", "remote_user"})
+
     gain: int
     period: int
-
-    @property
-    def light(self) -> str | None:
-        """The one variable that makes up its key, if every session knows it, even one that evaluates no variables."""
-        return name if (name := self.key.only) in LIGHT else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +102,7 @@ class _Wanted:
     """A `limit_auth` whose zone may be declared further below."""
 
     zone: str
-    limit: LimitAuth
+    limit: Callable[[LimitZone], LimitAuth]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +113,6 @@ class _WantedDelay:
 
 
 _RATE: Final = re.compile(r"rate=([0-9]+)(r/[smh])?")
-_NO_ZONE: Final = LimitZone(SharedZone("", 0, USE), Template(()), 0, 1)
 
 
 def _declare(parser: Parser) -> None:
@@ -177,8 +171,8 @@ def _read_limit(parser: Parser) -> _Wanted:
             raise parser.error(f'invalid parameter "{word}"')
     if not zone:
         raise parser.error(f'"{parser.words[0]}" must have "zone" parameter')
-    limit = LimitAuth(_NO_ZONE, burst, None if delay < 0 else delay, counts_all, ban)
-    return _Wanted(zone, limit)
+    delayed = None if delay < 0 else delay
+    return _Wanted(zone, partial(LimitAuth, burst=burst, delay=delayed, counts_all=counts_all, ban=ban))
 
 
 def _read_number(parser: Parser, word: str, text: str) -> int:
@@ -225,14 +219,7 @@ def _read_delay(parser: Parser) -> _WantedDelay:
 
 
 def _read_exempt(parser: Parser) -> tuple[Network, ...]:
-    return tuple(_network(parser, word) for word in parser.words[1:])
-
-
-def _network(parser: Parser, word: str) -> Network:
-    network = read_network(parser, word)
-    if network is None:
-        raise parser.error(f'invalid parameter "{word}"')
-    return network
+    return tuple(read_network(parser, word) for word in parser.words[1:])
 
 
 def _read_prefix(parser: Parser) -> tuple[int, int]:
@@ -298,7 +285,7 @@ def freeze(server: Scope, mail: Scope, variables: Variables) -> LimitAuthSetting
         return found
 
     delay = draft.auth_delay
-    limits = tuple(replace(each.limit, zone=zone(each.zone)) for each in draft.limit_auth)
+    limits = tuple(each.limit(zone(each.zone)) for each in draft.limit_auth)
     return LimitAuthSettings(
         limits,
         draft.limit_auth_exempt,

@@ -26,18 +26,12 @@ MOST: Final = 65535
 
 _MOST_LIMITS: Final = 64  # of a server; native/core/gate.c has a bit for each
 
-LIGHT: Final = frozenset({"binary_remote_addr", "remote_addr", "remote_user"})
-"""Variables that every session knows, even one that evaluates no variables."""
-
 
 @dataclass(frozen=True, slots=True)
 class ConnZone(KeyedZone):
     """`limit_conn_zone`."""
 
-    @property
-    def light(self) -> str | None:
-        """The one variable that makes up its key, if that is one of LIGHT."""
-        return name if (name := self.key.only) in LIGHT else None
+    LIGHT = frozenset({"binary_remote_addr", "remote_addr", "remote_user"})
 
 
 @dataclass(frozen=True, slots=True)

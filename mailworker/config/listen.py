@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mailworker.config import values
 from mailworker.config.addresses import BadAddress, Url, parse_url
@@ -195,12 +195,8 @@ def _with_parameter(parser: Parser, listen: Listen, word: str) -> Listen:
         draft = parser.scope.draft(SslDraft)
         draft.listen, draft.asked_at = True, parser.where
         return replace(listen, ssl=True)
-    if word == "proxy_protocol":
-        return replace(listen, proxy_protocol=True)
-    if word == "default_server":
-        return replace(listen, default_server=True)
-    if word in ("bind", "multipath", "reuseport"):
-        return _SWITCHES[word](listen)
+    if word in _SWITCHES:
+        return replace(listen, **_SWITCHES[word])
     name, equals, value = word.partition("=")
     read = _PARAMETERS.get(name) if equals else None
     if read is None:
@@ -208,10 +204,9 @@ def _with_parameter(parser: Parser, listen: Listen, word: str) -> Listen:
     return replace(read(_Parameter(parser, listen, word, value)), bind=True)
 
 
-_SWITCHES: Final[dict[str, Callable[[Listen], Listen]]] = {
-    "bind": lambda listen: replace(listen, bind=True),
-    "multipath": lambda listen: replace(listen, bind=True, multipath=True),
-    "reuseport": lambda listen: replace(listen, bind=True, reuseport=True),
+_SWITCHES: Final[Mapping[str, Mapping[str, Any]]] = {
+    **{name: {name: True} for name in ("bind", "default_server", "proxy_protocol")},
+    **{name: {name: True, "bind": True} for name in ("multipath", "reuseport")},
 }
 
 

@@ -23,14 +23,17 @@ def read_block(parser: Parser, word: str) -> IPv4Network | IPv6Network | None:
     return network
 
 
-def read_network(parser: Parser, word: str) -> Network | None:
-    """As `read_block`, or "unix:"."""
-    return word if word == "unix:" else read_block(parser, word)
+def read_network(parser: Parser, word: str) -> Network:
+    """As `read_block`, or "unix:"; raises ConfigError for any other word."""
+    network = word if word == "unix:" else read_block(parser, word)
+    if network is None:
+        raise parser.error(f'invalid parameter "{word}"')
+    return network
 
 
 def _read(parser: Parser) -> tuple[Network, ...]:
     directive, word = parser.words
-    network = read_network(parser, word)
+    network = word if word == "unix:" else read_block(parser, word)
     if network is not None:
         return (network,)
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import grp
+import pwd
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Final, TypeVar
@@ -9,7 +11,7 @@ from typing import Final, TypeVar
 from mailworker.config import values
 from mailworker.config.drafts import UNSET
 from mailworker.config.rows import Value
-from mailworker.config.tree import Parser
+from mailworker.config.tree import Parser, c_string
 from mailworker.config.values import Bounds
 from mailworker.model import Level
 
@@ -60,6 +62,22 @@ def read_choice(parser: Parser, table: Mapping[str, V], word: str) -> V:
     if value is None:
         raise parser.error(f'invalid value "{word}"')
     return value
+
+
+def user_id(parser: Parser, name: str) -> int:
+    """The id of a user. Raises ConfigError."""
+    try:
+        return pwd.getpwnam(c_string(name)).pw_uid
+    except KeyError:
+        raise parser.error(f'getpwnam("{name}") failed') from None
+
+
+def group_id(parser: Parser, name: str) -> int:
+    """The id of a group. Raises ConfigError."""
+    try:
+        return grp.getgrnam(c_string(name)).gr_gid
+    except KeyError:
+        raise parser.error(f'getgrnam("{name}") failed') from None
 
 
 def _read(parser: Parser, read: Callable[[str], V | None], noun: str = "value") -> V:

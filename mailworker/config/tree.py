@@ -137,14 +137,7 @@ class Parser:
 
     def parse_text(self, text: str) -> None:
         """Parse the directives of `-g`."""
-        self._lexers.append(Lexer(os.fsencode(text), None))
-        while (statement := self._lexers[-1].next()).ending is not Ending.FILE_DONE:
-            if statement.ending is Ending.BLOCK_DONE:
-                raise self.error('unexpected "}"')
-            if statement.ending is Ending.BLOCK_START:
-                raise self.error("block directives are not supported in -g option")
-            self._handle(self, statement)
-        self._lexers.pop()
+        self._parse(Lexer(os.fsencode(text), None))
 
     def parse_file(self, name: str) -> None:
         """Parse a whole file in the present block."""
@@ -152,10 +145,15 @@ class Parser:
             raise self.error(f'open() "{name}" failed (24: {os.strerror(24)})')
         data = self._read_configuration(name)
         self.files.setdefault(Path(name), data)
-        self._lexers.append(Lexer(data, name))
-        while (statement := self._lexers[-1].next()).ending is not Ending.FILE_DONE:
+        self._parse(Lexer(data, name))
+
+    def _parse(self, lexer: Lexer) -> None:
+        self._lexers.append(lexer)
+        while (statement := lexer.next()).ending is not Ending.FILE_DONE:
             if statement.ending is Ending.BLOCK_DONE:
                 raise self.error('unexpected "}"')
+            if statement.ending is Ending.BLOCK_START and lexer.name is None:
+                raise self.error("block directives are not supported in -g option")
             self._handle(self, statement)
         self._lexers.pop()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from mailworker.config.tree import Parser
 from mailworker.config.values import PAGE, size
@@ -25,7 +26,12 @@ class SharedZone:
 
 @dataclass(frozen=True, slots=True)
 class KeyedZone:
-    """A zone that counts by a `key`, which is spelled as `text`."""
+    """A zone that counts by a `key`, which is spelled as `text`.
+
+    LIGHT are variables for keys that every session knows, even one that evaluates no variables.
+    """
+
+    LIGHT: ClassVar[frozenset[str]]
 
     zone: SharedZone
     key: Template
@@ -37,6 +43,11 @@ class KeyedZone:
     @property
     def text(self) -> str:
         return self.zone.words[0]
+
+    @property
+    def light(self) -> str | None:
+        """The one variable that makes up its key, if that is one of LIGHT."""
+        return name if (name := self.key.only) in self.LIGHT else None
 
 
 SMALLEST = 8 * PAGE  # bytes, what nginx's slab allocator needs

@@ -71,6 +71,7 @@ def test_without_a_master_it_is_ignored_with_a_warning(load_text: Load) -> None:
         ("status { listen unix:/s; } control { listen unix:/s; }", 'duplicate "unix:/s" address and port pair'),
         ("control { listen unix:/a ssl; }", 'invalid parameter "ssl"'),
         ("control { listen unix:/a readonly=on; }", 'invalid parameter "readonly=on"'),
+        ('control { listen unix:/a "user=no\0body"; }', 'getpwnam("no\0body") failed'),
         ("control { listen unix:/a mode=; }", 'invalid mode "mode="'),
         ("control { listen unix:/a mode=0680; }", 'invalid mode "mode=0680"'),
         ("control { listen unix:/a mode=4755; }", 'invalid mode "mode=4755"'),

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailworker.config import limit_auth, limit_conn
+from mailworker.config.limit_auth import LimitZone
+from mailworker.config.limit_conn import ConnZone
 from mailworker.shm.keys import GIVEN, KEYS, UNIX, key, number_of, user_key
 from mailworker.variables.table import TABLE
 from tests.variables.facts import Session
@@ -66,4 +67,4 @@ def test_a_key_that_every_session_knows_has_a_number() -> None:
 
 
 def test_directives_know_the_same() -> None:
-    assert frozenset(KEYS) == limit_auth.LIGHT > limit_conn.LIGHT
+    assert frozenset(KEYS) == LimitZone.LIGHT > ConnZone.LIGHT
