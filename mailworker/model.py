@@ -15,6 +15,9 @@ _LABEL = rb"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST_NAME = re.compile(rb"(?=.{1,253}\Z)(?:%b\.)*(?=[A-Za-z])%b" % (_LABEL, _LABEL))
 _IPV4 = re.compile(rb"([0-9]*)\.([0-9]*)\.([0-9]*)\.([0-9]*)")
 
+MAPPED: Final = bytes(10) + b"\xff\xff"
+"""The first bytes of an IPv6 address that stands for an IPv4 address."""
+
 After = Callable[[float, Callable[[], None]], None]
 """Calls a function after a number of seconds."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from mailworker.model import ipv4_octets
+from mailworker.model import MAPPED, ipv4_octets
 from mailworker.variables.facts import Facts
 from mailworker.variables.render import Evaluate
 from mailworker.variables.template import Template
@@ -19,8 +19,6 @@ NOWHERE: Final = 0xFFFFFFFF
 
 Networks = Mapping[int, Mapping[int, bytes]]
 """Prefix length -> bits of the prefix -> value."""
-
-_MAPPED = bytes(10) + b"\xff\xff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ def read_address(text: bytes) -> tuple[int, bool]:
         packed = socket.inet_pton(socket.AF_INET6, text.decode("ascii"))
     except (OSError, ValueError):
         return NOWHERE, False
-    if packed.startswith(_MAPPED):
+    if packed.startswith(MAPPED):
         return int.from_bytes(packed[12:], "big"), False
     return int.from_bytes(packed, "big"), True
 

@@ -6,6 +6,8 @@ import socket
 from ipaddress import ip_network
 from typing import Final
 
+from mailworker.model import MAPPED
+
 Lengths = tuple[int, int]
 """Prefix lengths, in bits, of IPv4 and of IPv6 addresses."""
 
@@ -14,7 +16,6 @@ DEFAULT_LENGTHS: Final[Lengths] = (32, 64)
 WHOLE: Final[Lengths] = (32, 128)
 """The lengths of prefixes that are whole addresses."""
 
-_MAPPED: Final = bytes(10) + b"\xff\xff"  # the prefix of an IPv4-mapped IPv6 address
 _IPV4_BYTES: Final = 4
 
 
@@ -22,8 +23,8 @@ def packed_prefix(host: str, lengths: Lengths) -> bytes:
     """The bytes of a prefix; an IPv4-mapped IPv6 address has an IPv4 prefix."""
     if ":" in host:
         packed, length = socket.inet_pton(socket.AF_INET6, host), lengths[1]
-        if packed.startswith(_MAPPED):
-            packed, length = packed[len(_MAPPED) :], lengths[0]
+        if packed.startswith(MAPPED):
+            packed, length = packed[len(MAPPED) :], lengths[0]
     else:
         packed, length = socket.inet_aton(host), lengths[0]
     whole, bits = length >> 3, length & 7

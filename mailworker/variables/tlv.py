@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from mailworker.variables.facts import Facts
+from mailworker.variables.render import Evaluate
 
 PREFIX: Final = "proxy_protocol_tlv_"
 
@@ -16,16 +17,20 @@ _HEAD: Final = 3
 _HIGHEST: Final = 0xFF
 
 
-def tlv_variable(name: str) -> TlvVariable | None:
+def tlv_variable(name: str) -> Evaluate | None:
     """The reader of the TLV whose name follows PREFIX in a variable's name; None if there is no such TLV."""
     within_ssl = name.startswith("ssl_")
     rest = name.removeprefix("ssl_")
     if within_ssl and rest == "verify":
-        return TlvVariable(within_ssl, None)
+        return _verify_result
     kind = (_OF_SSL if within_ssl else _KINDS).get(rest)
     if kind is None and rest.startswith("0x"):
         kind = _number(rest[2:])
-    return None if kind is None else TlvVariable(within_ssl, kind)
+    if kind is None:
+        return None
+    if within_ssl:
+        return lambda facts: _find(_ssl(facts)[_SSL_START:], kind)
+    return lambda facts: _find(facts.proxy_tlvs, kind)
 
 
 def _number(digits: str) -> int | None:
@@ -36,33 +41,21 @@ def _number(digits: str) -> int | None:
     return number if 0 <= number <= _HIGHEST else None
 
 
-class TlvVariable:
-    """Reads one TLV: `kind` is its number, None for the result of verifying the client's certificate."""
-
-    __slots__ = ("_kind", "_within_ssl")
-
-    def __init__(self, within_ssl: bool, kind: int | None) -> None:
-        self._within_ssl = within_ssl
-        self._kind = kind
-
-    def __call__(self, facts: Facts) -> bytes | None:
-        """The value, None if the header has none."""
-        values: bytes | None = facts.proxy_tlvs
-        if self._within_ssl:
-            values = _find(values, _SSL)
-            if values is None or len(values) < _SSL_START:
-                return None
-            if self._kind is None:
-                return b"%d" % int.from_bytes(values[1:_SSL_START], "big")
-            values = values[_SSL_START:]
-        assert self._kind is not None
-        return _find(values, self._kind)
+def _ssl(facts: Facts) -> bytes:
+    """What the header says about TLS; empty if that is nothing, or truncated."""
+    values = _find(facts.proxy_tlvs, _SSL) or b""
+    return values if len(values) >= _SSL_START else b""
 
 
-def _find(values: bytes | None, kind: int) -> bytes | None:
+def _verify_result(facts: Facts) -> bytes | None:
+    values = _ssl(facts)
+    return b"%d" % int.from_bytes(values[1:_SSL_START], "big") if values else None
+
+
+def _find(values: bytes, kind: int) -> bytes | None:
     """The first value of a kind; None if there is none, or if one before it is truncated."""
     position = 0
-    while values is not None and position + _HEAD <= len(values):
+    while position + _HEAD <= len(values):
         start = position + _HEAD
         end = start + int.from_bytes(values[position + 1 : start], "big")
         if end > len(values):

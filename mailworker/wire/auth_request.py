@@ -11,8 +11,8 @@ from mailworker.errors import Party, ProtocolError
 from mailworker.model import METHOD_NAMES
 from mailworker.variables.escapes import Escape
 from mailworker.variables.facts import Facts
-from mailworker.variables.line import Line, MakeLine, Slot
-from mailworker.variables.render import Render, joined
+from mailworker.variables.line import Line, MakeLine, Part, Slot, composed
+from mailworker.variables.render import Render
 from mailworker.wire.login import Login
 from mailworker.wire.proxy_protocol import ProxyHeader
 
@@ -95,10 +95,12 @@ class AuthHttpTemplate:
         make: MakeLine = Line,
     ) -> None:
         head = b"GET %b HTTP/1.%d\r\nHost: %b\r\n" % (uri, keepalive, host)
-        parts: list[bytes | Render] = [part for name, value in headers for part in (b"%b: " % name, value, b"\r\n")]
+        parts = list[bytes | Part]()
+        for name, value in headers:
+            parts += (b"%b: " % name, value if isinstance(value, bytes) else Part(value), b"\r\n")
         literals = [part for part in parts if isinstance(part, bytes)]
         constant = len(literals) == len(parts)
-        self._render_tail = None if constant else joined([*parts, b"\r\n"])
+        self._render_tail = None if constant else composed([*parts, b"\r\n"], make)
         method = Slot(head + b"Auth-Method: ")
         self._text = make((method, *_SLOTS), b"".join(literals) + b"\r\n" if constant else b"").text
 

@@ -14,7 +14,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
 from mailworker.errors import Party, ProtocolError, escape
-from mailworker.model import Address, InetAddress, Tlv, unmapped
+from mailworker.model import MAPPED, Address, InetAddress, Tlv, unmapped
 from mailworker.wire.confidential import without_secrets
 from mailworker.wire.identity import host_name
 
@@ -42,7 +42,6 @@ _UNSPECIFIED, _TCP4, _TCP6 = 0x00, 0x11, 0x21
 _ADDRESSES = {_TCP4: struct.Struct("!4s4sHH"), _TCP6: struct.Struct("!16s16sHH")}
 
 _IPV6_LENGTH = 16
-_MAPPED_PREFIX = bytes(10) + b"\xff\xff"
 
 _TLV_ALPN, _TLV_AUTHORITY, _TLV_CRC32C, _TLV_UNIQUE_ID, _TLV_SSL = 0x01, 0x02, 0x03, 0x05, 0x20
 _TLV_SSL_VERSION, _TLV_SSL_COMMON_NAME, _TLV_SSL_CIPHER = 0x21, 0x22, 0x23
@@ -244,7 +243,7 @@ def _packed_addresses(source: InetAddress, destination: InetAddress) -> tuple[in
     family = _TCP4
     if any(len(address) == _IPV6_LENGTH for address in packed):
         family = _TCP6
-        packed = [address if len(address) == _IPV6_LENGTH else _MAPPED_PREFIX + address for address in packed]
+        packed = [address if len(address) == _IPV6_LENGTH else MAPPED + address for address in packed]
     return family, _ADDRESSES[family].pack(*packed, source.port, destination.port)
 
 
