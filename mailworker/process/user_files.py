@@ -85,12 +85,16 @@ def read_users(path: str, warn: Warn) -> Generator[float, None, bytes]:
 def _read(path: str) -> bytes:
     """The content. A pipe or a device in the file's place, which may never end, is refused without waiting."""
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY), "rb") as file:
+        with open(path, "rb", opener=_open_at_once) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ConfigError(f'"{path}" is no regular file')
             return file.read()
     except OSError as error:
         raise ConfigError(f'open() "{path}" failed {describe(error)}') from error
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def _build(text: bytes, path: str, warn: Warn) -> Generator[float, None, bytes]:

@@ -53,9 +53,11 @@ def test_users_of_a_file_with_the_same_content_are_taken_from_an_earlier_cycle(t
 
 @pytest.mark.parametrize(("name", "reason"), [("nowhere", "2: No such file or directory"), (".", "21: Is a directory")])
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, name: str, reason: str) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(ConfigError) as caught:
         read(tmp_path / name)
     assert str(caught.value) == f'open() "{tmp_path / name}" failed ({reason})'
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_users_of_a_file_that_has_changed_take_the_place_of_those_before(tmp_path: Path) -> None:
