@@ -18,6 +18,7 @@ from mailworker.variables.facts import Certificate, Facts, Tls
 from mailworker.variables.render import Render
 from mailworker.variables.source import Kind, Source, asked, at
 from mailworker.variables.table import SOURCES, address_text, iso8601_offset, iso8601_second
+from mailworker.variables.tls_table import verify_text
 
 _UNAVAILABLE: Final = b"[UNAVAILABLE]"
 
@@ -114,9 +115,8 @@ def _of_tls(facts: Facts) -> bytes:
 
 
 def _add_certificate(parts: list[bytes], tls: Tls, certificate: Certificate) -> None:
-    code, text = tls.verify_result
     _add_texts(
-        parts, ssl_client_verify=f"FAILED:{text}".encode() if code else b"SUCCESS",
+        parts, ssl_client_verify=verify_text(tls),
         ssl_client_s_dn=certificate.subject, ssl_client_i_dn=certificate.issuer, ssl_client_serial=certificate.serial,
         ssl_client_fingerprint=certificate.fingerprint,
         ssl_client_v_start=certificate.not_before, ssl_client_v_end=certificate.not_after,

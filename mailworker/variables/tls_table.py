@@ -22,7 +22,8 @@ def _of_certificate(read: Callable[[Certificate], bytes]) -> Evaluate:
     return _of_tls(read_certificate)
 
 
-def _verify(tls: Tls) -> bytes:
+def verify_text(tls: Tls) -> bytes:
+    """How the check of the client's certificate ended, in nginx's words."""
     if tls.peer_certificate is None:
         return b"NONE"
     code, text = tls.verify_result
@@ -41,7 +42,7 @@ TLS: Final[Mapping[str, Evaluate]] = {
     "ssl_session_reused": _of_tls(lambda tls: b"r" if tls.reused else b"."),
     "ssl_server_name": _of_tls(lambda tls: tls.server_name),
     "ssl_alpn_protocol": _of_tls(lambda tls: tls.alpn),
-    "ssl_client_verify": _of_tls(_verify),
+    "ssl_client_verify": _of_tls(verify_text),
     "ssl_client_s_dn": _of_certificate(lambda certificate: certificate.subject),
     "ssl_client_i_dn": _of_certificate(lambda certificate: certificate.issuer),
     "ssl_client_serial": _of_certificate(lambda certificate: certificate.serial),

@@ -32,6 +32,12 @@ def usual_words(usual: re.Pattern[bytes], heard: bytes | None, words: bytes) -> 
     return None if words.find(b"\n") < len(words) - 1 else found
 
 
+def _verb_and_text(line: bytes, verbs: Mapping[bytes, VerbT]) -> tuple[VerbT, bytes, bytes] | None:
+    match = _VERB_LINE.fullmatch(line)
+    verb = verbs.get(match[1].upper()) if match else None
+    return None if match is None or verb is None else (verb, match[2] or b"", line)
+
+
 def split_words(text: bytes) -> list[bytes]:
     """Words between runs of spaces."""
     return [word for word in text.split(b" ") if word]
@@ -113,20 +119,14 @@ class CommandParser:
         line = self._single_line()
         if line is None:
             return None
-        match = _VERB_LINE.fullmatch(line)
-        verb = verbs.get(match[1].upper()) if match else None
-        if match is None or verb is None:
-            self._refuse_line(line)
-        return verb, match[2] or b"", line
+        return _verb_and_text(line, verbs) or self._refuse_line(line)
 
     def _whole_verb_line(self, words: bytes, verbs: Mapping[bytes, VerbT]) -> tuple[VerbT, bytes, bytes] | None:
         """As `_verb_line`, for `words` that are exactly one line, without buffering them; None for other words.
 
         The buffer must be empty.
         """
-        match = None if self._buffer.is_filled else _VERB_LINE.fullmatch(words)
-        verb = None if match is None else verbs.get(match[1].upper())
-        return None if match is None or verb is None else (verb, match[2] or b"", words)
+        return None if self._buffer.is_filled else _verb_and_text(words, verbs)
 
     def _refuse_line(self, line: bytes) -> NoReturn:
         """Refuse a line that is no command of the protocol. Raises InvalidCommand."""

@@ -11,6 +11,7 @@ from mailworker.mail.end import End, Farewell
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import VerifyClient
 from mailworker.tls.connection import TlsConnection
+from mailworker.variables.tls_table import verify_text
 from mailworker.wire.auth_request import ClientCertificate, TlsFacts, tls_headers
 from mailworker.wire.proxy_protocol import TlsTlvs
 from mailworker.wire.server_name import requested_host
@@ -76,23 +77,17 @@ def tls_facts(tls: TlsConnection, settings: SslSettings, *, pass_certificate: bo
     protocol, cipher, name = tls.protocol.encode(), tls.cipher.encode(), requested_host(tls.server_name)
     if settings.verify_client is VerifyClient.OFF:
         return TlsFacts(protocol, cipher, server_name=name)
-    certificate = tls.peer_certificate
+    verify, certificate = verify_text(tls), tls.peer_certificate
     if certificate is None:
-        return TlsFacts(protocol, cipher, b"NONE", server_name=name)
-    code, text = tls.verify_result
-    return TlsFacts(
-        protocol,
-        cipher,
-        server_name=name,
-        verify=b"FAILED:" + text.encode() if code else b"SUCCESS",
-        certificate=ClientCertificate(
-            certificate.subject,
-            certificate.issuer,
-            certificate.serial,
-            certificate.fingerprint,
-            certificate.pem if pass_certificate else None,
-        ),
+        return TlsFacts(protocol, cipher, verify, server_name=name)
+    passed = ClientCertificate(
+        certificate.subject,
+        certificate.issuer,
+        certificate.serial,
+        certificate.fingerprint,
+        certificate.pem if pass_certificate else None,
     )
+    return TlsFacts(protocol, cipher, verify, passed, name)
 
 
 def tls_tlvs(tls: TlsConnection) -> TlsTlvs:
