@@ -13,15 +13,19 @@ from typing import TypeVar
 
 from bench.processes import Tree
 from bench.programs import Clients, Load, Program, build
-from tests.oracle.proxies import Proxy, Start, mailworker, nginx
+from tests.oracle.proxies import Proxy, Start, mailworker, mailworker_command, nginx
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key, rsa_key
 from tests.support.daemon import ServerUnavailable
+from tests.support.nginx import nginx_command
 from tests.support.ports import Ports
 
 PROTOCOLS = ("imap", "pop3", "smtp")
 # nginx has no ManageSieve: what it costs is compared with our own IMAP.
 WITH_SIEVE = ("imap", "sieve")
 SERVERS: dict[str, Start] = {"nginx": nginx, "mailworker": mailworker}
+COMMANDS: dict[str, Callable[[Path, str], list[str]]] = {"nginx": nginx_command, "mailworker": mailworker_command}
+"""The command lines that serve a configuration in a folder."""
+
 # Two descriptors for each of 8,000 sessions in a worker, one in the clients' process and one in the backends'.
 DESCRIPTORS = 20_000
 _PAUSE = 0.02  # seconds; a server that was running less than that ago may not be done yet

@@ -23,7 +23,7 @@ from bench import instructions
 from bench.arena import Arena, opened_arena
 from bench.instructions import ALONE, MAINS, prepared, way_of
 from tests.oracle.proxies import mailworker_command
-from tests.support.daemon import Daemon, accepts
+from tests.support.daemon import accepts, running
 
 NAMES: Final = tuple(name for name in instructions.NAMES if way_of(name) not in MAINS)
 
@@ -90,12 +90,9 @@ def count(arena: Arena, name: str, logins: int) -> Counter[tuple[str, str]]:
     text, load = prepared(arena, "mailworker", name, logins)
     python, *command = mailworker_command(folder, f"{ALONE}\n{text}")
     report = folder / "counts"
-    daemon = Daemon([python, "-m", "bench.bytecodes", "--serve", str(report), *command], folder / "output")
-    try:
-        daemon.await_ready(lambda: accepts(("127.0.0.1", load.port)))
+    serving = [python, "-m", "bench.bytecodes", "--serve", str(report), *command]
+    with running(serving, folder / "output", lambda: accepts(("127.0.0.1", load.port))):
         arena.clients.run(load)
-    finally:
-        daemon.stop()
     return Counter({(phase, what): number for phase, what, number in json.loads(report.read_text())})
 
 

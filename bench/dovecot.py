@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from string import Template
 
 from bench.arena import Arena, Server
-from tests.support.daemon import Daemon, find_program, greets
+from tests.support.daemon import find_program, greets, running
 from tests.support.dovecot import process_owners, refuse_other_versions
 
 # As much of its log as can be left out: the login process still sends two lines of a session to the process "log".
@@ -65,9 +65,6 @@ def dovecot(arena: Arena, protocol: str, *, logs: bool = False) -> Iterator[Serv
     log = {"log": folder / "dovecot.log", "silence": ""} if logs else {"log": "/dev/null", "silence": SILENCE}
     file.write_text(CONFIGURATION.substitute(process_owners(), **values, **log))
     refuse_other_versions(program, file)
-    daemon = Daemon([program, "-F", "-c", str(file)], folder / "output")
-    try:
-        daemon.await_ready(lambda: greets(("127.0.0.1", port)))
+    command = [program, "-F", "-c", str(file)]
+    with running(command, folder / "output", lambda: greets(("127.0.0.1", port))) as daemon:
         yield Server(daemon, 0, {(protocol, False): port}, arena.clients)
-    finally:
-        daemon.stop()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bench.arena import Arena, Server
-from tests.support.daemon import Daemon, accepts, find_program
+from tests.support.daemon import accepts, find_program, running
 
 CONFIGURATION = """\
 global
@@ -34,9 +34,6 @@ def haproxy(arena: Arena) -> Iterator[Server]:
     pem, file = folder / "server.pem", folder / "haproxy.cfg"
     pem.write_bytes(certificate.certificate.read_bytes() + certificate.key.read_bytes())
     file.write_text(CONFIGURATION.format(port=port, pem=pem, backend=arena.backends["imap"]))
-    daemon = Daemon([find_program("haproxy"), "-db", "-f", str(file)], folder / "output")
-    try:
-        daemon.await_ready(lambda: accepts(("127.0.0.1", port)))
+    command = [find_program("haproxy"), "-db", "-f", str(file)]
+    with running(command, folder / "output", lambda: accepts(("127.0.0.1", port))) as daemon:
         yield Server(daemon, 0, {("imap", True): port}, arena.clients)
-    finally:
-        daemon.stop()

@@ -9,19 +9,17 @@ from __future__ import annotations
 import compileall
 import re
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import psutil
 
 import mailworker
-from bench.arena import Arena, Setup, opened_arena, setup_for
+from bench.arena import COMMANDS, Arena, Setup, opened_arena, setup_for
 from bench.logins import KEEPALIVE, kind_of
 from bench.programs import Load
-from tests.oracle.proxies import mailworker_command
 from tests.support.daemon import Daemon, ServerUnavailable, accepts, find_program
-from tests.support.nginx import nginx_command
 
 FEW, MANY = 100, 400
 TIMEOUT = 300.0  # seconds to start, and to end: under valgrind everything takes some fifty times as long
@@ -40,7 +38,6 @@ NAMES = (
 )
 OTHERS = dict.fromkeys(OWN, ("mailworker", "imap-login"))
 LINE = "{:<26} {:>10} {:>12} {:>6} {:>8}"
-COMMANDS: dict[str, Callable[[Path, str], list[str]]] = {"nginx": nginx_command, "mailworker": mailworker_command}
 
 LIMIT_AUTH = (
     "limit_auth_zone $binary_remote_prefix zone=fail:8m rate=6r/m; limit_auth zone=fail burst=100 nodelay ban=15m; "

@@ -30,7 +30,7 @@ from mailworker.tls.folder import find_pairs
 from mailworker.tls.folder_scan import FolderScan
 from tests.oracle.proxies import mailworker_command
 from tests.support.certificates import Certificate
-from tests.support.daemon import Daemon, accepts
+from tests.support.daemon import accepts, running
 from tests.support.settings import ssl_settings
 from tests.tls.peers import Pair, client_context
 
@@ -165,19 +165,15 @@ def _command(arena: Arena, folder: Path, certificates: Path) -> list[str]:
 
 def _start(arena: Arena, folder: Path, folders: Folders) -> tuple[float, float]:
     """What many names cost beyond one: seconds of CPU of a start, and kilobytes for each name."""
-    cpu, memory = [], []
+    cpu, memory, address = [], [], ("127.0.0.1", arena.ports["names"])
     for certificates in (folders.one, folders.many):
         place = folder / certificates.name
         place.mkdir()
-        daemon = Daemon(_command(arena, place, certificates), place / "output")
-        try:
-            daemon.await_ready(lambda: accepts(("127.0.0.1", arena.ports["names"])))
+        with running(_command(arena, place, certificates), place / "output", lambda: accepts(address)) as daemon:
             tree = Tree(daemon.pid, 1)
             cpu.append(tree.cpu_of_master() / 1e9)
             time.sleep(_SETTLED)
             memory.append(tree.pss())
-        finally:
-            daemon.stop()
     return cpu[1] - cpu[0], (memory[1] - memory[0]) / NAMES / 1024
 
 

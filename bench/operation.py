@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 
-from bench.arena import Arena, Duel, Running, Setup, server_block
+from bench.arena import COMMANDS, Arena, Duel, Running, Setup, server_block
 from bench.logins import AT_ONCE, cost
 from bench.measure import Goal, Measure
 from bench.programs import Load
-from tests.oracle.proxies import mailworker_command
-from tests.support.nginx import nginx_command
+from tests.support.daemon import greets
 
 ROUNDS = 5
 HANDSHAKES = 1500
@@ -105,17 +103,11 @@ def reload(arena: Arena, server: Running) -> float:
     path.write_text(text[: text.rindex("}")] + server_block("imap", port, tls=False) + "\n}\n")
     began = time.monotonic()
     os.kill(server.pid, signal.SIGHUP)
-    while not _greets(port):
+    while not greets(("127.0.0.1", port)):
         if time.monotonic() - began > TIMEOUT:
             raise RuntimeError(f"{server.name} did not reload")
         time.sleep(0.002)
     return time.monotonic() - began
-
-
-def _greets(port: int) -> bool:
-    with suppress(ConnectionError), socket.create_connection(("127.0.0.1", port), TIMEOUT) as client:
-        return bool(client.recv(1))
-    return False
 
 
 def configuration_test(arena: Arena) -> Duel:
@@ -125,8 +117,8 @@ def configuration_test(arena: Arena) -> Duel:
     text = text[: text.rindex("}")] + blocks + "\n}\n"
     duel = Duel([], [])
     for _ in range(ROUNDS):
-        duel.theirs.append(_test_seconds(nginx_command(arena.new_folder("nginx"), text)))
-        duel.ours.append(_test_seconds(mailworker_command(arena.new_folder("mailworker"), text)))
+        for name, seconds in (("nginx", duel.theirs), ("mailworker", duel.ours)):
+            seconds.append(_test_seconds(COMMANDS[name](arena.new_folder(name), text)))
     return duel
 
 

@@ -14,6 +14,7 @@ import ssl
 import tempfile
 from pathlib import Path
 
+from bench.tls_session_table import show
 from mailworker.config.session_cache import SessionCache
 from mailworker.config.zones import SharedZone
 from mailworker.native.tls.tls_session_table import TlsSessionTable
@@ -70,12 +71,6 @@ def count_room(version: str, count: int, certificate: Certificate) -> Figures:
         resumed += shake_hands(server, client, session)[1]
         zone.memory[:] = full
     return {"version": version, "stored": count, "resumed": resumed}
-
-
-def show(rows: list[Figures]) -> None:
-    print("".join(f"{name:>20}" for name in rows[0]))
-    for row in rows:
-        print("".join(f"{figure:>20}" for figure in row.values()))
 
 
 def main() -> None:

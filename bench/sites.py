@@ -10,11 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from bench.arena import Arena, Duel, Running, Setup, Site
+from bench.arena import COMMANDS, Arena, Duel, Running, Setup, Site
 from bench.measure import Goal, Measure
-from tests.oracle.proxies import mailworker_command
 from tests.support.daemon import wait_until
-from tests.support.nginx import nginx_command
 
 ROUNDS = 3
 SIZES = (1, 1000, 4000)
@@ -22,7 +20,6 @@ TIMEOUT = 60.0  # seconds, for the new worker of a reload
 SPARE = 16  # connections beside those for the listeners
 MEGABYTE = 1e6
 
-_COMMANDS = {"nginx": nginx_command, "mailworker": mailworker_command}
 Figures = dict[str, float]
 
 
@@ -30,7 +27,7 @@ def sample(arena: Arena, name: str, site: Site) -> Figures:
     """One round of one proxy: seconds of CPU of -t and of a start, megabytes, and what SIGHUP costs its master."""
     setup = Setup(connections=site.servers + SPARE, site=site)
     text, _ = arena.configuration(setup)
-    figures = {"test": test_seconds(_COMMANDS[name](arena.new_folder(name), text))}
+    figures = {"test": test_seconds(COMMANDS[name](arena.new_folder(name), text))}
     with arena.running(name, setup) as server:
         figures["start"] = server.settled_cpu() / 1e9
         figures["pss"] = server.tree.pss() / MEGABYTE

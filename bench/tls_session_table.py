@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import Random
 
 from mailworker.native.tls.tls_session_table import TlsSessionTable
@@ -66,7 +66,7 @@ def measure_room(size: int, count: int, random: Random) -> dict[str, float]:
     return {"size": size, "stored": count, "back": back}
 
 
-def show(rows: list[dict[str, float]]) -> None:
+def show(rows: Sequence[Mapping[str, float | str]]) -> None:
     print("".join(f"{name:>10}" for name in rows[0]))
     for row in rows:
         print("".join(f"{figure:>10}" for figure in row.values()))

@@ -50,5 +50,5 @@ def mailworker_command(folder: Path, configuration: str) -> list[str]:
 
 def _started(command: list[str], folder: Path, addresses: Sequence[Address]) -> Proxy:
     daemon = Daemon(command, folder / "output")
-    daemon.await_ready(lambda: all(accepts(address) for address in addresses))
+    daemon.await_ready(lambda: accepts(*addresses))
     return daemon

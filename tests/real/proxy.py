@@ -106,5 +106,5 @@ def _start_mailworker(folder: Path, configuration: str, addresses: list[Address]
     options = ["-p", str(folder), "-c", str(path), "-e", str(folder / "error.log"), "-g", "daemon off;"]
     command = [sys.executable, str(LAUNCHER), *options]
     daemon = Daemon(command, folder / "output")
-    daemon.await_ready(lambda: all(accepts(address) for address in addresses))
+    daemon.await_ready(lambda: accepts(*addresses))
     return daemon

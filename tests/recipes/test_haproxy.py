@@ -14,7 +14,7 @@ import pytest
 from tests.recipes.conftest import Run
 from tests.recipes.stage import RECIPES, Backend, Recipe, imap_login, shown
 from tests.support.auth import AuthService, accepted
-from tests.support.daemon import Daemon, accepts, find_program
+from tests.support.daemon import accepts, find_program, running
 from tests.support.peer import Peer
 
 SECTION = re.compile(r"^```haproxy\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -67,10 +67,8 @@ def site(run: Run, auth: AuthService, imap: Backend, tmp_path: Path) -> Iterator
         text = text.replace(documented, meant)
     (tmp_path / "haproxy.cfg").write_text(text)
     command = [find_program("haproxy"), "-db", "-f", str(tmp_path / "haproxy.cfg")]
-    balancer = Daemon(command, tmp_path / "haproxy.output")
-    balancer.await_ready(lambda: accepts((host, 143)))
-    yield Site(proxies, host)
-    balancer.stop()
+    with running(command, tmp_path / "haproxy.output", lambda: accepts((host, 143))):
+        yield Site(proxies, host)
 
 
 def test_the_proxies_learn_who_the_client_is(site: Site, auth: AuthService) -> None:

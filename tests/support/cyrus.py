@@ -76,7 +76,7 @@ class Cyrus:
         overlay.execute("sh", "-ec", SET_PASSWORDS, "sh", str(folder / "passwords"), user, data=passwords)
         options = ["-D", "-p", str(overlay.run / "pid")]
         self._daemon = Daemon(overlay.command("/usr/lib/cyrus/bin/master", *options), folder / "output")
-        self._daemon.await_ready(lambda: greets(self.imap) and greets(self.pop3) and greets(self.sieve))
+        self._daemon.await_ready(lambda: greets(self.imap, self.pop3, self.sieve))
 
     def stop(self) -> None:
         self._daemon.stop()

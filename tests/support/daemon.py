@@ -9,7 +9,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.patience import PATIENCE
@@ -47,17 +48,22 @@ def wait_until(condition: Callable[[], bool], what: str, timeout: float = PATIEN
         time.sleep(POLL_INTERVAL)
 
 
-def accepts(address: Address) -> bool:
-    """Whether a server listens at `address`."""
+def accepts(*addresses: Address) -> bool:
+    """Whether servers listen at all of `addresses`."""
     try:
-        socket.create_connection(address, timeout=PATIENCE).close()
+        for address in addresses:
+            socket.create_connection(address, timeout=PATIENCE).close()
     except ConnectionRefusedError:
         return False
     return True
 
 
-def greets(address: Address) -> bool:
-    """Whether a server at `address` sends a greeting."""
+def greets(*addresses: Address) -> bool:
+    """Whether servers at all of `addresses` send a greeting."""
+    return all(map(_greets, addresses))
+
+
+def _greets(address: Address) -> bool:
     try:
         with socket.create_connection(address, timeout=PATIENCE) as connection:
             return bool(connection.recv(1))
@@ -97,3 +103,14 @@ class Daemon:
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             return self._process.wait()
+
+
+@contextmanager
+def running(command: Sequence[str], output: Path, ready: Callable[[], bool]) -> Iterator[Daemon]:
+    """Run a server as long as this lasts, once it is `ready`; raises as `Daemon.await_ready` does."""
+    daemon = Daemon(command, output)
+    try:
+        daemon.await_ready(ready)
+        yield daemon
+    finally:
+        daemon.stop()

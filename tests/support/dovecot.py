@@ -177,12 +177,7 @@ class Dovecot:
 
     def _is_ready(self) -> bool:
         silent = (self.imaps, self.pop3s, self.imap_haproxy, self.pop3_haproxy)
-        return (
-            greets(self.imap)
-            and greets(self.pop3)
-            and greets(self.sieve)
-            and all(accepts(address) for address in silent)
-        )
+        return greets(self.imap, self.pop3, self.sieve) and accepts(*silent)
 
 
 def process_owners() -> dict[str, str]:

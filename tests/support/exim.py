@@ -87,7 +87,7 @@ class Exim:
         )
         (folder / "passwords").write_text("".join(f"{account.login}: {account.password}\n" for account in accounts))
         self._daemon = Daemon(overlay.command("/usr/sbin/exim4", "-bdf"), folder / "output")
-        self._daemon.await_ready(lambda: all(map(greets, (self.smtp, self.submission))) and accepts(self.smtp_haproxy))
+        self._daemon.await_ready(lambda: greets(self.smtp, self.submission) and accepts(self.smtp_haproxy))
 
     def stop(self) -> None:
         self._daemon.stop()

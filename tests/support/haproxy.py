@@ -38,7 +38,7 @@ class Haproxy:
         path = folder / "haproxy.cfg"
         path.write_text(HEAD + "".join(sections))
         self._daemon = Daemon([program, "-db", "-f", str(path)], folder / "haproxy.output")
-        self._daemon.await_ready(lambda: all(accepts(self.address(name)) for name in self._ports))
+        self._daemon.await_ready(lambda: accepts(*map(self.address, self._ports)))
 
     def address(self, name: str) -> Address:
         return "127.0.0.1", self._ports[name]

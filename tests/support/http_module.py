@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support import nginx
-from tests.support.daemon import Daemon, accepts, find_program
-
-
-def configuration(http: str) -> str:
-    return f"worker_processes 1; events {{}} http {{ access_log off; {http} }}"
+from tests.support.daemon import accepts, running
 
 
 @contextmanager
 def serving(folder: Path, http: str, port: int) -> Iterator[None]:
     """An nginx with this `http` block, once it listens on `port`."""
-    daemon = Daemon(_command(folder, http, "-g", "daemon off; master_process off;"), folder / "output")
-    try:
-        daemon.await_ready(lambda: accepts(("127.0.0.1", port)))
+    command = _command(folder, http, "-g", "daemon off; master_process off;")
+    with running(command, folder / "output", lambda: accepts(("127.0.0.1", port))):
         yield
-    finally:
-        daemon.stop()
 
 
 def verdict(folder: Path, http: str) -> list[str]:
@@ -30,7 +23,6 @@ def verdict(folder: Path, http: str) -> list[str]:
     return nginx.verdict(folder, _command(folder, http, "-t"))
 
 
-def _command(folder: Path, http: str, *switches: str) -> Sequence[str]:
-    path = folder / "nginx.conf"
-    path.write_bytes(configuration(http).encode(errors="surrogateescape"))
-    return [find_program("nginx"), "-p", str(folder), "-c", str(path), "-e", str(folder / "error.log"), *switches]
+def _command(folder: Path, http: str, *switches: str) -> list[str]:
+    text = f"worker_processes 1; events {{}} http {{ access_log off; {http} }}"
+    return nginx.command(folder, text, *switches)

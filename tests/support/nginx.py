@@ -23,7 +23,7 @@ class Nginx:
     def __init__(self, folder: Path, configuration: str, addresses: Iterable[Address]) -> None:
         self.error_log = folder / "error.log"
         self._daemon = Daemon(nginx_command(folder, configuration), folder / "output")
-        self._daemon.await_ready(lambda: all(accepts(address) for address in addresses))
+        self._daemon.await_ready(lambda: accepts(*addresses))
 
     @property
     def pid(self) -> int:
@@ -38,10 +38,14 @@ def nginx_command(folder: Path, configuration: str) -> list[str]:
     module = find_module("mail")
     if module is None:
         raise ServerUnavailable("nginx's mail module is not installed")
+    return command(folder, f"load_module {module};\n{configuration}", "-g", "daemon off;")
+
+
+def command(folder: Path, configuration: str, *switches: str) -> list[str]:
+    """The command line that calls nginx with a configuration of any modules."""
     path = folder / "nginx.conf"
-    path.write_text(f"load_module {module};\n{configuration}")
-    log = str(folder / "error.log")
-    return [find_program("nginx"), "-p", str(folder), "-c", str(path), "-e", log, "-g", "daemon off;"]
+    path.write_bytes(configuration.encode(errors="surrogateescape"))
+    return [find_program("nginx"), "-p", str(folder), "-c", str(path), "-e", str(folder / "error.log"), *switches]
 
 
 def find_module(name: str) -> Path | None:

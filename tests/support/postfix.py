@@ -160,7 +160,7 @@ class Postfix:
         return not any(path.is_file() for name in folders for path in (self._queue / name).rglob("*"))
 
     def _is_ready(self) -> bool:
-        return greets(self.smtp) and greets(self.submission) and accepts(self.smtps) and accepts(self.smtp_haproxy)
+        return greets(self.smtp, self.submission) and accepts(self.smtps, self.smtp_haproxy)
 
 
 def _create_folders(folder: Path, configuration: Path) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.support import nginx
-from tests.support.daemon import Daemon, ServerUnavailable, find_program
+from tests.support.daemon import ServerUnavailable, running
 from tests.support.patience import PATIENCE
 
 MODULE = nginx.find_module("stream")
@@ -51,12 +51,8 @@ def _serving(folder: Path, block: str, serving: str, *parameters: str) -> Iterat
         }}
     """
     command = _command(folder, configuration, "-g", "daemon off; master_process off;")
-    daemon = Daemon(command, folder / "output")
-    try:
-        daemon.await_ready(lambda: _served(gate))
+    with running(command, folder / "output", lambda: _served(gate)):
         yield gate
-    finally:
-        daemon.stop()
 
 
 def _served(gate: Path) -> bool:
@@ -88,7 +84,4 @@ def verdict(folder: Path, configuration: str) -> list[str]:
 def _command(folder: Path, configuration: str, *switches: str) -> list[str]:
     if MODULE is None:
         raise ServerUnavailable("nginx's stream module is not installed")
-    path = folder / "nginx.conf"
-    text = f"load_module {MODULE}; {configuration}"
-    path.write_bytes(text.encode(errors="surrogateescape"))
-    return [find_program("nginx"), "-p", str(folder), "-c", str(path), "-e", str(folder / "error.log"), *switches]
+    return nginx.command(folder, f"load_module {MODULE}; {configuration}", *switches)
