@@ -1,6 +1,6 @@
 """The id of a session for the logs of mailworker, the auth service and the backend.
 
-native/core/session_id.c has the same in C.
+native/core/session_id.c has `Identifier` in C.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Identifier:
 
 
 if accelerator is not None and not TYPE_CHECKING:
-    Identifier, packed_id = accelerator.Identifier, accelerator.packed_id
+    Identifier = accelerator.Identifier
 
 
 @cache

@@ -447,14 +447,25 @@ extern PyMethodDef record_functions[];
 /* session_id.c */
 
 extern PyTypeObject identifier_type;
-extern PyMethodDef session_id_functions[];
 
 #define SESSION_ID_LENGTH 16
+
+/* The halves of a session's id, 48 bits each; the second is the process and the number of its connection. */
+struct session_id {
+    uint64_t time, origin;
+};
+
+/* See packed_id() in mail/session_id.py. */
+static inline struct session_id session_id_of(double began, uint64_t process, double accepted, uint64_t number)
+{
+    return (struct session_id){(uint64_t) (int64_t) (began + accepted * 1000) & 0xFFFFFFFFFFFF,
+                               (process & 0xFFFF) << 32 | (number & 0xFFFFFFFF)};
+}
 
 int is_identifier(PyObject *object);
 
 /* Writes the id of a session, as an Identifier gives it. */
-int identify(PyObject *identifier, double accepted, PyObject *number, char *id);
+int identify(PyObject *identifier, double accepted, PyObject *number, char *text);
 
 /* written.c */
 

@@ -303,17 +303,13 @@ static Py_ssize_t take_free(struct rows *self)
     return self->used++;
 }
 
-static void put_id(unsigned char *id, uint64_t time, uint64_t process, uint64_t number)
+static void put_id(unsigned char *bytes, struct session_id id)
 {
     int i;
 
     for (i = 0; i < 6; i++) {
-        id[i] = (unsigned char) (time >> (40 - 8 * i));
-    }
-    id[6] = (unsigned char) (process >> 8);
-    id[7] = (unsigned char) process;
-    for (i = 0; i < 4; i++) {
-        id[8 + i] = (unsigned char) (number >> (24 - 8 * i));
+        bytes[i] = (unsigned char) (id.time >> (40 - 8 * i));
+        bytes[i + 6] = (unsigned char) (id.origin >> (40 - 8 * i));
     }
 }
 
@@ -330,7 +326,7 @@ Py_ssize_t rows_begin(struct rows *self, PyObject *owner, long long number, doub
     if (place == NO_ROW) {
         return NO_ROW;
     }
-    put_id(fresh.id, (uint64_t) (int64_t) (self->began + accepted * 1000), self->process, (uint64_t) number);
+    put_id(fresh.id, session_id_of(self->began, self->process, accepted, (uint64_t) number));
     fresh.active = fresh.accepted = (uint32_t) (int64_t) accepted;
     self->owners[place] = Py_NewRef(owner);
     row = begin(at(self, place));

@@ -4,42 +4,9 @@
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/* Writes the id of a session; see `packed_id`. */
-static void pack(char *id, double began, uint64_t process, double accepted, uint64_t number)
-{
-    uint64_t time = (uint64_t) (int64_t) (began + accepted * 1000);
-    uint64_t first = time & 0xFFFFFFFFFFFF, last = (process & 0xFFFF) << 32 | (number & 0xFFFFFFFF);
-    int i;
-
-    for (i = 0; i < SESSION_ID_LENGTH / 2; i++) {
-        id[i] = alphabet[first >> (42 - 6 * i) & 63];
-        id[i + SESSION_ID_LENGTH / 2] = alphabet[last >> (42 - 6 * i) & 63];
-    }
-}
-
-static PyObject *packed_id(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
-{
-    char id[SESSION_ID_LENGTH];
-    uint64_t process, number;
-    double began, accepted;
-
-    if (!counted(given, 4) || !take_real(arguments[0], &began) || !take_mask(arguments[1], &process) ||
-        !take_real(arguments[2], &accepted) || !take_mask(arguments[3], &number)) {
-        return NULL;
-    }
-    pack(id, began, process, accepted, number);
-    return PyBytes_FromStringAndSize(id, sizeof(id));
-}
-
-PyMethodDef session_id_functions[] = {
-    {"packed_id", FAST(packed_id), "packed_id(began, process, accepted, number): the bytes of a session's id."},
-    {NULL, NULL, 0, NULL},
-};
-
 /* Gives the ids of the sessions of one process. */
 struct identifier {
     PyObject_HEAD
-    vectorcallfunc call;
     double began; /* ms since the epoch */
     uint64_t process;
 };
@@ -49,28 +16,34 @@ int is_identifier(PyObject *object)
     return Py_IS_TYPE(object, &identifier_type);
 }
 
-int identify(PyObject *identifier, double accepted, PyObject *number, char *id)
+int identify(PyObject *identifier, double accepted, PyObject *number, char *text)
 {
     struct identifier *self = (struct identifier *) identifier;
+    struct session_id id;
     uint64_t low;
+    int i;
 
     if (!take_mask(number, &low)) {
         return 0;
     }
-    pack(id, self->began, self->process, accepted, low);
+    id = session_id_of(self->began, self->process, accepted, low);
+    for (i = 0; i < SESSION_ID_LENGTH / 2; i++) {
+        text[i] = alphabet[id.time >> (42 - 6 * i) & 63];
+        text[i + SESSION_ID_LENGTH / 2] = alphabet[id.origin >> (42 - 6 * i) & 63];
+    }
     return 1;
 }
 
-static PyObject *identifier_call(PyObject *self, PyObject *const *arguments, size_t given, PyObject *keywords)
+static PyObject *identifier_call(PyObject *self, PyObject *arguments, PyObject *keywords)
 {
     char id[SESSION_ID_LENGTH];
+    PyObject *number;
     double accepted;
 
-    if (keywords != NULL && PyTuple_GET_SIZE(keywords) > 0) {
+    if (keywords != NULL && PyDict_GET_SIZE(keywords) > 0) {
         return PyErr_Format(PyExc_TypeError, "no keywords are wanted");
     }
-    if (!counted(PyVectorcall_NARGS(given), 2) || !take_real(arguments[0], &accepted) ||
-        !identify(self, accepted, arguments[1], id)) {
+    if (!PyArg_ParseTuple(arguments, "dO", &accepted, &number) || !identify(self, accepted, number, id)) {
         return NULL;
     }
     return PyBytes_FromStringAndSize(id, sizeof(id));
@@ -88,7 +61,6 @@ static PyObject *identifier_new(PyTypeObject *type, PyObject *arguments, PyObjec
     }
     self = (struct identifier *) type->tp_alloc(type, 0);
     if (self != NULL) {
-        self->call = identifier_call;
         self->began = began;
         self->process = low;
     }
@@ -100,8 +72,7 @@ PyTypeObject identifier_type = {
     .tp_name = "mailworker.native.core._core.Identifier",
     .tp_doc = "Identifier(began, process): gives the ids of the sessions of a process.",
     .tp_basicsize = sizeof(struct identifier),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL,
-    .tp_vectorcall_offset = offsetof(struct identifier, call),
-    .tp_call = PyVectorcall_Call,
+    .tp_flags = Py_TPFLAGS_DEFAULT,
+    .tp_call = identifier_call,
     .tp_new = identifier_new,
 };
