@@ -187,14 +187,7 @@ static PyMethodDef attempts_methods[] = {
 };
 
 PyTypeObject attempts_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Attempts",
-    .tp_doc = "The attempts to log in at one server.",
-    .tp_basicsize = sizeof(struct attempts),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    .tp_traverse = attempts_traverse,
-    .tp_clear = attempts_clear,
+    COLLECTED_TYPE("Attempts", attempts, "The attempts to log in at one server.", 0),
     .tp_new = attempts_new,
-    .tp_dealloc = attempts_dealloc,
     .tp_methods = attempts_methods,
 };

@@ -189,16 +189,9 @@ static PyMethodDef connections_methods[] = {
 };
 
 PyTypeObject connections_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.ConnectionCounter",
-    .tp_doc = "Makes and counts connections.",
-    .tp_basicsize = sizeof(struct connections),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    COLLECTED_TYPE("ConnectionCounter", connections, "Makes and counts connections.", Py_TPFLAGS_BASETYPE),
     .tp_new = PyType_GenericNew,
     .tp_init = connections_init,
-    .tp_traverse = connections_traverse,
-    .tp_clear = connections_clear,
-    .tp_dealloc = connections_dealloc,
     .tp_members = connections_members,
     .tp_methods = connections_methods,
 };

@@ -342,11 +342,7 @@ static PyMethodDef conns_methods[] = {
 };
 
 PyTypeObject conns_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.ConnTable",
-    .tp_doc = "Connection counts by key, in shared memory.",
-    .tp_basicsize = sizeof(struct conns),
-    .tp_flags = Py_TPFLAGS_DEFAULT,
+    TYPE("ConnTable", conns, "Connection counts by key, in shared memory.", 0),
     .tp_new = conns_new,
     .tp_dealloc = conns_dealloc,
     .tp_methods = conns_methods,

@@ -122,6 +122,16 @@ static inline int has_port(PyObject *address)
         Py_TYPE(object)->tp_free(object);                                                                              \
     }
 
+/* The first slots of a type whose objects are structs `type`; `flags` are those beside the default. */
+#define TYPE(name, type, doc, flags)                                                                                   \
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "mailworker.native.core._core." name, .tp_doc = doc,                      \
+                                .tp_basicsize = sizeof(struct type), .tp_flags = Py_TPFLAGS_DEFAULT | (flags)
+
+/* The same with the slots that COLLECTED makes. */
+#define COLLECTED_TYPE(name, type, doc, flags)                                                                         \
+    TYPE(name, type, doc, Py_TPFLAGS_HAVE_GC | (flags)), .tp_traverse = type##_traverse, .tp_clear = type##_clear,     \
+        .tp_dealloc = type##_dealloc
+
 /* Checks the number of arguments. */
 int counted(Py_ssize_t given, Py_ssize_t wanted);
 
@@ -458,8 +468,10 @@ struct session_id {
 /* See packed_id() in mail/session_id.py. */
 static inline struct session_id session_id_of(double began, uint64_t process, double accepted, uint64_t number)
 {
-    return (struct session_id){(uint64_t) (int64_t) (began + accepted * 1000) & 0xFFFFFFFFFFFF,
-                               (process & 0xFFFF) << 32 | (number & 0xFFFFFFFF)};
+    struct session_id id = {(uint64_t) (int64_t) (began + accepted * 1000) & 0xFFFFFFFFFFFF,
+                            (process & 0xFFFF) << 32 | (number & 0xFFFFFFFF)};
+
+    return id;
 }
 
 int is_identifier(PyObject *object);

@@ -407,15 +407,10 @@ static PyMethodDef epoll_methods[] = {
 };
 
 PyTypeObject epoll_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Epoll",
-    .tp_doc = "A Poller (see event/poller.py): an epoll instance and the handlers of its descriptors.",
-    .tp_basicsize = sizeof(struct epoll),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    COLLECTED_TYPE("Epoll", epoll,
+                   "A Poller (see event/poller.py): an epoll instance and the handlers of its descriptors.",
+                   Py_TPFLAGS_BASETYPE),
     .tp_new = epoll_new,
-    .tp_dealloc = epoll_dealloc,
-    .tp_traverse = epoll_traverse,
-    .tp_clear = epoll_clear,
     .tp_methods = epoll_methods,
     .tp_getset = epoll_properties,
 };

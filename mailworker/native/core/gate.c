@@ -110,11 +110,7 @@ static PyMethodDef holdings_methods[] = {
 static PySequenceMethods holdings_sequence = {.sq_length = holdings_length};
 
 PyTypeObject holdings_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Holdings",
-    .tp_doc = "The counted connections of a worker.",
-    .tp_basicsize = sizeof(struct holdings),
-    .tp_flags = Py_TPFLAGS_DEFAULT,
+    TYPE("Holdings", holdings, "The counted connections of a worker.", 0),
     .tp_new = holdings_new,
     .tp_dealloc = holdings_dealloc,
     .tp_as_sequence = &holdings_sequence,
@@ -377,14 +373,7 @@ static PyMethodDef gate_methods[] = {
 };
 
 PyTypeObject gate_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Gate",
-    .tp_doc = "Counts connections by all limits or by none.",
-    .tp_basicsize = sizeof(struct gate),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    .tp_traverse = gate_traverse,
-    .tp_clear = gate_clear,
+    COLLECTED_TYPE("Gate", gate, "Counts connections by all limits or by none.", 0),
     .tp_new = gate_new,
-    .tp_dealloc = gate_dealloc,
     .tp_methods = gate_methods,
 };

@@ -369,11 +369,7 @@ static PyGetSetDef limits_attributes[] = {
 };
 
 PyTypeObject limits_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.LimitTable",
-    .tp_doc = "Counters of requests, penalties and bans by key, in shared memory.",
-    .tp_basicsize = sizeof(struct limits),
-    .tp_flags = Py_TPFLAGS_DEFAULT,
+    TYPE("LimitTable", limits, "Counters of requests, penalties and bans by key, in shared memory.", 0),
     .tp_new = limits_new,
     .tp_dealloc = limits_dealloc,
     .tp_methods = limits_methods,

@@ -342,14 +342,8 @@ static PyMethodDef line_methods[] = {
 };
 
 PyTypeObject line_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Line",
-    .tp_basicsize = sizeof(struct line),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    .tp_doc = "Line(parts, last): the literals around values; `last` is the text after the last value.",
+    COLLECTED_TYPE("Line", line,
+                   "Line(parts, last): the literals around values; `last` is the text after the last value.", 0),
     .tp_new = line_new,
-    .tp_traverse = line_traverse,
-    .tp_clear = line_clear,
-    .tp_dealloc = line_dealloc,
     .tp_methods = line_methods,
 };

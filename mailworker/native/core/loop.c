@@ -177,16 +177,10 @@ static PyMemberDef loop_members[] = {
 };
 
 PyTypeObject loop_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.LoopState",
-    .tp_doc = "The fields of a loop that streams, tasks and pollers read.",
-    .tp_basicsize = sizeof(struct loop),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    COLLECTED_TYPE("LoopState", loop, "The fields of a loop that streams, tasks and pollers read.",
+                   Py_TPFLAGS_BASETYPE),
     .tp_new = PyType_GenericNew,
     .tp_init = loop_init,
-    .tp_traverse = loop_traverse,
-    .tp_clear = loop_clear,
-    .tp_dealloc = loop_dealloc,
     .tp_members = loop_members,
     .tp_methods = loop_methods,
 };

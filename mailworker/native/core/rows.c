@@ -628,14 +628,7 @@ static PyMethodDef rows_methods[] = {
 };
 
 PyTypeObject rows_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Rows",
-    .tp_doc = "Writes a worker's rows of the session table.",
-    .tp_basicsize = sizeof(struct rows),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    COLLECTED_TYPE("Rows", rows, "Writes a worker's rows of the session table.", 0),
     .tp_new = rows_new,
-    .tp_traverse = rows_traverse,
-    .tp_clear = rows_clear,
-    .tp_dealloc = rows_dealloc,
     .tp_methods = rows_methods,
 };

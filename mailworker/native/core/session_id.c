@@ -68,11 +68,7 @@ static PyObject *identifier_new(PyTypeObject *type, PyObject *arguments, PyObjec
 }
 
 PyTypeObject identifier_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Identifier",
-    .tp_doc = "Identifier(began, process): gives the ids of the sessions of a process.",
-    .tp_basicsize = sizeof(struct identifier),
-    .tp_flags = Py_TPFLAGS_DEFAULT,
+    TYPE("Identifier", identifier, "Identifier(began, process): gives the ids of the sessions of a process.", 0),
     .tp_call = identifier_call,
     .tp_new = identifier_new,
 };

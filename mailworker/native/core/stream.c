@@ -767,16 +767,9 @@ static PyMethodDef stream_methods[] = {
 static PyAsyncMethods stream_async = {.am_await = stream_self, .am_send = stream_send};
 
 PyTypeObject stream_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.BaseStream",
-    .tp_doc = "A byte stream over a descriptor.",
-    .tp_basicsize = sizeof(struct stream),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    COLLECTED_TYPE("BaseStream", stream, "A byte stream over a descriptor.", Py_TPFLAGS_BASETYPE),
     .tp_new = PyType_GenericNew,
     .tp_init = stream_init,
-    .tp_traverse = stream_traverse,
-    .tp_clear = stream_clear,
-    .tp_dealloc = stream_dealloc,
     .tp_as_async = &stream_async,
     .tp_iter = stream_self,
     .tp_iternext = stream_next,

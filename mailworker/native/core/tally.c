@@ -169,11 +169,7 @@ static PyMethodDef tally_methods[] = {
 };
 
 PyTypeObject tally_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Tally",
-    .tp_doc = "Counts in a row of words in shared memory.",
-    .tp_basicsize = sizeof(struct tally),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    TYPE("Tally", tally, "Counts in a row of words in shared memory.", Py_TPFLAGS_BASETYPE),
     .tp_new = PyType_GenericNew,
     .tp_init = tally_init,
     .tp_dealloc = tally_dealloc,
@@ -352,16 +348,10 @@ static PyMethodDef session_tally_methods[] = {
 };
 
 PyTypeObject session_tally_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.SessionTally",
-    .tp_doc = "Counts the events of sessions, one call for each.",
-    .tp_basicsize = sizeof(struct session_tally),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    COLLECTED_TYPE("SessionTally", session_tally, "Counts the events of sessions, one call for each.",
+                   Py_TPFLAGS_BASETYPE),
     .tp_base = &tally_type,
     .tp_new = PyType_GenericNew,
     .tp_init = session_tally_init,
-    .tp_traverse = session_tally_traverse,
-    .tp_clear = session_tally_clear,
-    .tp_dealloc = session_tally_dealloc,
     .tp_methods = session_tally_methods,
 };

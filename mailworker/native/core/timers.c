@@ -37,11 +37,8 @@ static PyMemberDef timed_members[] = {
 };
 
 PyTypeObject timed_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Timed",
-    .tp_doc = "An object with a deadline, in seconds of the monotonic clock; inf is none.",
-    .tp_basicsize = sizeof(struct timed),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    TYPE("Timed", timed, "An object with a deadline, in seconds of the monotonic clock; inf is none.",
+         Py_TPFLAGS_BASETYPE),
     .tp_new = timed_new,
     .tp_members = timed_members,
     .tp_getset = timed_properties,
@@ -348,15 +345,8 @@ static PyMethodDef timers_methods[] = {
 };
 
 PyTypeObject timers_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Timers",
-    .tp_doc = "All deadlines of one loop.",
-    .tp_basicsize = sizeof(struct timers),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    COLLECTED_TYPE("Timers", timers, "All deadlines of one loop.", 0),
     .tp_new = timers_new,
-    .tp_traverse = timers_traverse,
-    .tp_clear = timers_clear,
-    .tp_dealloc = timers_dealloc,
     .tp_members = timers_members,
     .tp_methods = timers_methods,
 };

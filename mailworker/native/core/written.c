@@ -127,15 +127,8 @@ static PyMethodDef direct_methods[] = {
 };
 
 PyTypeObject direct_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Direct",
-    .tp_doc = "Writes each line by one system call.",
-    .tp_basicsize = sizeof(struct direct),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    COLLECTED_TYPE("Direct", direct, "Writes each line by one system call.", 0),
     .tp_new = direct_new,
-    .tp_traverse = direct_traverse,
-    .tp_clear = direct_clear,
-    .tp_dealloc = direct_dealloc,
     .tp_members = direct_members,
     .tp_methods = direct_methods,
 };

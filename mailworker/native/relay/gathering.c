@@ -105,11 +105,8 @@ static PyMethodDef gathering_methods[] = {
 };
 
 PyTypeObject gathering_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Gathering",
-    .tp_doc = "The wait for the pause of a peer that writes small pieces in quick succession.",
-    .tp_basicsize = sizeof(struct gathering),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    TYPE("Gathering", gathering, "The wait for the pause of a peer that writes small pieces in quick succession.",
+         Py_TPFLAGS_DISALLOW_INSTANTIATION),
     .tp_dealloc = gathering_dealloc,
     .tp_methods = gathering_methods,
 };

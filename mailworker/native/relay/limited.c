@@ -49,10 +49,7 @@ static PyMethodDef limited_methods[] = {
 };
 
 PyTypeObject limited_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.LimitedSide",
-    .tp_basicsize = sizeof(struct limited_side),
-    .tp_flags = Py_TPFLAGS_DEFAULT,
+    TYPE("LimitedSide", limited_side, "A side from which no more is read than the relay allows.", 0),
     .tp_base = &watched_type,
     .tp_new = side_new,
     .tp_dealloc = side_free,

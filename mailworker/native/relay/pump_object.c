@@ -49,11 +49,7 @@ static PyMethodDef pump_methods[] = {
 };
 
 PyTypeObject pump_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Pump",
-    .tp_doc = "The buffers by which the sides of a loop move bytes; each side keeps at most `limit` bytes.",
-    .tp_basicsize = sizeof(struct pump_object),
-    .tp_flags = Py_TPFLAGS_DEFAULT,
+    TYPE("Pump", pump_object, "The buffers by which the sides of a loop move bytes.", 0),
     .tp_new = pump_new,
     .tp_dealloc = free_pump,
     .tp_methods = pump_methods,

@@ -480,10 +480,7 @@ static PyGetSetDef side_properties[] = {
 };
 
 PyTypeObject side_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Side",
-    .tp_basicsize = sizeof(struct side),
-    .tp_flags = Py_TPFLAGS_DEFAULT,
+    TYPE("Side", side, "One end of a relay, and the direction that begins there.", 0),
     .tp_new = side_new,
     .tp_dealloc = side_free,
     .tp_methods = side_methods,
@@ -530,10 +527,7 @@ static PyMethodDef watched_methods[] = {
 };
 
 PyTypeObject watched_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.WatchedSide",
-    .tp_basicsize = sizeof(struct watched_side),
-    .tp_flags = Py_TPFLAGS_DEFAULT,
+    TYPE("WatchedSide", watched_side, "The side of a ManageSieve client.", 0),
     .tp_base = &listed_type,
     .tp_new = side_new,
     .tp_dealloc = side_free,
@@ -558,10 +552,7 @@ static PyMethodDef sieve_line_methods[] = {
 };
 
 PyTypeObject sieve_line_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.SieveLine",
-    .tp_basicsize = sizeof(struct line_object),
-    .tp_flags = Py_TPFLAGS_DEFAULT,
+    TYPE("SieveLine", line_object, "Reads a client's bytes one by one, but for those of scripts.", 0),
     .tp_new = PyType_GenericNew,
     .tp_methods = sieve_line_methods,
 };
