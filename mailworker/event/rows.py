@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Final
 from mailworker.model import UnixAddress
 from mailworker.native.core import accelerator
 from mailworker.shm.session_row import (
-    KEYS,
     LAYOUT,
     LONGEST_NAME,
     ROW,
@@ -27,7 +26,7 @@ __all__ = ["NO_ROW", "Rows"]
 NO_ROW: Final = -1
 """The row of a session that has none: writing to it does nothing."""
 
-_EMPTY: Final = Fields(*(0,) * 12, *(bytes(12), bytes(16), bytes(16)), *(0,) * 4, bytes(LONGEST_NAME))
+_EMPTY: Final = Fields(*(0,) * 12, *(bytes(12), bytes(16), bytes(16)), bytes(LONGEST_NAME))
 _MASK: Final = 0xFFFFFFFF
 _WRAP: Final = (1 << 64) - 1
 _WORDS: Final = ROW // 4
@@ -135,12 +134,6 @@ class Rows:
         moved = received + sent - known.received - known.sent
         if seconds != known.active or not 0 <= moved < _STEP:
             self._change(row, received=received, sent=sent, active=seconds)
-
-    def key(self, row: int, place: int, key: int, /) -> None:
-        """Write the key by which a limit counts the session, at one of KEYS places."""
-        if row != NO_ROW and place not in range(KEYS):
-            raise IndexError(place)
-        self._change(row, **{f"key{place}": key})
 
     def close(self, row: int, /) -> None:
         """The session has ended, with a row or with NO_ROW."""

@@ -1,4 +1,4 @@
-"""A row of the session table: the layout of its 160 bytes, and how a reader parses them."""
+"""A row of the session table: the layout of its 128 bytes, and how a reader parses them."""
 
 from __future__ import annotations
 
@@ -40,18 +40,15 @@ class State(IntEnum):
 UNIX: Final = 0x80
 """A flag beside the state: the backend is a unix socket, and the field of its address has what `keep_path` gives."""
 
-ROW: Final = 160
+ROW: Final = 128
 """Bytes of a row; native/core/rows.c has the same layout."""
 
 LONGEST_NAME: Final = 40
 SHORTENED: Final = 255
 """The most bytes of a user name that are kept whole, and the length that marks a longer name, see `keep`."""
 
-KEYS: Final = 4
-"""Words of 64 bits for keys of `limit_conn` in a row; 0 is no key."""
-
-LAYOUT: Final = struct.Struct("=IIQQIIIHHHBB12s16s16s4Q40s")
-WORDS: Final = struct.Struct("=40I")
+LAYOUT: Final = struct.Struct("=IIQQIIIHHHBB12s16s16s40s")
+WORDS: Final = struct.Struct("=32I")
 SUMMED_FROM: Final = 2
 """The first word that the checksum covers, after number and sum."""
 
@@ -98,10 +95,6 @@ class Fields(NamedTuple):
     id: bytes
     client: bytes
     backend: bytes
-    key0: int
-    key1: int
-    key2: int
-    key3: int
     name: bytes
 
 
@@ -141,7 +134,6 @@ class SessionRow(NamedTuple):
     sent: int
     name: bytes
     socket: bytes
-    keys: tuple[int, ...]
 
     def is_of(self, user: bytes) -> bool:
         """Whether it is a session of `user`, compared by the whole name even where that is long."""
@@ -224,7 +216,6 @@ def parse(
         sent if sent < _MOST else 0,
         name,
         fields.backend if mark & UNIX else b"",
-        (fields.key0, fields.key1, fields.key2, fields.key3),
     )
 
 

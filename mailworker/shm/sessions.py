@@ -76,7 +76,7 @@ class SessionTable(Lent[_Plan]):
     __slots__ = ("_worker",)
 
     kind = "sessions"
-    layout = 2
+    layout = 3
     writer = Writer.ROW
 
     def __init__(self, name: str, rows: int, workers: int, servers: Sequence[tuple[str, str]]) -> None:
@@ -93,10 +93,6 @@ class SessionTable(Lent[_Plan]):
     def unlisted(self) -> int:
         """How many sessions have no row."""
         return sum(_Table(each).unlisted for each in self._readable)
-
-    def keys(self, worker: int) -> Iterator[tuple[int, ...]]:
-        """The keys of `limit_conn` in the rows of one worker, before these are freed."""
-        return (row.keys for row in _Table(self._readable[0]).rows_of(worker, monotonic()))
 
     @property
     def own(self) -> tuple[memoryview, memoryview] | None:
@@ -154,7 +150,7 @@ class _Table:
     def rows(self) -> Iterator[SessionRow]:
         for worker in range(self._plan.workers):
             if self._word(worker, CLAIMED):
-                yield from self.rows_of(worker, monotonic())
+                yield from self._rows_of(worker, int(monotonic()))
 
     @property
     def is_used(self) -> bool:
@@ -166,7 +162,7 @@ class _Table:
         counts = (self._word(worker, UNLISTED) for worker in range(self._plan.workers))
         return sum(count for count in counts if count < most)
 
-    def rows_of(self, worker: int, now: float) -> Iterator[SessionRow]:
+    def _rows_of(self, worker: int, now: int) -> Iterator[SessionRow]:
         """The sessions of one worker. A row that is being written is read again after the others."""
         view = self._memory[self._plan.all_rows(worker)]
         words = view.cast("I")
@@ -179,7 +175,7 @@ class _Table:
                 if before & 1 or before != words[number * _WORDS]:
                     late.append(number)
                     continue
-                row = parse(data, (worker, number), self._plan.servers, int(now), foreign=self._foreign)
+                row = parse(data, (worker, number), self._plan.servers, now, foreign=self._foreign)
                 if row is not None:
                     yield row
             numbers = late

@@ -124,14 +124,6 @@ def test_a_process_beyond_them_has_no_rows() -> None:
     table.free(2)
 
 
-def test_keys_of_a_worker_are_known_before_its_rows_are_freed() -> None:
-    table = new_table()
-    rows = writer(table, 2)
-    rows.key(open_row(rows, 1), 0, 77)
-    rows.key(open_row(rows, 2), 3, 78)
-    assert [*table.keys(2)] == [(77, 0, 0, 0), (0, 0, 0, 78)]
-
-
 def test_every_session_that_is_there_all_the_while_is_listed_once() -> None:
     chance = random.Random(19)
     table = new_table(rows=6000, workers=2)
@@ -188,7 +180,6 @@ def test_whatever_a_worker_writes_anywhere_is_no_row_or_one_that_can_be_shown(se
         assert all(row.user.isprintable() for row in found)
         assert table.unlisted >= 0
         for worker in range(4):
-            assert all(len(keys) == 4 for keys in table.keys(worker))
             table.free(worker)
         assert not [*table.rows()]
 

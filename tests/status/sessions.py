@@ -32,6 +32,5 @@ def session(
         sent=200,
         name=name,
         socket=keep_path(path.encode()) if path else b"",
-        keys=(),
     )
     return row._replace(**other)

@@ -23,11 +23,10 @@ struct row {
     uint16_t server, client_port, backend_port;
     uint8_t mark, length;
     unsigned char id[12], client[ADDRESS_SIZE], backend[ADDRESS_SIZE];
-    uint64_t keys[4];
     char name[LONGEST_NAME];
 };
 
-_Static_assert(sizeof(struct row) == 160, "others have another layout");
+_Static_assert(sizeof(struct row) == 128, "others have another layout");
 
 struct rows {
     PyObject_HEAD
@@ -64,7 +63,7 @@ static struct row *begin(struct row *row)
 
 typedef uint32_t four __attribute__((vector_size(16)));
 
-/* The checksum of 38 words. */
+/* The checksum of 30 words. */
 static uint32_t sum_of(const struct row *row)
 {
     const char *from = (const char *) &row->received;
@@ -72,11 +71,11 @@ static uint32_t sum_of(const struct row *row)
     uint32_t last[2];
     int i;
 
-    for (i = 0; i < 9; i++) {
+    for (i = 0; i < 7; i++) {
         memcpy(&next, from + i * sizeof(next), sizeof(next));
         sums += next;
     }
-    memcpy(last, from + 9 * sizeof(next), sizeof(last));
+    memcpy(last, from + 7 * sizeof(next), sizeof(last));
     return sums[0] + sums[1] + sums[2] + sums[3] + last[0] + last[1];
 }
 
@@ -503,25 +502,6 @@ static PyObject *note(PyObject *object, PyObject *const *arguments, Py_ssize_t c
     return nothing();
 }
 
-static PyObject *rows_key(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
-{
-    struct row *row = find_first((struct rows *) object, arguments, count, 3);
-    unsigned long long key;
-    int place;
-
-    if (row == NULL || !take_int(arguments[1], &place)) {
-        return nothing();
-    }
-    key = PyLong_AsUnsignedLongLong(arguments[2]);
-    if (place < 0 || place >= (int) (sizeof(row->keys) / sizeof(*row->keys))) {
-        PyErr_SetString(PyExc_IndexError, "no such key");
-    } else if (!PyErr_Occurred()) {
-        begin(row)->keys[place] = key;
-        finish(row);
-    }
-    return nothing();
-}
-
 int rows_end(struct rows *self, Py_ssize_t number)
 {
     struct row *row;
@@ -622,7 +602,6 @@ static PyMethodDef rows_methods[] = {
     {"relay", FAST(relay), "relay(row, now): the session is logged in."},
     {"note", FAST(note),
      "note(row, received, sent, now): write how many bytes were received from the client and sent to it."},
-    {"key", FAST(rows_key), "key(row, place, key): write the key by which a limit counts the session."},
     {"close", rows_close, METH_O, "close(row): the session has ended."},
     {NULL, NULL, 0, NULL},
 };
