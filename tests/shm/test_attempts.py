@@ -284,13 +284,20 @@ def test_a_full_table_is_told(kind: str) -> None:
 @pytest.mark.parametrize(
     ("client", "exempt"),
     [
-        *(("10.255.0.1", True), ("11.0.0.1", False), ("192.0.2.7", True), ("192.0.2.8", False), ("192.0.2.31", True)),
+        *(
+            ("10.255.0.1", True),
+            ("10.2.0.1", True),
+            ("11.0.0.1", False),
+            ("192.0.2.7", True),
+            ("192.0.2.8", False),
+            ("192.0.2.31", True),
+        ),
         *(("2001:db8:ffff::1", True), ("2001:db9::1", False), ("::1", True), ("::ffff:10.0.0.1", True)),
         *(("0.0.0.0", True), ("0.0.0.1", False), (UNIX, True)),
     ],
 )
 def test_networks_may_be_exempt(kind: str, client: str, exempt: bool) -> None:
-    networks = ("10.0.0.0/8", "192.0.2.7", "192.0.2.16/28", "2001:db8::/32", "::1", "0.0.0.0/32", UNIX)
+    networks = ("10.1.0.0/16", "10.0.0.0/8", "192.0.2.7", "192.0.2.16/28", "2001:db8::/32", "::1", "0.0.0.0/32", UNIX)
     counting = Counting(kind, {"bans": True}, exempt=networks)
     assert (counting.attempts.enter(client, ALICE) is None) is exempt
     counting.rules[0].table.ban(key(PREFIX, client, ALICE, LENGTHS), 10.0, 60.0)

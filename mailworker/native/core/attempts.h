@@ -7,7 +7,6 @@
 #include "limit_table.h"
 
 #define NONE (-1)
-#define FAMILIES 2
 
 struct rule {
     PyObject *limits;
@@ -19,17 +18,14 @@ struct rule {
     uint64_t dropped; /* the table's count when it was last read */
 };
 
-/* A network, which is sorted and found as bytes. */
+/* A network; its address begins with its size in bytes, 0 for that of unix sockets, which `bits` has as well. */
 struct network {
-    unsigned char family, bits, address[ADDRESS_SIZE];
+    unsigned char address[1 + ADDRESS_SIZE], bits;
 };
 
 struct exempt {
-    struct network *networks; /* in order */
+    struct network *networks; /* in order, and none inside another one */
     size_t count;
-    unsigned char bits[FAMILIES][8 * ADDRESS_SIZE + 1]; /* the prefix lengths that occur */
-    size_t used[FAMILIES];                              /* how many these are */
-    int is_unix;
 };
 
 struct attempts {

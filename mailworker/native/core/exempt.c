@@ -2,14 +2,35 @@
 
 #include "attempts.h"
 
-static unsigned char family_of(size_t size)
+#include <stdlib.h>
+
+/* How a host's address is ordered by a network, as by memcmp(): 0 where it is inside. */
+static int by_prefix(const void *host, const void *other)
 {
-    return size == ADDRESS_SIZE;
+    const struct network *network = other;
+    const unsigned char *address = ((const struct network *) host)->address;
+    size_t whole = network->bits / 8;
+    int rest = network->bits % 8, order = memcmp(address, network->address, whole);
+
+    return order != 0 || rest == 0 ? order : (address[whole] & 0xFF00 >> rest & 0xFF) - network->address[whole];
 }
 
-static int take_network(struct exempt *exempt, PyObject *argument)
+/* A network is ordered before those inside it. */
+static int by_address(const void *one, const void *other)
 {
-    struct network *network = &exempt->networks[exempt->count];
+    return memcmp(one, other, sizeof(struct network));
+}
+
+static struct network network_of(const void *address, size_t size, int bits)
+{
+    struct network network = {.address = {(unsigned char) size}, .bits = (unsigned char) (8 + bits)};
+
+    memcpy(network.address + 1, address, size);
+    return network;
+}
+
+static int take_network(struct network *network, PyObject *argument)
+{
     const char *packed;
     Py_ssize_t size;
     int bits;
@@ -23,44 +44,27 @@ static int take_network(struct exempt *exempt, PyObject *argument)
     if ((size != 0 && size != 4 && size != ADDRESS_SIZE) || bits < 0 || bits > 8 * size) {
         return raised(PyExc_ValueError, "no such network");
     }
-    if (size == 0) {
-        exempt->is_unix = 1;
-        return 1;
-    }
-    network->family = family_of((size_t) size);
-    network->bits = (unsigned char) bits;
-    memcpy(network->address, packed, (size_t) size);
-    exempt->count++;
+    *network = network_of(packed, (size_t) size, bits);
     return 1;
-}
-
-static int compare(const void *one, const void *other)
-{
-    return memcmp(one, other, sizeof(struct network));
 }
 
 int exempt_take(struct exempt *exempt, PyObject *networks)
 {
-    Py_ssize_t i;
-    size_t place;
+    Py_ssize_t i, count = PyTuple_GET_SIZE(networks);
+    struct network *all = exempt->networks = PyMem_Calloc((size_t) count + 1, sizeof(*all));
 
-    exempt->networks = PyMem_Calloc((size_t) PyTuple_GET_SIZE(networks) + 1, sizeof(struct network));
-    if (exempt->networks == NULL) {
+    if (all == NULL) {
         return done(PyErr_NoMemory());
     }
-    for (i = 0; i < PyTuple_GET_SIZE(networks); i++) {
-        if (!take_network(exempt, PyTuple_GET_ITEM(networks, i))) {
+    for (i = 0; i < count; i++) {
+        if (!take_network(&all[i], PyTuple_GET_ITEM(networks, i))) {
             return 0;
         }
     }
-    qsort(exempt->networks, exempt->count, sizeof(struct network), compare);
-    for (place = 0; place < exempt->count; place++) {
-        const struct network *network = &exempt->networks[place];
-        unsigned char *bits = exempt->bits[network->family];
-        size_t *used = &exempt->used[network->family];
-
-        if (*used == 0 || bits[*used - 1] != network->bits) {
-            bits[(*used)++] = network->bits;
+    qsort(all, (size_t) count, sizeof(*all), by_address);
+    for (i = 0; i < count; i++) {
+        if (exempt->count == 0 || by_prefix(&all[i], &all[exempt->count - 1]) != 0) {
+            all[exempt->count++] = all[i];
         }
     }
     return 1;
@@ -68,26 +72,10 @@ int exempt_take(struct exempt *exempt, PyObject *networks)
 
 int is_exempt(const struct exempt *exempt, const struct client *client)
 {
-    struct client whole = *client;
+    struct client host = *client;
     struct network wanted;
-    size_t i;
 
-    if (client->is_unix) {
-        return exempt->is_unix;
-    }
-    client_unmap(&whole);
-    wanted.family = family_of(whole.size);
-    for (i = 0; i < exempt->used[wanted.family]; i++) {
-        struct client cut = whole;
-        const int lengths[2] = {exempt->bits[wanted.family][i], exempt->bits[wanted.family][i]};
-
-        (void) client_cut(&cut, lengths);
-        wanted.bits = exempt->bits[wanted.family][i];
-        memset(wanted.address, 0, ADDRESS_SIZE);
-        memcpy(wanted.address, cut.address, cut.size);
-        if (bsearch(&wanted, exempt->networks, exempt->count, sizeof(struct network), compare) != NULL) {
-            return 1;
-        }
-    }
-    return 0;
+    client_unmap(&host);
+    wanted = network_of(host.address, host.size, 0);
+    return bsearch(&wanted, exempt->networks, exempt->count, sizeof(wanted), by_prefix) != NULL;
 }
