@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import socket
 from struct import Struct
@@ -10,7 +11,7 @@ from typing import Final
 
 from mailworker.log.line import describe
 from mailworker.log.losses import Losses
-from mailworker.native.core.written import Direct, written
+from mailworker.native.core.written import Direct
 
 LONGEST_LINE: Final = 1 << 17
 """Bytes of the longest line: every system has room for it in a channel, and the log writer too, with its path."""
@@ -42,7 +43,7 @@ class HandingSink:
         if len(line) > LONGEST_LINE:
             line = shortened(line)
         try:
-            written(self.descriptor, _HEADER.pack(destination, min(len(path), 0xFFFF)) + path + line)
+            os.write(self.descriptor, _HEADER.pack(destination, min(len(path), 0xFFFF)) + path + line)
         except OSError as error:
             self._lose(error)
 

@@ -6,6 +6,7 @@ A line that a full disk has cut is completed as soon as there is room, before an
 from __future__ import annotations
 
 import errno
+import os
 import time
 import zlib
 from typing import Protocol
@@ -16,7 +17,7 @@ from mailworker.log.line import describe
 from mailworker.log.losses import Losses
 from mailworker.log.sinks import FileSink, SyslogSink
 from mailworker.model import After
-from mailworker.native.core.written import Direct, written
+from mailworker.native.core.written import Direct
 
 _GZIP = 16 + zlib.MAX_WBITS  # zlib.h: with gzip's header
 
@@ -75,10 +76,10 @@ class Appender:
 
     def _write(self, left: bytes, data: bytes, lines: int) -> None:
         try:
-            taken = written(self._sink.descriptor, left)
+            taken = os.write(self._sink.descriptor, left)
             while taken < len(left):
                 left = left[taken:]
-                taken = written(self._sink.descriptor, left)
+                taken = os.write(self._sink.descriptor, left)
         except OSError as error:
             self._fail(error, left, data, lines)
         else:

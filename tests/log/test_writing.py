@@ -60,7 +60,7 @@ def sink(tmp_path: Path) -> FileSink:
 @pytest.fixture
 def disk(sink: FileSink, monkeypatch: pytest.MonkeyPatch) -> Disk:
     disk = Disk(sink.descriptor)
-    monkeypatch.setattr("mailworker.log.writing.written", disk.write)
+    monkeypatch.setattr(os, "write", disk.write)
     return disk
 
 

@@ -82,7 +82,7 @@ static PyObject *recalled(PyObject *Py_UNUSED(module), PyObject *const *argument
 
 static PyObject *key_of(PyObject *Py_UNUSED(module), PyObject *data)
 {
-    return PyBytes_Check(data) ? without_date(data) : PyErr_Format(PyExc_TypeError, "without_date(data)");
+    return is_bytes(data) ? without_date(data) : NULL;
 }
 
 /* A value of a header; `bytes` is NULL where the header is absent. */
@@ -255,8 +255,8 @@ static PyObject *usual_answer(PyObject *Py_UNUSED(module), PyObject *data)
     int persistent;
     long length;
 
-    if (!PyBytes_Check(data)) {
-        return PyErr_Format(PyExc_TypeError, "usual_answer(data)");
+    if (!is_bytes(data)) {
+        return NULL;
     }
     if (!take_head(data, values, &persistent) || !accepts(values) || (length = body_length(values, persistent)) == -2) {
         Py_RETURN_NONE;

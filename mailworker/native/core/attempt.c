@@ -173,11 +173,8 @@ PyObject *attempts_enter(PyObject *object, PyObject *const *arguments, Py_ssize_
     double now;
 
     if (!attempts_keys(arguments, given, 2, &keys) || !attempts_clock(self, &now) ||
-        !client_read(arguments[0], &client)) {
+        !client_read(arguments[0], &client) || !is_bytes(arguments[1])) {
         return NULL;
-    }
-    if (!PyBytes_Check(arguments[1])) {
-        return PyErr_Format(PyExc_TypeError, "a login is bytes");
     }
     if (is_exempt(&self->exempt, &client)) {
         return Py_NewRef(Py_None);
@@ -278,11 +275,8 @@ static PyObject *fail(PyObject *object, PyObject *const *arguments, Py_ssize_t g
     Py_ssize_t place;
     double now;
 
-    if (!counted(given, 2) || !take_real(arguments[1], &now)) {
+    if (!counted(given, 2) || !is_bytes(arguments[0]) || !take_real(arguments[1], &now)) {
         return NULL;
-    }
-    if (!PyBytes_Check(arguments[0])) {
-        return PyErr_Format(PyExc_TypeError, "what a client has said is bytes");
     }
     for (place = 0; place < self->all->count; place++) {
         int again = self->keys[place].taken && is_repeated(self, place, arguments[0]);

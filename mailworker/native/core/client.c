@@ -93,9 +93,8 @@ static PyObject *key_of_any(PyObject *login)
 {
     PyObject *key = general_user_key == NULL ? Py_NewRef(login) : PyObject_CallOneArg(general_user_key, login);
 
-    if (key != NULL && !PyBytes_Check(key)) {
+    if (key != NULL && !is_bytes(key)) {
         Py_CLEAR(key);
-        PyErr_SetString(PyExc_TypeError, "a key is bytes");
     }
     return key;
 }
@@ -162,10 +161,10 @@ int take_given(PyObject *given, Py_ssize_t *next, struct key *key)
 
     ++*next;
     *key = (struct key){"", 0};
-    if (bytes != NULL && !PyBytes_Check(bytes)) {
-        return raised(PyExc_TypeError, "a key is bytes");
-    }
     if (bytes != NULL) {
+        if (!is_bytes(bytes)) {
+            return 0;
+        }
         *key = (struct key){PyBytes_AS_STRING(bytes), (size_t) PyBytes_GET_SIZE(bytes)};
     }
     return 1;

@@ -198,15 +198,12 @@ static PyObject *hold(PyObject *object, PyObject *const *arguments, Py_ssize_t c
 {
     unsigned long long most;
 
-    if (!counted(count, 2)) {
+    if (!counted(count, 2) || !is_bytes(arguments[0])) {
         return NULL;
     }
     most = PyLong_AsUnsignedLongLong(arguments[1]);
     if (most == (unsigned long long) -1 && PyErr_Occurred()) {
         return NULL;
-    }
-    if (!PyBytes_Check(arguments[0])) {
-        return PyErr_Format(PyExc_TypeError, "a key is bytes");
     }
     return PyLong_FromSsize_t(
         conns_hold(object, PyBytes_AS_STRING(arguments[0]), (size_t) PyBytes_GET_SIZE(arguments[0]), most));
@@ -253,8 +250,8 @@ static PyObject *count_of(PyObject *object, PyObject *argument)
     uint64_t hash;
     struct sets sets;
 
-    if (!PyBytes_Check(argument)) {
-        return PyErr_Format(PyExc_TypeError, "a key is bytes");
+    if (!is_bytes(argument)) {
+        return NULL;
     }
     hash = hash_of(self, PyBytes_AS_STRING(argument), (size_t) PyBytes_GET_SIZE(argument));
     sets = sets_of(self, hash);

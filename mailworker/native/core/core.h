@@ -74,6 +74,12 @@ static inline int raised(PyObject *kind, const char *why)
     return 0;
 }
 
+/* Whether an object is bytes; else with an exception. */
+static inline int is_bytes(PyObject *object)
+{
+    return PyBytes_Check(object) || raised(PyExc_TypeError, "bytes are wanted");
+}
+
 /* Drops the result of a method; 0 where it raised. */
 static inline int done(PyObject *result)
 {
@@ -487,7 +493,6 @@ int prepare_writing(void);
 int is_direct(PyObject *object); /* whether it is a Direct that is not held */
 /* Writes a line; gives how many of its bytes were written, -1 with an exception. */
 Py_ssize_t direct_write(PyObject *direct, const char *line, size_t length);
-extern PyMethodDef writing_functions[];
 
 /* relay/side.c, relay/limited.c, relay/gathering.c */
 

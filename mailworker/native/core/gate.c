@@ -344,11 +344,8 @@ static PyObject *admits(PyObject *object, PyObject *const *arguments, Py_ssize_t
     struct visit visit;
     Py_ssize_t why, place = -1;
 
-    if (!counted(given, 4)) {
+    if (!counted(given, 4) || !is_bytes(arguments[3])) {
         return NULL;
-    }
-    if (!PyBytes_Check(arguments[3])) {
-        return PyErr_Format(PyExc_TypeError, "a login is bytes");
     }
     if (!self->gives) {
         begin(&visit, arguments[2], user_key(arguments[3]), NULL, 0);

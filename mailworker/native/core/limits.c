@@ -20,14 +20,9 @@ static int take_seconds(PyObject *argument, uint64_t *milliseconds)
     return 1;
 }
 
-static int take_bytes(PyObject *argument)
-{
-    return PyBytes_Check(argument) || raised(PyExc_TypeError, "a key is bytes");
-}
-
 static int take_key(const struct limits *self, PyObject *argument, struct limit_key *key)
 {
-    if (!take_bytes(argument)) {
+    if (!is_bytes(argument)) {
         return 0;
     }
     limit_make_key(&self->table, PyBytes_AS_STRING(argument), (size_t) PyBytes_GET_SIZE(argument), key);
@@ -43,7 +38,7 @@ static int take_two(const struct limits *self, PyObject *const *arguments, Py_ss
 
 static int take_secret(struct limit_table *table, PyObject *secret)
 {
-    if (!take_bytes(secret) || PyBytes_GET_SIZE(secret) != sizeof(table->secret)) {
+    if (!is_bytes(secret) || PyBytes_GET_SIZE(secret) != sizeof(table->secret)) {
         return raised(PyExc_ValueError, "a secret has 32 bytes");
     }
     memcpy(table->secret, PyBytes_AS_STRING(secret), sizeof(table->secret));
@@ -161,7 +156,7 @@ static PyObject *repeats(PyObject *object, PyObject *const *arguments, Py_ssize_
     struct limits *self = (struct limits *) object;
     struct limit_key key;
 
-    if (!counted(count, 2) || !take_key(self, arguments[0], &key) || !take_bytes(arguments[1])) {
+    if (!counted(count, 2) || !take_key(self, arguments[0], &key) || !is_bytes(arguments[1])) {
         return NULL;
     }
     return PyBool_FromLong(
@@ -341,11 +336,6 @@ static PyObject *adopt(PyObject *object, PyObject *const *arguments, Py_ssize_t 
     return Py_NewRef(Py_None);
 }
 
-static PyObject *dropped(PyObject *object, void *Py_UNUSED(closure))
-{
-    return PyLong_FromUnsignedLongLong(((struct limits *) object)->table.dropped);
-}
-
 static PyMethodDef limits_methods[] = {
     {"take", FAST(take), "take(key, now, burst): add a request; gives the excess."},
     {"give_back", give_back, METH_O, "give_back(key): take back a request that was added."},
@@ -363,9 +353,10 @@ static PyMethodDef limits_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyGetSetDef limits_attributes[] = {
-    {"dropped", dropped, NULL, "How many entries this process has dropped although they still counted.", NULL},
-    {NULL, NULL, NULL, NULL, NULL},
+static PyMemberDef limits_members[] = {
+    {"dropped", T_ULONGLONG, offsetof(struct limits, table.dropped), READONLY,
+     "How many entries this process has dropped although they still counted."},
+    {NULL, 0, 0, 0, NULL},
 };
 
 PyTypeObject limits_type = {
@@ -373,5 +364,5 @@ PyTypeObject limits_type = {
     .tp_new = limits_new,
     .tp_dealloc = limits_dealloc,
     .tp_methods = limits_methods,
-    .tp_getset = limits_attributes,
+    .tp_members = limits_members,
 };

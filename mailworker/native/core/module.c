@@ -143,9 +143,9 @@ static int add_types(PyObject *module)
 static int add_functions(PyObject *module)
 {
     PyMethodDef *all[] = {
-        answer_functions, beginning_functions, client_functions,  copy_functions,      first_word_functions,
-        plan_functions,   question_functions,  record_functions,  smtp_word_functions, session_relay_functions,
-        socket_functions, word_functions,      writing_functions,
+        answer_functions,     beginning_functions,     client_functions,   copy_functions,
+        first_word_functions, plan_functions,          question_functions, record_functions,
+        smtp_word_functions,  session_relay_functions, socket_functions,   word_functions,
     };
     size_t i;
 

@@ -25,11 +25,8 @@ char *text_enlarge(struct text *text, size_t length)
 /* Adds the result of a call, and drops it: bytes, or NULL with an exception. */
 static int add_result(struct text *text, PyObject *bytes)
 {
-    int went_well = bytes != NULL && PyBytes_Check(bytes) && text_add_bytes(text, bytes);
+    int went_well = bytes != NULL && is_bytes(bytes) && text_add_bytes(text, bytes);
 
-    if (!went_well && !PyErr_Occurred()) {
-        PyErr_SetString(PyExc_TypeError, "bytes are wanted");
-    }
     Py_XDECREF(bytes);
     return went_well;
 }

@@ -21,23 +21,6 @@ int prepare_writing(void)
     return path_make(&descriptor, "descriptor");
 }
 
-static PyObject *written(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
-{
-    ssize_t result;
-    int fd;
-
-    if (!counted(given, 2) || !take_int(arguments[0], &fd)) {
-        return NULL;
-    }
-    if (!PyBytes_Check(arguments[1])) {
-        return PyErr_Format(PyExc_TypeError, "bytes are wanted");
-    }
-    do {
-        result = write(fd, PyBytes_AS_STRING(arguments[1]), (size_t) PyBytes_GET_SIZE(arguments[1]));
-    } while (result < 0 && errno == EINTR);
-    return result < 0 ? PyErr_SetFromErrno(PyExc_OSError) : PyLong_FromSsize_t(result);
-}
-
 static PyObject *direct_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
     PyObject *sink, *head = NULL;
@@ -109,8 +92,8 @@ static PyObject *write_one(PyObject *object, PyObject *line)
 {
     Py_ssize_t taken;
 
-    if (!PyBytes_Check(line)) {
-        return PyErr_Format(PyExc_TypeError, "bytes are wanted");
+    if (!is_bytes(line)) {
+        return NULL;
     }
     taken = direct_write(object, PyBytes_AS_STRING(line), (size_t) PyBytes_GET_SIZE(line));
     return taken < 0 ? NULL : PyLong_FromSsize_t(taken);
@@ -131,9 +114,4 @@ PyTypeObject direct_type = {
     .tp_new = direct_new,
     .tp_members = direct_members,
     .tp_methods = direct_methods,
-};
-
-PyMethodDef writing_functions[] = {
-    {"written", FAST(written), "written(descriptor, data): write data; gives how many bytes the system has taken."},
-    {NULL, NULL, 0, NULL},
 };

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mailworker.native.core import accelerator
 
-__all__ = ["Direct", "written"]
+__all__ = ["Direct"]
 
 
 class Sink(Protocol):
@@ -16,11 +16,6 @@ class Sink(Protocol):
 
     @property
     def descriptor(self) -> int: ...
-
-
-def written(descriptor: int, data: bytes, /) -> int:
-    """Write by one system call; gives how many bytes of `data` it has taken. Raises OSError."""
-    return os.write(descriptor, data)
 
 
 class Direct:
@@ -41,8 +36,8 @@ class Direct:
         """Write a line; gives how many bytes of `line` the system has taken. Raises OSError."""
         if self._longest and len(line) > self._longest:
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
-        return max(written(self._sink.descriptor, self._head + line) - len(self._head), 0)
+        return max(os.write(self._sink.descriptor, self._head + line) - len(self._head), 0)
 
 
 if accelerator is not None and not TYPE_CHECKING:
-    Direct, written = accelerator.Direct, accelerator.written
+    Direct = accelerator.Direct

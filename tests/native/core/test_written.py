@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import os
 import socket
 from collections.abc import Callable
@@ -10,44 +9,6 @@ import pytest
 
 from mailworker.native.core import written as module
 from tests.support.implementations import without_c
-
-Written = Callable[[int, bytes], int]
-
-
-@pytest.fixture(params=[module.written, without_c(module).written], ids=["as the program has it", "in Python"])
-def written(request: pytest.FixtureRequest) -> Written:
-    function: Written = request.param
-    return function
-
-
-def test_it_tells_how_much_the_system_has_taken(written: Written) -> None:
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    try:
-        assert written(writing, b"a\0b") == 3
-        assert os.read(reading, 10) == b"a\0b"
-        data = b"x" * (1 << 22)
-        taken = written(writing, data)
-        assert 0 < taken < len(data)
-        with pytest.raises(BlockingIOError):
-            written(writing, b"x" * (1 << 16))
-    finally:
-        os.close(reading)
-        os.close(writing)
-
-
-def test_a_peer_that_has_gone_is_an_error_and_no_signal(written: Written) -> None:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with closing(ours):
-        theirs.close()
-        with pytest.raises(BrokenPipeError) as caught:
-            written(ours.fileno(), b"x")
-    assert caught.value.errno == errno.EPIPE
-
-
-def test_bytes_are_wanted(written: Written) -> None:
-    with pytest.raises(TypeError):
-        written(0, "text")  # type: ignore[arg-type]
 
 
 class Sink:
