@@ -31,13 +31,6 @@ static int add_absent(struct text *text, const struct part *part)
             text_add_literal(text, &part->after));
 }
 
-/* Writes a value that is not None, and the text around it. */
-static int add_object(struct text *text, const struct part *part, PyObject *value)
-{
-    return text_add_literal(text, &part->before) && text_add_object(text, value, part->written) &&
-           text_add_literal(text, &part->after);
-}
-
 /* Whether a value is bytes that are written as they are. */
 static inline int needs_no_escape(PyObject *value, PyObject *written)
 {
@@ -125,17 +118,19 @@ static PyObject *finish(struct text *text, struct line *line, int went_well)
 static PyObject *line_text(struct line *self, PyObject *const *values, Py_ssize_t count)
 {
     struct text text; /* not initialised, which would set 1 KB to 0 */
-    Py_ssize_t i = 0;
+    struct value value;
+    Py_ssize_t i;
+    int went_well = 1;
 
     if (!counted(count, self->count)) {
         return NULL;
     }
     text_begin(&text);
-    while (i < count && (values[i] == Py_None ? add_absent(&text, &self->parts[i])
-                                              : add_object(&text, &self->parts[i], values[i]))) {
-        i++;
+    for (i = 0; i < count && went_well; i++) {
+        value_set(&value, values[i]);
+        went_well = add_value(&text, &self->parts[i], &value);
     }
-    return finish(&text, self, i == count);
+    return finish(&text, self, went_well);
 }
 
 /* Writes the parts of a line with the values of a session. */

@@ -103,77 +103,76 @@ PyObject *path_follow(struct path *path, PyObject *object)
     return here;
 }
 
-/* The value at the end of a path: a new reference to an object, or a number from a C struct. */
-struct result {
-    PyObject *object; /* NULL where there is none */
-    double real;
-    unsigned long long whole;
-};
-
-static enum found path_read(struct path *path, PyObject *object, struct result *value)
+/* Reads the value at the end of a path; gives what has to be dropped after it was used, NULL for nothing. */
+static PyObject *path_read(struct path *path, PyObject *object, struct value *value)
 {
     PyObject *owned, *here = walk(path, path->length - 1, object, &owned);
     struct step *last = &path->steps[path->length - 1];
-    enum found found = OBJECT;
-    void *place;
+    const void *place;
 
-    value->object = NULL;
-    if (here == NULL) {
-        return FAILED;
+    value_set(value, here);
+    if (value->found == OBJECT) {
+        place = step_slot(last, here); /* sets the kind, too */
+        if (!value_read(value, place, last->kind)) {
+            value_set(value, step_look_up(last, here));
+            Py_XSETREF(owned, value->object);
+        }
     }
-    if (here == Py_None) {
-        found = NOTHING;
-    } else if ((place = step_place(last, here, T_OBJECT_EX)) != NULL && *(PyObject **) place != NULL) {
-        value->object = Py_NewRef(*(PyObject **) place);
-    } else if ((place = step_place(last, here, T_ULONGLONG)) != NULL) {
-        value->whole = *(unsigned long long *) place;
-        found = WHOLE;
-    } else if ((place = step_place(last, here, T_DOUBLE)) != NULL) {
-        value->real = *(double *) place;
-        found = REAL;
-    } else {
-        value->object = step_look_up(last, here);
+    return owned;
+}
+
+enum found value_number(const struct value *value, double *number)
+{
+    switch (value->found) {
+    case OBJECT:
+        *number = PyLong_CheckExact(value->object) ? PyLong_AsDouble(value->object) : PyFloat_AsDouble(value->object);
+        return *number == -1.0 && PyErr_Occurred() ? FAILED : REAL;
+    case WHOLE:
+        *number = (double) value->whole;
+        return REAL;
+    case REAL:
+        *number = value->real;
+        return REAL;
+    default:
+        return value->found;
     }
-    Py_XDECREF(owned);
-    return found != OBJECT ? found : value->object == NULL ? FAILED : value->object == Py_None ? NOTHING : OBJECT;
+}
+
+int value_is_true(const struct value *value)
+{
+    switch (value->found) {
+    case FAILED:
+        return -1;
+    case NOTHING:
+        return 0;
+    case REAL:
+        return value->real != 0;
+    case WHOLE:
+        return value->whole != 0;
+    case TEXT:
+        return value->length != 0;
+    default:
+        return PyObject_IsTrue(value->object);
+    }
 }
 
 enum found path_number(struct path *path, PyObject *object, double *number)
 {
-    struct result value;
-    enum found found = path_read(path, object, &value);
+    struct value value;
+    PyObject *owned = path_read(path, object, &value);
+    enum found found = value_number(&value, number);
 
-    if (found == OBJECT) {
-        found = take_real(value.object, number) ? REAL : FAILED;
-    } else if (found == WHOLE) {
-        *number = (double) value.whole;
-        found = REAL;
-    } else if (found == REAL) {
-        *number = value.real;
-    }
-    Py_XDECREF(value.object);
+    Py_XDECREF(owned);
     return found;
 }
 
 int path_has(struct path *path, PyObject *object)
 {
-    struct result value;
-    int there;
+    struct value value;
+    PyObject *owned = path_read(path, object, &value);
+    int there = value_is_true(&value);
 
-    switch (path_read(path, object, &value)) {
-    case FAILED:
-        return -1;
-    case WHOLE:
-        return value.whole != 0;
-    case REAL:
-        return value.real != 0;
-    case NOTHING:
-        there = 0;
-        break;
-    default:
-        there = PyObject_IsTrue(value.object);
-    }
-    Py_XDECREF(value.object);
+    Py_XDECREF(owned);
     return there;
 }
 

@@ -63,6 +63,51 @@ PyObject *path_follow(struct path *path, PyObject *object);
 /* The kinds of results; FAILED is with an exception, NOTHING is None, REAL and WHOLE are numbers of C. */
 enum found { FAILED, NOTHING, OBJECT, REAL, WHOLE, TEXT };
 
+/* A value of a session. A text is in the walk, or lives as long as the line. */
+struct value {
+    enum found found;
+    unsigned int length; /* of a text */
+    union {
+        PyObject *object;
+        double real;
+        unsigned long long whole;
+        const char *text;
+    };
+};
+
+/* Sets a value to the result of a call, borrowed; that may be NULL, with an exception. */
+static inline void value_set(struct value *value, PyObject *object)
+{
+    value->object = object;
+    value->found = object == NULL ? FAILED : object == Py_None ? NOTHING : OBJECT;
+}
+
+/* Reads a value from a slot, as the kind of a step says, an object borrowed; 0 where nothing is there. */
+static inline int value_read(struct value *value, const void *place, int kind)
+{
+    if (kind == T_OBJECT_EX) {
+        value_set(value, *(PyObject *const *) place);
+        return value->object != NULL;
+    }
+    if (kind == T_ULONGLONG) {
+        value->whole = *(const unsigned long long *) place;
+        value->found = WHOLE;
+        return 1;
+    }
+    if (kind == T_DOUBLE) {
+        value->real = *(const double *) place;
+        value->found = REAL;
+        return 1;
+    }
+    return 0;
+}
+
+/* Takes a value as a number: REAL; NOTHING and FAILED as they are. */
+enum found value_number(const struct value *value, double *number);
+
+/* Whether the value is true in Python; -1 with an exception. */
+int value_is_true(const struct value *value);
+
 /* The value at the end of a path as a number, which it has to be. */
 enum found path_number(struct path *path, PyObject *object, double *number);
 

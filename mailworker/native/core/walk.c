@@ -95,36 +95,16 @@ void walk_end(struct walk *walk)
     forget(&walk->made);
 }
 
-/* Takes an object at a node, whose reference it steals; that may be NULL, with an exception. */
-static inline void take(struct walk *walk, struct value *value, PyObject *object)
-{
-    value->object = object;
-    value->found = object == NULL ? FAILED : object == Py_None ? NOTHING : OBJECT;
-    if (object != NULL) {
-        walk->held[walk->holds++] = object;
-    }
-}
-
 /* Takes what is at a place, as the kind of the step says; 0 where there is nothing. */
 static inline int take_from(struct walk *walk, struct value *value, const void *place, int kind)
 {
-    PyObject *object;
-
-    if (kind == T_OBJECT_EX && (object = *(PyObject *const *) place) != NULL) {
-        take(walk, value, Py_NewRef(object));
-        return 1;
+    if (!value_read(value, place, kind)) {
+        return 0;
     }
-    if (kind == T_ULONGLONG) {
-        value->whole = *(const unsigned long long *) place;
-        value->found = WHOLE;
-        return 1;
+    if (value->found == OBJECT) {
+        walk->held[walk->holds++] = Py_NewRef(value->object);
     }
-    if (kind == T_DOUBLE) {
-        value->real = *(const double *) place;
-        value->found = REAL;
-        return 1;
-    }
-    return 0;
+    return 1;
 }
 
 /* Takes the object whose attribute is at a node, borrowed; else the value is the same as at the node before. */
@@ -155,7 +135,10 @@ __attribute__((noinline)) static const struct value *read_any(struct walk *walk,
         const void *place = step_slot(&node->step, object); /* sets the kind, too */
 
         if (!take_from(walk, value, place, node->step.kind)) {
-            take(walk, value, step_look_up(&node->step, object));
+            value_set(value, step_look_up(&node->step, object));
+            if (value->object != NULL) {
+                walk->held[walk->holds++] = value->object;
+            }
         }
     }
     return value;
@@ -189,9 +172,8 @@ const struct value *walk_read(struct walk *walk, int number)
 const struct value *walk_make(struct walk *walk, PyObject *object)
 {
     forget(&walk->made);
-    walk->made.object = object;
-    walk->made.found = object == NULL ? FAILED : object == Py_None ? NOTHING : OBJECT;
-    if (object == Py_None) {
+    value_set(&walk->made, object);
+    if (walk->made.found == NOTHING) {
         Py_DECREF(object);
     }
     return &walk->made;
@@ -229,41 +211,5 @@ PyObject *value_object(const struct value *value)
         return PyBytes_FromStringAndSize(value->text, value->length);
     default:
         return Py_NewRef(value->object);
-    }
-}
-
-enum found value_number(const struct value *value, double *number)
-{
-    if (value->found == OBJECT) {
-        if (PyFloat_CheckExact(value->object)) {
-            *number = PyFloat_AS_DOUBLE(value->object);
-            return REAL;
-        }
-        if (PyLong_CheckExact(value->object)) {
-            *number = PyLong_AsDouble(value->object);
-            return *number == -1.0 && PyErr_Occurred() ? FAILED : REAL;
-        }
-        return take_real(value->object, number) ? REAL : FAILED;
-    }
-    if (value->found == WHOLE || value->found == REAL) {
-        *number = value->found == WHOLE ? (double) value->whole : value->real;
-        return REAL;
-    }
-    return value->found;
-}
-
-int value_is_true_slowly(const struct value *value)
-{
-    switch (value->found) {
-    case FAILED:
-        return -1;
-    case REAL:
-        return value->real != 0;
-    case WHOLE:
-        return value->whole != 0;
-    case TEXT:
-        return value->length != 0;
-    default:
-        return PyObject_IsTrue(value->object);
     }
 }

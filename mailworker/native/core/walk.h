@@ -22,18 +22,6 @@ struct nodes {
     struct node *all;
 };
 
-/* A value of a session. A text is in the walk, or lives as long as the line. */
-struct value {
-    enum found found;
-    unsigned int length; /* of a text */
-    union {
-        PyObject *object;
-        double real;
-        unsigned long long whole;
-        const char *text;
-    };
-};
-
 /* The values of one session. */
 struct walk {
     struct nodes *nodes;
@@ -75,16 +63,5 @@ const struct value *walk_make_text(struct walk *walk, unsigned int length); /* o
 
 /* The value as an object, a new reference: None for none. NULL with an exception. */
 PyObject *value_object(const struct value *value);
-
-/* Takes a value as a number: REAL; NOTHING and FAILED as they are. */
-enum found value_number(const struct value *value, double *number);
-
-int value_is_true_slowly(const struct value *value);
-
-/* Whether the value is true in Python; -1 with an exception. */
-static inline int value_is_true(const struct value *value)
-{
-    return value->found == NOTHING ? 0 : value_is_true_slowly(value);
-}
 
 #endif
