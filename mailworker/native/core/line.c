@@ -31,59 +31,21 @@ static int add_absent(struct text *text, const struct part *part)
             text_add_literal(text, &part->after));
 }
 
-/* Whether a value is bytes that are written as they are. */
-static inline int needs_no_escape(PyObject *value, PyObject *written)
+/* Writes a value to a place with room for a number; gives its end with room for what is after it, NULL with an exception. */
+static inline char *put_value(struct text *text, const struct part *part, const struct value *value, char *place)
 {
-    return PyBytes_CheckExact(value) &&
-           (written == NULL || is_plain(PyBytes_AS_STRING(value), (size_t) PyBytes_GET_SIZE(value)));
-}
-
-/* Writes an object to a place with room for a number; gives its end with room for the text after it, NULL with an exception. */
-static inline char *put_object(struct text *text, const struct part *part, PyObject *value, char *place)
-{
-    const char *bytes = NULL;
-    size_t length = 0;
-    char *end;
-
-    if (PyLong_CheckExact(value) && (end = put_integer(place, value)) != NULL) {
-        return end;
-    }
-    if (PyUnicode_CheckExact(value) && PyUnicode_IS_COMPACT_ASCII(value)) {
-        bytes = PyUnicode_DATA(value);
-        length = (size_t) PyUnicode_GET_LENGTH(value);
-    } else if (needs_no_escape(value, part->written)) {
-        bytes = PyBytes_AS_STRING(value);
-        length = (size_t) PyBytes_GET_SIZE(value);
-    }
-    text->end = place;
-    if (bytes != NULL) {
-        place = text_room(text, length + part->after.length);
-        return place == NULL ? NULL : put_bytes(place, bytes, length);
-    }
-    return text_add_object(text, value, part->written) ? text_room(text, part->after.length) : NULL;
-}
-
-/* The same for any value that was found. */
-static inline char *put_found(struct text *text, const struct part *part, const struct value *value, char *place)
-{
-    char *end;
-
-    switch (value->found) {
-    case OBJECT:
-        return put_object(text, part, value->object, place);
-    case WHOLE:
+    if (value->found == WHOLE) {
         return put_whole(place, value->whole);
-    case TEXT:
+    }
+    if (value->found == TEXT) {
         memcpy(place, value->text, sizeof(((struct walk *) NULL)->text));
         return place + value->length;
-    default:
-        end = put_real(place, value->real);
-        if (end != NULL) {
-            return end;
-        }
-        text->end = place;
-        return text_add_real(text, value->real) ? text_room(text, part->after.length) : NULL;
     }
+    text->end = place;
+    return (value->found == OBJECT ? text_add_object(text, value->object, part->written)
+                                   : text_add_real(text, value->real))
+               ? text_room(text, part->after.length)
+               : NULL;
 }
 
 /* Writes a value of a session, and the text around it. */
@@ -95,7 +57,7 @@ static inline int add_value(struct text *text, const struct part *part, const st
         return add_absent(text, part);
     }
     place = value->found == FAILED ? NULL : text_room(text, part->room);
-    place = place == NULL ? NULL : put_found(text, part, value, put_literal(place, &part->before));
+    place = place == NULL ? NULL : put_value(text, part, value, put_literal(place, &part->before));
     if (place == NULL) {
         return 0;
     }

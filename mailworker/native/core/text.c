@@ -60,22 +60,20 @@ char *put_whole(char *place, unsigned long long number)
     return place + count;
 }
 
-char *put_integer(char *place, PyObject *value)
-{
-    int overflow;
-    long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
-
-    return number >= 0 && !overflow ? put_whole(place, (unsigned long long) number) : NULL;
-}
-
 static int add_integer(struct text *text, PyObject *value)
 {
-    char usual[DIGITS], *end = put_integer(usual, value);
+    char *place = text_room(text, DIGITS);
     PyObject *digits;
-    int went_well;
+    long long number;
+    int overflow, went_well;
 
-    if (end != NULL) {
-        return text_add(text, usual, (size_t) (end - usual));
+    if (place == NULL) {
+        return 0;
+    }
+    number = PyLong_AsLongLongAndOverflow(value, &overflow);
+    if (number >= 0 && !overflow) {
+        text->end = put_whole(place, (unsigned long long) number);
+        return 1;
     }
     digits = PyNumber_ToBase(value, 10);
     went_well = digits != NULL && add_result(text, PyUnicode_AsLatin1String(digits));
@@ -83,7 +81,8 @@ static int add_integer(struct text *text, PyObject *value)
     return went_well;
 }
 
-char *put_real(char *place, double real)
+/* Writes a number with three decimals, rounded as by Python; NULL where only Python can write it. */
+static char *put_real(char *place, double real)
 {
     double scaled = real * 1000, rest;
     unsigned int number = real > 0 && real < 1e6 ? (unsigned int) scaled : 0;

@@ -111,13 +111,7 @@ static inline int text_add_literal(struct text *text, const struct literal *lite
 /* Writes a number to a place with room for DIGITS; gives its end. */
 char *put_whole(char *place, unsigned long long number);
 
-/* The same for an integer of Python; NULL for one that is negative or has too many digits. */
-char *put_integer(char *place, PyObject *value);
-
-/* The same with three decimals, rounded as by Python; NULL where only Python can write it. */
-char *put_real(char *place, double number);
-
-/* Adds a number as put_real(), whatever it is. */
+/* Adds a number with three decimals, rounded as by Python. */
 int text_add_real(struct text *text, double number);
 
 /* Whether all bytes are visible ASCII that no form of output escapes. */
