@@ -68,9 +68,9 @@ def check_accepting() -> None:
     The probe does not listen: without a sandbox, the call fails with EINVAL.
     """
     with socket.socket() as probe:
-        accepted = sockets.accept(probe.fileno())
-    if isinstance(accepted, int) and -accepted in _REFUSED:
-        raise StartError(f"accept() failed {describe(OSError(-accepted, os.strerror(-accepted)))}")
+        number = -sockets.hand_on(probe.fileno(), lambda descriptor, peer: None)
+    if number in _REFUSED:
+        raise StartError(f"accept() failed {describe(OSError(number, os.strerror(number)))}")
 
 
 class Listener(Timed):

@@ -16,7 +16,7 @@ from mailworker.model import Address, InetAddress, UnixAddress
 from mailworker.native.core import accelerator
 
 __all__ = [
-    "WOULD_BLOCK", "accept", "dial", "hand_on", "keep_alive", "local_address", "no_delay", "peek", "set_low_water",
+    "WOULD_BLOCK", "dial", "hand_on", "keep_alive", "local_address", "no_delay", "peek", "set_low_water",
 ]  # fmt: skip
 
 WOULD_BLOCK: Final = (-EAGAIN, -EWOULDBLOCK)
@@ -47,23 +47,18 @@ def _address(name: Any) -> Address:
     return InetAddress(name[0].partition("%")[0], name[1]) if isinstance(name, tuple) else _NAMELESS
 
 
-def accept(listening: int) -> tuple[int, Address] | int:
-    """A connection's descriptor and its peer's address; clients of a unix socket have no name."""
+def hand_on(listening: int, accepted: Callable[[int, Address], object]) -> int:
+    """Accept a connection and call `accepted` with its descriptor and its peer's address; gives 0 then.
+
+    Clients of a unix socket have no name.
+    """
     try:
         with _socket(listening) as listener:
             connection, peer = listener.accept()
     except OSError as error:
         return _failure(error)
     connection.setblocking(False)
-    return connection.detach(), _address(peer)
-
-
-def hand_on(listening: int, accepted: Callable[[int, Address], None]) -> int:
-    """Accept a connection and call `accepted` with its descriptor and its peer's address; gives 0 then."""
-    connection = accept(listening)
-    if isinstance(connection, int):
-        return connection
-    accepted(*connection)
+    accepted(connection.detach(), _address(peer))
     return 0
 
 
@@ -177,5 +172,5 @@ def _failure(error: OSError) -> int:
 
 
 if accelerator is not None and not TYPE_CHECKING:
-    accept, dial, local_address = accelerator.accept, accelerator.dial, accelerator.local_address
-    hand_on, no_delay, peek = accelerator.hand_on, accelerator.no_delay, accelerator.peek
+    dial, hand_on, local_address = accelerator.dial, accelerator.hand_on, accelerator.local_address
+    no_delay, peek = accelerator.no_delay, accelerator.peek

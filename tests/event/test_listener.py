@@ -368,6 +368,6 @@ def test_a_refused_registration_after_a_pause_is_another_pause(
 
 def test_whoever_may_accept_nothing_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     check_accepting()
-    monkeypatch.setattr(sockets, "accept", lambda listening: -errno.ENOSYS)
+    monkeypatch.setattr(sockets, "hand_on", lambda listening, accepted: -errno.ENOSYS)
     with pytest.raises(StartError, match=r"^accept\(\) failed \(38: Function not implemented\)$"):
         check_accepting()

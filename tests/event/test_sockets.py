@@ -35,6 +35,14 @@ def _listening(address: Address) -> Iterator[socket.socket]:
         yield listening
 
 
+def _accepted(sockets: ModuleType, listening: socket.socket) -> tuple[int, Address]:
+    """The descriptor of a connection that waits, and its peer's address."""
+    handed = list[tuple[int, Address]]()
+    assert sockets.hand_on(listening.fileno(), lambda *both: handed.append(both)) == 0
+    (both,) = handed
+    return both
+
+
 @pytest.fixture
 def sockets(implementation: Implementation) -> ModuleType:
     return implementation.sockets
@@ -59,31 +67,16 @@ def test_a_read_is_cut_at_the_page(sockets: ModuleType) -> None:
 def test_both_ends_of_a_connection_know_each_other(sockets: ModuleType, host: str) -> None:
     with _listening(InetAddress(host, 0)) as listening:
         address = InetAddress(host, listening.getsockname()[1])
-        assert sockets.accept(listening.fileno()) == -errno.EAGAIN
+        assert sockets.hand_on(listening.fileno(), pytest.fail) == -errno.EAGAIN
         theirs = sockets.dial(address)
         assert isinstance(theirs, int)
-        accepted = sockets.accept(listening.fileno())
-        assert not isinstance(accepted, int)
-        ours, peer = accepted
+        ours, peer = _accepted(sockets, listening)
         assert peer == sockets.local_address(theirs)
         assert sockets.local_address(ours) == address
         for descriptor in (ours, theirs):
             assert not os.get_blocking(descriptor)
             assert not os.get_inheritable(descriptor)
             os.close(descriptor)
-
-
-def test_a_connection_is_handed_on_with_its_address(sockets: ModuleType) -> None:
-    handed = list[tuple[int, Address]]()
-    with _listening(InetAddress("127.0.0.1", 0)) as listening:
-        assert sockets.hand_on(listening.fileno(), lambda *both: handed.append(both)) == -errno.EAGAIN
-        theirs = sockets.dial(InetAddress(*listening.getsockname()))
-        assert sockets.hand_on(listening.fileno(), lambda *both: handed.append(both)) == 0
-        ((ours, peer),) = handed
-        assert peer == sockets.local_address(theirs)
-        assert not os.get_blocking(ours)
-        os.close(ours)
-        os.close(theirs)
 
 
 def test_what_takes_a_connection_may_raise(sockets: ModuleType) -> None:
@@ -104,9 +97,7 @@ def test_unix_sockets_have_no_names(sockets: ModuleType, tmp_path: Path) -> None
     with _listening(address) as listening:
         theirs = sockets.dial(address)
         assert isinstance(theirs, int)
-        accepted = sockets.accept(listening.fileno())
-        assert not isinstance(accepted, int)
-        ours, peer = accepted
+        ours, peer = _accepted(sockets, listening)
         assert peer == sockets.local_address(ours) == UnixAddress("")
         os.close(ours)
         os.close(theirs)

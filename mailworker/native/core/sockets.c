@@ -114,28 +114,6 @@ static int accepted(int listening, struct sockaddr *address, socklen_t *length)
 #define accepted(listening, address, length) prepared(accept(listening, address, length))
 #endif
 
-static PyObject *sockets_accept(PyObject *Py_UNUSED(module), PyObject *argument)
-{
-    union address address = {0};
-    socklen_t length = sizeof(address);
-    PyObject *made;
-    int fd;
-
-    if (!take_int(argument, &fd)) {
-        return NULL;
-    }
-    fd = accepted(fd, &address.any, &length);
-    if (fd < 0) {
-        return PyLong_FromLong(-(long) errno);
-    }
-    made = Py_BuildValue("iN", fd, new_address(&address));
-    if (made == NULL) {
-        close(fd);
-    }
-    return made;
-}
-
-/* Accepts and calls a function at once, which spares a tuple of descriptor and address. */
 static PyObject *sockets_hand_on(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
 {
     union address address = {0};
@@ -314,8 +292,6 @@ static PyObject *sockets_peek(PyObject *Py_UNUSED(module), PyObject *arguments)
 }
 
 PyMethodDef socket_functions[] = {
-    {"accept", sockets_accept, METH_O,
-     "accept(listening): accept a connection; gives its descriptor and the peer's address."},
     {"hand_on", FAST(sockets_hand_on),
      "hand_on(listening, accepted): accept a connection, and call `accepted` with the descriptor and the address."},
     {"local_address", sockets_local_address, METH_O,

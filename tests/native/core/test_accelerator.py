@@ -19,7 +19,7 @@ from typing import Any
 {before}
 from mailworker.event import loop, poller, relay, sockets, stream, task, timers
 types = {{loop.LoopState, poller.Epoll, relay.Pump, relay.Side, stream.BaseStream, task.Task, timers.Timed}}
-print(sorted({{each.__module__ for each in types}}), sockets.accept.__module__)
+print(sorted({{each.__module__ for each in types}}), sockets.hand_on.__module__)
 """
 IN_PYTHON = (
     "['mailworker.event.loop', 'mailworker.event.poller', 'mailworker.event.relay', 'mailworker.event.stream', "
