@@ -27,6 +27,7 @@ from mailworker.shm.limit_table import HEADER_SIZE, SET_SIZE, LimitTable
 from mailworker.shm.session_row import ROW, State, parse
 from mailworker.shm.sessions import HEAD, UNLISTED
 from tests.event.bench import Bench
+from tests.shm.limits import clock_at
 from tests.support.patience import PATIENCE
 
 GREETING = b"* OK ready\r\n"
@@ -214,7 +215,7 @@ def test_limits_are_asked_without_a_session(bench: Bench, resources: ExitStack) 
     address, held = number_of("remote_addr"), Holdings((ConnTable(bytearray(640), bytes(16), bytearray(80)),))
     table = LimitTable(bytearray(HEADER_SIZE + 2 * SET_SIZE), bytes(32), (100, 1000))
     bans = Attempts(
-        (Rule(table, address, 0, NONE, True, False, False, 100, 1000),), (32, 64), (), NONE, None, bench.loop
+        (Rule(table, address, 0, NONE, True, False, False, 100, 1000),), (32, 64), (), NONE, None, clock_at(0.0)
     )
     stage = Stage(bench, resources, checks=(bans, Gate(held, (GateRule(0, address, 2),), lambda _: False)))
     clients = [stage.comes() for _ in range(3)]

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import mmap
+from selectors import SelectSelector
 
+from mailworker.event.loop import LoopState
+from mailworker.event.poller import SelectorPoller
 from mailworker.shm import limit_table
 from mailworker.shm.limit_table import ENTRY_SIZE, HEADER_SIZE, SET_SIZE, SLOTS, LimitTable
 from tests.support.implementations import without_c
@@ -19,6 +22,11 @@ SIZE = HEADER_SIZE + 42 * SET_SIZE
 
 def shared(size: int = SIZE) -> mmap.mmap:
     return mmap.mmap(-1, size)
+
+
+def clock_at(now: float) -> LoopState:
+    """The clock of attempts, which is a loop's."""
+    return LoopState(SelectorPoller(SelectSelector()), lambda: now, print)
 
 
 class NginxLimit:

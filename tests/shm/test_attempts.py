@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from ipaddress import ip_network
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,7 +27,7 @@ from mailworker.shm.attempts import (
 from mailworker.shm.keys import GIVEN, KEYS, UNIX, key, user_key
 from mailworker.shm.limit_table import HEADER_SIZE, SET_SIZE, LimitTable
 from tests.shm.limits import IMPLEMENTATIONS as TABLES
-from tests.shm.limits import SECRET, SIZE, NginxLimit
+from tests.shm.limits import SECRET, SIZE, NginxLimit, clock_at
 from tests.support.implementations import without_c
 
 KINDS: dict[str, type[Attempts]] = {"C": Attempts, "Python": without_c(attempts).Attempts}
@@ -46,7 +45,7 @@ class Counting:
     ) -> None:
         self.memories = [bytearray(size) for _ in rules]
         self.rules = [self._rule(kind, number, **each) for number, each in enumerate(rules)]
-        self.clock = SimpleNamespace(now=10.0)
+        self.clock = clock_at(10.0)
         penalties = None if penalised == NONE else Penalty(2, 15)
         self.attempts = KINDS[kind](
             tuple(self.rules), LENGTHS, tuple(map(packed, exempt)), penalised, penalties, self.clock

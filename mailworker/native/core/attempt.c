@@ -170,10 +170,8 @@ PyObject *attempts_enter(PyObject *object, PyObject *const *arguments, Py_ssize_
     struct attempt *attempt;
     struct client client;
     PyObject *keys;
-    double now;
 
-    if (!attempts_keys(arguments, given, 2, &keys) || !attempts_clock(self, &now) ||
-        !client_read(arguments[0], &client) || !is_bytes(arguments[1])) {
+    if (!attempts_keys(arguments, given, 2, &keys) || !client_read(arguments[0], &client) || !is_bytes(arguments[1])) {
         return NULL;
     }
     if (is_exempt(&self->exempt, &client)) {
@@ -188,7 +186,7 @@ PyObject *attempts_enter(PyObject *object, PyObject *const *arguments, Py_ssize_
     attempt->client = client;
     attempt->user = user_key(arguments[1]);
     attempt->given = Py_XNewRef(keys);
-    if (attempt->user == NULL || !hash_keys(attempt) || !enter(attempt, now)) {
+    if (attempt->user == NULL || !hash_keys(attempt) || !enter(attempt, self->loop->now)) {
         Py_CLEAR(attempt);
     }
     return (PyObject *) attempt;
@@ -248,13 +246,8 @@ static PyObject *succeed(PyObject *object, PyObject *Py_UNUSED(none))
     struct attempt *self = (struct attempt *) object;
     const struct attempts *all = self->all;
     Py_ssize_t place;
-    uint64_t now;
-    double seconds;
+    uint64_t now = limit_milliseconds(all->loop->now);
 
-    if (!attempts_clock(all, &seconds)) {
-        return NULL;
-    }
-    now = limit_milliseconds(seconds);
     drop_all(self);
     for (place = 0; place < all->count; place++) {
         const struct rule *rule = &all->rules[place];

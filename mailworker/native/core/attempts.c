@@ -51,12 +51,13 @@ static void drop_rules(struct attempts *self)
 
 static PyObject *attempts_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
-    PyObject *rules, *lengths, *exempt, *penalties, *clock;
+    PyObject *rules, *lengths, *exempt, *penalties, *loop;
     struct attempts *self;
     Py_ssize_t penalised;
 
     if (!PyArg_ParseTuple(arguments, "O!OO!nOO", &PyTuple_Type, &rules, &lengths, &PyTuple_Type, &exempt, &penalised,
-                          &penalties, &clock)) {
+                          &penalties, &loop) ||
+        !is_loop(loop)) {
         return NULL;
     }
     if (penalised < NONE || penalised >= PyTuple_GET_SIZE(rules)) {
@@ -66,7 +67,7 @@ static PyObject *attempts_new(PyTypeObject *type, PyObject *arguments, PyObject 
     if (self != NULL) {
         self->penalised = penalised;
         self->penalties = Py_NewRef(penalties);
-        self->clock = Py_NewRef(clock);
+        self->loop = (struct loop *) Py_NewRef(loop);
         if (!take_lengths(lengths, self->lengths) || !take_rules(self, rules) || !exempt_take(&self->exempt, exempt)) {
             Py_CLEAR(self);
         }
@@ -75,7 +76,7 @@ static PyObject *attempts_new(PyTypeObject *type, PyObject *arguments, PyObject 
 }
 
 /* The collector may drop the rules: an attempt, which it does not track, would have kept this object from it. */
-#define REFERENCES(REF) REF(penalties) REF(clock)
+#define REFERENCES(REF) REF(penalties) REF(loop)
 COLLECTED_AFTER(attempts, REFERENCES, drop_rules(self))
 
 /* Bans. */
@@ -121,21 +122,6 @@ int attempts_pass(PyObject *object, PyObject *client, double now)
     Py_ssize_t place = banning(self, client, NULL, now, &left);
 
     return place < 0 ? -1 : place == self->count;
-}
-
-int attempts_clock(const struct attempts *self, double *now)
-{
-    PyObject *time;
-    int taken;
-
-    if (PyObject_TypeCheck(self->clock, &loop_type)) {
-        *now = ((struct loop *) self->clock)->now;
-        return 1;
-    }
-    time = PyObject_GetAttrString(self->clock, "now");
-    taken = time != NULL && take_real(time, now);
-    Py_XDECREF(time);
-    return taken;
 }
 
 static PyObject *passes(PyObject *object, PyObject *const *arguments, Py_ssize_t given)

@@ -34,7 +34,7 @@ struct attempts {
     Py_ssize_t count;
     Py_ssize_t penalised;
     PyObject *penalties;
-    PyObject *clock; /* the loop, or another object with the time as `now` */
+    struct loop *loop;
     int lengths[2];
     struct exempt exempt;
 };
@@ -59,7 +59,6 @@ struct attempt {
 };
 
 /* attempts.c */
-int attempts_clock(const struct attempts *self, double *now); /* the time in seconds */
 int attempts_keys(PyObject *const *arguments, Py_ssize_t given, Py_ssize_t least, PyObject **keys); /* optional ones */
 
 /* exempt.c */

@@ -44,9 +44,7 @@
     NAME(passes)                                                                                                       \
     NAME(path)                                                                                                         \
     NAME(ready)                                                                                                        \
-    NAME(received)                                                                                                     \
     NAME(resume)                                                                                                       \
-    NAME(sent)                                                                                                         \
     NAME(time_out)                                                                                                     \
     NAME(throw)                                                                                                        \
     NAME(timed_out)                                                                                                    \
@@ -499,7 +497,6 @@ Py_ssize_t direct_write(PyObject *direct, const char *line, size_t length);
 extern PyTypeObject side_type, listed_type, watched_type, limited_type, gathering_type, sieve_line_type, pump_type;
 
 int side_ready(PyObject *side, int mask);
-void side_moved(PyObject *side, unsigned long long *received, unsigned long long *sent);
 int side_row(PyObject *side); /* of a ListedSide */
 
 /* relay/pair.c */

@@ -166,6 +166,19 @@ enum found path_number(struct path *path, PyObject *object, double *number)
     return found;
 }
 
+int path_whole(struct path *path, PyObject *object, uint64_t *number)
+{
+    struct value value;
+    PyObject *owned = path_read(path, object, &value);
+    int fine = value.found == OBJECT ? take_mask(value.object, number) : value.found != FAILED;
+
+    if (value.found != OBJECT) {
+        *number = value.found == WHOLE ? value.whole : 0;
+    }
+    Py_XDECREF(owned);
+    return fine;
+}
+
 int path_has(struct path *path, PyObject *object)
 {
     struct value value;

@@ -111,6 +111,9 @@ int value_is_true(const struct value *value);
 /* The value at the end of a path as a number, which it has to be. */
 enum found path_number(struct path *path, PyObject *object, double *number);
 
+/* The value at the end of a path as an integer of 64 bits, 0 where the path ends before. */
+int path_whole(struct path *path, PyObject *object, uint64_t *number);
+
 /* Makes C implement methods of a class that Python defines; the last method has no name. */
 int take_over(PyObject *type, PyMethodDef *methods);
 

@@ -7,6 +7,7 @@
 
 #define MICROSECONDS 1e6
 #define LONGEST 1e12 /* seconds */
+#define COUNTS 4     /* of bytes: from the client, to it, and the same for the backend */
 
 struct tally {
     PyObject_HEAD
@@ -77,30 +78,6 @@ static PyObject *gain(PyObject *object, PyObject *const *arguments, Py_ssize_t c
 
     return none_if(counted(count, 2) && take_place(arguments[0], &place) && take_mask(arguments[1], &amount) &&
                    gain_word((struct tally *) object, place, amount));
-}
-
-/* Takes a byte counter of a connection, by its attribute's name. */
-static int take_counter(PyObject *connection, PyObject *name, unsigned long long *bytes)
-{
-    PyObject *number = PyObject_GetAttr(connection, name);
-
-    *bytes = number == NULL ? 0 : PyLong_AsUnsignedLongLongMask(number);
-    Py_XDECREF(number);
-    return !PyErr_Occurred();
-}
-
-static int bytes_of(PyObject *connection, unsigned long long *received, unsigned long long *sent)
-{
-    if (PyObject_TypeCheck(connection, &stream_type)) {
-        *received = ((struct stream *) connection)->received;
-        *sent = ((struct stream *) connection)->sent;
-        return 1;
-    }
-    if (PyObject_TypeCheck(connection, &side_type)) {
-        side_moved(connection, received, sent);
-        return 1;
-    }
-    return take_counter(connection, names.received, received) && take_counter(connection, names.sent, sent);
 }
 
 /* The index of the first of `bounds` not below `seconds`, their number if there is none; -1 with an exception. */
@@ -282,13 +259,14 @@ static int note_latest(struct session_tally *self, Py_ssize_t number)
 
 /* What a session that has ended is asked for. */
 static struct {
-    struct path number, client_bytes, backend_bytes, logged_in;
+    struct path number, bytes[COUNTS], logged_in;
 } ways;
 
 int prepare_tallies(void)
 {
-    return path_make(&ways.number, "reason.number") && path_make(&ways.client_bytes, "client_bytes") &&
-           path_make(&ways.backend_bytes, "backend_bytes") && path_make(&ways.logged_in, "logged_in");
+    return path_make(&ways.number, "reason.number") && path_make(&ways.logged_in, "logged_in") &&
+           path_make(&ways.bytes[0], "client_bytes.received") && path_make(&ways.bytes[1], "client_bytes.sent") &&
+           path_make(&ways.bytes[2], "backend_bytes.received") && path_make(&ways.bytes[3], "backend_bytes.sent");
 }
 
 /* The number of a session's reason; -1 with an exception. */
@@ -301,17 +279,17 @@ static Py_ssize_t number_of(PyObject *session)
     return value;
 }
 
-/* Adds the byte counts of a session's connection; None has moved nothing. */
-static int gain_bytes(struct session_tally *self, Py_ssize_t place, PyObject *session, struct path *way)
+/* Adds the byte counts of a session's connections. */
+static int gain_bytes(struct session_tally *self, PyObject *session)
 {
-    PyObject *connection = path_follow(way, session);
-    unsigned long long received, sent;
-    int fine = connection != NULL && (connection == Py_None || (bytes_of(connection, &received, &sent) &&
-                                                                gain_word(&self->tally, place, received) &&
-                                                                gain_word(&self->tally, place + 1, sent)));
+    uint64_t amount;
+    int i = 0;
 
-    Py_XDECREF(connection);
-    return fine;
+    while (i < COUNTS && path_whole(&ways.bytes[i], session, &amount) &&
+           gain_word(&self->tally, self->bytes + i, amount)) {
+        i++;
+    }
+    return i == COUNTS;
 }
 
 static int observe_duration(struct session_tally *self, PyObject *session)
@@ -329,9 +307,8 @@ int tally_end(PyObject *object, PyObject *session)
     struct session_tally *self = (struct session_tally *) object;
     Py_ssize_t number = number_of(session);
 
-    return add_at(self, self->ended, number) && note_latest(self, number) &&
-           gain_bytes(self, self->bytes, session, &ways.client_bytes) &&
-           gain_bytes(self, self->bytes + 2, session, &ways.backend_bytes) && observe_duration(self, session);
+    return add_at(self, self->ended, number) && note_latest(self, number) && gain_bytes(self, session) &&
+           observe_duration(self, session);
 }
 
 static PyObject *end(PyObject *object, PyObject *session)

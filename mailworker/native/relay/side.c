@@ -349,12 +349,6 @@ int side_row(PyObject *object)
     return ((struct watched_side *) object)->row;
 }
 
-void side_moved(PyObject *object, unsigned long long *received, unsigned long long *sent)
-{
-    *received = ((struct side *) object)->received;
-    *sent = ((struct side *) object)->sent;
-}
-
 int side_close(struct side *side)
 {
     int fine = 1;

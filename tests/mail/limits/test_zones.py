@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 from mailworker.config.limit_auth import LimitZone
@@ -11,6 +9,7 @@ from mailworker.shm.attempts import NONE, Attempts, Rule
 from mailworker.shm.limits import Limits
 from mailworker.variables.variables import Variables
 from tests.mail.limits.settings import SIZE, Known, limit, settings, zone
+from tests.shm.limits import clock_at
 from tests.support.settings import mail_server
 
 PREFIX, ADDRESS = zone(name="prefix"), zone("$remote_addr", name="address")
@@ -126,7 +125,7 @@ def test_a_user_is_banned_where_the_user_alone_is_the_key() -> None:
 def test_the_ban_of_a_user_holds_for_clients_that_have_logged_in_as_this_user(how: str) -> None:
     bench = Bench(USER)
     table = bench.memory["user"].table((100, 1000))
-    clock = SimpleNamespace(now=bench.now)
+    clock = clock_at(bench.now)
     rule = Rule(table, 4, 1000, NONE, True, False, True, 100, 1000)
     attempts = Attempts((rule,), (32, 64), (), NONE, None, clock)
 
