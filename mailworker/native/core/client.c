@@ -8,27 +8,6 @@
 
 const unsigned char mapped[MAPPED_SIZE] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-int read_ipv4(const char *text, unsigned char *address)
-{
-    int i;
-
-    for (i = 0; i < IPV4_SIZE; i++) {
-        unsigned int number = (unsigned int) *text++ - '0';
-
-        if (number > 9) {
-            return 0;
-        }
-        while (number > 0 && number < 100 && *text >= '0' && *text <= '9') {
-            number = 10 * number + (unsigned int) *text++ - '0';
-        }
-        if (number > UINT8_MAX || *text++ != (i < IPV4_SIZE - 1 ? '.' : '\0')) {
-            return 0;
-        }
-        address[i] = (unsigned char) number;
-    }
-    return 1;
-}
-
 int client_read(PyObject *text, struct client *client)
 {
     Py_ssize_t length;
@@ -39,11 +18,6 @@ int client_read(PyObject *text, struct client *client)
     }
     client->length = (size_t) length;
     memset(client->address, 0, sizeof(client->address));
-    client->size = IPV4_SIZE;
-    client->is_unix = 0;
-    if (read_ipv4(client->text, client->address)) {
-        return 1;
-    }
     client->is_unix = strcmp(client->text, "unix:") == 0;
     client->size = client->is_unix ? 0 : strchr(client->text, ':') != NULL ? ADDRESS_SIZE : IPV4_SIZE;
     if (client->size == 0 ||

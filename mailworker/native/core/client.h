@@ -28,12 +28,6 @@ struct key {
     size_t length;
 };
 
-/*
- * Reads the usual form of an IPv4 address; 0 for any other text, about which inet_pton() decides, which takes three
- * times as long.
- */
-int read_ipv4(const char *text, unsigned char *address);
-
 /* Reads an address or "unix:"; `address` stays as the text spells it. 0 with an exception where it is no address. */
 int client_read(PyObject *text, struct client *client);
 

@@ -161,9 +161,6 @@ static int put_address(PyObject *text, unsigned char *address)
         return 0;
     }
     memcpy(address, mapped, sizeof(mapped));
-    if (read_ipv4(host, address + sizeof(mapped))) {
-        return 1;
-    }
     if (strchr(host, ':') != NULL) {
         length = strcspn(host, "%");
         length = length < sizeof(bare) ? length : sizeof(bare) - 1;

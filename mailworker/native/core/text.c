@@ -113,43 +113,15 @@ int text_add_real(struct text *text, double number)
     return went_well;
 }
 
-#define EACH(byte) (0x0101010101010101ULL * (byte))
-#define HAS(word, byte) ((((word) ^ EACH(byte)) - EACH(1)) & ~((word) ^ EACH(byte))) /* in the high bit of a byte */
-
-/* Whether the eight bytes of a word are visible ASCII that no form of output escapes. */
-static inline int is_plain_word(uint64_t word)
+/* Whether all bytes are visible ASCII that no form of output escapes. */
+static int is_plain(const char *bytes, size_t length)
 {
-    uint64_t below = (word - EACH('!')) & ~word, above = word | (word + EACH(1));
+    size_t i = 0;
 
-    return ((below | above | HAS(word, '"') | HAS(word, '%') | HAS(word, '\\')) & EACH(0x80)) == 0;
-}
-
-/* The last word has some of the bytes before it, or the same ones twice. */
-int is_plain(const char *bytes, size_t length)
-{
-    uint64_t word;
-    uint32_t first, last;
-    size_t i;
-
-    if (length >= 8) {
-        for (i = 0; i + 8 < length; i += 8) {
-            memcpy(&word, bytes + i, 8);
-            if (!is_plain_word(word)) {
-                return 0;
-            }
-        }
-        memcpy(&word, bytes + length - 8, 8);
-    } else if (length >= 4) {
-        memcpy(&first, bytes, 4);
-        memcpy(&last, bytes + length - 4, 4);
-        word = (uint64_t) first << 32 | last;
-    } else if (length > 0) {
-        word = EACH((unsigned char) bytes[0]);
-        word = word << 16 | (uint64_t) (unsigned char) bytes[length / 2] << 8 | (unsigned char) bytes[length - 1];
-    } else {
-        return 1;
+    while (i < length && bytes[i] > ' ' && bytes[i] < 0x7f && bytes[i] != '"' && bytes[i] != '%' && bytes[i] != '\\') {
+        i++;
     }
-    return is_plain_word(word);
+    return i == length;
 }
 
 int text_add_object(struct text *text, PyObject *value, PyObject *written)

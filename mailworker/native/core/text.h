@@ -114,9 +114,6 @@ char *put_whole(char *place, unsigned long long number);
 /* Adds a number with three decimals, rounded as by Python. */
 int text_add_real(struct text *text, double number);
 
-/* Whether all bytes are visible ASCII that no form of output escapes. */
-int is_plain(const char *bytes, size_t length);
-
 /* Adds a value of variables/source.py; `written` escapes bytes that are not all plain, unless NULL. */
 int text_add_object(struct text *text, PyObject *value, PyObject *written);
 
