@@ -50,7 +50,8 @@ int connections_release(PyObject *object)
     struct connections *self = (struct connections *) object;
 
     self->in_use--;
-    return self->in_use || self->unused == Py_None || done(PyObject_CallNoArgs(self->unused));
+    /* `unused` is NULL where the collector has cleared this before a stream that goes with it. */
+    return self->in_use || self->unused == NULL || self->unused == Py_None || done(PyObject_CallNoArgs(self->unused));
 }
 
 struct loop *connections_loop(PyObject *object)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import sys
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ def connections() -> Iterator[Connections]:
     sys.setswitchinterval(1000.0)  # no other thread may get what is to fail
     loop = Loop(_no_bug)
     yield Connections(loop, 10)
+    memory.remove_mem_hooks()  # of a test that has failed, too
     loop.close()
     sys.setswitchinterval(interval)
 
@@ -197,3 +199,13 @@ def test_a_connection_that_its_owner_has_lost_is_closed(connections: Connections
     assert (connections.in_use, _descriptors()) == (1, before + 1)
     del stream
     assert (connections.in_use, _descriptors()) == (0, before)
+
+
+def test_a_lost_connection_that_is_collected_together_with_what_counts_it_is_closed(connections: Connections) -> None:
+    before = _descriptors()
+    again = Connections(connections.loop, 1)  # older than the stream, so that the collector clears it first
+    lost: list[object] = [again, again.connect(InetAddress("127.0.0.1", 1), Party.BACKEND)]
+    lost.append(lost)
+    del again, lost
+    gc.collect()
+    assert _descriptors() == before
