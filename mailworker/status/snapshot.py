@@ -194,5 +194,5 @@ def _cpu(pid: int) -> float | None:
     """Seconds of processor time. The kernel has a clock for each process, which every user may read."""
     try:
         return time.clock_gettime(~pid << 3 | 2)  # CPUCLOCK_SCHED, as clock_getcpuclockid(3) has it
-    except (OSError, OverflowError):
+    except (OSError, OverflowError, TypeError):  # Python 3.13 says TypeError of a number that is too large
         return None
