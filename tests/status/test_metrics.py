@@ -140,8 +140,8 @@ def test_a_version_that_does_not_exist_is_no_bug(scene: Scene, kind: str, versio
 
 def test_only_the_formats_asked_for_last_are_kept(scene: Scene) -> None:
     metrics = Metrics(scene.take)
-    kinds = [at_once(metrics.render(f"{OPENMETRICS[:-5]}1.0.{number}"))[1] for number in range(10)]
-    assert len({*kinds}) == 10
+    metrics._choose = lambda accept_header: (choose_encoder("")[0], accept_header)  # the library may know fewer
+    kinds = [at_once(metrics.render(str(number)))[1] for number in range(10)]
     assert [*metrics._lines] == kinds[-4:]
 
 
