@@ -111,7 +111,7 @@ setup(
         "mailworker": ["py.typed"],
         "mailworker.reference": ["entries/*.md"],
         "mailworker.status": ["*.html"],
-        "mailworker.native": ["*/*.c", "*/*.cdef", "*/*.h", "*/*.pyi"],
+        "mailworker.native": ["*/*.pyi"],  # the sources in C are in the source archive, by MANIFEST.in
     },
     ext_modules=[
         Extension(

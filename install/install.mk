@@ -40,7 +40,7 @@ install: man
 		$(ZSHDIR) $(DATADIR)/fish/vendor_completions.d $(DATADIR)/mailworker)
 	rm -rf $(DESTDIR)$(HOME_OF_PROGRAM)/mailworker
 	cp -R build/install/lib/mailworker $(DESTDIR)$(HOME_OF_PROGRAM)/
-	cd $(DESTDIR)$(HOME_OF_PROGRAM)/mailworker && rm -rf demo native/build.py native/relay native/*/*.[ch] native/*/*.cdef native/*/*.pyi
+	cd $(DESTDIR)$(HOME_OF_PROGRAM)/mailworker && rm -rf demo native/build.py native/*/*.pyi
 	find $(DESTDIR)$(HOME_OF_PROGRAM) -name __pycache__ -type d -prune -exec rm -rf {} +
 	$(MAKE) --no-print-directory install-paths
 	for program in $(PROGRAMS); do \

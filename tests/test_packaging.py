@@ -3,6 +3,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,27 @@ def metadata(*fields: str, repository: str = "") -> str:
     command = [sys.executable, "-W", "ignore", "setup.py", *(f"--{field}" for field in fields)]
     environment = os.environ | {"MAILWORKER_REPOSITORY": repository}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def _setup(*words: str | Path) -> None:
+    command = [sys.executable, "-W", "ignore", "setup.py", "--quiet", *words]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="only git knows what the tree has")
+def test_the_source_archive_has_all_of_the_tree(tmp_path: Path) -> None:
+    _setup("egg_info", "--egg-base", tmp_path, "sdist", "--formats=tar", "--dist-dir", tmp_path)
+    (path,) = tmp_path.glob("*.tar")
+    with tarfile.open(path) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {*tracked.splitlines()} - packed == {".gitignore"}
+
+
+def test_what_is_installed_has_no_sources_in_c(tmp_path: Path) -> None:
+    _setup("build_py", "--build-lib", tmp_path)
+    names = {path.suffix for path in tmp_path.rglob("*.*")}
+    assert names == {".html", ".md", ".py", ".pyi", ".typed"}
 
 
 def test_setup_and_package_name_the_same_version() -> None:
