@@ -147,6 +147,7 @@ setup(
         "test": [
             "mailworker-proxy[demo,docs,top]",
             "dnspython>=2.3",
+            "grimp>=3.5",
             "hypothesis>=6.80",
             "managesieve>=0.8",
             "markdown-it-py>=2.1",
