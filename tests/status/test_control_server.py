@@ -43,7 +43,14 @@ class ControlServed(Served):
             raise ZeroDivisionError
         if command == "refused":
             raise Denied("no")
-        return self.answers(command, request)
+        return self.pages() if command == "pages" else self.answers(command, request)
+
+    async def pages(self) -> Answers:
+        """Pages that never have to wait for their reader, until another request has been answered."""
+        latest = time.monotonic() + PATIENCE
+        while not self.ended and time.monotonic() < latest:
+            yield {}
+        self.ended.append("pages")
 
     async def answers(self, command: str, request: Mapping[str, Any]) -> Answers:
         try:
@@ -169,6 +176,16 @@ def test_others_have_their_turn_while_an_answer_is_long(served: ControlServed) -
         assert "many" not in served.ended
         first.shutdown(socket.SHUT_WR)
         rest(first)
+
+
+def test_others_have_their_turn_however_fast_a_peer_reads(served: ControlServed) -> None:
+    with served.connect() as fast:
+        fast.sendall(request("pages"))
+        wait_until(lambda: len(served.askers) == 1, "the request")
+        assert served.ask(request("a")) == [GREETING, *LINES]
+        fast.shutdown(socket.SHUT_WR)
+        rest(fast)
+    assert served.ended == ["a", "pages"]
 
 
 def test_whoever_says_nothing_or_reads_nothing_is_given_up(
