@@ -129,10 +129,8 @@ class ConnTable:
         return 0
 
     def _release(self, hashed: int) -> None:
-        places, tag = self._places(hashed), _tag(hashed)
-        place = self._find(places, tag)
-        word = 0 if place is None else self._counts[place]
-        if place is not None and word & ~_COUNT_MASK == tag and word & _COUNT_MASK:
+        place = self._find(self._places(hashed), _tag(hashed))
+        if place is not None and (word := self._counts[place]) & _COUNT_MASK:  # else the place is vacant
             self._counts[place] = word - 1 if word & _COUNT_MASK > 1 else 0
 
 

@@ -29,7 +29,8 @@ def kind(request: pytest.FixtureRequest) -> type[ConnTable]:
 
 
 def test_no_more_are_held_than_there_may_be(kind: type[ConnTable]) -> None:
-    table = kind(bytearray(SIZE), SECRET, bytearray(8 * 10))
+    memory, journal = bytearray(SIZE), bytearray(8 * 10)
+    table = kind(memory, SECRET, journal)
     places = [table.hold(b"user", 3) for _ in range(5)]
     assert places == [0, 1, 2, OVER, OVER]
     assert (table.count(b"user"), table.count(b"other")) == (3, 0)
@@ -38,6 +39,9 @@ def test_no_more_are_held_than_there_may_be(kind: type[ConnTable]) -> None:
     assert table.hold(b"user", 3) == OVER
     assert table.hold(b"user", 4) >= 0
     assert table.usage() == (1, 4, 800)
+    table.let_go(0)
+    assert table.hold(b"user", 3) == OVER
+    assert kind(memory, SECRET, bytearray(8)).let_all_go(journal) == 3, "one that was refused, or has left"
 
 
 def test_all_that_was_held_can_be_let_go(kind: type[ConnTable]) -> None:
@@ -63,7 +67,7 @@ def test_all_that_was_held_can_be_let_go(kind: type[ConnTable]) -> None:
 
 
 def test_both_implementations_write_the_same() -> None:
-    memories = {name: (bytearray(SIZE), bytearray(8 * 100)) for name in IMPLEMENTATIONS}
+    memories = {name: (bytearray(64 * 6), bytearray(8 * 100)) for name in IMPLEMENTATIONS}
     for name, kind in IMPLEMENTATIONS.items():
         table, chance = kind(memories[name][0], SECRET, memories[name][1]), random.Random(2)
         for _ in range(300):

@@ -107,6 +107,7 @@ def test_empty_keys_count_nobody(kind: str) -> None:
     for number in range(3):
         assert gate.refusal(number, CLIENT, b"", (b"",)) is None
         assert gate.refusal(number, CLIENT, b"") is None
+        assert house.gate((0, USER, 1)).passes(CLIENT, number, 10.0)
     assert (house.counts, len(house.held)) == ([0, 0], 0)
 
 
@@ -127,6 +128,10 @@ def test_too_long_a_key_is_told_and_can_be_left_out(kind: str) -> None:
     assert gate.refusal(1, CLIENT, b"user", keys, 1) is None
     assert gate.refusal(2, CLIENT, b"user", (b"x" * 255,)) == (1, OVER)
     assert house.counts == [0, 1]
+    second = house.gate((0, TEXT, 1), (1, GIVEN, 1))
+    assert second.refusal(3, CLIENT, b"", keys) == (1, TOO_LONG)
+    assert second.refusal(3, CLIENT, b"", keys, 0b10) is None
+    assert house.counts == [1, 1]
 
 
 def test_a_session_is_asked_about_at_once_or_slowly(kind: str) -> None:
