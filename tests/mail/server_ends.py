@@ -286,6 +286,7 @@ def bug_in_a_dialogue(stage: Stage) -> Proxy:
     client = stage.greeted(proxy)
     client.send(b"a CAPABILITY\r\n")
     client.rest()
+    assert " while in auth state, client: " in proxy.log.find("[alert] *1 bug: TypeError(")
     return proxy
 
 
@@ -308,4 +309,5 @@ def bug_in_a_relay(stage: Stage) -> Proxy:
     client = stage.relayed(proxy)
     client.end()
     client.rest()
+    assert " while proxying, client: " in proxy.log.find("[alert] *1 bug: TypeError(")
     return proxy

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from mailworker.config.resolver import ResolverSettings
 from mailworker.mail.end import End
 from mailworker.model import Starttls
 from mailworker.shm.session_row import State
@@ -15,9 +16,10 @@ from tests.mail import client_ends, server_ends
 from tests.mail.cases import CREDENTIALS, IMAP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.mail.stage import PLAYS, Play, Stage
-from tests.support.auth import rejected
+from tests.support.auth import rejected, response
 from tests.support.backend import echo, hang
 from tests.support.daemon import wait_until
+from tests.support.name_server import silence
 from tests.support.proxy import Proxy
 from tests.tls.peers import client_context
 
@@ -86,6 +88,19 @@ def test_a_session_that_waits_for_its_backend_says_which(scene: Scene) -> None:
     client.send(IMAP.login)
     row = proxy.await_row(lambda row: row.state is State.BACKEND)
     assert row.backend == "{}:{}".format(*backend.address)
+
+
+def test_a_session_that_waits_for_the_address_of_its_backend_says_so(scene: Scene) -> None:
+    resolver = ResolverSettings((scene.name_server({"imap.example.com A": silence}).address,))
+    named = response((b"Auth-Status", b"OK"), (b"Auth-Server", b"imap.example.com"), (b"Auth-Port", b"143"))
+    proxy = scene.proxy("imap", scene.auth(named), rows=8, resolver=resolver)
+    client = scene.client(proxy)
+    client.expect(IMAP.greeting)
+    client.send(IMAP.login)
+    row = proxy.await_row(lambda row: row.state is State.BACKEND)
+    assert row.backend is None
+    kick(proxy, row.number, row.id)
+    assert not client.rest()
 
 
 def test_a_client_that_was_refused_is_before_its_login_again(scene: Scene) -> None:

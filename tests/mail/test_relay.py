@@ -283,7 +283,7 @@ def test_a_client_that_ends_without_a_command_ends_both(scene: Scene) -> None:
 def test_a_client_that_resets(scene: Scene) -> None:
     client, _, proxy = relayed(scene, IMAP, hang)
     client.reset()
-    proxy.log.find("proxied session done")
+    assert proxy.log.find("proxied session done").startswith("[info] *1 proxied session done, client: ")
     message = "[info] *1 recv() failed (104: Connection reset by peer) while proxying and reading from client, client: "
     assert proxy.log.lines[2].startswith(message)
 
