@@ -1,4 +1,7 @@
-"""A handshake and the greeting after it: they go together where nothing comes between them, and only there."""
+"""A handshake, which is counted if it fails, and the greeting after it.
+
+They go together where nothing comes between them, and only there.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import dns.message
 import pytest
 
 from mailworker.config.resolver import ResolverSettings
+from mailworker.mail.record import Entrance
 from tests.mail.cases import SMTP
 from tests.mail.conftest import Scene
 from tests.support.name_server import records
@@ -59,3 +63,17 @@ def test_a_handshake_does_not_wait_for_what_delays_the_greeting(
     release.set()
     if directive == "resolver":
         client.expect(SMTP.greeting)
+
+
+@pytest.mark.parametrize("lobby", [False, True], ids=["session", "lobby"])
+def test_a_failed_handshake_is_counted_wherever_it_fails(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, lobby: bool
+) -> None:
+    monkeypatch.setattr(Entrance, "has_lobby", lobby)
+    proxy = scene.tls_proxy("imap", scene.auth(b""), implicit_tls=True, counted=True)
+    client = scene.client(proxy)
+    client.send(b"GET / HTTP/1.0\r\n\r\n")
+    client.end()
+    client.rest()
+    proxy.service_is_idle()
+    assert proxy.counts("accepted", "bytes") == {"ended imap tls_failed": 1, "handshake_failures imap plaintext": 1}
