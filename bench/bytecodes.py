@@ -31,18 +31,17 @@ LOGINS: Final = 100
 # Logins that are not counted: they fill the caches for later logins.
 WARMING: Final = 20
 
-# The functions that phases begin with, by module and name.
+# The functions that phases begin with, by module and name. What comes before a phase may be C, which is not counted.
 FIRST: Final = {
-    "service.serve": "accept",
-    "service._begin_lost": "the session begins",
+    "listener.ready": "accept",
     "session.begin": "the session begins",
     "session.begin_heard": "the client's words",
     "session._heard": "the client's words",
     "session._log_in": "the question",
-    "auth_http._heard": "its answer",
+    "auth_http._read": "its answer",
+    "session.judged": "its answer",
     "entering.enter": "connection and login at the backend",
     "entering._entered": "the relay begins",
-    "record.end": "the end",
 }
 OTHERS: Final = "whatever comes between"
 LINE: Final = "{:<12} {:<38} {:>9.1f} {:>7.1f}"
