@@ -23,7 +23,9 @@ def test_what_python_does_is_counted_in_its_phase(monkeypatch: pytest.MonkeyPatc
 
 def test_a_login_is_the_difference(capsys: pytest.CaptureFixture[str]) -> None:
     few = Counter({("the relay begins", "bytecodes"): 1000, ("the relay begins", "calls"): 7})
-    many = Counter({("the relay begins", "bytecodes"): 1000 + 30 * LOGINS, ("the relay begins", "calls"): 7 + 2 * LOGINS})
+    many = Counter(
+        {("the relay begins", "bytecodes"): 1000 + 30 * LOGINS, ("the relay begins", "calls"): 7 + 2 * LOGINS}
+    )
     print_table("pop3-login", many, few)
     *_, relay, _, whole = (line.split()[-2:] for line in capsys.readouterr().out.splitlines())
     assert relay == whole == ["30.0", "2.0"]
