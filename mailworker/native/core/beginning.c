@@ -108,18 +108,15 @@ PyTypeObject beginning_type = {
     .tp_dealloc = beginning_dealloc,
 };
 
-static struct path facts_way, log_way;
-static struct step facts_field, log_field, peer_field, stream_field;
-static PyObject *begun_word;
+#define FIELDS(FIELD) FIELD(_peer) FIELD(facts) FIELD(log) FIELD(stream)
+#define WAYS(WAY) WAY(facts, "facts") WAY(log, "log")
+#define WORDS(WORD) WORD(begun)
+
+ATTRIBUTES;
 
 int prepare_beginnings(void)
 {
-    begun_word = PyUnicode_InternFromString("begun");
-    return path_make(&facts_way, "facts") && path_make(&log_way, "log") && begun_word != NULL &&
-           (facts_field.name = PyUnicode_InternFromString("facts")) != NULL &&
-           (log_field.name = PyUnicode_InternFromString("log")) != NULL &&
-           (peer_field.name = PyUnicode_InternFromString("_peer")) != NULL &&
-           (stream_field.name = PyUnicode_InternFromString("stream")) != NULL;
+    return MAKE_ATTRIBUTES;
 }
 
 static PyObject *of(PyObject *pattern, PyObject *const *arguments, Py_ssize_t given)
@@ -130,16 +127,16 @@ static PyObject *of(PyObject *pattern, PyObject *const *arguments, Py_ssize_t gi
     if (!counted(given, 4) || (session = copied(NULL, pattern)) == NULL) {
         return NULL;
     }
-    log = path_follow(&log_way, pattern);
-    facts = path_follow(&facts_way, pattern);
+    log = path_follow(&ways.log, pattern);
+    facts = path_follow(&ways.facts, pattern);
     if (log != NULL && facts != NULL) {
         PyObject *all[] = {log, arguments[0], arguments[2], arguments[3], arguments[1]};
 
-        record = PyObject_VectorcallMethod(begun_word, all, 5, NULL);
+        record = PyObject_VectorcallMethod(words.begun, all, 5, NULL);
     }
-    fine = record != NULL && step_set(session, &log_field, record) && step_set(session, &stream_field, arguments[1]) &&
-           step_set(session, &peer_field, arguments[2]) &&
-           (facts == Py_None || step_set(session, &facts_field, record));
+    fine = record != NULL && step_set(session, &fields.log, record) &&
+           step_set(session, &fields.stream, arguments[1]) && step_set(session, &fields._peer, arguments[2]) &&
+           (facts == Py_None || step_set(session, &fields.facts, record));
     Py_XDECREF(log);
     Py_XDECREF(facts);
     Py_XDECREF(record);

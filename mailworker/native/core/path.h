@@ -120,4 +120,24 @@ int take_over(PyObject *type, PyMethodDef *methods);
 /* Whether the value at the end of a path is true in Python; -1 with an exception. */
 int path_has(struct path *path, PyObject *object);
 
+/* The attributes that a file knows, by its lists FIELDS, WAYS and WORDS, and the condition that makes them. */
+#define FIELD_OF(name) struct step name;
+#define WAY_OF(name, text) struct path name;
+#define WORD_OF(word) PyObject *word;
+#define ATTRIBUTES                                                                                                     \
+    static struct {                                                                                                    \
+        FIELDS(FIELD_OF)                                                                                               \
+    } fields;                                                                                                          \
+    static struct {                                                                                                    \
+        WAYS(WAY_OF)                                                                                                   \
+    } ways;                                                                                                            \
+    static struct {                                                                                                    \
+        WORDS(WORD_OF)                                                                                                 \
+    } words
+
+#define MAKE_FIELD(field) (fields.field.name = PyUnicode_InternFromString(#field)) != NULL &&
+#define MAKE_WAY(way, text) path_make(&ways.way, text) &&
+#define MAKE_WORD(word) (words.word = PyUnicode_InternFromString(#word)) != NULL &&
+#define MAKE_ATTRIBUTES (FIELDS(MAKE_FIELD) WAYS(MAKE_WAY) WORDS(MAKE_WORD) 1)
+
 #endif

@@ -2,6 +2,8 @@
 
 #include "path.h"
 
+#define FIELDS(FIELD) FIELD(_stream)
+
 #define WAYS(WAY)                                                                                                      \
     WAY(accepted, "accepted")                                                                                          \
     WAY(address, "_address")                                                                                           \
@@ -24,17 +26,7 @@
     WORD(connect)                                                                                                      \
     WORD(judged)
 
-#define WAY_OF(name, text) struct path name;
-static struct {
-    WAYS(WAY_OF)
-} ways;
-
-#define WORD_OF(word) PyObject *word;
-static struct {
-    WORDS(WORD_OF)
-} words;
-
-static struct step stream_field;
+ATTRIBUTES;
 
 /* What each question has in common, see note_questions(). */
 static struct {
@@ -44,13 +36,9 @@ static struct {
     Py_ssize_t segment;
 } common;
 
-#define MAKE_WAY(way, text) path_make(&ways.way, text) &&
-#define MAKE_WORD(word) (words.word = PyUnicode_InternFromString(#word)) != NULL &&
-
 int prepare_questions(void)
 {
-    stream_field.name = PyUnicode_InternFromString("_stream");
-    return WAYS(MAKE_WAY) WORDS(MAKE_WORD) stream_field.name != NULL;
+    return MAKE_ATTRIBUTES;
 }
 
 /* The plan that sends the request and awaits the answer. */
@@ -61,13 +49,13 @@ static PyObject *plan(PyObject *self, PyObject *head)
     PyObject *steps = step == NULL ? NULL : PyTuple_Pack(1, step), *made = NULL;
 
     if (stream != NULL && heard != NULL && lost != NULL && steps != NULL) {
-        PyObject *fields[] = {stream, common.limit, steps, heard, lost};
+        PyObject *parts[] = {stream, common.limit, steps, heard, lost};
 
         if (PyBytes_Check(head) && PyBytes_GET_SIZE(head) > common.segment &&
             PyObject_TypeCheck(stream, &stream_type)) {
             no_delay(((struct stream *) stream)->descriptor);
         }
-        made = plan_of(fields);
+        made = plan_of(parts);
     }
     Py_XDECREF(stream);
     Py_XDECREF(heard);
@@ -91,7 +79,7 @@ static int connect_anew(PyObject *self)
     Py_XDECREF(connections);
     Py_XDECREF(address);
     Py_XDECREF(timeout);
-    return step_give(self, &stream_field, stream);
+    return step_give(self, &fields._stream, stream);
 }
 
 static PyObject *say_anew(PyObject *self, PyObject *head)

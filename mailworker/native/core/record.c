@@ -61,31 +61,14 @@
     WORD(login)                                                                                                        \
     WORD(send)
 
-#define FIELD_OF(name) struct step name;
-static struct {
-    FIELDS(FIELD_OF)
-} fields;
-
-#define WAY_OF(name, text) struct path name;
-static struct {
-    WAYS(WAY_OF)
-} ways;
-
-#define WORD_OF(word) PyObject *word;
-static struct {
-    WORDS(WORD_OF)
-} words;
+ATTRIBUTES;
 
 static PyObject *no_path;
-
-#define MAKE_FIELD(field) (fields.field.name = PyUnicode_InternFromString(#field)) != NULL &&
-#define MAKE_WAY(way, text) path_make(&ways.way, text) &&
-#define MAKE_WORD(word) (words.word = PyUnicode_InternFromString(#word)) != NULL &&
 
 int prepare_records(void)
 {
     no_path = PyBytes_FromStringAndSize(NULL, 0);
-    return FIELDS(MAKE_FIELD) WAYS(MAKE_WAY) WORDS(MAKE_WORD) no_path != NULL;
+    return MAKE_ATTRIBUTES && no_path != NULL;
 }
 
 /* Whether the value at the end of a path is None; -1 with an exception. */

@@ -25,28 +25,11 @@
     WORD(_say_done)                                                                                                    \
     WORD(end)
 
-#define FIELD_OF(name) struct step name;
-static struct {
-    FIELDS(FIELD_OF)
-} fields;
-
-#define WAY_OF(name, text) struct path name;
-static struct {
-    WAYS(WAY_OF)
-} ways;
-
-#define WORD_OF(word) PyObject *word;
-static struct {
-    WORDS(WORD_OF)
-} words;
-
-#define MAKE_FIELD(field) (fields.field.name = PyUnicode_InternFromString(#field)) != NULL &&
-#define MAKE_WAY(way, text) path_make(&ways.way, text) &&
-#define MAKE_WORD(word) (words.word = PyUnicode_InternFromString(#word)) != NULL &&
+ATTRIBUTES;
 
 int prepare_session_relays(void)
 {
-    return FIELDS(MAKE_FIELD) WAYS(MAKE_WAY) WORDS(MAKE_WORD) 1;
+    return MAKE_ATTRIBUTES;
 }
 
 static PyObject *now_of(PyObject *record)
