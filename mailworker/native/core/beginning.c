@@ -95,17 +95,10 @@ static PyObject *beginning_new(PyTypeObject *type, PyObject *arguments, PyObject
 COLLECTED(beginning, REFERENCES)
 
 PyTypeObject beginning_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Beginning",
-    .tp_doc = "Begins the sessions of guests.",
-    .tp_basicsize = sizeof(struct beginning),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL,
+    COLLECTED_TYPE("Beginning", beginning, "Begins the sessions of guests.", Py_TPFLAGS_HAVE_VECTORCALL),
     .tp_vectorcall_offset = offsetof(struct beginning, call),
     .tp_call = PyVectorcall_Call,
     .tp_new = beginning_new,
-    .tp_traverse = beginning_traverse,
-    .tp_clear = beginning_clear,
-    .tp_dealloc = beginning_dealloc,
 };
 
 #define FIELDS(FIELD) FIELD(_peer) FIELD(facts) FIELD(log) FIELD(stream)

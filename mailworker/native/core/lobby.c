@@ -195,11 +195,7 @@ static PyMethodDef guest_methods[] = {
 };
 
 PyTypeObject guest_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Guest",
-    .tp_doc = "An accepted client.",
-    .tp_basicsize = sizeof(struct guest),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    TYPE("Guest", guest, "An accepted client.", Py_TPFLAGS_DISALLOW_INSTANTIATION),
     .tp_dealloc = guest_dealloc,
     .tp_members = guest_members,
     .tp_methods = guest_methods,
@@ -403,15 +399,8 @@ static PyMethodDef lobby_methods[] = {
 };
 
 PyTypeObject lobby_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Lobby",
-    .tp_doc = "Greets all clients.",
-    .tp_basicsize = sizeof(struct lobby),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    COLLECTED_TYPE("Lobby", lobby, "Greets all clients.", 0),
     .tp_new = lobby_new,
-    .tp_traverse = lobby_traverse,
-    .tp_clear = lobby_clear,
-    .tp_dealloc = lobby_dealloc,
     .tp_members = lobby_members,
     .tp_methods = lobby_methods,
 };

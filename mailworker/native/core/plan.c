@@ -290,15 +290,9 @@ static PyObject *engine_self(PyObject *self)
 static PyAsyncMethods engine_async = {.am_await = engine_self, .am_send = engine_send};
 
 PyTypeObject engine_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.carry_out",
-    .tp_doc = "carry_out(chain, heard=None): carry out all links of a session.",
-    .tp_basicsize = sizeof(struct engine),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, /* but by the next slot */
+    COLLECTED_TYPE("carry_out", engine, "carry_out(chain, heard=None): carry out all links of a session.",
+                   Py_TPFLAGS_DISALLOW_INSTANTIATION), /* but by the next slot */
     .tp_vectorcall = engine_made,
-    .tp_traverse = engine_traverse,
-    .tp_clear = engine_clear,
-    .tp_dealloc = engine_dealloc,
     .tp_as_async = &engine_async,
     .tp_iter = engine_self,
     .tp_iternext = engine_next,

@@ -170,15 +170,8 @@ static PyMethodDef task_methods[] = {
 };
 
 PyTypeObject task_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Task",
-    .tp_doc = "Runs one coroutine.",
-    .tp_basicsize = sizeof(struct task),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, /* but by the next slot */
+    COLLECTED_TYPE("Task", task, "Runs one coroutine.", Py_TPFLAGS_DISALLOW_INSTANTIATION), /* but by the next slot */
     .tp_vectorcall = task_made,
-    .tp_traverse = task_traverse,
-    .tp_clear = task_clear,
-    .tp_dealloc = task_dealloc,
     .tp_members = task_members,
     .tp_methods = task_methods,
 };

@@ -61,11 +61,7 @@ static PyMemberDef terms_members[] = {
 };
 
 PyTypeObject terms_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Terms",
-    .tp_doc = "The parameters that pairs share: their counter, their pumps and timeouts.",
-    .tp_basicsize = sizeof(struct terms),
-    .tp_flags = Py_TPFLAGS_DEFAULT,
+    TYPE("Terms", terms, "The parameters that pairs share: their counter, their pumps and timeouts.", 0),
     .tp_new = terms_new,
     .tp_dealloc = terms_dealloc,
     .tp_members = terms_members,
@@ -237,11 +233,7 @@ static PyMethodDef pair_methods[] = {
 };
 
 PyTypeObject pair_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "mailworker.native.core._core.Pair",
-    .tp_doc = "The two connections of a relay, the client's and the backend's.",
-    .tp_basicsize = sizeof(struct pair),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    TYPE("Pair", pair, "The two connections of a relay, the client's and the backend's.", Py_TPFLAGS_BASETYPE),
     .tp_init = pair_init,
     .tp_dealloc = pair_dealloc,
     .tp_members = pair_members,
