@@ -13,7 +13,6 @@ from mailworker.config.listen import Endpoint
 from mailworker.errors import StartError
 from mailworker.event import sockets
 from mailworker.event.loop import Loop
-from mailworker.event.poller import READ
 from mailworker.event.timers import Timed
 from mailworker.log.line import describe
 from mailworker.log.log import Log
@@ -123,21 +122,20 @@ class Listener(Timed):
 
     def drain(self, most: int) -> None:
         """Accept up to `most` connections that wait already: the kernel resets them once no process has the socket."""
-        self._at_once = most
-        self.ready(READ)
+        while most > 0 and self._descriptor >= 0:
+            failure = sockets.hand_on(self._descriptor, self._accepted or self._accept_first)
+            if failure and not self._survives(failure):
+                return
+            most -= 1
 
     def ready(self, mask: int) -> None:
         """Called by the poller: connections may be waiting."""
-        left = self._at_once
-        while left > 0 and self._descriptor >= 0:  # it may be closed in the present round
+        if self._at_once > 1:
+            self.drain(self._at_once)
+        elif self._descriptor >= 0:  # it may be closed in the present round
             failure = sockets.hand_on(self._descriptor, self._accepted or self._accept_first)
             if failure:
-                if failure in sockets.WOULD_BLOCK:  # another process was faster
-                    return
-                if -failure not in _GONE:
-                    self._rest(OSError(-failure, os.strerror(-failure)))
-                    return
-            left -= 1
+                self._survives(failure)
 
     def expire(self) -> None:
         """The pause is over."""
@@ -149,6 +147,15 @@ class Listener(Timed):
     def _accept_first(self, descriptor: int, peer: Address) -> None:
         self._accepted = accepted = self._receive(self._listening)
         accepted(descriptor, peer)
+
+    def _survives(self, failure: int) -> bool:
+        """Whether a failure was one of a single connection, so that more may wait; after others nothing is accepted."""
+        if failure in sockets.WOULD_BLOCK:  # another process was faster
+            return False
+        if -failure in _GONE:
+            return True
+        self._rest(OSError(-failure, os.strerror(-failure)))
+        return False
 
     def _rest(self, error: OSError) -> None:
         self.close()

@@ -179,6 +179,7 @@ class MailService(_Prepared):
 
     def follow_log_level(self) -> None:
         """Receive clients as the present log level demands: a lobby does not log connections."""
+        self._beginnings.follow_log_level()
         for listener in self._listeners:
             listener.receive_anew()
 
@@ -359,6 +360,11 @@ class _Beginnings:
     def _begin_carefully(self, entrance: Entrance, guest: Guest) -> None:
         """Begin a session for a client that fails a check: it repeats all checks, and logs the result."""
         self.begin(entrance, guest.number, guest.stream, guest.peer)
+
+    def follow_log_level(self) -> None:
+        """Let later sessions log as their logs demand now."""
+        for pattern in self._patterns.values():
+            pattern.look_around()
 
     def open_records(self) -> None:
         """Make records for the lobby's clients, which have sent nothing and will not be served."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
-from mailworker.errors import Party, PeerError, escape
+from mailworker.errors import Party, PeerError, ProtocolError, escape
 from mailworker.event.copies import copied
 from mailworker.event.plan import UNKNOWN, Link, Plan
 from mailworker.event.stream import SocketStream
@@ -137,21 +137,25 @@ class Session(Entering):
 
     def _log_in(self, login: Login) -> Link:
         """Ask the login source about a login, unless the limits refuse it."""
-        source, log = self.server.login_source, self.log
-        self._login = login
-        log.action = source.action
+        log = self.log
+        self.login = login
+        log.action = self.server.login_source.action
         log.login = login.name
-        self._attempts = attempt = self._attempts + 1
-        if log.entrance.log.talkative:
-            log.debug(f"asking {source.name}, method {login.method.name}, attempt {attempt}")
-        if not self._quiet:
-            self._asks = True
-            self._began = now = self.connections.loop.now
-            if self.facts is not None:
-                self.facts.attempt(login, attempt)  # keys of limits may depend on it
-            if (rows := self.server.rows) is not None:
-                rows.ask(self.stream.row, login.name, now)
-        if (guard := self.server.guard) is not None:
+        self.attempts += 1
+        return self.ask() if self._quiet else self._note_attempt()
+
+    def _note_attempt(self) -> Link:
+        """Tell the parts that follow the session of its attempt; the limits let it ask, now or later, or refuse it."""
+        server, log, login = self.server, self.log, self.login
+        if self._talkative:
+            log.debug(f"asking {server.login_source.name}, method {login.method.name}, attempt {self.attempts}")
+        self._asks = True
+        self._began = now = self.connections.loop.now
+        if self.facts is not None:
+            self.facts.attempt(login, self.attempts)  # keys of limits may depend on it
+        if (rows := server.rows) is not None:
+            rows.ask(self.stream.row, login.name, now)
+        if (guard := server.guard) is not None:
             if guard.quick is None or login.method is _NONE:
                 return guard.enter(login, self)
             if not (entered := guard.quick.enter(log.client, login.name)):
@@ -161,24 +165,23 @@ class Session(Entering):
 
     def judged(self, verdict: Accepted | Rejected) -> Link:
         """See `Applicant.judged`."""
-        log = self.log
+        if self._quiet and verdict.unchanged and self.login.method is _PLAIN:  # as most often: the password stays, too
+            return self.enter(verdict)
         if verdict.login is not None:
             self.rename(verdict.login)
         if not self._quiet:
             verdict = self._note(verdict)
         if not verdict.accepted:
-            log.info(f'client login failed: "{escape(verdict.text)}"')
+            self.log.info(f'client login failed: "{escape(verdict.text)}"')
             return self._reject(verdict)
-        if log.entrance.log.talkative:
-            log.debug(f"sent to {verdict.address}")
-        if not (verdict.unchanged and self._login.method is _PLAIN):  # it is, most often
-            self._login.adopt(verdict)
+        if self._talkative:
+            self.log.debug(f"sent to {verdict.address}")
+        self.login.adopt(verdict)
         if self.limited_here and not verdict.passed_on and (refused := self._keep_out(verdict)) is not None:
             return refused
-        try:
-            return self.enter(verdict)
-        except PeerError as error:
-            return self._refused(error)
+        if self.login.password is None and self.protocol.needs_password:
+            return self._refused(ProtocolError(Party.AUTH_SERVICE, "did not send password"))
+        return self.enter(verdict)
 
     def _keep_out(self, verdict: Accepted) -> Link:
         """Refuse a right login that a limit does not allow; None if it is let in."""
@@ -191,22 +194,22 @@ class Session(Entering):
         self.forget_attempt(error)
         counted = self.server.counted
         if counted is not None and self._asks and isinstance(error, PeerError) and error.party is Party.AUTH_SERVICE:
-            counted.fail_to_judge(self._login.method, error, self.connections.loop.now - self._began)
+            counted.fail_to_judge(self.login.method, error, self.connections.loop.now - self._began)
         return super().fail(error)
 
     async def _reject(self, verdict: Rejected) -> Link:
         """Send the refusal. If it is final and was not delayed, the session ends, unless the protocol `retries`."""
         if (counted := self.server.counted) is not None:
-            counted.refuse(self._login.method, verdict)
+            counted.refuse(self.login.method, verdict)
         if (rows := self.server.rows) is not None:
             rows.reject(self.stream.row, self.connections.loop.now)
         self.log.refuse(verdict)
-        await self.fail_attempt(self._login, verdict)
+        await self.fail_attempt(self.login, verdict)
         if verdict.wait:
             await self.dialogue.pause(verdict.wait)
         self.renew_deadline()
         self.log.action = IN_AUTH
-        answer = await failure(self.dialogue, self._login, verdict)
+        answer = await failure(self.dialogue, self.login, verdict)
         if verdict.final and not (verdict.wait or self.protocol.retries):
             return self.part(Farewell(End.AUTH_FAILED, answer))
         await self.stream.write(answer)

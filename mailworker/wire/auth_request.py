@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 from mailworker.errors import Party, ProtocolError
 from mailworker.model import METHOD_NAMES
@@ -13,10 +13,12 @@ from mailworker.variables.escapes import Escape
 from mailworker.variables.facts import Facts
 from mailworker.variables.line import Line, MakeLine, Part, Slot, composed
 from mailworker.variables.render import Render
+from mailworker.variables.source import Kind, Source, asked, at
 from mailworker.wire.login import Login
 from mailworker.wire.proxy_protocol import ProxyHeader
 
-_METHODS = {method: names.auth_http.encode() for method, names in METHOD_NAMES.items()}
+_NAMES: Final = {method.value: names.auth_http.encode() for method, names in METHOD_NAMES.items()}
+_METHODS: Final = tuple(_NAMES.get(number, b"") for number in range(max(_NAMES) + 1))
 
 # nginx: NGX_ESCAPE_MAIL_AUTH; and DEL, which no header may contain (RFC 9110 section 5.5)
 _ESCAPED_BYTES = re.compile(rb"[\0-\x20%\x7f]")
@@ -75,6 +77,21 @@ class AuthRequest:
     answer: Mapping[str, bytes] | None = None
 
 
+class Places(NamedTuple):
+    """The places of a login's data, from the object that a line gets: see `mailworker.variables.source`.
+
+    They are the paths of the login, the protocol, the number of the attempt and the client's address, and the source
+    of more headers, after `headers` that are always the same.
+    """
+
+    login: str
+    protocol: str
+    attempt: str
+    client_ip: str
+    more: Source
+    headers: bytes = b""
+
+
 class AuthHttpTemplate:
     """Builds the requests of one server; the constant parts are joined once.
 
@@ -83,7 +100,13 @@ class AuthHttpTemplate:
     makes the line into which values are put.
     """
 
-    __slots__ = ("_render_tail", "_text")
+    __slots__ = ("_head", "_make", "_render_tail", "_tail", "request")
+
+    request: Callable[[AuthRequest], bytes]
+    """Gives the whole request.
+
+    Raises ProtocolError(CLIENT) if a text that is sent unescaped would end its header line.
+    """
 
     def __init__(
         self,
@@ -94,41 +117,43 @@ class AuthHttpTemplate:
         keepalive: bool = False,
         make: MakeLine = Line,
     ) -> None:
-        head = b"GET %b HTTP/1.%d\r\nHost: %b\r\n" % (uri, keepalive, host)
         parts = list[bytes | Part]()
         for name, value in headers:
             parts += (b"%b: " % name, value if isinstance(value, bytes) else Part(value), b"\r\n")
         literals = [part for part in parts if isinstance(part, bytes)]
         constant = len(literals) == len(parts)
         self._render_tail = None if constant else composed([*parts, b"\r\n"], make)
-        method = Slot(head + b"Auth-Method: ")
-        self._text = make((method, *_SLOTS), b"".join(literals) + b"\r\n" if constant else b"").text
+        self._head = b"GET %b HTTP/1.%d\r\nHost: %b\r\n" % (uri, keepalive, host)
+        self._tail = b"".join(literals) + b"\r\n" if constant else b""
+        self._make = make
+        self.request = self.at(Places("login", "protocol", "attempt", "client_ip", asked(self._rest)))
 
-    def request(self, request: AuthRequest) -> bytes:
-        """The whole request.
+    def at(self, places: Places) -> Callable[[Any], bytes]:
+        """The function that gives the request for an object with the data at such places."""
+        return self._make(_slots(self._head, places), self._tail).of
 
-        Raises ProtocolError(CLIENT) if a text that is sent unescaped would end its header line.
-        """
-        rest = _optional_headers(request)
+    def _rest(self, request: AuthRequest) -> bytes:
+        """The headers that few requests have, and those with variables."""
+        headers = _optional_headers(request)
         if self._render_tail is not None:
             assert request.facts is not None
-            rest += self._render_tail(request.facts)
-        return self.of(request.login, request.protocol, request.attempt, request.client_ip.decode(), rest)
+            headers += self._render_tail(request.facts)
+        return headers
 
-    def of(self, login: Login, protocol: str, attempt: int, client_ip: str, rest: bytes = b"") -> bytes:
-        """The request for a login that contains only the client's address; `rest` are more headers."""
-        password = login.password
-        return self._text(
-            _METHODS[login.method],
-            login.name,
-            None if password is None else password.reveal(),
-            login.salt,
-            protocol,
-            attempt,
-            client_ip,
-            login.authzid,
-            rest,
-        )
+
+def _slots(head: bytes, places: Places) -> tuple[Slot, ...]:
+    login = places.login
+    return (
+        Slot(head + b"Auth-Method: ", source=Source(Kind.ITEM, (f"{login}.method",), _METHODS)),
+        Slot(b"\r\nAuth-User: ", written=_escape, source=at(f"{login}.name")),
+        Slot(b"\r\nAuth-Pass: ", absent=b"", written=_escape, source=at(f"{login}.password.revealed")),
+        Slot(b"\r\nAuth-Salt: ", source=at(f"{login}.salt")),
+        Slot(b"\r\nAuth-Protocol: ", source=at(places.protocol)),
+        Slot(b"\r\nAuth-Login-Attempt: ", source=at(places.attempt)),
+        Slot(b"\r\nClient-IP: ", b"\r\n", source=at(places.client_ip)),
+        Slot(b"Auth-Authzid: ", b"\r\n", written=_escape, source=at(f"{login}.authzid")),
+        Slot(places.headers, absent=b"", source=places.more),
+    )
 
 
 def _optional_headers(request: AuthRequest) -> bytes:
@@ -187,18 +212,6 @@ def _escape(value: bytes) -> bytes:
         return value
     return _ESCAPED_BYTES.sub(lambda match: b"%%%02X" % ord(match[0]), value)
 
-
-_SLOTS: Final = (
-    Slot(b"\r\nAuth-User: ", written=_escape),
-    Slot(b"\r\nAuth-Pass: ", absent=b"", written=_escape),
-    Slot(b"\r\nAuth-Salt: "),
-    Slot(b"\r\nAuth-Protocol: "),
-    Slot(b"\r\nAuth-Login-Attempt: "),
-    Slot(b"\r\nClient-IP: ", b"\r\n"),
-    Slot(b"Auth-Authzid: ", b"\r\n", written=_escape),
-    Slot(b""),
-)
-"""The headers after Auth-Method, the last slot for more of them."""
 
 HEADER_VALUE: Final = Escape(_escape, b"")
 """The escaping of a variable's value in `auth_http_header`, the same as for Auth-User."""

@@ -121,6 +121,7 @@ class Rejected:
     """
 
     accepted: ClassVar[Literal[False]] = False
+    unchanged: ClassVar[Literal[False]] = False
 
     text: bytes
     wait: int = 0

@@ -214,7 +214,7 @@ def imap_login(tag: bytes, login: bytes, password: Secret) -> tuple[bytes, bytes
 
     Raises ProtocolError(CLIENT) for a NUL, which no literal may contain (RFC 9051 section 4.3).
     """
-    secret = password.reveal()
+    secret = password.revealed
     pieces = login_pieces(tag, login, secret)
     if pieces is None:
         raise ProtocolError(Party.CLIENT, FORBIDDEN)
@@ -245,7 +245,7 @@ def login_at_once(tag: bytes, login: bytes, secret: bytes, most: int) -> bytes |
 
 def imap_login_line(tag: bytes, login: bytes, password: Secret) -> bytes | None:
     """LOGIN with quoted strings; None if these may not contain a byte (RFC 9051 section 9), or the line is too long."""
-    line = b"%b LOGIN %b %b\r\n" % (tag, quoted(login), quoted(password.reveal()))
+    line = b"%b LOGIN %b %b\r\n" % (tag, quoted(login), quoted(password.revealed))
     return line if _LINE.fullmatch(line) and len(line) <= IMAP_COMMAND_LIMIT else None
 
 
@@ -255,7 +255,7 @@ def pop3_login(login: bytes, password: Secret) -> tuple[bytes, bytes]:
     Raises ProtocolError(CLIENT) for CR, LF and NUL: the text after them would run as a command. Both are checked
     before the first one can be sent.
     """
-    user, line = command_line(b"USER ", login), command_line(b"PASS ", password.reveal())
+    user, line = command_line(b"USER ", login), command_line(b"PASS ", password.revealed)
     if user is None or line is None:
         raise ProtocolError(Party.CLIENT, FORBIDDEN)
     return user, line
@@ -297,7 +297,7 @@ def plain_response(login: bytes, password: Secret, master: bytes | None = None) 
     Without a master there is no authorization identity, as some servers refuse any. Raises ProtocolError(CLIENT) for a
     NUL, which separates the fields, and if the line gets too long.
     """
-    secret = password.reveal()
+    secret = password.revealed
     if 0 in login or 0 in secret:
         raise ProtocolError(Party.CLIENT, FORBIDDEN)
     fields = (b"", login, secret) if master is None else (login, master, secret)
@@ -306,7 +306,7 @@ def plain_response(login: bytes, password: Secret, master: bytes | None = None) 
 
 def login_responses(login: bytes, password: Secret) -> tuple[bytes, bytes]:
     """The two responses of LOGIN. Raises ProtocolError(CLIENT) for a NUL, as PLAIN does, and for too long a line."""
-    secret = password.reveal()
+    secret = password.revealed
     if 0 in login or 0 in secret:
         raise ProtocolError(Party.CLIENT, FORBIDDEN)
     return _response(login), _response(secret)

@@ -116,7 +116,7 @@ def check_digest(digest: Secret) -> None:
 
     It is separate from `decode_cram_md5`, so that the log can name the login with the wrong digest.
     """
-    if len(digest.reveal()) != _HEX_MD5_LENGTH:
+    if len(digest.revealed) != _HEX_MD5_LENGTH:
         raise _invalid("CRAM-MD5 hash", AuthMethod.CRAM_MD5)
 
 

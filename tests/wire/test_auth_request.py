@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from mailworker.errors import Party, ProtocolError
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import AuthMethod
 from mailworker.native.core import line
-from mailworker.wire.auth_request import AuthHttpTemplate, AuthRequest, ClientCertificate, TlsFacts
+from mailworker.variables.source import asked
+from mailworker.wire.auth_request import AuthHttpTemplate, AuthRequest, ClientCertificate, Places, TlsFacts
 from mailworker.wire.login import Login, SmtpEnvelope
 from mailworker.wire.proxy_protocol import ProxyHeader, ProxyTexts
 from mailworker.wire.secret import Secret
@@ -50,8 +52,15 @@ def test_a_request_is_nginx_byte_for_byte() -> None:
     )
 
 
-def test_a_client_of_which_nothing_is_told_needs_no_request_to_be_asked_about() -> None:
-    assert TEMPLATE.of(LOGIN, "imap", 1, "192.0.2.1") == TEMPLATE.request(IMAP_LOGIN)
+@pytest.mark.parametrize("template", [TEMPLATE, TEMPLATE_IN_C])
+@pytest.mark.parametrize("secure", [False, True])
+def test_the_same_is_said_of_a_login_that_is_found_in_other_places(template: AuthHttpTemplate, secure: bool) -> None:
+    session = SimpleNamespace(login=LOGIN, of="imap", times=1, log=SimpleNamespace(client="192.0.2.1"), secure=secure)
+    places = Places(
+        "login", "of", "times", "log.client", asked(lambda _: b"Secure: yes\r\n", when="secure"), b"More: 1\r\n"
+    )
+    more = b"More: 1\r\n" + b"Secure: yes\r\n" * secure
+    assert template.at(places)(session) == template.request(IMAP_LOGIN).removesuffix(TAIL) + more + TAIL
 
 
 def test_the_identity_to_act_for_is_escaped_and_told_only_where_there_is_one() -> None:

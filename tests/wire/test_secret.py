@@ -13,8 +13,8 @@ def test_no_text_form_shows_the_value() -> None:
     assert "hunter2" not in repr((secret, {"password": secret}))
 
 
-def test_reveal_gives_the_value() -> None:
-    assert Secret(b"hunter2\0\xff").reveal() == b"hunter2\0\xff"
+def test_revealed_is_the_value() -> None:
+    assert Secret(b"hunter2\0\xff").revealed == b"hunter2\0\xff"
 
 
 def test_equal_only_to_a_secret_of_the_same_value() -> None:

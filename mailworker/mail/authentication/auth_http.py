@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from operator import methodcaller
 from typing import Final, Protocol
 
 from mailworker.config.auth_http import AuthHttpSettings
@@ -21,10 +22,18 @@ from mailworker.mail.authentication.source import Applicant
 from mailworker.native.core import accelerator
 from mailworker.native.core.line import Line
 from mailworker.variables.render import Render
+from mailworker.variables.source import asked
 from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables
 from mailworker.wire.auth_answers import Answer, Answers, Reading
-from mailworker.wire.auth_request import HEADER_VALUE, AuthHttpTemplate, AuthRequest, TlsFacts, client_host
+from mailworker.wire.auth_request import (
+    HEADER_VALUE,
+    AuthHttpTemplate,
+    AuthRequest,
+    Places,
+    TlsFacts,
+    client_host,
+)
 from mailworker.wire.auth_response import InvalidResponse, Rejected, Verdict, Wait
 from mailworker.wire.login import Login
 
@@ -50,8 +59,8 @@ class AuthHttp:
     """See `LoginSource`."""
 
     __slots__ = (
-        "_host", "_more", "_question", "action", "answer_headers", "answers", "authzid", "idle", "name", "settings",
-        "template",
+        "_host", "_plain_text", "_question", "action", "answer_headers", "answers", "authzid", "idle", "name",
+        "settings", "template",
     )  # fmt: skip
 
     kind = "http"
@@ -85,7 +94,8 @@ class AuthHttp:
         self.authzid = settings.authzid
         self._question = _Question(self)
         self._host = host
-        self._more = b"" if host is None else client_host(host)
+        headers = b"" if host is None else client_host(host)
+        self._plain_text = self.template.at(_PLACES._replace(headers=headers))
 
     def judge(self, request: AuthRequest, applicant: Applicant) -> Link:
         """See `LoginSource.judge`."""
@@ -98,16 +108,11 @@ class AuthHttp:
         """Whether requests contain no variables of the session, and no variable uses headers of the answer."""
         return not (self.settings.has_variables or self.answer_headers)
 
-    def judge_plainly(self, login: Login, protocol: str, attempt: int, headers: bytes, applicant: Plain) -> Link:
-        """As `judge`, but only with this data of the client; no variable uses headers of the answer.
-
-        `headers` are those about the TLS of its connection.
-        """
-        if login.envelope is not None:
-            return self.judge(applicant.plain_request(), applicant)
+    def judge_plainly(self, applicant: Plain) -> Link:
+        """As `judge`, where the request tells only the address of the client and the TLS of its connection."""
         question = copied(self._question)
         question.applicant = question.plain = applicant
-        return question.say(self.template.of(login, protocol, attempt, applicant.log.client, self._more + headers))
+        return question.say(self._plain_text(applicant))
 
     def request(self, login: Login, protocol: str, attempt: int, client_ip: str, tls: TlsFacts | None) -> AuthRequest:
         """The request of a plain question."""
@@ -119,10 +124,28 @@ class AuthHttp:
 
 
 class Plain(Applicant, Protocol):
-    """An applicant that may be asked about plainly."""
+    """An applicant that may be asked about plainly: `login` for the time `attempts`, counted from 1.
+
+    The line of the request reads these, its address for the log and the protocol of its server.
+    """
+
+    attempts: int
+    login: Login
+
+    def tls_headers(self) -> bytes:
+        """The headers about the TLS of its connection."""
 
     def plain_request(self) -> AuthRequest:
         """The request for its login, see `AuthHttp.request`."""
+
+
+_PLACES: Final = Places(
+    "login",
+    "server.settings.protocol",
+    "attempts",
+    "log.client",
+    asked(methodcaller("tls_headers"), when="stream.agreement"),
+)
 
 
 class _Question:

@@ -74,7 +74,7 @@ class Policed:
     def fields(self, request: AuthRequest, log: SessionLog) -> dict[str, object]:
         """The attributes of a login for the service, with the names of Dovecot and weakforced."""
         login = request.login
-        secret = login.password.reveal() if login.password is not None and login.method in _WITH_SECRET else None
+        secret = login.password.revealed if login.password is not None and login.method in _WITH_SECRET else None
         client = request.client_ip.decode()
         fields: dict[str, object] = {
             "login": _text(login.name),

@@ -100,7 +100,7 @@ class UserFile:
 
 def _is_right(stored: Stored, login: Login) -> bool:
     """Whether the client has sent the right password; an absent one is never right."""
-    attempt = b"" if login.password is None else login.password.reveal()
+    attempt = b"" if login.password is None else login.password.revealed
     if login.method in _WITH_PASSWORD:
         return stored.matches(attempt) and attempt != b""
     answer = _ANSWERS.get(login.method)

@@ -74,13 +74,13 @@ def _in_one_line(login: Login) -> Step | None:
 
 def _in_one_piece(login: Login) -> Step | None:
     """LOGIN with literals that need not wait for the backend, None if it may not be sent."""
-    command = login_at_once(login.tag, login.name, needed_password(login).reveal(), IMAP_COMMAND_LIMIT)
+    command = login_at_once(login.tag, login.name, needed_password(login).revealed, IMAP_COMMAND_LIMIT)
     return None if command is None else (command, _verdict(login.tag, "LOGIN command"))
 
 
 def _in_pieces(login: Login) -> tuple[Step, ...] | None:
     """LOGIN with literals that wait for the backend, as nginx sends it, None if it may not be sent."""
-    pieces = login_pieces(login.tag, login.name, needed_password(login).reveal(), IMAP_COMMAND_LIMIT)
+    pieces = login_pieces(login.tag, login.name, needed_password(login).revealed, IMAP_COMMAND_LIMIT)
     if pieces is None:
         return None
     first, second, third = pieces

@@ -132,14 +132,14 @@ def _may_be_asked(backend: Backend) -> bool:
 
 def _in_one_line(login: Login) -> Step | None:
     """AUTH PLAIN with its response, None if it may not be sent so: USER and PASS have the rules for that."""
-    line = auth_plain(b"AUTH PLAIN ", login.name, needed_password(login).reveal(), b"\r\n", POP3_COMMAND_LIMIT)
+    line = auth_plain(b"AUTH PLAIN ", login.name, needed_password(login).revealed, b"\r\n", POP3_COMMAND_LIMIT)
     return None if line is None else (line, _PLAIN)
 
 
 def _one_by_one(login: Login) -> tuple[Step, Step] | None:
     """USER and PASS, None if one of them is too long for a command. Raises a PeerError."""
     secret = needed_password(login)
-    user, password = command_line(b"USER ", login.name), command_line(b"PASS ", secret.reveal())
+    user, password = command_line(b"USER ", login.name), command_line(b"PASS ", secret.revealed)
     if user is None or password is None:
         user, password = pop3_login(login.name, secret)  # raises the error
     if len(user) > POP3_COMMAND_LIMIT or len(password) > POP3_COMMAND_LIMIT:

@@ -54,7 +54,7 @@ def first_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
     kind = place.server.sieve_greetings.expected.get(place.log.backend)
     if kind is None or kind.allows.obstacle(b"PLAIN") is not None or _goes_by_token(login):
         return None
-    command = auth_plain(_PLAIN, login.name, needed_password(login).reveal(), b'"\r\n', _LONGEST)
+    command = auth_plain(_PLAIN, login.name, needed_password(login).revealed, b'"\r\n', _LONGEST)
     return None if command is None else ((None, kind.known), (command, _WELCOME))
 
 
@@ -97,7 +97,7 @@ def _answer(login: Login, reply: Reply, response: bytes, *, by_token: bool) -> T
 def _response(login: Login, *, by_token: bool) -> bytes:
     secret = needed_password(login)
     if by_token:
-        return client_string(encode_token(login.method, login.name, secret.reveal())) + b"\r\n"
+        return client_string(encode_token(login.method, login.name, secret.revealed)) + b"\r\n"
     response = plain_response(login.name, secret)
     if len(response) <= QUOTED_LIMIT:
         return b'"%b"\r\n' % response[:-2]

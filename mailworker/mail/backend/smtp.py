@@ -82,14 +82,12 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
     return LOGGED_IN
 
 
-def _foreseen(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
-    """All steps of a login at a backend whose replies are known. Raises a PeerError."""
+def _after_hello(place: Place, login: Login, by_auth: bool) -> tuple[Foreseen, ...] | None:
+    """All steps of a login at a backend that is asked by EHLO what it lists; None unless its reply is known.
+
+    Raises a PeerError.
+    """
     server, peer = place.server, place.log.backend
-    by_auth = _goes_by_auth(server.settings.proxy, login)
-    begin = _at_once(place, login, by_auth)
-    if begin is not None:
-        steps = _after_xclient(place, login, by_auth)
-        return _with_auth(place, login, begin, steps, NO_OFFER) if by_auth else begin + steps
     offers, hello = server.offers, _esmtp_hello(server, login, by_auth)
     kind = offers.first.expected.get(peer)
     if kind is None or hello is None or kind.allows.exposed or peer in offers.unsettled or login.envelope is not None:
@@ -131,9 +129,13 @@ def _at_once(place: Place, login: Login, by_auth: bool) -> tuple[Foreseen, ...] 
 
 def first_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
     """See `Protocol.first_steps`: None unless the backend's replies are foreseen."""
-    action = place.log.action
+    action, by_auth = place.log.action, _goes_by_auth(place.server.settings.proxy, login)
     try:
-        return _foreseen(place, login)
+        begin = _at_once(place, login, by_auth)
+        if begin is None:
+            return _after_hello(place, login, by_auth)
+        steps = _after_xclient(place, login, by_auth)
+        return _with_auth(place, login, begin, steps, NO_OFFER) if by_auth else begin + steps
     except PeerError:  # it is raised again by `log_in`
         place.log.action = action
         return None

@@ -26,7 +26,7 @@ def log_in_by_token(
     `go_ahead` is the reply that must come before the token, and before a reason; the steps of `before` come first.
     Raises LoginRejected if the backend gives a reason, and other PeerErrors.
     """
-    response = encode_token(mechanism, login.name, needed_password(login).reveal())
+    response = encode_token(mechanism, login.name, needed_password(login).revealed)
     answer = Wanted(b"", None, "token", anything)
     asking = (b"%b %b\r\n" % (command, BY_TOKEN[mechanism]), go_ahead)
     reply = yield (*before, asking, (response + b"\r\n", answer))

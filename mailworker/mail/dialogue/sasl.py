@@ -76,13 +76,15 @@ def by_login(name: bytes, password: bytes) -> Login | None:
 
 def usual_login(name: bytes, password: bytes) -> Login:
     """The login by a name and a password that are given decoded."""
-    login = copied(_BY_PLAIN)  # without a call of _copy(), as most logins take this way
-    login.name, login.password = name, Secret(password)
+    login, secret = copied(_BY_PLAIN), copied(_SECRET)  # without any calls of Python, as most logins take this way
+    secret.revealed = password
+    login.name, login.password = name, secret
     return login
 
 
-# Templates of logins that have only a name and a password.
+# Patterns of logins that have only a name and a password, and of that password.
 _BY_PLAIN, _BY_LOGIN = Login(AuthMethod.PLAIN, b""), Login(AuthMethod.LOGIN, b"")
+_SECRET = Secret(b"")
 
 
 def _copy(pattern: Login, name: bytes, password: Secret) -> Login:

@@ -203,7 +203,7 @@ def _tried(login: Login) -> bytes:
     """What counts once, however often it is tried; b"" for no password and for an answer to a challenge."""
     if not login.password or login.salt is not None:
         return b""
-    return b"%b\0%b" % (login.name, login.password.reveal())
+    return b"%b\0%b" % (login.name, login.password.revealed)
 
 
 def _note(session: Limited, status: bytes, zone: bytes) -> None:

@@ -360,9 +360,9 @@ def test_foreseen_steps_are_those_of_the_whole_login(listed: bytes, details: dic
         return
     foreseen = first_steps(place, login)
     if foreseen is None:
-        assert login.mechanism is not None or len(cast(Secret, login.password).reveal()) > len(FITS_PASS)
+        assert login.mechanism is not None or len(cast(Secret, login.password).revealed) > len(FITS_PASS)
         return
-    at_once = listed is CAPABILITIES and len(cast(Secret, login.password).reveal()) <= len(FITS)
+    at_once = listed is CAPABILITIES and len(cast(Secret, login.password).revealed) <= len(FITS)
     assert len(foreseen) == (2 if at_once else 3)
     assert max(len(command or b"") for command, _ in foreseen) <= 255
     assert _named(foreseen) == _named(whole)

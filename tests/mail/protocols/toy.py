@@ -125,7 +125,7 @@ def starttls(_backend: Backend, _login: Login) -> Talk[None]:
 
 
 def log_in(_backend: Backend, login: Login) -> Talk[bytes]:
-    command = b"LOGIN %b %b\r\n" % (login.name, needed_password(login).reveal())
+    command = b"LOGIN %b %b\r\n" % (login.name, needed_password(login).revealed)
     greeting, yes = Wanted(b"HELLO", None, None, expect_yes), Wanted(b"YES", None, "LOGIN", expect_yes)
     return (yield ((None, greeting), (command, yes))).data
 

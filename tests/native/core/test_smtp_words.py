@@ -41,7 +41,7 @@ def test_both_read_the_same_response(response: bytes) -> None:
     words = sasl.plain_words(response)
     if words is not None:
         authzid, name, secret = sasl.decode_plain(response)
-        assert words == (authzid, name, secret.reveal())
+        assert words == (authzid, name, secret.revealed)
 
 
 @pytest.mark.parametrize(
