@@ -6,7 +6,6 @@ nginx accepts only addresses. A server that has a resolver also accepts names, w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
 from ipaddress import ip_address
 from secrets import randbelow
 from typing import Final, Protocol
@@ -53,19 +52,37 @@ class Candidates(Protocol):
         """
 
 
-class Targets(Protocol):
-    """Chooses the backends for the logins of a server."""
+BackendAddress = Address | BackendName | None
+"""The backend as the login source names it; None if the configuration names it."""
 
-    def given(self, accepted: Accepted) -> Target | None:
-        """The only target for an accepted login; None if there are `candidates` for it."""
+
+class Targets(Protocol):
+    """Chooses the backends for the logins of a server.
+
+    `given` is a function that gives the only target for a backend, None if there are `candidates`.
+    """
+
+    @property
+    def given(self) -> Callable[[BackendAddress], Target | None]: ...
 
     def candidates(self, accepted: Accepted) -> Candidates:
         """The candidates for an accepted login without a given target."""
 
 
-# There are few backends and many logins, and thousands of idle sessions share the text.
-_given = lru_cache(maxsize=4096)(Target)
+class GivenTargets(dict[BackendAddress, Target]):
+    """The targets of addresses: there are few backends and many logins, and thousands of idle sessions share a text."""
 
+    __slots__ = ()
+
+    def __missing__(self, address: Address) -> Target:
+        if len(self) >= _MOST_GIVEN:
+            self.clear()
+        self[address] = target = Target(address)
+        return target
+
+
+# Without a limit, addresses that are not used any more would pile up.
+_MOST_GIVEN: Final = 4096
 
 # For so many seconds an address is tried last after it has failed (nginx's fail_timeout).
 _FAIL_TIMEOUT: Final = 10.0
@@ -141,9 +158,12 @@ class NamedBackend:
     may have no IPv4.
     """
 
-    __slots__ = ("_backend", "_failed", "_resolver")
+    __slots__ = ("_backend", "_failed", "_given", "_resolver")
 
-    def __init__(self, backend: BackendName, resolver: AddressSource, failed: FailedAddresses) -> None:
+    def __init__(
+        self, backend: BackendName, resolver: AddressSource, failed: FailedAddresses, given: GivenTargets
+    ) -> None:
+        self._given = given
         self._backend = backend
         self._resolver = resolver
         self._failed = failed
@@ -188,7 +208,7 @@ class NamedBackend:
         loop = connections.loop
         self._failed.trying(address, loop.now + seconds)
         try:
-            stream = await _establish(address, connections, seconds, log)
+            stream = await _establish(self._given[address], connections, seconds, log)
         except (ConnectionLost, TimedOut):
             self._failed.add(address, loop.now)
             raise
@@ -221,13 +241,12 @@ class NamedBackend:
 
 
 class AnsweredTargets:
-    """The address that the login source gives."""
+    """The address that the login source gives, which is neither a name nor None."""
 
-    __slots__ = ()
+    __slots__ = ("given",)
 
-    def given(self, accepted: Accepted) -> Target:
-        """See `Targets.given`."""
-        return _given(accepted.address)  # neither a name nor None, as these targets are only used for addresses
+    def __init__(self) -> None:
+        self.given = GivenTargets().__getitem__
 
     def candidates(self, accepted: Accepted) -> Candidates:
         """See `Targets.candidates`."""
@@ -237,16 +256,17 @@ class AnsweredTargets:
 class NamedTargets:
     """The backend that the login source names, or the address that it gives."""
 
-    __slots__ = ("_failed", "resolver")
+    __slots__ = ("_failed", "_given", "resolver")
 
     def __init__(self, resolver: Resolver | None) -> None:
         """`resolver` is None if the only name is that of `proxy_pass`."""
         self._failed = FailedAddresses()
+        self._given = GivenTargets()
         self.resolver = resolver
 
-    def given(self, accepted: Accepted) -> Target | None:
-        """See `Targets.given`."""
-        return None if isinstance(accepted.address, BackendName) else _given(accepted.address)
+    def given(self, backend: BackendAddress) -> Target | None:
+        """See `Targets`."""
+        return None if isinstance(backend, BackendName) else self._given[backend]
 
     def candidates(self, accepted: Accepted) -> Candidates:
         """See `Targets.candidates`."""
@@ -254,7 +274,7 @@ class NamedTargets:
         assert isinstance(backend, BackendName)
         source = _Known(backend.addresses) if backend.addresses else self.resolver
         assert source is not None
-        return NamedBackend(backend, source, self._failed)
+        return NamedBackend(backend, source, self._failed, self._given)
 
 
 def _named(settings: MailServer, resolver: Resolver | None) -> Targets | None:
@@ -262,10 +282,8 @@ def _named(settings: MailServer, resolver: Resolver | None) -> Targets | None:
 
 
 def _answered(_settings: MailServer, _resolver: Resolver | None) -> Targets:
-    return _ANSWERED
+    return AnsweredTargets()
 
-
-_ANSWERED: Final = AnsweredTargets()
 
 TARGETS: tuple[Callable[[MailServer, Resolver | None], Targets | None], ...] = (_named, _answered)
 """Each makes the Targets of a server, or gives None if the settings need another kind; the first one made is used."""
@@ -276,10 +294,10 @@ def choose_targets(settings: MailServer, resolver: Resolver | None) -> Targets:
     return next(targets for make in TARGETS if (targets := make(settings, resolver)) is not None)
 
 
-async def _establish(address: Address, connections: Connections, timeout: float, log: SessionLog) -> SocketStream:
+async def _establish(target: Target, connections: Connections, timeout: float, log: SessionLog) -> SocketStream:
     log.action = CONNECTING
-    log.backend = _given(address).text
-    stream = connections.connect(address, BACKEND, timeout)
+    log.backend = target.text
+    stream = connections.connect(target.address, BACKEND, timeout)
     try:
         await stream.established()
     except BaseException:

@@ -21,7 +21,7 @@ from mailworker.event.connections import Connections
 from mailworker.event.plan import Link
 from mailworker.mail.client.host import Resolver
 from mailworker.mail.session_log import SessionLog
-from mailworker.mail.targets import TARGETS, Connected, FailedAddresses, Target, Targets
+from mailworker.mail.targets import TARGETS, BackendAddress, Connected, FailedAddresses, Target, Targets
 from mailworker.model import InetAddress
 from mailworker.wire.auth_response import Accepted
 from tests.mail.cases import IMAP, Case, all_protocols
@@ -328,7 +328,7 @@ class Fixed:
     def __init__(self, *addresses: InetAddress) -> None:
         self._addresses = addresses
 
-    def given(self, _accepted: Accepted) -> None:
+    def given(self, _backend: BackendAddress) -> None:
         pass
 
     def candidates(self, _accepted: Accepted) -> Fixed:
