@@ -300,7 +300,7 @@ class _Question:
 
 
 if accelerator is not None:
-    accelerator.note_questions(_Question, AUTH_SERVICE, _READ_SIZE, UNKNOWN, _SEGMENT)
+    accelerator.note_questions(AuthHttp, _Question, AUTH_SERVICE, _READ_SIZE, UNKNOWN, _SEGMENT)
 
 
 def _bound(

@@ -92,7 +92,7 @@ static inline PyObject *walk(struct path *path, int length, PyObject *object, Py
     return here;
 }
 
-PyObject *path_follow(struct path *path, PyObject *object)
+PyObject *path_walk(struct path *path, PyObject *object)
 {
     PyObject *owned, *here = walk(path, path->length, object, &owned);
 
@@ -181,10 +181,15 @@ int path_whole(struct path *path, PyObject *object, uint64_t *number)
 
 int path_has(struct path *path, PyObject *object)
 {
+    PyObject *found = path_slot(path, object), *owned;
     struct value value;
-    PyObject *owned = path_read(path, object, &value);
-    int there = value_is_true(&value);
+    int there;
 
+    if (found == Py_True || found == Py_False) {
+        return found == Py_True;
+    }
+    owned = path_read(path, object, &value);
+    there = value_is_true(&value);
     Py_XDECREF(owned);
     return there;
 }

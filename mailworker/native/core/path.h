@@ -58,7 +58,24 @@ int path_take(struct path *path, PyObject *text);
 int path_make(struct path *path, const char *text);
 
 /* The object at the end of a path: None where the path ends before. */
-PyObject *path_follow(struct path *path, PyObject *object);
+PyObject *path_walk(struct path *path, PyObject *object);
+
+/* The object in the slot to which a path of one step leads, borrowed; NULL unless the step is known to lead there. */
+static inline PyObject *path_slot(const struct path *path, PyObject *object)
+{
+    const struct step *step = &path->steps[0];
+    int is_known = path->length == 1 && step->type == Py_TYPE(object) && step->kind == T_OBJECT_EX;
+
+    return is_known ? *(PyObject **) ((char *) object + step->slot) : NULL;
+}
+
+/* The same as path_walk(), faster for one step. */
+static inline PyObject *path_follow(struct path *path, PyObject *object)
+{
+    PyObject *found = path_slot(path, object);
+
+    return found == NULL ? path_walk(path, object) : Py_NewRef(found);
+}
 
 /* The kinds of results; FAILED is with an exception, NOTHING is None, REAL and WHOLE are numbers of C. */
 enum found { FAILED, NOTHING, OBJECT, REAL, WHOLE, TEXT };

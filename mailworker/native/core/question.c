@@ -2,7 +2,10 @@
 
 #include "path.h"
 
-#define FIELDS(FIELD) FIELD(_stream)
+#define FIELDS(FIELD)                                                                                                  \
+    FIELD(_stream)                                                                                                     \
+    FIELD(applicant)                                                                                                   \
+    FIELD(plain)
 
 #define WAYS(WAY)                                                                                                      \
     WAY(accepted, "accepted")                                                                                          \
@@ -12,6 +15,8 @@
     WAY(keeps, "_keeps")                                                                                               \
     WAY(known, "_known")                                                                                               \
     WAY(of_question, "_stream")                                                                                        \
+    WAY(pattern, "_question")                                                                                          \
+    WAY(plain_text, "_plain_text")                                                                                     \
     WAY(timeout, "_timeout")                                                                                           \
     WAY(verdict, "verdict")                                                                                            \
     WAY(wait, "_wait")
@@ -44,11 +49,12 @@ int prepare_questions(void)
 /* The plan that sends the request and awaits the answer. */
 static PyObject *plan(PyObject *self, PyObject *head)
 {
-    PyObject *stream = path_follow(&ways.of_question, self), *heard = PyObject_GetAttr(self, words._heard);
-    PyObject *lost = PyObject_GetAttr(self, words._lost), *step = PyTuple_Pack(2, head, common.unknown);
-    PyObject *steps = step == NULL ? NULL : PyTuple_Pack(1, step), *made = NULL;
+    PyObject *stream = path_follow(&ways.of_question, self), *heard = NULL, *lost = NULL, *step = NULL, *steps = NULL;
+    PyObject *made = NULL;
 
-    if (stream != NULL && heard != NULL && lost != NULL && steps != NULL) {
+    if (stream != NULL && (heard = PyObject_GetAttr(self, words._heard)) != NULL &&
+        (lost = PyObject_GetAttr(self, words._lost)) != NULL &&
+        (step = PyTuple_Pack(2, head, common.unknown)) != NULL && (steps = PyTuple_Pack(1, step)) != NULL) {
         PyObject *parts[] = {stream, common.limit, steps, heard, lost};
 
         if (PyBytes_Check(head) && PyBytes_GET_SIZE(head) > common.segment &&
@@ -92,6 +98,26 @@ static PyObject *say(PyObject *self, PyObject *head)
     int keeps = path_has(&ways.keeps, self);
 
     return keeps < 0 ? NULL : keeps ? PyObject_CallMethodOneArg(self, words._say_again, head) : say_anew(self, head);
+}
+
+/* AuthHttp.judge_plainly(applicant). */
+static PyObject *judge_plainly(PyObject *self, PyObject *applicant)
+{
+    PyObject *pattern = path_follow(&ways.pattern, self), *write = path_follow(&ways.plain_text, self);
+    PyObject *question = pattern == NULL || write == NULL ? NULL : copied(NULL, pattern), *head = NULL, *link = NULL;
+
+    if (question != NULL && step_set(question, &fields.applicant, applicant) &&
+        step_set(question, &fields.plain, applicant)) {
+        head = PyObject_CallOneArg(write, applicant);
+    }
+    if (head != NULL) {
+        link = say(question, head);
+    }
+    Py_XDECREF(pattern);
+    Py_XDECREF(write);
+    Py_XDECREF(question);
+    Py_XDECREF(head);
+    return link;
 }
 
 static PyObject *settle(PyObject *self, PyObject *verdict)
@@ -156,20 +182,26 @@ static PyMethodDef question_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyMethodDef service_methods[] = {
+    {"judge_plainly", judge_plainly, METH_O, "judge_plainly(applicant): ask about it."},
+    {NULL, NULL, 0, NULL},
+};
+
 static PyObject *note_questions(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
 {
-    if (!counted(given, 5)) {
+    if (!counted(given, 6)) {
         return NULL;
     }
-    Py_XSETREF(common.party, Py_NewRef(arguments[1]));
-    Py_XSETREF(common.limit, Py_NewRef(arguments[2]));
-    Py_XSETREF(common.unknown, Py_NewRef(arguments[3]));
-    common.segment = PyLong_AsSsize_t(arguments[4]);
-    return none_if(!PyErr_Occurred() && take_over(arguments[0], question_methods));
+    Py_XSETREF(common.party, Py_NewRef(arguments[2]));
+    Py_XSETREF(common.limit, Py_NewRef(arguments[3]));
+    Py_XSETREF(common.unknown, Py_NewRef(arguments[4]));
+    common.segment = PyLong_AsSsize_t(arguments[5]);
+    return none_if(!PyErr_Occurred() && take_over(arguments[0], service_methods) &&
+                   take_over(arguments[1], question_methods));
 }
 
 PyMethodDef question_functions[] = {
     {"note_questions", FAST(note_questions),
-     "note_questions(type, party, limit, unknown, segment): make C implement the frequent methods of this class."},
+     "note_questions(service, question, party, limit, unknown, segment): make C implement frequent methods of both."},
     {NULL, NULL, 0, NULL},
 };

@@ -1,29 +1,44 @@
-/* The start and the usual end of a session's relay: methods for classes that Python defines, see mail/relay.py. */
+/* The way from a usual login into its relay, and that relay's usual end: methods for classes that Python defines, see
+ * mail/entering.py and mail/relay.py. */
 
 #include "path.h"
 
 #define FIELDS(FIELD)                                                                                                  \
     FIELD(action)                                                                                                      \
+    FIELD(backend)                                                                                                     \
     FIELD(backend_bytes)                                                                                               \
     FIELD(client_bytes)                                                                                                \
     FIELD(logged_in)                                                                                                   \
     FIELD(record)
 
 #define WAYS(WAY)                                                                                                      \
+    WAY(agreed, "_agreed")                                                                                             \
     WAY(backend, "backend")                                                                                            \
     WAY(client, "client")                                                                                              \
+    WAY(dialogue, "_dialogue")                                                                                         \
+    WAY(entered_backend, "backend")                                                                                    \
     WAY(informative, "entrance.log.informative")                                                                       \
     WAY(live, "entrance.sessions.live")                                                                                \
+    WAY(log, "log")                                                                                                    \
     WAY(now, "entrance.sessions.loop.now")                                                                             \
-    WAY(of_relay, "record")
+    WAY(of_relay, "record")                                                                                            \
+    WAY(quiet, "_quiet")                                                                                               \
+    WAY(relays, "_relays")                                                                                             \
+    WAY(steps, "_steps")                                                                                               \
+    WAY(stream, "stream")                                                                                              \
+    WAY(talkative, "_talkative")                                                                                       \
+    WAY(welcome, "protocol.welcome")
 
 #define WORDS(WORD)                                                                                                    \
     WORD(_begin_prepared)                                                                                              \
     WORD(_by_backend)                                                                                                  \
     WORD(_by_client)                                                                                                   \
+    WORD(_converse)                                                                                                    \
     WORD(_end)                                                                                                         \
+    WORD(_note_entry)                                                                                                  \
     WORD(_say_done)                                                                                                    \
-    WORD(end)
+    WORD(end)                                                                                                          \
+    WORD(take_input)
 
 ATTRIBUTES;
 
@@ -97,6 +112,77 @@ static PyObject *start(PyObject *self, PyObject *const *arguments, Py_ssize_t gi
     return none_if(begun);
 }
 
+/* The bytes that the client has sent after its login. */
+static PyObject *words_after_login(PyObject *session)
+{
+    PyObject *dialogue = path_follow(&ways.dialogue, session), *said = NULL;
+
+    if (dialogue != NULL) {
+        said = dialogue == Py_None ? PyBytes_FromStringAndSize(NULL, 0)
+                                   : PyObject_CallMethodNoArgs(dialogue, words.take_input);
+    }
+    Py_XDECREF(dialogue);
+    return said;
+}
+
+/* Entering._entered(words): `said` are the words. */
+static PyObject *entered(PyObject *self, PyObject *said)
+{
+    enum { RELAYS, AGREED, RECORD, CLIENT, CLIENTS_WORDS, BACKEND, BACKENDS_WORDS, PARTS };
+    struct path *const places[BACKENDS_WORDS] = {&ways.relays, &ways.agreed, &ways.log,
+                                                 &ways.stream, NULL,         &ways.entered_backend};
+    int quiet = path_has(&ways.quiet, self), i, fine = 1;
+    PyObject *refused = quiet == 0 ? PyObject_CallMethodNoArgs(self, words._note_entry) : NULL, *link = NULL;
+    PyObject *parts[PARTS] = {NULL};
+
+    if (quiet < 0 || (quiet == 0 && refused != Py_None)) {
+        return refused;
+    }
+    Py_XDECREF(refused);
+    for (i = 0; i < PARTS && fine; i++) {
+        parts[i] = i == CLIENTS_WORDS    ? words_after_login(self)
+                   : i == BACKENDS_WORDS ? Py_NewRef(said)
+                                         : path_follow(places[i], self);
+        fine = parts[i] != NULL;
+    }
+    if (fine && step_set(parts[RECORD], &fields.action, Py_None)) {
+        link = start(parts[RELAYS], parts + 1, PARTS - 1);
+    }
+    for (i = 0; i < PARTS; i++) {
+        Py_XDECREF(parts[i]);
+    }
+    if (link != NULL && !step_set(self, &fields.backend, Py_None)) {
+        Py_CLEAR(link);
+    }
+    return link;
+}
+
+/* Entering._answered(usual, data). */
+static PyObject *answered(PyObject *self, PyObject *const *arguments, Py_ssize_t given)
+{
+    PyObject *steps, *link, *welcome;
+    Py_ssize_t usual;
+    int unusual;
+
+    if (!counted(given, 2)) {
+        return NULL;
+    }
+    usual = PyLong_AsSsize_t(arguments[0]);
+    steps = usual == -1 && PyErr_Occurred() ? NULL : path_follow(&ways.steps, self);
+    if (steps == NULL) {
+        return NULL;
+    }
+    unusual = usual < PyObject_Size(steps) ? 1 : path_has(&ways.talkative, self);
+    Py_DECREF(steps);
+    if (unusual != 0) {
+        return unusual < 0 ? NULL : PyObject_CallMethodObjArgs(self, words._converse, arguments[0], arguments[1], NULL);
+    }
+    welcome = path_follow(&ways.welcome, self);
+    link = welcome == NULL ? NULL : entered(self, PyObject_IsTrue(welcome) > 0 ? welcome : arguments[1]);
+    Py_XDECREF(welcome);
+    return link;
+}
+
 /* Relay.finish(). */
 static PyObject *finish(PyObject *self, PyObject *Py_UNUSED(none))
 {
@@ -136,6 +222,17 @@ static PyMethodDef relay_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyMethodDef entering_methods[] = {
+    {"_answered", FAST(answered), "_answered(usual, data): after usual replies the login is done."},
+    {"_entered", entered, METH_O, "_entered(words): start the relay."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyObject *note_entering(PyObject *Py_UNUSED(module), PyObject *type)
+{
+    return none_if(take_over(type, entering_methods));
+}
+
 static PyObject *note_relays(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
 {
     return none_if(counted(given, 2) && take_over(arguments[0], relays_methods) &&
@@ -143,6 +240,7 @@ static PyObject *note_relays(PyObject *Py_UNUSED(module), PyObject *const *argum
 }
 
 PyMethodDef session_relay_functions[] = {
+    {"note_entering", note_entering, METH_O, "note_entering(type): make C implement the end of a usual login."},
     {"note_relays", FAST(note_relays),
      "note_relays(relays, relay): make C implement the frequent methods of these two classes."},
     {NULL, NULL, 0, NULL},
