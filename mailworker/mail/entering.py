@@ -3,131 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any
 
 from mailworker.errors import BACKEND, PeerError
 from mailworker.event import sockets
 from mailworker.event.connections import Connections
 from mailworker.event.plan import Link, Plan
 from mailworker.event.stream import SocketStream
-from mailworker.mail.attempting import Attempting
+from mailworker.mail.asking import IN_AUTH, Asking
 from mailworker.mail.backend.backend import Backend, Dispensable
 from mailworker.mail.backend.conversation import Foreseen
 from mailworker.mail.backend.judgement import judgement
-from mailworker.mail.dialogue.dialogue import AnyDialogue, catch_up
 from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.end import End, Farewell
 from mailworker.mail.leaving import end_by
 from mailworker.mail.record import SessionRecord
 from mailworker.mail.relay import Relays
 from mailworker.mail.targets import CONNECTING, Target
-from mailworker.wire.auth_request import AuthRequest
+from mailworker.native.core import accelerator
 from mailworker.wire.auth_response import Accepted, Rejected
-from mailworker.wire.login import Login
-
-IN_AUTH: Final = "in auth state"
-"""The action of a session while its client logs in."""
 
 
-class Entering(Attempting):
+class Entering(Asking):
     """A session that logs in to its backend once its login is allowed.
 
-    `attempts` counts how often the login source was asked about a `login`, `_asks` tells whether it is being asked now,
-    and `_began` when that began, or the login at the backend. `_quiet`: no log takes more than errors, nothing is
-    limited, and no policy service, counters, session table or variables need the results. `_plain_source` is the source
-    if plain questions are enough for it, else None. `_first_login` is that of the protocol, None if no login is
-    accepted without a dialogue. `_agreed` are the terms of the relay.
+    `_agreed` are the terms of the relay. native/relay/session.c implements the end of a usual login in C.
     """
 
-    __slots__ = (
-        "_accepted", "_agreed", "_asks", "_began", "_first_login", "_plain_source", "_quiet", "_relays", "_request",
-        "_steps", "_talkative", "attempts", "login",
-    )  # fmt: skip
+    __slots__ = ("_accepted", "_agreed", "_relays", "_steps")
 
     _accepted: Accepted
-    _began: float
-    _request: AuthRequest
     _steps: tuple[Foreseen, ...]
-    login: Login
 
     def __init__(self, record: SessionRecord, connections: Connections, relays: Relays) -> None:
         super().__init__(record, connections)
-        self._asks = False
-        self.attempts = 0
         self._relays = relays
         self.look_around()
 
     def look_around(self) -> None:
-        """Note what the server and its log expect of the session."""
-        server, log = self.server, self.log.entrance.log
-        self._first_login = None if self.log.entrance.opening is None else self.protocol.first_login
-        self._agreed = self._relays.agreed(server)
-        self._plain_source = server.plain_source
-        self._talkative = log.talkative
-        followed = (server.policed, server.counted, server.rows, self.facts, server.guard, server.limits)
-        self._quiet = not log.informative and all(each is None for each in followed)
-        self.limited_here = server.guard is not None or server.limits is not None
-
-    def _change_server(self) -> None:
-        super()._change_server()
-        self.look_around()
-
-    def ask(self) -> Link:
-        """See `LimitedApplicant.ask`."""
-        source = self._plain_source
-        if source is not None and self._client is None and self.login.envelope is None:
-            return source.judge_plainly(self)
-        server = self.server
-        if server.by_backend is not None and self.facts is None:
-            return server.by_backend.pass_on(self)
-        self._request = request = self.client.auth_request(
-            self.login, self.attempts, server.settings, tells_host=self.protocol.tells_host
-        )
-        request.facts = self.facts
-        return server.login_source.judge(request, self)
-
-    def tls_headers(self) -> bytes:
-        """See `Plain.tls_headers`."""
-        agreement = self.stream.agreement
-        return b"" if agreement is None else self.server.agreements.facts(agreement).headers
-
-    def plain_request(self) -> AuthRequest:
-        """See `Plain.plain_request`."""
-        server, source, agreement = self.server, self._plain_source, self.stream.agreement
-        assert source is not None
-        tls = None if agreement is None else server.agreements.facts(agreement)
-        return source.request(self.login, server.settings.protocol, self.attempts, self.log.client, tls)
-
-    def judged(self, verdict: Accepted | Rejected) -> Link:
-        """See `Applicant.judged`."""
-        raise NotImplementedError
-
-    def _note(self, verdict: Accepted | Rejected) -> Accepted | Rejected:
-        """Pass the verdict to the counters and variables, which may choose its backend."""
-        self._asks = False
-        if (counted := self.server.counted) is not None:
-            if verdict.accepted:
-                counted.allow(self.login.method, self._began)
-            else:
-                counted.reject(self.login.method, verdict, self.connections.loop.now - self._began)
-        if self.facts is None:
-            return verdict
-        headers = None if self._plain_source is not None else self._request.answer
-        return self.facts.settle(verdict, headers, self._began)
-
-    def _new_dialogue(self) -> AnyDialogue:
-        dialogue, heard = super()._new_dialogue(), self.stream.heard
-        if self.attempts:
-            dialogue.follow_login(self.login, heard)
-        elif heard is not None:
-            catch_up(dialogue, heard)
-        return dialogue
+        """See `Asking.look_around`."""
+        super().look_around()
+        self._agreed = self._relays.agreed(self.server)
 
     def enter(self, accepted: Accepted) -> Link:
         """Connect to the backend, log in there, and leave the rest to a relay."""
         self._accepted = accepted
         server, log = self.server, self.log
-        target = server.targets.given(accepted)
+        target = server.targets.given(accepted.address)
         if target is None:
             return self._choose(accepted)
         if not self._quiet:
@@ -173,9 +95,12 @@ class Entering(Attempting):
     def _answered(self, usual: int, data: bytes) -> Link:
         """Take the backend's replies: after usual ones the login is done, others start a conversation."""
         if usual < len(self._steps) or self._talkative:
-            backend, usual = self._backend_at_work(usual)
-            return backend.heard(usual, data)
+            return self._converse(usual, data)
         return self._entered(self.protocol.welcome or data)
+
+    def _converse(self, usual: int, data: bytes) -> Link:
+        backend, usual = self._backend_at_work(usual)
+        return backend.heard(usual, data)
 
     def _unanswered(self, error: PeerError) -> Link:
         assert self.backend is not None
@@ -245,6 +170,10 @@ class Entering(Attempting):
         self.log.action = IN_AUTH
         answer = await failure(self.dialogue, self.login, crowded)
         return self.part(Farewell(End.LIMIT_CONN, answer))
+
+
+if accelerator is not None:
+    accelerator.note_entering(Entering)
 
 
 async def _unless_refused(link: Coroutine[Any, Any, Link], refused: Callable[[PeerError], Link]) -> Link:

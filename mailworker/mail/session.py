@@ -10,17 +10,18 @@ from mailworker.event.copies import copied
 from mailworker.event.plan import UNKNOWN, Link, Plan
 from mailworker.event.stream import SocketStream
 from mailworker.mail.arriving import SHAKING_HANDS
+from mailworker.mail.asking import IN_AUTH
 from mailworker.mail.dialogue.dialogue import StartTls
 from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.end import End, Farewell
-from mailworker.mail.entering import IN_AUTH, Entering
+from mailworker.mail.entering import Entering
 from mailworker.model import Address, AuthMethod
 from mailworker.native.core import accelerator
 from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login
 
 _GREETING = "sending client greeting line"
-_NONE, _PLAIN = AuthMethod.NONE, AuthMethod.PLAIN  # Python 3.11 takes some 850 instructions to find one in its enum
+_PLAIN = AuthMethod.PLAIN  # Python 3.11 takes some 850 instructions to find one in its enum
 
 
 class Session(Entering):
@@ -62,7 +63,7 @@ class Session(Entering):
         Log it in at once if its bytes are a usual login, else begin a dialogue.
         """
         first_login = self._first_login
-        if first_login is not None and self._dialogue is None:
+        if first_login is not None:
             login = first_login(self.stream.heard, words)
             if login is not None:
                 return self._log_in(login)
@@ -88,7 +89,7 @@ class Session(Entering):
         return Plan(stream, server.settings.dialogue.client_buffer, steps, self._greeted, self._lost)
 
     def _greeted(self, _usual: int, words: bytes) -> Link:
-        return self.begin_heard(words)
+        return self.begin_heard(words) if self._dialogue is None else self._heard(1, words)
 
     def _say(self, answer: bytes | None) -> Link:
         """Send an answer, if there is one, and read the client's next command."""
@@ -134,34 +135,6 @@ class Session(Entering):
             return self.part(farewell)
         self.log.action = IN_AUTH
         return self._say(self.dialogue.greeting() if self.dialogue.greets_again else None)
-
-    def _log_in(self, login: Login) -> Link:
-        """Ask the login source about a login, unless the limits refuse it."""
-        log = self.log
-        self.login = login
-        log.action = self.server.login_source.action
-        log.login = login.name
-        self.attempts += 1
-        return self.ask() if self._quiet else self._note_attempt()
-
-    def _note_attempt(self) -> Link:
-        """Tell the parts that follow the session of its attempt; the limits let it ask, now or later, or refuse it."""
-        server, log, login = self.server, self.log, self.login
-        if self._talkative:
-            log.debug(f"asking {server.login_source.name}, method {login.method.name}, attempt {self.attempts}")
-        self._asks = True
-        self._began = now = self.connections.loop.now
-        if self.facts is not None:
-            self.facts.attempt(login, self.attempts)  # keys of limits may depend on it
-        if (rows := server.rows) is not None:
-            rows.ask(self.stream.row, login.name, now)
-        if (guard := server.guard) is not None:
-            if guard.quick is None or login.method is _NONE:
-                return guard.enter(login, self)
-            if not (entered := guard.quick.enter(log.client, login.name)):
-                return guard.go_on(entered, self)
-            self.attempt = entered
-        return self.ask()
 
     def judged(self, verdict: Accepted | Rejected) -> Link:
         """See `Applicant.judged`."""

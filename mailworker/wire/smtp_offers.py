@@ -40,12 +40,12 @@ NO_OFFER: Final = Offer(None, frozenset())
 
 
 class Welcome(NamedTuple):
-    """A greeting, and what is `listed` in reply to the EHLO after it.
+    """A greeting, as the step that awaits it, and what is `listed` in reply to the EHLO after it.
 
     `at_once`: XCLIENT is accepted without this EHLO.
     """
 
-    greeting: Known
+    greeting: tuple[None, Known]
     listed: frozenset[bytes]
     at_once: bool = True
 
@@ -99,7 +99,7 @@ class Offers:
         if self._welcomes.hear(backend, greeting + reply) is not None:
             self.unsettled.discard(backend)
         else:
-            welcome = Welcome(Known(frozenset((greeting,))), offer.listed)
+            welcome = Welcome((None, Known(frozenset((greeting,)))), offer.listed)
             self._welcomes.remember(backend, greeting + reply, welcome)
             self._wait_for(backend)
         self.ask(backend, offer)

@@ -11,7 +11,7 @@ import pytest
 from mailworker.model import AuthMethod, InetAddress, Starttls
 from tests.mail.cases import AUTH_PLAIN, CREDENTIALS, IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
-from tests.support.auth import accepted, rejected, wait
+from tests.support.auth import accepted, rejected
 from tests.support.backend import conversation, echo, hang_up
 from tests.support.settings import access_log, dialogue_settings, proxy_settings
 from tests.tls.peers import client_context
@@ -51,21 +51,6 @@ def test_lines_about_a_further_attempt_name_no_former_backend(scene: Scene, fiel
     assert client.line() == b"a1 NO no\r\n"
     assert proxy.log.find("upstream prematurely closed").endswith(f", upstream: {backend.address}")
     assert proxy.log.find("client login failed").endswith(', login: "user@example.com"')
-
-
-@all_protocols
-def test_the_auth_service_is_asked_as_nginx_asks(scene: Scene, case: Case) -> None:
-    backend = scene.backend(case.script())
-    auth = scene.auth_for(backend)
-    client = scene.client(scene.proxy(case.protocol, auth))
-    client.expect(case.greeting)
-    client.talk((case.login, case.answer))
-    host = b"Client-Host: [UNAVAILABLE]\r\n" if case is SMTP else b""
-    assert auth.requests == [
-        b"GET /auth HTTP/1.0\r\nHost: auth.example.com\r\nAuth-Method: plain\r\nAuth-User: user@example.com\r\n"
-        b"Auth-Pass: secret\r\nAuth-Protocol: %b\r\nAuth-Login-Attempt: 1\r\nClient-IP: 127.0.0.1\r\n%b\r\n"
-        % (case.protocol.encode(), host)
-    ]
 
 
 @all_protocols
@@ -150,25 +135,6 @@ def test_a_refusal_with_auth_wait_comes_late_and_the_client_may_try_again(scene:
     assert client.line().endswith(b"Try again\r\n")
     client.talk((case.login, case.answer))
     assert auth.header(b"Auth-Login-Attempt") == b"2"
-
-
-def test_wait_asks_again_with_what_the_service_said(scene: Scene) -> None:
-    backend = scene.backend(IMAP.script())
-    again = wait(b"1000", (b"Auth-User", b"mailbox"), (b"Auth-Pass", b"other"))
-    auth = scene.auth(again, accepted(backend.address))
-    proxy = scene.proxy("imap", auth)
-    client = scene.client(proxy)
-    client.expect(IMAP.greeting)
-    client.send(IMAP.login)
-    auth.peer()
-    proxy.connections_in_use(2)
-    scene.skip(1050.0)
-    client.expect(IMAP.answer)
-    assert [auth.header(b"Auth-User", number) for number in (0, 1)] == [b"user@example.com", b"mailbox"]
-    assert [auth.header(b"Auth-Pass", number) for number in (0, 1)] == [b"secret", b"other"]
-    assert [auth.header(b"Auth-Login-Attempt", number) for number in (0, 1)] == [b"1", b"1"]
-    assert backend.peer().received == b"a1 LOGIN {7}\r\nmailbox {5}\r\nother\r\n"
-    assert ', login: "mailbox"' in proxy.log.find("client logged in")
 
 
 def test_smtp_clients_see_the_services_error_code(scene: Scene) -> None:
@@ -259,18 +225,6 @@ def test_a_recipient_can_be_tried_again_after_a_wait(scene: Scene) -> None:
     client.send(b"RCPT TO:<e@f>\r\n")
     client.expect(b"451 4.7.1 Greylisted\r\n")
     assert auth.header(b"Auth-SMTP-To") == b"RCPT TO:<e@f>"
-
-
-def test_the_service_hears_of_the_tls_of_a_client_without_a_login(scene: Scene) -> None:
-    auth = scene.auth(rejected(b"Greylisted", (b"Auth-Error-Code", b"451 4.7.1")))
-    dialogue = dialogue_settings("smtp", auth=AuthMethod.NONE)
-    client = scene.client(scene.tls_proxy("smtp", auth, implicit_tls=True, dialogue=dialogue))
-    client.start_tls(client_context())
-    client.expect(SMTP.greeting)
-    client.send(b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n")
-    client.expect(b"250 2.0.0 OK\r\n451 4.7.1 Greylisted\r\n")
-    assert auth.header(b"Auth-Method") == b"none"
-    assert (auth.header(b"Auth-SSL"), auth.header(b"Auth-SSL-Protocol")) == (b"on", b"TLSv1.3")
 
 
 @pytest.mark.parametrize("implicit", [True, False], ids=["listen ssl", "starttls"])

@@ -15,13 +15,15 @@ _LINE = re.compile(r"\S+ \S+ (\[\w+\]) \d+#\d+: (.*)\n")
 
 
 class RecordedLog:
-    """`log` takes all but debug lines; `lines` are "[level] *CONNECTION MESSAGE". `name` is a listen's address."""
+    """`log` takes lines up to `level`; `lines` are "[level] *CONNECTION MESSAGE". `name` is a listen's address."""
+
+    level = Level.INFO
 
     def __init__(self, name: str = "0.0.0.0:143") -> None:
         self.name = name
         self.lines: list[str] = []
         self._changed = threading.Condition()
-        self.log = Log([(Level.INFO, self)])
+        self.log = Log([(self.level, self)])
 
     def write(self, level: Level, line: bytes) -> None:
         """Take one record; see `mailworker.log.sinks.Sink`."""

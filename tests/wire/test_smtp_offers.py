@@ -82,7 +82,7 @@ def test_xclient_goes_at_once_while_the_offer_is_fresh() -> None:
         now[0] = time
         welcome = offers.welcome("backend")
         assert (welcome is not None) == fresh
-        assert welcome is None or (welcome.greeting.last, welcome.listed) == ({GREETING}, BOTH)
+        assert welcome is None or (welcome.greeting[1].last, welcome.listed) == ({GREETING}, BOTH)
     offers.ask("backend", offer)
     assert offers.welcome("backend") is not None
 

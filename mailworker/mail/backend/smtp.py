@@ -122,9 +122,7 @@ def _at_once(place: Place, login: Login, by_auth: bool) -> tuple[Foreseen, ...] 
     if welcome is None or login.envelope is not None:
         return None
     steps = _xclient(place, login, welcome.listed, by_auth)
-    if len(steps) != 1:
-        return None
-    return (None, welcome.greeting), steps[0]
+    return (welcome.greeting, steps[0]) if len(steps) == 1 else None
 
 
 def first_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
