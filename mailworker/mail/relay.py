@@ -183,11 +183,11 @@ class Relays:
         """Relay between two streams; the bytes that were already read from each are passed on first."""
         terms, kind, plain = agreed
         relay = kind(terms, client, clients_words, backend, backends_words)
-        record.logged_in = self._connections.loop.now
         relay.record = record
-        record.client_bytes = relay.client
-        record.backend_bytes = relay.backend
         try:
+            record.logged_in = self._connections.loop.now
+            record.client_bytes = relay.client
+            record.backend_bytes = relay.backend
             record.entrance.sessions.live[record] = relay
             if plain:
                 relay.begin()

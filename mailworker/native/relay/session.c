@@ -54,12 +54,12 @@ static PyObject *now_of(PyObject *record)
     return path_number(&ways.now, record, &now) == REAL ? PyFloat_FromDouble(now) : NULL;
 }
 
-/* Makes the record that of a relay, from now on. */
+/* Makes the record that of a relay, from now on; first the relay's own, by which `abort` ends both. */
 static int note(PyObject *record, PyObject *relay)
 {
-    PyObject *live = path_follow(&ways.live, record);
+    int noted = step_set(relay, &fields.record, record);
+    PyObject *live = noted ? path_follow(&ways.live, record) : NULL;
     int fine = live != NULL && step_give(record, &fields.logged_in, now_of(record)) &&
-               step_set(relay, &fields.record, record) &&
                step_give(record, &fields.client_bytes, path_follow(&ways.client, relay)) &&
                step_give(record, &fields.backend_bytes, path_follow(&ways.backend, relay)) &&
                PyObject_SetItem(live, record, relay) == 0;

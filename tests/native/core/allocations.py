@@ -146,6 +146,7 @@ class Site:
         loop = self._loop
         loop.urgent = True
         if failing is not None:
+            gc.collect()  # empties Python's free lists, from which an allocation would not fail
             memory.set_nomemory(failing, failing + 1)
         try:
             loop.serve_late()
@@ -249,6 +250,7 @@ def _warm(case: Case, level: Level, certificate: Certificate | None) -> tuple[Si
         assert fine, site.log.lines
     site.play((steps // 2, 0))
     site.before = _descriptors()
+    gc.freeze()  # so that a collection before each step costs little
     return site, steps
 
 
