@@ -27,7 +27,7 @@ class Guest:
     `shaking`: its TLS handshake is under way.
     """
 
-    __slots__ = ("accepted", "number", "peer", "shaking", "stream", "task")
+    __slots__ = ("accepted", "listed", "number", "peer", "shaking", "stream", "task")
 
     task: Task
 
@@ -36,6 +36,7 @@ class Guest:
         self.number = number
         self.peer = peer
         self.accepted = accepted
+        self.listed = False  # whether its row was begun, or was counted as missing
         self.shaking = False  # whether a handshake is not done
 
     def interrupt(self, error: PeerError, /) -> None:
@@ -61,11 +62,12 @@ class Lobby:
     have at most `limit` bytes. `noticed`, if any, is called for each connection that is counted; `full` takes what the
     listener gave where worker_connections are used up. `guests` are the clients that have not left. A client that fails
     one of `checks` is passed to `stopped` before the greeting. All others get a row in `rows`, if there are any, as
-    sessions of the server with number `server` there.
+    sessions of the server with number `server` there. `forgotten`, if any, is called with a guest that nobody has after
+    a bug: what a check has counted is to be uncounted.
     """
 
     __slots__ = (
-        "_checks", "_connections", "_context", "_full", "_left", "_limit", "_noticed", "_party", "_rows",
+        "_checks", "_connections", "_context", "_forgotten", "_full", "_left", "_limit", "_noticed", "_party", "_rows",
         "_server", "_shaken", "_steps", "_stopped", "_timeout", "guests",
     )  # fmt: skip
 
@@ -83,6 +85,7 @@ class Lobby:
         stopped: Callable[[Guest], None] = lambda _: None,
         rows: Rows | None = None,
         server: int = 0,
+        forgotten: Callable[[Guest], None] | None = None,
         /,
     ) -> None:
         self._connections = connections
@@ -97,6 +100,7 @@ class Lobby:
         self._stopped = stopped
         self._rows = rows
         self._server = server
+        self._forgotten = forgotten
         self.guests = set[Guest]()
         self._context: TlsContext | None = None
 
@@ -132,6 +136,7 @@ class Lobby:
             return
         if self._rows is not None:
             guest.stream.row = self._rows.open(guest, number, now, self._server, peer)
+            guest.listed = True
         self.guests.add(guest)
         guest.task = Task(self._connections.loop, self._receive(guest))
         guest.task.resume()
@@ -149,9 +154,11 @@ class Lobby:
         """After a bug nobody has the guest: close its connection, and its row or NO_ROW unless that was passed on."""
         stream, rows = guest.stream, self._rows
         self.guests.discard(guest)
-        if rows is not None and (stream.row == NO_ROW or rows.owner(stream.row) is guest):
+        if rows is not None and guest.listed and (stream.row == NO_ROW or rows.owner(stream.row) is guest):
             rows.close(stream.row)
             stream.row = NO_ROW
+        if self._forgotten is not None:
+            self._forgotten(guest)
         stream.close()
 
     async def _hear(self, guest: Guest) -> bytes | PeerError:

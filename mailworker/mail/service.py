@@ -159,7 +159,8 @@ class MailService(_Prepared):
         events = self._settings.events
         self._connections = Connections(loop, events.worker_connections, self._unused, number + 1, workers)
         self._relays = Relays(self._connections, self._buffers, self._rows)
-        self._beginnings = _Beginnings(self._connections, self._relays, at_once=bool(events.debug_connection))
+        at_once = bool(events.debug_connection)
+        self._beginnings = _Beginnings(self._connections, self._relays, self._held, at_once=at_once)
         self._sessions = Sessions(loop, listeners if self._held is None else (*listeners, self._held.end), lines)
         self._connections.in_use = len(self._bound)
         if self._counters is not None:
@@ -313,11 +314,12 @@ class _Beginnings:
     `at_once`: sessions begin at accept, as `debug_connection` needs, and not with the client's first bytes.
     """
 
-    __slots__ = ("_at_once", "_connections", "_lobbies", "_patterns", "_relays")
+    __slots__ = ("_at_once", "_connections", "_forgotten", "_lobbies", "_patterns", "_relays")
 
-    def __init__(self, connections: Connections, relays: Relays, *, at_once: bool) -> None:
+    def __init__(self, connections: Connections, relays: Relays, held: Holdings | None, *, at_once: bool) -> None:
         self._at_once = at_once
         self._connections = connections
+        self._forgotten = None if held is None else held.end
         self._lobbies: dict[Entrance, Lobby] = {}
         self._relays = relays
         self._patterns: dict[Entrance, Session] = {}
@@ -344,7 +346,8 @@ class _Beginnings:
         lost, stopped = partial(self._begin_lost, entrance), partial(self._begin_carefully, entrance)
         left = Beginning(self._connections.loop, self._pattern(entrance), lost, server.rows is not None)
         calls = left, None if server.counted is None else server.counted.arrive, serve, checks, stopped
-        lobby = Lobby(self._connections, CLIENT, step, limit, timeout, *calls, server.rows, server.number)
+        known = server.rows, server.number, self._forgotten
+        lobby = Lobby(self._connections, CLIENT, step, limit, timeout, *calls, *known)
         if entrance.listen.ssl and server.tls is not None:
             shaken = None if server.counted is None else partial(server.counted.welcome, self._connections.loop)
             lobby.shake_hands(server.tls, shaken)

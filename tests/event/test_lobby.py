@@ -39,7 +39,7 @@ SERVER = 1
 
 
 class Stage:
-    """A lobby; what it has handed on, and with which it turned away."""
+    """A lobby; what it has handed on, turned away, and forgotten after a bug."""
 
     def __init__(
         self, bench: Bench, resources: ExitStack, most: int = 10, checks: tuple[QuickCheck, ...] = (), rows: int = 0
@@ -51,6 +51,7 @@ class Stage:
         self.left: list[tuple[Guest, bytes | PeerError]] = []
         self.full: list[tuple[int, Address]] = []
         self.stopped: list[Guest] = []
+        self.forgotten: list[int] = []
         self.noticed = 0
         self.action: Callable[[], None] = lambda: None
         self.head, self.memory = bytearray(HEAD), bytearray(rows * ROW)
@@ -58,7 +59,7 @@ class Stage:
         self.rows: Rows | None = it.rows.Rows(*memories, 0.0, 1) if rows else None
         self.lobby: Lobby = it.lobby.Lobby(
             self.connections, Party.CLIENT, STEP, LIMIT, TIMEOUT, self._leave, self._notice, self._turn_away,
-            checks, self.stopped.append, self.rows, SERVER,
+            checks, self._stop, self.rows, SERVER, lambda guest: self.forgotten.append(guest.number),
         )  # fmt: skip
         resources.callback(self._close)
 
@@ -74,6 +75,10 @@ class Stage:
     def serve(self) -> None:
         self.loop.poller.dispatch(self.loop, 1.0)
         self.loop.serve_late()
+
+    def _stop(self, guest: Guest) -> None:
+        self.stopped.append(guest)
+        self.action()
 
     def _leave(self, guest: Guest, heard: bytes | PeerError) -> None:
         assert guest not in self.lobby.guests
@@ -235,7 +240,7 @@ def test_a_check_that_breaks_down_is_the_listener_s_bug(bench: Bench, resources:
                 raise answer
             return bool(answer)
 
-    stage = Stage(bench, resources, checks=(Broken(),))
+    stage = Stage(bench, resources, checks=(Broken(),), rows=1)
     if isinstance(answer, Exception):
         with pytest.raises(LookupError, match="in a check"):
             stage.comes()
@@ -243,6 +248,20 @@ def test_a_check_that_breaks_down_is_the_listener_s_bug(bench: Bench, resources:
         stage.comes()
     assert (len(stage.stopped), stage.lobby.guests) == (not isinstance(answer, Exception), set())
     assert stage.connections.in_use == len(stage.stopped)
+    assert stage.forgotten == ([] if stage.stopped else [1])
+    assert memoryview(stage.head).cast("Q")[UNLISTED] == 0
+
+
+def test_who_is_turned_away_by_a_bug_is_forgotten(bench: Bench, resources: ExitStack) -> None:
+    def break_down() -> None:
+        raise LookupError("behind the lobby")
+
+    stage = Stage(bench, resources, checks=(Asked(1),), rows=1)
+    stage.action = break_down
+    with pytest.raises(LookupError, match="behind the lobby"):
+        stage.comes()
+    assert (stage.forgotten, stage.connections.in_use) == ([1], 0)
+    assert memoryview(stage.head).cast("Q")[UNLISTED] == 0
 
 
 def test_each_has_a_row_that_is_its_own_until_it_is_passed_on(bench: Bench, resources: ExitStack) -> None:
@@ -321,7 +340,7 @@ def test_a_bug_behind_it_is_the_loop_s(bench: Bench, stage: Stage) -> None:
     bench.loop.run()
     assert [str(bug) for bug in bench.bugs] == ["behind the lobby"]
     assert client.recv(100) + client.recv(100) == GREETING
-    assert stage.connections.in_use == 0
+    assert (stage.forgotten, stage.connections.in_use) == ([1], 0)
 
 
 @pytest.mark.parametrize("passed_on", [False, True])

@@ -58,7 +58,7 @@ class _Wire:
         self._theirs.close()
 
 
-def _claimed(zone: SharedT) -> SharedT:
+def claimed(zone: SharedT) -> SharedT:
     """A zone as a worker has it."""
     zone.stop_publishing()
     zone.claim(0)
@@ -110,13 +110,13 @@ class Proxy:
         self._wire = _Wire(self._loop)
         self.service.prepare()
         if counted:
-            self.counters = _claimed(Counters("status", words_of_workers(settings.servers)))
+            self.counters = claimed(Counters("status", words_of_workers(settings.servers)))
             self.service.count(self.counters)
         zones = [limit.zone for limit in server.limit_conn.limits]
         self.conns = {zone.name: ConnTable(bytearray(zone.zone.size), bytes(16), bytearray(8 * 512)) for zone in zones}
         self.service.limit_connections(self.conns)
         if rows:
-            self.table = _claimed(SessionTable("sessions", rows, 1, [(server.protocol, server.protocol)]))
+            self.table = claimed(SessionTable("sessions", rows, 1, [(server.protocol, server.protocol)]))
             self.service.enlist(self.table)
         self.service.start(self._loop, 0, 1, (*listeners, self.ended.append), self.lines)
         self._thread = threading.Thread(target=self._loop.run, daemon=True)

@@ -19,6 +19,7 @@ struct lobby {
     PyObject *full;
     PyObject *checks;  /* a tuple */
     PyObject *stopped;
+    PyObject *forgotten; /* or None */
     PyObject *guests; /* a set */
     struct rows *rows; /* NULL: there is no session table */
     uint16_t server;   /* its number there */
@@ -67,16 +68,29 @@ static int leave(struct guest *self, PyObject *heard)
         PyObject *arguments[] = {(PyObject *) self, heard};
 
         fine = done(PyObject_Vectorcall(lobby->left, arguments, 2, NULL));
-        if (!fine) {
-            unlist(lobby, self);
-        }
     }
     Py_DECREF(heard);
-    Py_XDECREF(lobby);
+    if (fine) {
+        Py_XDECREF(lobby);
+    } else {
+        self->lobby = lobby; /* as unless_bug() needs it */
+    }
     return fine;
 }
 
-/* After a bug: closes the connection of a guest that nobody has now; the exception stays raised. Gives `fine`. */
+/* Forgets a guest that nobody has now. */
+static void forget(const struct lobby *lobby, struct guest *self)
+{
+    PyObject *guest = (PyObject *) self;
+
+    unlist(lobby, self);
+    if (PySet_Discard(lobby->guests, guest) < 0 ||
+        (lobby->forgotten != Py_None && !done(PyObject_CallOneArg(lobby->forgotten, guest)))) {
+        PyErr_Clear();
+    }
+}
+
+/* After a bug: forgets the guest, and closes its connection; the exception stays raised. Gives `fine`. */
 static int unless_bug(struct guest *self, int fine)
 {
     PyObject *bug;
@@ -87,10 +101,7 @@ static int unless_bug(struct guest *self, int fine)
     bug = take_exception();
     timers_cancel(&self->timed);
     if (self->lobby != NULL) {
-        unlist(self->lobby, self);
-        if (PySet_Discard(self->lobby->guests, (PyObject *) self) < 0) {
-            PyErr_Clear();
-        }
+        forget(self->lobby, self);
     }
     Py_CLEAR(self->lobby);
     if (!done(PyObject_CallMethodNoArgs((PyObject *) self->stream, names.close))) {
@@ -204,13 +215,14 @@ PyTypeObject guest_type = {
 static PyObject *lobby_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
     PyObject *connections, *party, *step, *limit, *left, *noticed, *full, *checks = NULL, *stopped = Py_None;
-    PyObject *rows = Py_None;
+    PyObject *rows = Py_None, *forgotten = Py_None;
     unsigned short server = 0;
     struct lobby *self;
     double timeout;
 
-    if (!PyArg_ParseTuple(arguments, "O!OOO!dOOO|O!OOH", &connections_type, &connections, &party, &step, &PyLong_Type,
-                          &limit, &timeout, &left, &noticed, &full, &PyTuple_Type, &checks, &stopped, &rows, &server)) {
+    if (!PyArg_ParseTuple(arguments, "O!OOO!dOOO|O!OOHO", &connections_type, &connections, &party, &step, &PyLong_Type,
+                          &limit, &timeout, &left, &noticed, &full, &PyTuple_Type, &checks, &stopped, &rows, &server,
+                          &forgotten)) {
         return NULL;
     }
     if (rows != Py_None && !PyObject_TypeCheck(rows, &rows_type)) {
@@ -230,6 +242,7 @@ static PyObject *lobby_new(PyTypeObject *type, PyObject *arguments, PyObject *Py
     self->full = Py_NewRef(full);
     self->checks = checks == NULL ? PyTuple_New(0) : Py_NewRef(checks);
     self->stopped = Py_NewRef(stopped);
+    self->forgotten = Py_NewRef(forgotten);
     self->guests = PySet_New(NULL);
     self->rows = rows == Py_None ? NULL : (struct rows *) Py_NewRef(rows);
     self->server = server;
@@ -240,7 +253,7 @@ static PyObject *lobby_new(PyTypeObject *type, PyObject *arguments, PyObject *Py
 }
 
 #define GIVEN(REF) REF(connections) REF(party) REF(limit) REF(left) REF(noticed) REF(full) REF(checks) REF(stopped)
-#define REFERENCES(REF) GIVEN(REF) REF(steps) REF(guests) REF(rows) REF(context) REF(shaken)
+#define REFERENCES(REF) GIVEN(REF) REF(forgotten) REF(steps) REF(guests) REF(rows) REF(context) REF(shaken)
 COLLECTED(lobby, REFERENCES)
 
 /* A new guest, which is counted; NULL with an exception. The descriptor is closed with its stream. */
@@ -342,8 +355,11 @@ static int receive_or_stop(struct lobby *self, struct guest *guest)
         passing = begin(self, guest);
     }
     if (passing < 1) {
-        Py_CLEAR(guest->lobby);
-        return passing == 0 && done(PyObject_CallOneArg(self->stopped, (PyObject *) guest));
+        passing = passing == 0 && done(PyObject_CallOneArg(self->stopped, (PyObject *) guest));
+        if (passing) {
+            Py_CLEAR(guest->lobby);
+        }
+        return passing;
     }
     return list(self, guest) && PySet_Add(self->guests, (PyObject *) guest) == 0 && go_on(guest);
 }

@@ -1,11 +1,11 @@
 """Fails each allocation of a session's life once, one after the other.
 
-    python -m tests.native.core.allocations PROTOCOL [verbose] [tls]
+    python -m tests.native.core.allocations PROTOCOL [verbose] [tls] [limited]
 
 The proxy, its peers and its client take turns in one thread, so that only the proxy's steps lack memory. A line is
 printed for each allocation after whose failure anything is left: a descriptor, a counted connection, a record, a guest,
 or a row. With `verbose` the log takes all lines, so sessions begin at accept and not in a lobby. With `tls` the
-client comes by TLS.
+client comes by TLS. With `limited` there are limits, counters and access logs.
 """
 
 from __future__ import annotations
@@ -23,20 +23,29 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
+from mailworker.config.access_log import On
 from mailworker.config.listen import Endpoint, Listen
 from mailworker.event.listener import BoundListener
 from mailworker.event.loop import Loop
 from mailworker.log.log import Log
 from mailworker.mail.server import ServerTls
 from mailworker.mail.service import MailService
+from mailworker.mail.vitals import words_of_workers
 from mailworker.model import InetAddress, Level
+from mailworker.shm.conn_table import ConnTable
+from mailworker.shm.counters import Counters
 from mailworker.shm.sessions import SessionTable
 from mailworker.tls.context import TlsContext
 from tests.mail.cases import WITH_SIEVE, Case
+from tests.mail.crowds import limits
+from tests.mail.limits.settings import limit, zone
+from tests.mail.limits.settings import settings as limit_auth
 from tests.support.auth import accepted
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key
+from tests.support.lines import Lines
+from tests.support.proxy import claimed
 from tests.support.recorded_log import RecordedLog
-from tests.support.settings import auth_http_settings, configuration, mail_server, ssl_settings
+from tests.support.settings import access_log, auth_http_settings, configuration, mail_server, ssl_settings
 
 memory: Final[Any] = import_module("_testcapi")
 
@@ -50,6 +59,11 @@ QUIET: Final = 10
 LARGE: Final = bytes(16_000)
 COMMAND: Final = b"a2 NOOP\r\n"
 SMALL_BUFFER: Final = 4096
+
+ACCESS_LOG: Final = (
+    b"$remote_addr $remote_port $remote_user $session_id $bytes_received $bytes_sent $session_time "
+    b"$time_local $session_end"
+)
 
 # Blocks of memory that a walk may leave: caches, and the free lists of Python.
 MOST_BLOCKS: Final = 100
@@ -108,25 +122,29 @@ class AuthPeer:
 class Site:
     """A proxy, its auth service and its backend."""
 
-    def __init__(self, case: Case, level: Level, certificate: Certificate | None) -> None:
+    def __init__(self, case: Case, level: Level, certificate: Certificate | None, limited: bool) -> None:
         self.case = case
         self.certificate = certificate
+        self._limited = limited
         self._client_context = ssl._create_unverified_context()
         self.bugs: list[str] = []
-        self.log = RecordedLog()
+        self.log, self._lines = RecordedLog(), Lines()
         self._front, self._auth, self._back = _listening(), _listening(), _listening()
         self._front.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
         self._answer = accepted(InetAddress(*self._back.getsockname()))
         self._peers: list[BackendPeer | AuthPeer] = []
         self._loop = Loop(lambda bug: self.bugs.append(repr(bug)))
         self._table = SessionTable("sessions", 8, 1, [(case.protocol, case.protocol)])
+        self._conns = {name: ConnTable(bytearray(8192), bytes(16), bytearray(8 * 512)) for name in ("users", "hosts")}
         self._service = self._started(Log([(level, self.log)]))
         self.before = _descriptors()
 
     def _started(self, log: Log) -> MailService:
         listen = Listen(InetAddress(*self._front.getsockname()), ssl=self.certificate is not None)
         source = auth_http_settings(InetAddress(*self._auth.getsockname()))
-        server = mail_server(self.case.protocol, source=source, listens=(listen,))
+        server = mail_server(
+            self.case.protocol, source=source, listens=(listen,), **(_limits() if self._limited else {})
+        )
         context = None
         if self.certificate is not None:
             settings = ssl_settings(self.certificate)
@@ -135,10 +153,11 @@ class Site:
         bound = BoundListener([Endpoint(listen, 0)], self._front)
         service = MailService(configuration(server), [bound], [ServerTls(context)], log, [log])
         service.prepare()
-        self._table.stop_publishing()
-        self._table.claim(0)
-        service.enlist(self._table)
-        service.start(self._loop, 0, 1)
+        service.enlist(claimed(self._table))
+        if self._limited:
+            service.count(claimed(Counters("status", words_of_workers(service._settings.servers))))
+            service.limit_connections(self._conns)
+        service.start(self._loop, 0, 1, (), self._lines)
         return service
 
     def _step(self, failing: int | None = None) -> None:
@@ -181,6 +200,7 @@ class Site:
         """A session; gives whether it went as it should, and how many steps the proxy took for it."""
         self.bugs.clear()
         self.log.lines.clear()
+        self._lines.sent.clear()
         case, heard, quiet, steps = self.case, b"", 0, 0
         words = {case.greeting: case.login, case.greeting + case.answer: COMMAND}
         whole = case.greeting + case.answer + LARGE
@@ -208,6 +228,11 @@ class Site:
             client = self._client_context.wrap_socket(client, do_handshake_on_connect=False)
         return _unblocked(client)
 
+    def let_time_pass(self) -> None:
+        """An hour: timers keep their buckets, also empty ones, until these are due."""
+        self._loop.now += 3600.0
+        self._loop.timers.expire(self._loop.now)
+
     def left(self) -> dict[str, int]:
         """What is left of sessions that have ended; nothing, where all is well."""
         service = self._service
@@ -217,9 +242,19 @@ class Site:
             "records": len(service._sessions.live),
             "guests": sum(len(lobby.guests) for lobby in service._beginnings._lobbies.values()),
             "rows": len([*self._table.rows()]),
+            "connections of keys": sum(conns.usage()[1] for conns in self._conns.values()),
             "sessions without a row": self._table.unlisted,
         }
         return {name: number for name, number in found.items() if number}
+
+
+def _limits() -> dict[str, Any]:
+    """The settings of a server with limits and access logs."""
+    return {
+        "limit_conn": limits(("users", "$remote_user", 4), ("hosts", "$binary_remote_addr", 4)),
+        "limit_auth": limit_auth(limit(9), limit(9, of=zone("$remote_user", name="names"))),
+        "access_log": access_log(ACCESS_LOG, On.ALL),
+    }
 
 
 def _unblocked(stream: socket.socket) -> socket.socket:
@@ -242,9 +277,9 @@ def _blocks() -> int:
     return sys.getallocatedblocks()
 
 
-def _warm(case: Case, level: Level, certificate: Certificate | None) -> tuple[Site, int]:
+def _warm(case: Case, level: Level, certificate: Certificate | None, limited: bool) -> tuple[Site, int]:
     """A site whose caches are filled, and how many steps a session takes there."""
-    site = Site(case, level, certificate)
+    site = Site(case, level, certificate, limited)
     for _ in range(3):
         fine, steps = site.play(NOWHERE)
         assert fine, site.log.lines
@@ -254,9 +289,9 @@ def _warm(case: Case, level: Level, certificate: Certificate | None) -> tuple[Si
     return site, steps
 
 
-def walk(case: Case, level: Level, certificate: Certificate | None) -> int:
+def walk(case: Case, level: Level, certificate: Certificate | None, limited: bool) -> int:
     """Walk over all allocations; gives how many of them mattered."""
-    site, steps = _warm(case, level, certificate)
+    site, steps = _warm(case, level, certificate, limited)
     mattered, blocks = 0, _blocks()
     for step in range(steps):
         last = 0
@@ -264,11 +299,12 @@ def walk(case: Case, level: Level, certificate: Certificate | None) -> int:
             fine, _ = site.play((step, number))
             if left := site.left():
                 print(case.protocol, "step", step, "allocation", number, "left", left, site.bugs, site.log.lines)
-                site, _ = _warm(case, level, certificate)
+                site, _ = _warm(case, level, certificate, limited)
             if not fine:
                 mattered, last = mattered + 1, number
             if number > last + ENOUGH:
                 break
+    site.let_time_pass()
     if (more := _blocks() - blocks) > MOST_BLOCKS:
         print(case.protocol, "left", more, "blocks of memory")
     return mattered
@@ -281,7 +317,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         authority = CertificateAuthority(Path(folder))
         certificate = authority.issue_server("server", ecdsa_key(), ("localhost",)) if "tls" in options else None
-        print(walk(case, Level.INFO if "verbose" in options else Level.ERROR, certificate), "allocations matter")
+        level = Level.INFO if "verbose" in options else Level.ERROR
+        print(walk(case, level, certificate, "limited" in options), "allocations matter")
 
 
 if __name__ == "__main__":

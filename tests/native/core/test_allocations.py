@@ -16,7 +16,7 @@ if accelerator is None:
 pytest.importorskip("_testcapi")
 
 
-WAYS = [("imap",), ("smtp", "verbose"), ("sieve",), ("sieve", "verbose", "tls")]
+WAYS = [("imap", "limited"), ("smtp", "verbose"), ("smtp", "limited", "tls"), ("sieve",), ("sieve", "verbose", "tls")]
 
 
 @pytest.mark.parametrize("arguments", WAYS, ids=" ".join)
