@@ -32,9 +32,9 @@ class TlsConnection(Connection):
     def adopted(cls, context: Context, address: int) -> TlsConnection:
         """A client's connection whose SSL, at `address`, C has made of `context`; the SSL is freed with this object."""
         connection = cls.__new__(cls)
-        connection.adopt(context, address)
         connection._broken = False
         connection.party = Party.CLIENT
+        connection.adopt(context, address)  # last: until it returns, the caller frees the SSL
         return connection
 
     def handshake(self, *, more: bool = False) -> Readiness | None:

@@ -90,7 +90,10 @@ class Connection:
         self.handle: Handle = ffi.gc(pointer, lib.connection_free)
 
     def adopt(self, context: Context, address: int) -> None:
-        """Initialise with the SSL at `address`, which belongs to `context`, in place of `__init__`."""
+        """Initialise with the SSL at `address`, which belongs to `context`, in place of `__init__`.
+
+        The SSL is this object's from the last call on, after which nothing can fail.
+        """
         self._context = context
         self.handle = ffi.gc(ffi.cast("SSL *", address), lib.connection_free)
 
