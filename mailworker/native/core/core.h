@@ -49,6 +49,7 @@
     NAME(throw)                                                                                                        \
     NAME(timed_out)                                                                                                    \
     NAME(_exhausted)                                                                                                   \
+    NAME(_member_map_)                                                                                                 \
     NAME(_refused)
 
 #define DECLARE(name) PyObject *name;

@@ -13,7 +13,7 @@ void step_learn(struct step *step, PyTypeObject *type)
     step->slot = 0;
     step->kind = T_NONE;
     step->last = NULL;
-    step->constant = PyObject_HasAttrString((PyObject *) type, "_member_map_");
+    step->constant = PyObject_HasAttr((PyObject *) type, names._member_map_);
     if (found != NULL && Py_IS_TYPE(found, &PyMemberDescr_Type) && PyType_IsSubtype(type, PyDescr_TYPE(found))) {
         const PyMemberDef *member = ((PyMemberDescrObject *) found)->d_member;
 
