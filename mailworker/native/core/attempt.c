@@ -83,12 +83,13 @@ static void release(struct attempt *self, Py_ssize_t place, int counts)
     counted->taken = 0;
 }
 
-static void drop_all(struct attempt *self)
+/* The same for all rules; those that count all attempts settle it anyway. */
+static void release_all(struct attempt *self, int counts)
 {
     Py_ssize_t place;
 
     for (place = 0; place < self->all->count; place++) {
-        release(self, place, self->all->rules[place].counts_all);
+        release(self, place, counts || self->all->rules[place].counts_all);
     }
 }
 
@@ -111,7 +112,7 @@ static int pass_rule(struct attempt *self, Py_ssize_t place, uint64_t now)
     }
     excess = take(self, place, now);
     if (excess < 0) {
-        drop_all(self);
+        release_all(self, 0);
         self->over = place;
         self->excess = -1 - excess;
         self->wait = -1.0;
@@ -226,18 +227,13 @@ static PyObject *may_settle(PyObject *object, PyObject *Py_UNUSED(none))
 
 static PyObject *keep(PyObject *object, PyObject *Py_UNUSED(none))
 {
-    struct attempt *self = (struct attempt *) object;
-    Py_ssize_t place;
-
-    for (place = 0; place < self->all->count; place++) {
-        release(self, place, 1);
-    }
+    release_all((struct attempt *) object, 1);
     return Py_NewRef(Py_None);
 }
 
 static PyObject *drop(PyObject *object, PyObject *Py_UNUSED(none))
 {
-    drop_all((struct attempt *) object);
+    release_all((struct attempt *) object, 0);
     return Py_NewRef(Py_None);
 }
 
@@ -248,7 +244,7 @@ static PyObject *succeed(PyObject *object, PyObject *Py_UNUSED(none))
     Py_ssize_t place;
     uint64_t now = limit_milliseconds(all->loop->now);
 
-    drop_all(self);
+    release_all(self, 0);
     for (place = 0; place < all->count; place++) {
         const struct rule *rule = &all->rules[place];
 

@@ -154,10 +154,10 @@ void raise_error(PyObject *error);
 void *connection_of(PyObject *tls);
 
 /*
- * A TLS connection that C has begun is bare: it has an SSL, and in place of its Python object the context, which makes
- * that object when Python code asks for it.
+ * A TLS connection that C has begun is bare: it has an SSL, and in place of its Python object, `tls`, the context. That
+ * makes the object when Python code asks for it; gives a new reference. The caller notes that it is no longer bare.
  */
-PyObject *dressed(PyObject *context, void *connection);
+PyObject *dressed(PyObject **tls, void *connection, int bare);
 int tls_free(PyObject *tls, void *connection, int bare);
 
 /* timers.c */

@@ -71,16 +71,20 @@ void *connection_of(PyObject *tls)
     return connection;
 }
 
-PyObject *dressed(PyObject *context, void *connection)
+PyObject *dressed(PyObject **tls, void *connection, int bare)
 {
-    PyObject *address = PyLong_FromVoidPtr(connection), *tls;
+    PyObject *address, *made;
 
-    if (address == NULL) {
-        return NULL;
+    if (bare) {
+        address = PyLong_FromVoidPtr(connection);
+        made = address == NULL ? NULL : PyObject_CallMethodOneArg(*tls, names.adopt, address);
+        Py_XDECREF(address);
+        if (made == NULL) {
+            return NULL;
+        }
+        Py_SETREF(*tls, made);
     }
-    tls = PyObject_CallMethodOneArg(context, names.adopt, address);
-    Py_DECREF(address);
-    return tls;
+    return Py_NewRef(*tls);
 }
 
 int tls_free(PyObject *tls, void *connection, int bare)

@@ -349,6 +349,7 @@ static PySendResult go_on_exchanging(struct stream *self, PyObject **result)
 static void begin(struct stream *self, PySendResult (*action)(struct stream *self, PyObject **result))
 {
     self->action = action;
+    self->waited = 0;
     self->late = 0;
     Py_CLEAR(self->outcome);
 }
@@ -365,7 +366,6 @@ int stream_shake_hands(struct stream *self, PyObject *context, void *native, int
     self->connection = connection;
     self->bare = 1;
     self->more = (char) more;
-    self->waited = 0;
     begin(self, go_on_shaking_hands);
     return 1;
 }
@@ -388,31 +388,26 @@ static PyObject *stream_wait(PyObject *object, PyObject *events)
         return NULL;
     }
     begin(self, go_on_waiting);
-    self->waited = 0;
     return Py_NewRef(object);
 }
 
-static PyObject *begin_reading(struct stream *self, PyObject *limit,
-                               PySendResult (*action)(struct stream *self, PyObject **result))
+static int begin_reading(struct stream *self, PyObject *limit,
+                         PySendResult (*action)(struct stream *self, PyObject **result))
 {
     self->limit = PyLong_AsSsize_t(limit);
     if (self->limit < 0) {
-        if (!PyErr_Occurred()) {
-            PyErr_SetString(PyExc_ValueError, "negative limit");
-        }
-        return NULL;
+        return PyErr_Occurred() ? 0 : raised(PyExc_ValueError, "negative limit");
     }
     if (self->limit > READ_SIZE) {
         self->limit = READ_SIZE;
     }
     begin(self, action);
-    self->waited = 0;
-    return Py_NewRef((PyObject *) self);
+    return 1;
 }
 
 static PyObject *stream_read(PyObject *object, PyObject *limit)
 {
-    return begin_reading((struct stream *) object, limit, go_on_reading);
+    return begin_reading((struct stream *) object, limit, go_on_reading) ? Py_NewRef(object) : NULL;
 }
 
 static PyObject *stream_write(PyObject *object, PyObject *data)
@@ -470,18 +465,15 @@ static int is_step(PyObject *step)
 int stream_exchange(struct stream *self, PyObject *limit, PyObject *steps)
 {
     Py_ssize_t count = PyTuple_Check(steps) ? PyTuple_GET_SIZE(steps) : 0, i;
-    PyObject *begun;
 
     for (i = 0; i < count && is_step(PyTuple_GET_ITEM(steps, i)); i++) {
     }
     if (count == 0 || i < count) {
         return raised(PyExc_ValueError, "a step is a command, and how the lines of its reply start");
     }
-    begun = begin_reading(self, limit, go_on_exchanging);
-    if (begun == NULL) {
+    if (!begin_reading(self, limit, go_on_exchanging)) {
         return 0;
     }
-    Py_DECREF(begun);
     Py_CLEAR(self->heard);
     Py_XSETREF(self->steps, Py_NewRef(steps));
     begin_step(self, 0);
@@ -634,17 +626,12 @@ void stream_give_away(struct stream *self)
 static PyObject *get_tls(PyObject *object, void *Py_UNUSED(closure))
 {
     struct stream *self = (struct stream *) object;
-    PyObject *tls;
+    PyObject *tls = dressed(&self->tls, self->connection, self->bare);
 
-    if (self->bare) {
-        tls = dressed(self->tls, self->connection);
-        if (tls == NULL) {
-            return NULL;
-        }
+    if (tls != NULL) {
         self->bare = 0;
-        Py_SETREF(self->tls, tls);
     }
-    return Py_NewRef(self->tls);
+    return tls;
 }
 
 static PyObject *stream_reach(PyObject *object, PyObject *Py_UNUSED(none))

@@ -114,35 +114,20 @@ static PyObject *resume(PyObject *self, PyObject *const *arguments, Py_ssize_t g
     return none_if(task_resume((struct task *) self, given ? arguments[0] : NULL));
 }
 
-static PyObject *expire(PyObject *object, PyObject *Py_UNUSED(none))
+/* Ends the wait as after the deadline; the coroutine gets the error of that, or another one that is not NULL. */
+static PyObject *end_wait(PyObject *object, PyObject *error)
 {
     struct task *self = (struct task *) object;
-    PyObject *error;
+    PyObject *timed_out;
     int fine;
 
     if (self->waits_for == NULL) {
         Py_RETURN_NONE;
     }
-    error = PyObject_CallMethodNoArgs(self->waits_for, names.timed_out);
-    fine = error != NULL && task_resume(self, error);
-    Py_XDECREF(error);
+    timed_out = PyObject_CallMethodNoArgs(self->waits_for, names.timed_out);
+    fine = timed_out != NULL && task_resume(self, error == NULL ? timed_out : error);
+    Py_XDECREF(timed_out);
     return none_if(fine);
-}
-
-static PyObject *interrupt(PyObject *object, PyObject *error)
-{
-    struct task *self = (struct task *) object;
-    PyObject *instead;
-
-    if (self->waits_for == NULL) {
-        Py_RETURN_NONE;
-    }
-    instead = PyObject_CallMethodNoArgs(self->waits_for, names.timed_out);
-    if (instead == NULL) {
-        return NULL;
-    }
-    Py_DECREF(instead);
-    return none_if(task_resume(self, error));
 }
 
 static PyObject *cancel(PyObject *object, PyObject *Py_UNUSED(none))
@@ -163,8 +148,8 @@ static PyMemberDef task_members[] = {
 
 static PyMethodDef task_methods[] = {
     {"resume", FAST(resume), "resume(error=None)"},
-    {"expire", expire, METH_NOARGS, "The deadline has passed."},
-    {"interrupt", interrupt, METH_O, "interrupt(error): raise it where the coroutine waits."},
+    {"expire", end_wait, METH_NOARGS, "The deadline has passed."},
+    {"interrupt", end_wait, METH_O, "interrupt(error): raise it where the coroutine waits."},
     {"cancel", cancel, METH_NOARGS, "End the coroutine where it waits."},
     {NULL, NULL, 0, NULL},
 };

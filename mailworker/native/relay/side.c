@@ -386,15 +386,11 @@ static PyObject *side_tls(PyObject *object, void *Py_UNUSED(closure))
         PyErr_SetString(PyExc_AttributeError, "tls");
         return NULL;
     }
-    if (side->bare) {
-        tls = dressed(side->tls, side->connection);
-        if (tls == NULL) {
-            return NULL;
-        }
+    tls = dressed(&side->tls, side->connection, side->bare);
+    if (tls != NULL) {
         side->bare = 0;
-        Py_SETREF(side->tls, tls);
     }
-    return Py_NewRef(side->tls);
+    return tls;
 }
 
 static PyObject *side_closed(PyObject *object, void *Py_UNUSED(closure))
