@@ -328,8 +328,10 @@ class SocketStream(BaseStream):
         self.reach()
         self.tls = tls = context.connection(self.descriptor)
         while True:
-            want = tls.handshake(more=more)
-            self.tls = tls  # once more: choosing a server by SNI may have replaced the SSL object within it
+            try:
+                want = tls.handshake(more=more)
+            finally:
+                self.tls = tls  # once more: choosing a server by SNI may have replaced the SSL object within it
             if want is None:
                 return
             await self.wait(want)

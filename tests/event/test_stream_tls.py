@@ -14,6 +14,7 @@ from mailworker.event.stream import SocketStream
 from mailworker.event.task import sleep
 from mailworker.tls.connection import TlsConnection
 from mailworker.tls.context import TlsContext
+from mailworker.tls.door import ChoosingConnection
 from tests.event.bench import Bench, anonymous_client, secure, thread
 from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
@@ -51,6 +52,43 @@ def test_talks_to_a_client(bench: Bench, ends: Ends, context: TlsContext, more: 
     assert received == [b"hello"]
     assert not bench.bugs
     assert stream.tls is None
+
+
+class Choice:
+    """Makes connections that go on in another context, after which the choice breaks down."""
+
+    def __init__(self, first: TlsContext, chosen: TlsContext) -> None:
+        self._first, self._chosen = first, chosen
+
+    def connection(self, descriptor: int) -> TlsConnection:
+        return ChoosingConnection(self._first.native, descriptor, self._choose)
+
+    def _choose(self, connection: TlsConnection) -> None:
+        connection.follow(self._chosen.native)
+        raise LookupError("after the choice")
+
+
+def test_after_a_choice_that_breaks_down_the_chosen_connection_is_used(
+    bench: Bench, ends: Ends, context: TlsContext
+) -> None:
+    stream, connected = ends
+    choice = Choice(context, TlsContext.build(context.settings, b"imap"))
+
+    async def server() -> None:
+        with pytest.raises(LookupError, match="after the choice"):
+            await stream.start_tls(choice)
+        assert stream.agreement is not None
+        await stream.write(b"sorry")  # as after a bug of ours; it goes on with the handshake first
+        stream.close()
+
+    def client() -> None:
+        peer = secure(connected)
+        peer.expect(b"sorry")
+        peer.close()
+
+    with thread(client):
+        bench.run(server())
+    assert not bench.bugs
 
 
 def test_what_was_said_in_clear_before_stays_out_of_tls(bench: Bench, ends: Ends, context: TlsContext) -> None:

@@ -683,11 +683,13 @@ static int set_tls(PyObject *object, PyObject *tls, void *Py_UNUSED(closure))
         PyErr_SetString(PyExc_AttributeError, "tls");
         return -1;
     }
+    forget_tls(self);
+    self->connection = NULL; /* its SSL may be gone, whatever follows */
+    Py_SETREF(self->tls, Py_NewRef(Py_None));
     connection = connection_of(tls);
     if (PyErr_Occurred()) {
         return -1;
     }
-    forget_tls(self);
     self->connection = connection;
     Py_SETREF(self->tls, Py_NewRef(tls));
     return 0;
