@@ -280,6 +280,7 @@ def test_who_leaves_while_delayed_has_made_no_guess(scene: Scene, leaves: str) -
         assert limited.table.pending(b"\x7f\0\0\1") == 0
     assert mailbox.asked == 2
     lines = [line for line in mailbox.proxy.log.lines if "delaying" in line]
+    assert len(lines) == 3
     assert all(re.search(r"excess: [12]\.\d\d\d, by zone", line) for line in lines), lines
 
 
