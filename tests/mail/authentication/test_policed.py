@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Callable
 from ipaddress import ip_network
 from math import inf
 from typing import Any
@@ -17,17 +18,17 @@ from mailworker.model import AuthMethod, InetAddress
 from mailworker.variables.template import parse
 from mailworker.wire.auth_policy import hashed
 from mailworker.wire.proxy_protocol import build_v1
-from tests.mail.cases import IMAP, Case, all_protocols
+from tests.mail.cases import IMAP, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.mail.limits.settings import delay, login
 from tests.mail.limits.settings import settings as limit_settings
 from tests.mail.test_record import record_of
-from tests.support.auth import accepted, rejected
+from tests.support.auth import accepted, rejected, wait
 from tests.support.backend import conversation, hang
 from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 from tests.support.policy_service import PolicyService, response
-from tests.support.settings import dialogue_settings, proxy_pass, proxy_settings
+from tests.support.settings import auth_http_settings, dialogue_settings, proxy_pass, proxy_settings
 
 NONCE = b"a nonce"
 TEMPORARY = {
@@ -271,6 +272,58 @@ def test_a_kept_connection_that_the_service_has_closed_is_replaced(police: Polic
     second.expect(IMAP.greeting)
     second.talk((IMAP.login, IMAP.answer))
     assert police.service.wait(3)[2].connection == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "heard", "connections"),
+    [(b"", IMAP.answer, [0, 0, 0, 1]), (b"HTTP/1.1 200 OK\r\n", TEMPORARY["imap"], [0, 0, 0])],
+    ids=["without a word", "in an answer"],
+)
+@pytest.mark.parametrize("end", [Peer.end, Peer.reset], ids=["an end", "a reset"])
+def test_it_is_asked_again_if_a_kept_connection_ends_without_a_word(
+    police: Police, end: Callable[[Peer], None], said: bytes, heard: bytes, connections: list[int]
+) -> None:
+    def leave(peer: Peer) -> None:
+        peer.send(said)
+        end(peer)
+
+    client, proxy = police.log_in(IMAP, closed=True)
+    client.expect(IMAP.answer)
+    police.service.wait(2)
+    police.service.say = lambda *_: leave if len(police.service.asked) == 3 else {"status": 0}
+    second = police.scene.client(proxy)
+    second.expect(IMAP.greeting)
+    second.talk((IMAP.login, heard))
+    assert [asked.connection for asked in police.service.wait(4)][: len(connections)] == connections
+    assert any("[error]" in line for line in proxy.log.lines) is (heard != IMAP.answer)
+
+
+def test_the_source_of_logins_may_let_a_client_wait_too(police: Police) -> None:
+    backend = police.scene.backend(IMAP.script())
+    client, _ = police.log_in(IMAP, wait(b"5"), accepted(backend.address))
+    police.service.wait(1)
+    assert client.is_silent()
+    police.scene.skip(6.0)
+    client.expect(IMAP.answer)
+    assert police.service.commands(2) == ["allow", "report"]
+
+
+@pytest.mark.parametrize("decides", [False, True], ids=["a service decides", "the backend decides"])
+def test_mail_of_a_sender_without_a_login_is_no_matter_of_the_police(police: Police, decides: bool) -> None:
+    fine = b"250 fine\r\n"
+    backend = police.scene.backend(conversation(*SMTP.backend, fine, fine))
+    auth = police.scene.auth_for(backend).address
+    proxy = police.scene.proxy(
+        "smtp", auth, policy=police.settings(), source=ByBackendSettings() if decides else auth_http_settings(auth),
+        dialogue=dialogue_settings("smtp", auth=AuthMethod.NONE),
+        proxy=proxy_settings(backend=proxy_pass(backend.address)),
+    )  # fmt: skip
+    client = police.scene.client(proxy)
+    client.expect(SMTP.greeting)
+    client.talk((b"MAIL FROM:<a@b>\r\n", SMTP.noop[1]), (b"RCPT TO:<c@d>\r\n", fine))
+    client.close()
+    proxy.service_is_idle()
+    assert police.service.asked == []
 
 
 @pytest.mark.parametrize(

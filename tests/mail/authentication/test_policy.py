@@ -100,3 +100,11 @@ def test_without_connections_nobody_is_told(scripted: Scripted, connections: int
     assert worker.reports.lost == 3
     assert worker.connections.in_use == 0
     assert [line for line in worker.recorded.lines if "was not told of" in line]
+
+
+def test_who_sends_reports_sends_the_others_too_where_there_is_no_connection_for_more(scripted: Scripted) -> None:
+    worker = Worker(scripted, connections=2)  # of a sender and of its question
+    worker.add(5)
+    worker.run()
+    assert [asked.fields["login"] for asked in scripted.asked] == ["0", "1", "2", "3", "4"]
+    assert (worker.reports.lost, worker.recorded.lines) == (0, [])
