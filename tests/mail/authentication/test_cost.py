@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from itertools import chain, repeat
+
 import pytest
 
+from mailworker.mail.authentication import cost
 from mailworker.mail.authentication.cost import MOST, is_dear, seconds
 from mailworker.mail.authentication.passwords import Work, read_password
 from tests.support.daemon import wait_until
@@ -54,3 +57,27 @@ def test_a_hash_that_would_take_for_ever_is_measured_in_no_time() -> None:
 
 def test_of_an_unknown_work_nothing_is_told() -> None:
     assert seconds(Work("yescrypt", 1, "yescrypt")) is None
+
+
+@pytest.mark.parametrize(
+    ("measured", "needed", "tries"),
+    [([], 0.001, 5), ([0.0015] * 30, 0.001, 31), ([0.0015] * 200, 0.003, 100), ([0.005] * 200, 0.01, 5)],
+    ids=["cheap", "near, then cheap", "near", "dear"],
+)
+def test_what_is_near_the_limit_is_measured_until_it_is_seen_to_be_cheap(
+    monkeypatch: pytest.MonkeyPatch, measured: list[float], needed: float, tries: int
+) -> None:
+    """Of twice the work of the sample; other processes make it look dear."""
+    taken = enumerate(chain(measured, repeat(0.0005)), 1)
+    last = 0
+
+    def measure(_sample: object) -> float:
+        nonlocal last
+        last, time = next(taken)
+        return time
+
+    monkeypatch.setattr(cost, "_measured", measure)
+    seconds.cache_clear()
+    assert seconds(Work("MD5-CRYPT", 2, "MD5-CRYPT")) == needed
+    assert last == tries
+    seconds.cache_clear()

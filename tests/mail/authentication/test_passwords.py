@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
+from mailworker.mail.authentication import passwords
 from mailworker.mail.authentication.passwords import LONGEST_FOR_CRYPT, BadPassword, Work, read_password
 
 PASSWORD = b"pass word"
@@ -73,6 +75,13 @@ def test_a_password_of_an_unknown_form_is_refused_and_not_shown(text: bytes, rea
     with pytest.raises(BadPassword) as caught:
         read_password(text)
     assert str(caught.value) == reason
+
+
+def test_a_system_without_crypt_has_the_schemes_that_need_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(passwords, "CRYPT", SimpleNamespace(available=False))
+    with pytest.raises(BadPassword, match="which this system does not have"):
+        read_password(b"$6$saltsalt$" + b"a" * 86)
+    assert read_password(b"$apr1$saltsalt$qYpLAVWkBvXFyDme7.oc1/").matches(b"pass word")
 
 
 @pytest.mark.parametrize(
