@@ -104,9 +104,9 @@ def _is_right(stored: Stored, login: Login) -> bool:
     if login.method in _WITH_PASSWORD:
         return stored.matches(attempt) and attempt != b""
     answer = _ANSWERS.get(login.method)
-    if answer is None or stored.plain is None:  # an answer cannot be checked against a hash
+    if answer is None or login.salt is None or stored.plain is None:  # an answer cannot be checked against a hash
         return False
-    return hmac.compare_digest(answer(stored.plain, login.salt or b"").encode(), attempt.lower())
+    return hmac.compare_digest(answer(stored.plain, login.salt).encode(), attempt.lower())
 
 
 def _may_be_any(row: PasswdRow, login: Login) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mailworker.event.choice import NOTHING, WORD, Choice, Choices
 from mailworker.event.stream import Stream
 from mailworker.mail.capabilities import mechanisms
-from mailworker.mail.dialogue.dialogue import Dialogue, Move
+from mailworker.mail.dialogue.dialogue import AnyDialogue, Dialogue, Move
 from mailworker.mail.dialogue.offer import NoLogin, Refused
 from mailworker.mail.dialogue.sasl import by_plain, exchange, usual_login
 from mailworker.mail.end import End
@@ -71,6 +71,11 @@ class Pop3Dialogue(Dialogue[Pop3Command]):
             return super().greeting()
         self._salt = self.new_salt()
         return b"%b %b\r\n" % (self.server.settings.dialogue.greeting.removesuffix(b"\r\n"), self._salt)
+
+    def follow(self, earlier: AnyDialogue) -> None:
+        super().follow(earlier)
+        if isinstance(earlier, Pop3Dialogue):
+            self._salt = earlier._salt
 
     def usual(self, words: bytes) -> Pop3Command | None:
         return self._lines.whole(words)
@@ -139,6 +144,8 @@ class Pop3Dialogue(Dialogue[Pop3Command]):
         self.demand_tls()
         if not self.enabled(AuthMethod.APOP):
             raise NoLogin("mechanism APOP is not enabled")
+        if self._salt is None:  # another server has greeted
+            raise NoLogin("APOP after a greeting without a timestamp")
         if len(arguments) != 2:
             raise Refused("APOP with invalid arguments")
         return Login(AuthMethod.APOP, arguments[0], Secret(arguments[1]), self._salt)

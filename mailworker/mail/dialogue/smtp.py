@@ -9,7 +9,7 @@ from mailworker.errors import TimedOut, escape
 from mailworker.event.choice import BASE64, NOTHING, WORD, Choice, Choices
 from mailworker.event.stream import Stream
 from mailworker.mail.dialogue.complaints import tell_refusal
-from mailworker.mail.dialogue.dialogue import Dialogue, Move
+from mailworker.mail.dialogue.dialogue import AnyDialogue, Dialogue, Move
 from mailworker.mail.dialogue.offer import Refused
 from mailworker.mail.dialogue.sasl import by_login, by_plain, exchange
 from mailworker.mail.end import End
@@ -123,6 +123,11 @@ class SmtpDialogue(Dialogue[SmtpCommand]):
     def follow_login(self, login: Login, heard: bytes | None) -> None:
         super().follow_login(login, heard)
         self.helo, self.esmtp = login.helo, login.esmtp
+
+    def follow(self, earlier: AnyDialogue) -> None:
+        super().follow(earlier)
+        if isinstance(earlier, SmtpDialogue):
+            self.esmtp = earlier.esmtp
 
     def begin_tls(self) -> None:
         super().begin_tls()

@@ -211,6 +211,7 @@ def test_challenges_are_answered_by_plain_passwords_alone() -> None:
         assert stage.ask(password=answer[:-1] + b"x", method=method, salt=SALT) == WRONG
         assert stage.ask(password=answer, method=method, salt=b"<other>") == WRONG
         assert stage.ask(b"berta", answer, method=method, salt=SALT) == WRONG
+    assert stage.ask(password=hashlib.md5(b"secret").hexdigest().encode(), method=AuthMethod.APOP) == WRONG
 
 
 @pytest.mark.parametrize("method", [AuthMethod.EXTERNAL, AuthMethod.NONE, AuthMethod.XOAUTH2, AuthMethod.OAUTHBEARER])

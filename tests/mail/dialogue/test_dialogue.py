@@ -85,6 +85,26 @@ def test_what_was_said_in_clear_is_forgotten_when_tls_begins(case: Case) -> None
     assert dialogue.take_input() == b""
 
 
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (BAD, End.TOO_MANY_ERRORS),
+        ({case.protocol: case.noop[0] for case in CASES}, End.TOO_MANY_COMMANDS),
+    ],
+    ids=lambda value: getattr(value, "word", ""),
+)
+@all_protocols
+def test_what_a_client_has_said_to_another_server_counts(case: Case, said: dict[str, bytes], reason: End) -> None:
+    words, limits = said[case.protocol], {"max_errors": 3, "max_commands": 2}
+    earlier = dialogue_of(case.protocol, MemoryStream(words * 2), **limits)
+    with pytest.raises(ConnectionLost):
+        run(next_request(earlier))
+    follower = dialogue_of(case.protocol, MemoryStream(words), **limits)
+    follower.follow(earlier)
+    assert run(next_request(follower)) is None
+    assert follower.over is reason
+
+
 @all_protocols
 def test_what_a_client_says_in_a_pause_is_kept_for_later(case: Case) -> None:
     dialogue = dialogue_of(case.protocol, MemoryStream(case.login, CLIENT_TIMED_OUT))

@@ -5,8 +5,20 @@ import pytest
 from mailworker.model import AuthMethod, Starttls
 from mailworker.wire.login import Login
 from mailworker.wire.secret import Secret
-from tests.mail.dialogue.dialogues import ALL_METHODS, OVER, SALT, Case, check, converse, names, plain, server_of
-from tests.support.memory_stream import MemoryStream
+from tests.mail.dialogue.dialogues import (
+    ALL_METHODS,
+    OVER,
+    SALT,
+    Case,
+    check,
+    converse,
+    names,
+    next_request,
+    plain,
+    server_of,
+)
+from tests.mail.dialogue.test_dialogue import dialogue_of
+from tests.support.memory_stream import MemoryStream, run
 
 OK = b"+OK\r\n"
 ERR = b"-ERR invalid command\r\n"
@@ -177,3 +189,19 @@ def test_the_greeting_has_no_salt_where_none_is_used() -> None:
     stream = MemoryStream()
     converse(server_of("pop3", {}), stream)
     assert stream.output == b"+OK POP3 ready\r\n"
+
+
+@pytest.mark.parametrize("greets", [AuthMethod.APOP, AuthMethod.CRAM_MD5, AuthMethod.PLAIN])
+def test_apop_answers_the_greeting_whichever_server_it_came_from(greets: AuthMethod) -> None:
+    """Without a timestamp there the same answer would be right for ever."""
+    earlier = dialogue_of("pop3", MemoryStream(), auth=greets)
+    salt = earlier.greeting().split()[-1]
+    stream = MemoryStream(b"APOP user 0123456789abcdef0123456789abcdef\r\nQUIT\r\n")
+    dialogue = dialogue_of("pop3", stream, auth=AuthMethod.APOP)
+    dialogue.follow(earlier)
+    request = run(next_request(dialogue))
+    if greets is AuthMethod.PLAIN:
+        assert (request, stream.output) == (None, b"-ERR invalid command\r\n+OK\r\n")
+    else:
+        assert isinstance(request, Login)
+        assert request.salt == salt

@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 
 from mailworker.model import AuthMethod, Starttls
+from mailworker.wire.login import Login
+from tests.mail.cases import AUTH_PLAIN
 from tests.mail.dialogue.dialogues import (
     ALL_METHODS,
     OVER,
@@ -11,10 +13,12 @@ from tests.mail.dialogue.dialogues import (
     converse,
     envelope,
     names,
+    next_request,
     plain,
     server_of,
 )
-from tests.support.memory_stream import MemoryStream
+from tests.mail.dialogue.test_dialogue import dialogue_of
+from tests.support.memory_stream import MemoryStream, run
 
 OK = b"250 2.0.0 OK\r\n"
 INVALID = b"500 5.5.1 Invalid command\r\n"
@@ -262,3 +266,13 @@ def test_a_login_carries_the_last_helo_and_whether_there_was_an_ehlo(said: bytes
     auth, sender = b"AUTH PLAIN AHUAcA==\r\n", b"MAIL FROM:<a>\r\nRCPT TO:<b>\r\n"
     outcome = converse(server_of("smtp", NONE), MemoryStream(said + auth + sender))
     assert outcome.told == [(b"", helo, esmtp)] * 2
+
+
+def test_who_has_said_ehlo_to_another_server_has_said_it() -> None:
+    earlier = dialogue_of("smtp", MemoryStream(b"EHLO me\r\nQUIT\r\n"))
+    assert run(next_request(earlier)) is None
+    dialogue = dialogue_of("smtp", MemoryStream(AUTH_PLAIN))
+    dialogue.follow(earlier)
+    request = run(next_request(dialogue))
+    assert isinstance(request, Login)
+    assert (request.helo, request.esmtp) == (b"", True)

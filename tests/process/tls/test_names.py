@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import poplib
 import smtplib
 import socket
 import ssl
@@ -107,6 +108,26 @@ def test_before_starttls_all_is_the_default_servers_and_after_it_the_names(
         client.starttls(context=client_context(ssl.TLSVersion.TLSv1_2))
         assert client.ehlo()[1].split(b"\n")[0] == asked.encode()
         assert client.has_extn({"a.example": "ONE", "b.example": "TWO"}[asked])
+
+
+@pytest.mark.parametrize("asked", ["a.example", "b.example"])
+def test_apop_after_stls_answers_the_greeting_that_came_before(
+    install: Install, ports: Ports, pairs: dict[str, Certificate], asked: str
+) -> None:
+    service = AuthService(rejected(b"no"))
+    try:
+        more = f"starttls on; pop3_auth apop; auth_http {service.address}/;"
+        listen = f"127.0.0.1:{ports['pop3']}"
+        start(install, configuration(*(server(listen, "pop3", name, pair, more) for name, pair in pairs.items())))
+        client = poplib.POP3("127.0.0.1", ports["pop3"], timeout=PATIENCE)
+        vars(client)["host"] = asked  # what poplib asks for
+        client.stls(client_context(ssl.TLSVersion.TLSv1_2))
+        with pytest.raises(poplib.error_proto, match="no"):
+            client.apop("user", "secret")
+        client.close()
+        assert service.header(b"Auth-Salt") == client.welcome.rpartition(b" ")[2]
+    finally:
+        service.stop()
 
 
 def test_without_tls_the_default_server_serves_all(
