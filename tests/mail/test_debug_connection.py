@@ -7,7 +7,8 @@ from ipaddress import ip_network
 import pytest
 
 from mailworker.config.networks import Network
-from tests.mail.cases import CREDENTIALS, IMAP, LITERAL_PLUS, POP3, Case, all_protocols, pop3_server
+from tests.mail.backend.test_smtp import LISTED, greeted, smtp_backend
+from tests.mail.cases import CREDENTIALS, IMAP, LITERAL_PLUS, POP3, SMTP, Case, all_protocols, pop3_server
 from tests.mail.conftest import Scene
 from tests.tls.peers import client_context
 
@@ -60,6 +61,15 @@ def test_a_pop3_login_that_goes_at_once_leaves_one_step(scene: Scene) -> None:
     assert steps[-2:] == ["goes on while sending AUTH to upstream"] * 2
     assert steps.count("goes on while sending user name to upstream") == 1
     assert not [line for line in lines if "secret" in line or CREDENTIALS.decode() in line]
+
+
+def test_an_smtp_login_that_is_foreseen_leaves_all_its_steps(scene: Scene) -> None:
+    proxy = scene.proxy("smtp", scene.auth_for(scene.backend(smtp_backend(LISTED))), debug_connection=LOOPBACK)
+    for _ in range(3):
+        greeted(scene, proxy).talk((SMTP.login, SMTP.answer))
+    steps = [step.partition(" while ")[2] for step in debug_lines(proxy.log.lines) if "login goes on" in step]
+    assert steps[-2:] == ["sending XCLIENT to upstream", "sending client HELO/EHLO to upstream"]
+    assert len(steps) == 8  # the first two logins have EHLO before them
 
 
 def test_a_handshake_is_told(scene: Scene) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Callable
 
 import pytest
 
@@ -37,12 +38,12 @@ STEPS = [(case, step) for case in CASES for step in range(len(case.backend))]
 steps = pytest.mark.parametrize(("case", "step"), STEPS, ids=lambda value: getattr(value, "protocol", value))
 
 
-def broken_at(case: Case, step: int, fault: Script) -> Script:
+def broken_at(case: Case, step: int, fault: Script, send: Callable[[Peer, bytes], None] = Peer.send) -> Script:
     """The backend behaves up to the reply of this number."""
 
     def follow(peer: Peer) -> None:
         for i in range(step):
-            peer.send(case.backend[i])
+            send(peer, case.backend[i])
             peer.line()
         fault(peer)
 
@@ -99,6 +100,16 @@ def test_a_faulty_backend(scene: Scene, case: Case, step: int, script: Script, f
     assert heard == case.error
     assert line.startswith(fault)
     assert line.endswith(f", upstream: {backend.address}")
+
+
+@steps
+@pytest.mark.parametrize("slowly", [False, True], ids=["whole", "in bytes"])
+def test_a_reset_is_met_while_reading(scene: Scene, case: Case, step: int, slowly: bool) -> None:
+    backend = scene.backend(broken_at(case, step, reset, Peer.send_slowly if slowly else Peer.send))
+    heard, line = log_in(scene, case, auth=scene.auth_for(backend))
+    assert heard == case.error
+    fault = "[error] recv() failed (104: Connection reset by peer) while reading response from upstream"
+    assert line == f"{fault}, upstream: {backend.address}"
 
 
 @faulty

@@ -50,9 +50,11 @@ class IdleConnections:
         return None
 
     def keep(self, connections: Connections, stream: SocketStream) -> None:
-        """Keep a connection whose last response has been read to its end; close it if there is no room."""
+        """Take over the connection of a stream whose last response has been read to its end, if there is room.
+
+        The caller closes the stream in any case.
+        """
         if len(self._idle) >= self._limit:
-            stream.close()
             return
         descriptor, _, watched = stream.hand_over()
         loop = connections.loop

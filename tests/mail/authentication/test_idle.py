@@ -71,8 +71,10 @@ class Service(ScriptedServer):
 
 
 @contextmanager
-def serving(scene: Scene, service: Service, protocol: str = "imap", keepalive: int = 4) -> Iterator[Proxy]:
-    settings = auth_http_settings(service.address, keepalive=keepalive)
+def serving(
+    scene: Scene, service: Service, protocol: str = "imap", keepalive: int = 4, timeout: float = PATIENCE
+) -> Iterator[Proxy]:
+    settings = auth_http_settings(service.address, keepalive=keepalive, timeout=timeout)
     try:
         yield scene.proxy(protocol, service.address, source=settings)
     finally:
@@ -195,6 +197,21 @@ def test_half_an_answer_is_no_reason_to_ask_again(scene: Scene) -> None:
         peer.end()
         client.expect(IMAP.error)
     assert service.asked == [0, 0]
+
+
+def test_a_body_that_ends_early_costs_a_connection_and_no_login(scene: Scene) -> None:
+    answer = persistent(scene.backend(IMAP.script()).address)
+    service = Service(answer.replace(b"Content-Length: 0", b"Content-Length: 5") + b"ab")
+    with serving(scene, service, timeout=AGES) as proxy:
+        client = scene.client(proxy)
+        client.expect(IMAP.greeting)
+        client.send(IMAP.login)
+        assert client.is_silent()
+        service.peer().end()
+        client.expect(IMAP.answer)
+        service.answers[:] = [answer]
+        log_in(scene, proxy)
+    assert service.asked == [0, 1]
 
 
 @pytest.mark.parametrize("status", [b"200 OK", b"401 Unauthorized", b"403 Forbidden"])

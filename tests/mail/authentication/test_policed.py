@@ -29,6 +29,7 @@ from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 from tests.support.policy_service import PolicyService, response
 from tests.support.settings import auth_http_settings, dialogue_settings, proxy_pass, proxy_settings
+from tests.tls.peers import client_context
 
 NONCE = b"a nonce"
 TEMPORARY = {
@@ -93,6 +94,17 @@ def test_it_is_asked_before_and_told_after(police: Police, case: Case) -> None:
     assert report.fields == allow.fields | outcome
     assert b"secret" not in b"".join(asked.head for asked in (allow, report))
     assert allow.connection == report.connection  # which was kept
+
+
+def test_all_are_told_of_tls(police: Police) -> None:
+    auth = police.scene.auth(rejected(b"no"))
+    proxy = police.scene.tls_proxy("imap", auth, policy=police.settings(), implicit_tls=True)
+    client = police.scene.client(proxy)
+    client.start_tls(client_context())
+    client.expect(IMAP.greeting)
+    client.talk((IMAP.login, b"a1 NO no\r\n"))
+    assert police.service.wait(1)[0].fields["tls"] is True
+    assert (auth.header(b"Auth-SSL"), auth.header(b"Auth-SSL-Protocol")) == (b"on", b"TLSv1.3")
 
 
 @pytest.mark.parametrize("client", ["192.0.2.7", "::ffff:192.0.2.7", "2001:db8::7"])

@@ -143,6 +143,15 @@ def test_only_the_word_nopassword_lets_anybody_in() -> None:
         assert not stage.lets_in(password=b"anything", method=method, salt=SALT)
 
 
+def test_challenges_are_not_checked_where_any_password_will_do_and_the_backend_has_its_own() -> None:
+    stage = Stage(b"anna:::::::nopassword pass=master\n")
+    answered = {AuthMethod.CRAM_MD5, AuthMethod.APOP}
+    for method in answered | {AuthMethod.PLAIN, AuthMethod.LOGIN}:
+        assert stage.ask(password=b"anything", method=method) == Accepted(None, b"anna", Secret(b"master"))
+    for method in set(AuthMethod) - answered - {AuthMethod.PLAIN, AuthMethod.LOGIN}:
+        assert stage.ask(password=b"anything", method=method) == WRONG
+
+
 @pytest.mark.parametrize(
     ("extra", "accepted"),
     [
@@ -171,9 +180,10 @@ def test_the_name_at_the_backend_is_the_one_of_the_file() -> None:
     assert Stage(b"anna@example.com:{PLAIN}secret\n").ask(b"Anna@Example.com") == Accepted(None, b"anna@example.com")
 
 
-def test_nologin_is_told_to_who_knows_the_password_alone() -> None:
-    stage = Stage(b"anna:{PLAIN}secret::::::nologin reason=moved\n")
-    assert stage.ask() == Rejected(b"[AUTHORIZATIONFAILED] moved", code=b"535 5.7.1", final=False)
+@pytest.mark.parametrize(("why", "told"), [(b"", b"Login is not allowed"), (b" reason=moved", b"moved")])
+def test_nologin_is_told_to_who_knows_the_password_alone(why: bytes, told: bytes) -> None:
+    stage = Stage(b"anna:{PLAIN}secret::::::nologin%b\n" % why)
+    assert stage.ask() == Rejected(b"[AUTHORIZATIONFAILED] " + told, code=b"535 5.7.1", final=False)
     assert stage.ask(password=b"wrong") == WRONG
 
 

@@ -72,6 +72,13 @@ def test_broken_lines_are_told_by_their_numbers_and_all_others_count() -> None:
     assert users[b"anna"].row.password == b"{PLAIN}a"
 
 
+def test_of_a_file_in_another_format_a_hundred_lines_are_told() -> None:
+    _, complaints = table_of(b"a:{HMAC}x\n" * 150)
+    reason = 'unknown password scheme "HMAC"'
+    assert complaints[:-1] == [(number, reason) for number in range(1, 100)]
+    assert complaints[-1] == (100, f"{reason}, and what is wrong behind it is not told")
+
+
 def test_dear_passwords_are_told_once_for_each_kind() -> None:
     table, complaints = table_of(b"".join(b"u%d:%b\n" % (number, DEAR) for number in range(3)) + b"y:$y$j9T$a$b\n")
     (first, dear), second = complaints

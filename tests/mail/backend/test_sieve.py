@@ -306,4 +306,4 @@ def test_a_backend_without_starttls_is_told_no_password_in_clear(scene: Scene) -
     stage = Stage(scene, conversation(DOVECOT), tls=True)
     stage.client.talk((LOGIN, MISCONFIGURED))
     assert stage.backend.heard() == b""
-    assert "[error]" in stage.proxy.log.find("upstream does not offer STARTTLS")
+    assert "[error]" in stage.proxy.log.find("upstream does not offer STARTTLS while reading response from upstream, ")
