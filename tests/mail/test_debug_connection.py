@@ -7,9 +7,10 @@ from ipaddress import ip_network
 import pytest
 
 from mailworker.config.networks import Network
-from tests.mail.backend.test_smtp import LISTED, greeted, smtp_backend
+from tests.mail.backend.test_smtp import ANYBODY, AWAY, LISTED, greeted, hand_over, smtp_backend
 from tests.mail.cases import CREDENTIALS, IMAP, LITERAL_PLUS, POP3, SMTP, Case, all_protocols, pop3_server
 from tests.mail.conftest import Scene
+from tests.support.settings import proxy_settings
 from tests.tls.peers import client_context
 
 LOOPBACK: tuple[Network, ...] = (ip_network("198.51.100.0/24"), ip_network("127.0.0.0/8"))
@@ -70,6 +71,19 @@ def test_an_smtp_login_that_is_foreseen_leaves_all_its_steps(scene: Scene) -> No
     steps = [step.partition(" while ")[2] for step in debug_lines(proxy.log.lines) if "login goes on" in step]
     assert steps[-2:] == ["sending XCLIENT to upstream", "sending client HELO/EHLO to upstream"]
     assert len(steps) == 8  # the first two logins have EHLO before them
+
+
+def test_what_is_watched_leaves_the_lines_of_the_others_too(scene: Scene) -> None:
+    auth, told = scene.auth_for(scene.backend(smtp_backend(LISTED))), []
+    exposed = proxy_settings(xclient=False)
+    for watched in ((), LOOPBACK):
+        proxy = scene.proxy("smtp", auth, dialogue=ANYBODY, proxy=exposed, debug_connection=watched)
+        assert hand_over(scene, proxy).rest() == AWAY
+        proxy.service_is_idle()
+        lines = [line.replace(f":{proxy.address[1]}", "") for line in proxy.log.lines]
+        told.append([line for line in lines if not line.startswith("[debug]")][1:])  # the first one has a port
+    assert told[0] == told[1]
+    assert "while reading response from upstream" in told[0][0]
 
 
 def test_a_handshake_is_told(scene: Scene) -> None:
