@@ -90,6 +90,12 @@ def test_a_backend_is_told_what_it_lists(scene: Scene, listed: bytes | None, int
     assert backend.peer().received == HELLO + introduction + b"NOOP\r\n"
 
 
+@pytest.mark.parametrize("reply", [b"220 again\r\n", FINE])
+def test_xclient_is_accepted_by_a_greeting_or_as_other_commands_are(scene: Scene, reply: bytes) -> None:
+    client = greeted(scene, proxy_for(scene, scene.backend(smtp_backend(LISTED, XCLI=reply))))
+    client.talk((AUTH_PLAIN, IN), (b"NOOP\r\n", FINE))
+
+
 def test_what_is_too_long_for_one_command_goes_before_address_and_login(scene: Scene) -> None:
     backend, login = scene.backend(smtp_backend(LISTED)), b"u" * 475
     client = greeted(scene, proxy_for(scene, backend))
