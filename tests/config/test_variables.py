@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from mailworker.errors import ConfigError
 from mailworker.variables.template import parse
 from tests.config.blocks import servers, value
 from tests.config.conftest import Load, source_of
+from tests.support.cpu_time import CpuTime
 from tests.variables.facts import Session
 
 NAMES = 100_000
@@ -69,12 +69,12 @@ def test_headers_hold_variables_and_what_is_none_stays_with_one_warning(load_tex
 def test_a_map_of_many_names_is_read_and_looked_up_in_time(load_text: Load, tmp_path: Path) -> None:
     lines = (f"user{number}@example.org 192.0.2.{number % 250}:143;\n" for number in range(NAMES))
     (tmp_path / "names.map").write_text("".join(lines))
-    begun = time.process_time()
-    (server,) = servers(load_text, "map $remote_user $store { include names.map; }\nproxy_pass $store;", "")
-    assert time.process_time() - begun < 2
+    with CpuTime() as took:
+        (server,) = servers(load_text, "map $remote_user $store { include names.map; }\nproxy_pass $store;", "")
+    assert took.seconds < 2
     find, session = server.variables.bind().find("store"), Session(remote_user=b"USER77777@example.org")
     assert find(session) == b"192.0.2.27:143"
-    begun = time.process_time()
-    for _ in range(NAMES):
-        find(session)
-    assert (time.process_time() - begun) / NAMES < 2e-6
+    with CpuTime() as took:
+        for _ in range(NAMES):
+            find(session)
+    assert took.seconds / NAMES < 2e-6

@@ -17,6 +17,7 @@ from mailworker.shm.session_row import ROW, SessionRow, parse
 from mailworker.shm.sessions import CLAIMED, HEAD, UNLISTED, USE, USED, SessionTable
 from mailworker.shm.zones import Zones
 from tests.shm.test_counters import in_child
+from tests.support.cpu_time import CpuTime
 
 SERVERS = (("imap.example", "imap"), ("pop3.example", "pop3"))
 
@@ -78,9 +79,9 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_row_keeps_nobody() -> None:
         open_row(rows, number, b"jane")
     assert table.own is not None
     table.own[1][ROW] |= 1  # the number of the second row is odd
-    begun = time.process_time()
-    assert len([*table.rows()]) == 2
-    assert time.process_time() - begun < 1
+    with CpuTime() as took:
+        assert len([*table.rows()]) == 2
+    assert took.seconds < 1
     table.free(1)
     assert not [*table.rows()]
 
@@ -173,9 +174,9 @@ def test_whatever_a_worker_writes_anywhere_is_no_row_or_one_that_can_be_shown(se
     )
     for fill in fills:
         memory[:] = fill(len(memory))
-        begun = time.process_time()
-        found = [*table.rows()]
-        assert time.process_time() - begun < 2
+        with CpuTime() as took:
+            found = [*table.rows()]
+        assert took.seconds < 2
         assert len(found) <= 800
         assert all(row.user.isprintable() for row in found)
         assert table.unlisted >= 0
@@ -293,6 +294,6 @@ def test_fifty_thousand_rows_take_less_than_a_second() -> None:
         for number in range(25_000):
             row = open_row(rows, number, b"user%d@example.com" % number)
             rows.relay(row, time.monotonic())
-    begun = time.process_time()
-    assert sum(1 for _ in table.rows()) == 50_000
-    assert time.process_time() - begun < 1.0
+    with CpuTime() as took:
+        assert sum(1 for _ in table.rows()) == 50_000
+    assert took.seconds < 1.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from ipaddress import ip_network
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from mailworker.config.access import ALL, Rule
 from mailworker.mail.client.access import Access
 from mailworker.model import InetAddress, UnixAddress
+from tests.support.cpu_time import CpuTime
 
 UNIX = UnixAddress("/run/clients")
 
@@ -58,9 +58,9 @@ def test_those_with_the_same_rules_are_equal() -> None:
 
 def test_a_long_list_costs_no_more_than_a_short_one() -> None:
     long = access(*(f"-10.{number >> 8}.{number & 255}.7" for number in range(20_000)), "-192.0.2.0/24")
-    began = time.process_time()
-    for _ in range(1000):
-        assert long.allows(InetAddress("203.0.113.9", 1))
-    assert time.process_time() - began < 1.0  # it takes 10 ms, and one by one 2 s
+    with CpuTime() as took:
+        for _ in range(1000):
+            assert long.allows(InetAddress("203.0.113.9", 1))
+    assert took.seconds < 1.0  # it takes 10 ms, and one by one 2 s
     assert not long.allows(InetAddress("10.78.31.7", 1))
     assert not long.allows(InetAddress("192.0.2.1", 1))
