@@ -70,11 +70,14 @@ def begin(
 
     Raises what the preparations raise, as MemoryError; nothing is left of the session then.
     """
+    task = None
     try:
         task = Task(loop, carry_out(session, heard))
         if enlist is not None:
             enlist(session, task)
     except Exception:
+        if task is not None:
+            task.cancel()
         session.drop()
         raise
     task.resume()

@@ -6,6 +6,8 @@ a constructor in Python takes some hundred instructions for each field.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from types import MemberDescriptorType
 from typing import TYPE_CHECKING, TypeVar
 
 from mailworker.native.core import accelerator
@@ -21,24 +23,14 @@ def copied(pattern: ObjectT, /) -> ObjectT:
     All fields have to be slots: raises TypeError for another class.
     """
     kind = type(pattern)
-    if kind.__dictoffset__ or kind.__weakrefoffset__ or kind.__itemsize__:
+    if kind.__dictoffset__ or kind.__weakrefoffset__:
         raise TypeError(f"{kind.__name__} has more than slots")
-    made = object.__new__(kind)
-    for base in kind.__mro__:
-        slots = base.__dict__.get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            slot = base.__dict__[_mangled(base, name)]
-            try:
-                value = slot.__get__(pattern, kind)
-            except AttributeError:
-                continue
-            slot.__set__(made, value)
+    made = object.__new__(kind)  # which refuses the types of Python
+    for field in (each for base in kind.__mro__ for each in vars(base).values()):
+        if isinstance(field, MemberDescriptorType):
+            with suppress(AttributeError):
+                field.__set__(made, field.__get__(pattern, kind))
     return made
-
-
-def _mangled(base: type, name: str) -> str:
-    private = name.startswith("__") and not name.endswith("__")
-    return f"_{base.__name__.lstrip('_')}{name}" if private else name
 
 
 if accelerator is not None and not TYPE_CHECKING:

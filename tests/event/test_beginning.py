@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -44,6 +44,8 @@ class Session:
         self.told.append(error)
 
     def enlist(self, task: Task) -> None:
+        if self.stage.lacks_memory:
+            raise MemoryError
         self.told.append(task)
 
     def drop(self) -> None:
@@ -53,7 +55,7 @@ class Session:
 class Stage:
     """A lobby whose guests begin sessions. `wants` are the arguments of `of`, `lost` the guests without words."""
 
-    waits = False
+    waits = lacks_memory = False
     bug: Exception | None = None
 
     def __init__(self, bench: Bench, resources: ExitStack) -> None:
@@ -149,6 +151,15 @@ def test_a_session_is_listed_before_it_begins_where_there_is_a_table(stage: Stag
     task, words = stage.sessions[0].told
     assert isinstance(task, stage.bench.implementation.task.Task)
     assert words == b"words"
+
+
+def test_a_session_that_cannot_be_listed_is_dropped(stage: Stage) -> None:
+    stage.lacks_memory = True
+    client = stage.comes(listed=True)
+    client.send(b"words")
+    with suppress(MemoryError):  # a guest in Python reports it to the loop
+        stage.serve()
+    assert stage.sessions[0].told == ["dropped"]
 
 
 def test_a_session_that_cannot_begin_fails(stage: Stage) -> None:

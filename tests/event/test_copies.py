@@ -37,7 +37,7 @@ class Known(Derived):
 
 
 class Open(Derived):
-    pass
+    __slots__ = ("__dict__",)
 
 
 def test_fields_are_the_same_objects_and_what_lacks_is_lacking(implementation: Implementation) -> None:
