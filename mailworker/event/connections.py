@@ -99,7 +99,7 @@ class Connections(ConnectionCounter):
     @property
     def free(self) -> int:
         """How many more connections there may be."""
-        return max(self.limit - self.in_use, 0)
+        return self.limit - self.in_use
 
     def _exhausted(self) -> OutOfConnections:
         return OutOfConnections(self.limit)

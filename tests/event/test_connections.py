@@ -61,8 +61,9 @@ def test_no_more_than_the_limit_are_in_use(bench: Bench) -> None:
     assert [connections.take(), connections.take()] == [1, 2]
     with pytest.raises(OutOfConnections, match="2 worker_connections are not enough"):
         connections.take()
-    assert connections.in_use == 2
+    assert (connections.in_use, connections.free) == (2, 0)
     connections.release()
+    assert connections.free == 1
     assert connections.take() == 3
 
 

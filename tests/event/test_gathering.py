@@ -109,6 +109,22 @@ def test_a_dialogue_sets_no_mark_however_quick_it_is(relay: Relay) -> None:
     assert marks(relay) == (1, 1)
 
 
+@pytest.mark.parametrize("size", [1, SMALL])
+def test_the_smallest_and_the_largest_of_small_pieces_set_a_mark(relay: Relay, size: int) -> None:
+    write(relay, b"first", SLOW)
+    for _ in range(ENOUGH):
+        write(relay, bytes(size))
+    assert marks(relay) == (MARK, 1)
+
+
+def test_calls_without_a_piece_set_no_mark(relay: Relay) -> None:
+    write(relay, b"first", SLOW)
+    for _ in range(ENOUGH):
+        relay.loop.now += QUICK
+        relay.sides[0].ready(READ)
+    assert marks(relay) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("size", "pace"),
     [(10, SLOW), (SMALL + 1, QUICK), (SMALL + 1, SLOW)],
@@ -131,8 +147,11 @@ def test_another_piece_begins_the_count_again(relay: Relay, size: int, pace: flo
 def test_a_reply_begins_the_count_again(relay: Relay) -> None:
     rush(relay, pieces=ENOUGH - 1)
     write(relay, b"* 1 EXISTS\r\n", writer=1)
-    write(relay, b"one more")
+    for _ in range(ENOUGH - 1):
+        write(relay, b"one more")
     assert marks(relay) == (1, 1)
+    write(relay, b"one more")
+    assert marks(relay) == (MARK, 1)
 
 
 def test_a_reply_while_a_mark_is_set_goes_its_way_and_begins_no_count(relay: Relay) -> None:
