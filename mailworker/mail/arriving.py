@@ -107,9 +107,8 @@ class Arriving(Leaving):
 
     @property
     def _denial(self) -> bytes | None:
-        """The reply to a client that a check refuses: None without `deny_reply`, or before the handshake of TLS."""
-        tells = self.server.settings.deny_reply and (self.stream.tls is not None or not self.log.entrance.listen.ssl)
-        return self.protocol.refusals.denial if tells else None
+        """The reply to a client that a check refuses, None without `deny_reply`."""
+        return self.protocol.refusals.denial if self.server.settings.deny_reply else None
 
     def rename(self, login: bytes) -> None:
         """Replace the login's name by the one that the source of logins has given."""

@@ -39,10 +39,7 @@ class Attempting(Arriving):
     def miss(self) -> Link:
         """Count an attempt refused without a verdict; gives the next link if it was one too many, else None."""
         self.dialogue.missed = False
-        refused = None if self.server.guard is None else self.server.guard.miss(self)
-        if refused is None:
-            self.dialogue.tag = None  # the command has its answer
-        return refused
+        return None if self.server.guard is None else self.server.guard.miss(self)
 
     def banned_as(self) -> Link:
         """Refuse a right login of a user who is banned by the name that the source has given; None for all others."""
@@ -50,7 +47,6 @@ class Attempting(Arriving):
         if attempt is None or guard is None or not guard.bans(self):
             return None
         attempt.drop()
-        self.attempt = None
         return self.limited()
 
     def let_in(self) -> bool:

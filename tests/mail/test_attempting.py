@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 import pytest
 
 from mailworker.config.source import ByBackendSettings
 from tests.mail import deciding
-from tests.mail.cases import IMAP, Case, all_protocols
+from tests.mail.cases import IMAP, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.mail.deciding import WRONG, accepting, refusing
-from tests.mail.limits.settings import TEMPORARY, limit, login, settings
+from tests.mail.limits.settings import TEMPORARY, delay, limit, login, settings
 from tests.support.auth import accepted
 from tests.support.backend import hang_up
 from tests.support.settings import NOWHERE, proxy_pass, proxy_settings
@@ -27,6 +28,21 @@ def test_a_backend_that_is_away_does_not_count(scene: Scene, case: Case) -> None
         client.expect(case.greeting)
         client.send(case.login)
         assert client.rest() == case.error
+
+
+def test_who_is_allowed_is_not_delayed_where_the_backend_refuses(scene: Scene) -> None:
+    backend = scene.backend(refusing("smtp", WRONG["smtp"]))
+    limits = settings(limit(0), delay=delay(3600.0, inf))
+    service, to = (
+        scene.auth(accepted(backend.address)),
+        proxy_settings(smtp_auth=True, xclient=False, pass_error_codes=True),
+    )
+    proxy = scene.proxy("smtp", service, proxy=to, limit_auth=limits)
+    for _ in range(2):
+        client = scene.client(proxy)
+        client.expect(SMTP.greeting)
+        client.send(SMTP.login)
+        assert client.until(b"\r\n").startswith(b"535 ")
 
 
 @all_protocols

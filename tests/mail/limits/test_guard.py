@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mailworker.config.access_log import On
 from mailworker.config.source import ByBackendSettings
 from mailworker.mail.end import End
 from mailworker.model import AuthMethod, Level
@@ -330,7 +331,8 @@ def test_an_empty_key_is_not_counted(scene: Scene) -> None:
 
 
 def test_the_access_log_names_the_limit(scene: Scene) -> None:
-    form = access_log(b"$session_end $status $limit_auth_status $limit_auth_zone $remote_prefix")
+    text = b"$log_event $session_end $status $limit_auth_status $limit_auth_zone $remote_prefix"
+    form = access_log(text, On.ALL)
     mailbox = Mailbox(scene, settings(limit(0, ban=900.0)), access_log=form)
     guess(mailbox, 1)
     scene.skip(ALL_SETTLED)
@@ -339,9 +341,11 @@ def test_the_access_log_names_the_limit(scene: Scene) -> None:
     mailbox.leave()
     lines = [b" ".join(line.split()) for line in mailbox.proxy.lines.of()]
     assert sorted(lines) == [
-        b"auth_failed 403 PASSED fail 127.0.0.1",
-        b"banned 403 BANNED fail 127.0.0.1",
-        b"limit_auth 503 REJECTED fail 127.0.0.1",
+        b"end auth_failed 403 PASSED fail 127.0.0.1",
+        b"end banned 403 BANNED fail 127.0.0.1",
+        b"end limit_auth 503 REJECTED fail 127.0.0.1",
+        b"failure - 403 PASSED fail 127.0.0.1",
+        b"failure - 503 REJECTED fail 127.0.0.1",
     ]
 
 

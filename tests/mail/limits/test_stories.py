@@ -116,6 +116,7 @@ def test_a_banned_user_is_kept_out_by_each_name_that_the_service_takes(scene: Sc
         ban_by_operator(one.table, key, monotonic(), 60.0)
         assert log_in() == (IMAP.answer if dry_run else TEMPORARY["imap"])
         assert "client is banned" in proxy.log.find(f's more by zone "{one.name}"')
+        assert not any(each.table.pending(key) for each in limits_of(proxy) for key in (b"alias", b"alias/imap"))
         ban_by_operator(one.table, key, monotonic(), 0.0)
     assert log_in() == IMAP.answer
 
