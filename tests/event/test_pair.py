@@ -96,6 +96,12 @@ class Stage:
         self.serve()
         assert self.backend.recv(2) == b"."
 
+    def answer(self) -> None:
+        """Let the backend send something; its silence would end the pair."""
+        self.backend.send(b".")
+        self.serve()
+        assert self.client.recv(2) == b"."
+
     def age(self, seconds: float) -> None:
         self.bench.loop.now += seconds
         self.bench.loop.timers.expire(self.bench.loop.now)
@@ -131,12 +137,15 @@ def test_a_word_of_either_moves_the_deadline(stage: Stage) -> None:
     assert stage.pair.told == ["time_out"]
 
 
-def test_once_one_has_ended_the_other_has_less_time(stage: Stage) -> None:
+@pytest.mark.parametrize("first", ["client", "backend"])
+def test_once_one_has_ended_the_other_has_less_time(stage: Stage, first: str) -> None:
     stage.bench.loop.clock = lambda: stage.bench.loop.now
     stage.ask()
-    stage.client.shutdown(socket.SHUT_WR)
+    stage.answer()
+    ending, other = (stage.client, stage.backend) if first == "client" else (stage.backend, stage.client)
+    ending.shutdown(socket.SHUT_WR)
     stage.bench.loop.poller.dispatch(stage.bench.loop, 1.0)
-    assert stage.backend.recv(100) == b""
+    assert other.recv(100) == b""
     stage.age(LINGER - 1.0)
     assert stage.pair.told == []
     stage.age(1.2)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
 import selectors
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from time import monotonic
 
 import pytest
 
@@ -60,10 +62,39 @@ def test_a_failure_is_reported_as_what_is_waited_for(poller: Poller, state: Loop
     assert watcher.masks == [events]
 
 
+@pytest.mark.parametrize("events", [READ, WRITE])
+def test_what_is_not_waited_for_ends_no_wait(poller: Poller, state: LoopState, pair: Pair, events: int) -> None:
+    if events == WRITE:
+        pair[1].send(b"x")
+        with suppress(BlockingIOError):
+            while True:
+                pair[0].send(bytes(65536))
+    poller.watch(pair[0].fileno(), events, watcher := Watcher())
+    began = monotonic()
+    poller.dispatch(state, 0.05)
+    assert monotonic() - began >= 0.05
+    assert not watcher.masks
+
+
+@pytest.mark.parametrize(("end", "events"), [(0, READ), (1, WRITE)], ids=["reader", "writer"])
+def test_the_end_of_a_pipe_is_reported_to_the_other_end(
+    poller: Poller, state: LoopState, end: int, events: int
+) -> None:
+    ends, watcher = os.pipe(), Watcher()
+    try:
+        poller.watch(ends[end], events, watcher)
+    finally:
+        os.close(ends[1 - end])
+    poller.dispatch(state, None)
+    poller.unwatch(ends[end])
+    os.close(ends[end])
+    assert watcher.masks == [events]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="others queue no messages")
 def test_a_message_that_no_call_fails_for_is_no_failure(poller: Poller, state: LoopState) -> None:
     if type(poller).__name__ == "SelectorPoller":
-        return  # no selector tells errors from input
+        return  # no selector tells errors from input, and "use" refuses them on Linux
     watcher = Watcher()
     with (
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours,
@@ -141,6 +172,31 @@ def test_a_descriptor_that_is_closed_and_used_again_is_a_new_one(poller: Poller,
         poller.dispatch(state, None)
         poller.unwatch(descriptor)
     assert (old.masks, new.masks) == ([], [READ])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="epoll is Linux's")
+def test_who_takes_a_descriptor_within_a_round_is_not_called_for_who_had_it(
+    implementation: Implementation, resources: ExitStack
+) -> None:
+    poller = implementation.poller.Epoll()
+    resources.callback(poller.close)
+    state = implementation.loop.LoopState(poller, lambda: 1.0, lambda bug: None)
+    state.urgent = True
+    first, second = [resources.enter_context(each).fileno() for each in socket.socketpair()]
+    old, new = [Watcher(lambda: take(first, second)), Watcher(lambda: take(second, first))], Watcher()
+
+    def take(called: int, other: int) -> None:
+        poller.unwatch(called)
+        poller.unwatch(other)
+        poller.watch(other, WRITE, new)
+
+    for descriptor, watcher in zip((first, second), old, strict=True):
+        poller.watch(descriptor, WRITE, watcher)
+    poller.dispatch(state, None)
+    assert sorted(watcher.masks for watcher in old) == [[], [WRITE]]
+    assert not new.masks
+    poller.dispatch(state, None)
+    assert new.masks == [WRITE]
 
 
 def test_a_refused_descriptor_leaves_no_trace(poller: Poller) -> None:
