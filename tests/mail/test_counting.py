@@ -40,7 +40,7 @@ from mailworker.mail.end import USUAL, End
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.record import Entrance
 from mailworker.mail.vitals import words_of_workers
-from mailworker.model import Starttls
+from mailworker.model import AuthMethod, Starttls
 from mailworker.shm.counters import Counters
 from mailworker.wire.auth_response import Rejected
 from tests.mail import client_ends, server_ends
@@ -53,7 +53,7 @@ from tests.support.auth import rejected, wait
 from tests.support.backend import Script, conversation, echo, hang, hang_up
 from tests.support.daemon import wait_until
 from tests.support.proxy import Proxy
-from tests.support.settings import NOWHERE, access_log, mail_server, proxy_pass, proxy_settings
+from tests.support.settings import NOWHERE, access_log, dialogue_settings, mail_server, proxy_pass, proxy_settings
 from tests.tls.peers import client_context
 
 assert client_ends and server_ends  # which enter their plays
@@ -153,6 +153,17 @@ def test_a_login_that_is_refused_is_counted_by_what_was_decided(scene: Scene, an
     client.rest()
     proxy.service_is_idle()
     assert proxy.counts("accepted", "bytes", "ended") == {f"auth imap http plain {result}": 1}
+
+
+def test_a_verdict_without_the_password_that_is_needed_is_counted_once(scene: Scene) -> None:
+    external = dialogue_settings("imap", auth=AuthMethod.EXTERNAL)
+    proxy = scene.proxy("imap", scene.auth_for(scene.backend(hang)), dialogue=external, counted=True)
+    client = scene.client(proxy)
+    client.expect(IMAP.greeting)
+    client.send(b"a1 AUTHENTICATE EXTERNAL dXNlckBleGFtcGxlLmNvbQ==\r\n")
+    client.rest()
+    proxy.service_is_idle()
+    assert proxy.counts("accepted", "bytes", "ended") == {"auth imap http external ok": 1}
 
 
 def test_a_service_that_lets_time_pass_is_counted(scene: Scene) -> None:
