@@ -79,6 +79,14 @@ def test_the_other_version_is_not_asked_for_where_it_is_off(lookups: ResolverBen
     assert server.questions == ["mail.example A"]
 
 
+def test_the_other_version_is_not_asked_for_where_one_is_wanted_alone(lookups: ResolverBench) -> None:
+    server = lookups.server({"mail.example A": ADDRESS, "mail.example AAAA": records()})
+    resolver = lookups.resolver(server)
+    with pytest.raises(HostNotFound):
+        lookups.run(lambda connections: resolver.addresses(connections, b"mail.example", 6, alone=True))
+    assert server.questions == ["mail.example AAAA"]
+
+
 def test_a_failing_version_harms_nobody_who_needs_the_other(lookups: ResolverBench) -> None:
     server = lookups.server({"mail.example A": ADDRESS, "mail.example AAAA": code("SERVFAIL")})
     assert lookups.addresses(lookups.resolver(server)) == ["192.0.2.1"]

@@ -57,12 +57,12 @@ def test_a_server_that_does_not_understand_has_not_answered(lookups: ResolverBen
 
 
 def test_servers_take_turns(lookups: ResolverBench) -> None:
-    servers = [lookups.server({}) for _ in range(3)]
+    servers = [lookups.server({}) for _ in range(4)]
     resolver = lookups.resolver(*servers)
-    for _ in range(6):
+    for _ in range(8):
         with pytest.raises(NotResolved):
             lookups.host_name(resolver)
-    assert [len(server.asked) for server in servers] == [2, 2, 2]
+    assert [len(server.asked) for server in servers] == [2, 2, 2, 2]
 
 
 def test_the_next_server_is_asked_where_one_is_silent(lookups: ResolverBench) -> None:
@@ -107,9 +107,12 @@ def nowhere(lookups: ResolverBench) -> InetAddress:
     return InetAddress(*probe.getsockname())
 
 
-def test_the_next_server_is_asked_at_once_where_one_refuses(lookups: ResolverBench) -> None:
+def test_the_next_server_is_asked_at_once_where_one_refuses(
+    lookups: ResolverBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mailworker.event.resolver._RESEND_INTERVAL", 60.0)  # longer than the bench waits
     dead = nowhere(lookups)
-    resolver = lookups.resolver(dead, lookups.server({f"{PTR} PTR": POINTER}), timeout=30.0)
+    resolver = lookups.resolver(dead, lookups.server({f"{PTR} PTR": POINTER}), timeout=300.0)
     assert lookups.host_name(resolver) == b"mail.example"
     refused = f"[error] recv() failed (111: Connection refused) while resolving, resolver: {dead}"
     assert lookups.log.lines == [refused]
@@ -226,6 +229,17 @@ def test_a_truncated_answer_is_fetched_by_tcp(lookups: ResolverBench) -> None:
     server = lookups.server({"mail.example A udp": truncated, "mail.example A tcp": whole})
     assert len(lookups.addresses(lookups.resolver(server))) == 100
     assert server.questions == ["mail.example A", "mail.example A by TCP"]
+
+
+def test_what_is_fetched_by_tcp_leaves_room_for_more(lookups: ResolverBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mailworker.event.resolver._MOST_STREAMS", 1)
+    server = lookups.server(
+        {"mail.example A udp": truncated, "mail.example A tcp": records(("mail.example", 0, "A", "192.0.2.1"))}
+    )
+    resolver = lookups.resolver(server)
+    for _ in range(3):
+        assert lookups.addresses(resolver) == ["192.0.2.1"]
+    assert not lookups.log.lines
 
 
 def test_the_longest_message_by_tcp_is_read_in_bounded_time(lookups: ResolverBench) -> None:
