@@ -10,6 +10,7 @@ import pytest
 from mailworker.config.limit_conn import LimitConnSettings
 from mailworker.config.source import ByBackendSettings
 from mailworker.mail.end import End
+from mailworker.mail.record import Entrance
 from mailworker.model import Level
 from tests.mail.cases import IMAP, WITH_SIEVE, Case, all_protocols
 from tests.mail.conftest import Scene
@@ -106,8 +107,19 @@ def test_the_user_is_whom_the_auth_service_says(scene: Scene) -> None:
     assert (house.count(b"somebody"), house.count()) == (1, 0)
 
 
-@pytest.mark.parametrize("key", ["$binary_remote_addr", "$binary_remote_prefix"])
-def test_an_address_is_limited_at_accept_before_anybody_is_asked(scene: Scene, key: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "found", "lobby"),
+    [
+        ("$binary_remote_addr", bytes((127, 0, 0, 1)), False),
+        ("$binary_remote_addr", bytes((127, 0, 0, 1)), True),
+        ("$binary_remote_prefix", bytes((127, 0, 0, 1)), False),
+        ("$protocol:$remote_addr", b"imap:127.0.0.1", False),
+    ],
+)
+def test_an_address_is_limited_at_accept_before_anybody_is_asked(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, key: str, found: bytes, lobby: bool
+) -> None:
+    monkeypatch.setattr(Entrance, "has_lobby", lobby)  # a log as talkative as ours has none
     house = House(scene, limits(("a", key, 2)))
     clients = [scene.client(house.proxy) for _ in range(2)]
     for client in clients:
@@ -116,7 +128,9 @@ def test_an_address_is_limited_at_accept_before_anybody_is_asked(scene: Scene, k
     line = house.proxy.log.find("limiting")
     assert line.startswith(f"[error] *3 {LIMITING} while initializing session, client: 127.0.0.1, server: ")
     assert house.ended(1) == [End.LIMIT_CONN]
-    assert house.count(bytes((127, 0, 0, 1))) == 2
+    assert house.count(found) == 2
+    (limited,) = house.proxy.service._limits.values()
+    assert (limited.quick is not None) is (key == "$binary_remote_addr")  # a lobby knows no other key
     clients[0].close()
     house.ended(2)
     scene.client(house.proxy).expect(IMAP.greeting)
@@ -179,10 +193,13 @@ def test_a_variable_tells_what_became_of_it(scene: Scene, most: int, dry_run: bo
 
 
 def test_too_long_a_key_counts_nobody(scene: Scene) -> None:
-    house = House(scene, limits(("a", "$remote_user-" + "x" * 250, 1)))
+    long = "$remote_user-" + "x" * 250
+    house = House(scene, limits(("b", "$remote_user", 2), ("a", long, 1)))
     house.enter()
     house.enter()
-    assert 'the value of the "$remote_user-x' in house.proxy.log.find("255 bytes")
+    value = long.replace("$remote_user", "user@example.com")
+    assert f'the value of the "{long}" key is more than 255 bytes: "{value}" while' in house.proxy.log.find("value")
+    assert house.count(zone="b") == 2
 
 
 def test_a_full_zone_lets_nobody_in_and_says_so(scene: Scene) -> None:
