@@ -8,9 +8,18 @@ from typing import Any, cast
 import pytest
 
 from mailworker.config.settings import MailServer
+from mailworker.errors import Party
+from mailworker.event.connections import Connections
+from mailworker.event.loop import Loop
+from mailworker.event.stream import SocketStream
 from mailworker.mail.backend.backend import Backend
+from mailworker.mail.entrances import new_entrance
 from mailworker.mail.protocols.table import PROTOCOLS
+from mailworker.mail.record import SessionRecord, Sessions
+from mailworker.mail.relay import Relays
+from mailworker.mail.session import Session
 from mailworker.model import AuthMethod
+from mailworker.tls.context import TlsContext
 from mailworker.wire.imap_greetings import LoginForms, greeted_forms
 from mailworker.wire.login import Login
 from mailworker.wire.pop3_greetings import Greetings as Pop3Greetings
@@ -18,8 +27,10 @@ from mailworker.wire.remembered import Remembered
 from mailworker.wire.secret import Secret
 from tests.mail.cases import IMAP, POP3
 from tests.mail.conftest import Scene
+from tests.mail.test_entrances import LISTEN, secure
 from tests.support.auth import rejected
-from tests.support.settings import mail_server, proxy_settings
+from tests.support.certificates import Certificate
+from tests.support.settings import mail_server, proxy_settings, ssl_settings
 
 LOGINS = {
     "usual": Login(AuthMethod.PLAIN, b"user@example.com", Secret(b"secret"), tag=b"a1"),
@@ -84,3 +95,23 @@ def test_where_no_command_is_allowed_a_login_is_none(scene: Scene) -> None:
     client.send(IMAP.login)
     assert client.rest() == b"a1 BAD invalid command\r\n"
     proxy.log.find("client sent too many commands")
+
+
+def test_who_asks_for_another_server_is_served_as_that_one_demands(certificate: Certificate) -> None:
+    context = TlsContext.build(ssl_settings(certificate), b"imap")
+    servers = [secure(context, "imap", name) for name in (b"a", b"b")]
+    servers[1].guard = cast(Any, object())
+    loop = Loop(list[Exception]().append)
+    connections = Connections(loop, 10)
+    entrance = new_entrance(LISTEN, servers, servers[0], Sessions(loop))
+    session = Session(SessionRecord(entrance), connections, Relays(connections, set()))
+    session.stream = SocketStream(loop, -1, Party.CLIENT, lambda: None)
+    assert not session.limited_here
+    assert entrance.door is not None
+    chosen = entrance.door.guest(b"b", ())
+    assert chosen is not None
+    session.log.entrance = chosen.host
+    session._change_server()
+    assert (session.server, session._plain_source) == (servers[1], servers[1].plain_source)
+    assert session.limited_here
+    loop.close()

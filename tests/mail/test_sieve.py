@@ -14,6 +14,7 @@ from mailworker.mail.end import End
 from mailworker.model import Starttls
 from tests.mail.cases import CREDENTIALS, SIEVE
 from tests.mail.conftest import Scene
+from tests.support.auth import rejected
 from tests.support.backend import Script, ScriptedServer, conversation, echo, hang
 from tests.support.daemon import wait_until
 from tests.support.peer import Peer
@@ -152,6 +153,16 @@ def test_a_list_comes_with_its_ok_in_one_record_after_starttls(scene: Scene) -> 
     client.expect(SIEVE.greeting)
     client.talk((SIEVE.login, SIEVE.answer), (b"NOOP\r\n", b"NOOP\r\n"))
     assert backend.peer().received == SIEVE.commands + b"NOOP\r\n"
+
+
+def test_who_guesses_on_after_refusals_by_the_auth_service_is_cut_off(scene: Scene) -> None:
+    proxy = scene.proxy("sieve", scene.auth(rejected(b"wrong")), max_errors=3)
+    client = scene.client(proxy)
+    client.expect(SIEVE.greeting)
+    client.talk(*[(SIEVE.login, b'NO "wrong"\r\n')] * 3)
+    assert client.rest() == b""
+    wait_until(lambda: bool(proxy.ended), "the end of the session")
+    assert proxy.ended[0].reason is End.AUTH_FAILED
 
 
 def test_the_auth_service_hears_the_protocols_name(scene: Scene) -> None:
