@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from time import monotonic
 
 import pytest
@@ -248,4 +249,24 @@ def test_who_was_cancelled_is_interrupted_no_more(bench: Bench) -> None:
     task.cancel()
     task.interrupt(MailworkerError("late"))
     task.expire()
+    assert not bench.bugs
+
+
+def test_who_is_interrupted_waits_no_more_for_what_it_waited_for(
+    bench: Bench, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    stream, said = bench.stream(pair[0]), []
+
+    async def coroutine() -> None:
+        try:
+            await stream.read(10)
+        except MailworkerError:
+            await sleep(0.05)
+            said.append(bench.loop.clock() >= ended)
+
+    task, ended = bench.start(coroutine()), bench.loop.clock() + 0.05
+    task.interrupt(MailworkerError("kicked"))
+    pair[1].send(b"x")
+    bench.run()
+    assert said == [True]
     assert not bench.bugs

@@ -11,7 +11,7 @@ import pytest
 from mailworker.config.session_cache import SessionCache
 from mailworker.config.zones import SharedZone
 from mailworker.mail.counting import word
-from mailworker.mail.vitals import CONNECTIONS, LAG, LOOKUPS, LOOP_LAG, MEMORY
+from mailworker.mail.vitals import CONNECTIONS, LAG, LOOKUPS, LOOP_LAG, MEMORY, STARTED
 from mailworker.native.tls.tls_session_table import TlsSessionTable
 from mailworker.shm.tls_sessions import TlsSessions
 from tests.mail.cases import IMAP
@@ -34,6 +34,7 @@ def test_connections_and_memory_of_a_worker_are_told_while_it_has_clients(scene:
     proxy = scene.proxy("imap", NOWHERE, counted=True)
     assert now(proxy, CONNECTIONS) == 1  # the listening socket
     assert now(proxy, MEMORY) > 1 << 20
+    assert time.time() - 120 < now(proxy, STARTED) <= time.time()
     clients = [scene.client(proxy) for _ in range(3)]
     for client in clients:
         client.expect(IMAP.greeting)
@@ -56,11 +57,13 @@ def test_a_worker_without_clients_does_not_look(scene: Scene) -> None:
 
 
 def test_a_blocked_loop_is_late(scene: Scene) -> None:
+    began = time.monotonic()
     proxy = scene.proxy("imap", NOWHERE, counted=True)
     client = scene.client(proxy)
     client.expect(IMAP.greeting)
     proxy.call(lambda: time.sleep(1.4))  # the look is due meanwhile
     wait_until(lambda: now(proxy, LOOP_LAG, "sum") > 200_000, "a look that came too late")
+    assert now(proxy, LOOP_LAG, "sum") < (time.monotonic() - began) * 1_000_000
 
 
 @pytest.mark.parametrize("resumed", [True, False], ids=["found", "missed"])
