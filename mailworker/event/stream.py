@@ -169,7 +169,6 @@ class BaseStream:
             await self
         finally:
             self._late = False
-        self.reach()
 
     def _watch(self, events: int) -> None:
         if self.watched == events:

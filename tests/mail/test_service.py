@@ -15,19 +15,24 @@ from tests.support.patience import PATIENCE
 ALERT = "[alert] *1 2 worker_connections are not enough"
 
 
-def test_a_client_beyond_worker_connections_is_closed_at_once(scene: Scene) -> None:
+def test_clients_beyond_worker_connections_are_closed_at_once_and_told_of_once(scene: Scene) -> None:
+    def alerts() -> list[str]:
+        return [line for line in proxy.log.lines if line.startswith("[alert]")]
+
     proxy = scene.proxy("imap", scene.auth(hang), worker_connections=3)
     proxy.alerts_expected = True
-    first, second, third = (scene.client(proxy) for _ in range(3))
+    first, second, third, another = (scene.client(proxy) for _ in range(4))
     first.expect(IMAP.greeting)
     second.expect(IMAP.greeting)
-    assert third.rest() == b""
-    assert proxy.log.find("[alert]") == "[alert] 3 worker_connections are not enough"
+    assert third.rest() == another.rest() == b""
+    assert alerts() == ["[alert] 3 worker_connections are not enough"]
     second.close()
     first.talk((b"a NOOP\r\n", b"a OK completed\r\n"))
     proxy.connections_in_use(2)
     fourth = scene.client(proxy)
     fourth.expect(IMAP.greeting)
+    assert scene.client(proxy).rest() == b""
+    assert len(alerts()) == 2
 
 
 def test_a_login_beyond_worker_connections_is_an_internal_error(scene: Scene) -> None:
