@@ -39,5 +39,6 @@ class Origin:
 
     def leave(self) -> None:
         """Close, in a child, what only the master may have."""
+        self.manager.leave()
         self.starter.leave()
         close_all(self.foreign)

@@ -31,6 +31,9 @@ OK = b"a1 OK Logged in\r\n"
 LETS_IN = conversation(b"* OK backend\r\n", b"+ go\r\n", b"+ go\r\n", OK, then=echo)
 HANGS = conversation(b"* OK backend\r\n")
 
+# The types of sockets in /proc/net/unix.
+STREAM, DATAGRAM = "0001", "0002"
+
 
 class Kicked(Steered):
     """One whose sessions come and go."""
@@ -124,9 +127,10 @@ def kicked(folder: Path, port: int, backend: ScriptedServer) -> Iterator[Kicked]
     service.stop()
 
 
-def datagram_sockets(pid: int) -> set[str]:
+def links(pid: int, kind: str) -> set[str]:
+    """Its unix sockets of this type that have no name."""
     rows = (line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:])
-    all_of_them = {f"socket:[{row[6]}]" for row in rows if row[4] == "0002"}
+    all_of_them = {f"socket:[{row[6]}]" for row in rows if row[4] == kind and len(row) == 7}
     return all_of_them.intersection(opened(pid))
 
 
@@ -247,16 +251,18 @@ def test_sessions_of_the_program_before_end_too_whether_it_leaves_or_not(kicked:
     assert new == kicked.pid
 
 
-def test_no_child_has_the_link_between_the_masters(kicked: Kicked) -> None:
+def test_no_child_has_a_link_between_the_masters(kicked: Kicked) -> None:
     old, new = kicked.upgrade()
     kicked.await_workers(2, master=new)
     os.kill(old, signal.SIGTTIN)
     kicked.await_workers(3, master=old)
     for master in (old, new):
-        messages = datagram_sockets(master)
+        messages, streams = links(master, DATAGRAM), links(master, STREAM)
         children = [child.pid for child in psutil.Process(master).children() if child.pid != new]
         assert len(messages) == len(children) + 1  # a link to each child, and one to the other master
-        assert not messages & {link for child in children for link in datagram_sockets(child)}
+        assert len(streams) == 1  # which is the one that the other master's turn comes by
+        assert not messages & {link for child in children for link in links(child, DATAGRAM)}
+        assert not streams & {link for child in children for link in links(child, STREAM)}
 
 
 def test_a_program_that_has_given_up_leaves_the_one_before_its_sessions(kicked: Kicked) -> None:

@@ -142,6 +142,27 @@ def test_the_watchdog_is_fed_by_each_master(
     assert mailworker.await_exit() == 0
 
 
+def test_the_new_binary_reports_once_the_old_master_is_killed(install: Install, port: int, manager: Manager) -> None:
+    """Also where a worker that the old one has started since lives on."""
+    mailworker = install(configuration(port))
+    mailworker.start()
+    manager.hear()
+    old, new = mailworker.upgrade()
+    os.kill(old, signal.SIGTTIN)
+    mailworker.await_workers(2, master=old)
+    workers = mailworker.workers(old)
+    try:
+        for worker in workers:
+            worker.suspend()
+        os.kill(old, signal.SIGKILL)
+        assert mailworker.await_exit() == -signal.SIGKILL
+        os.kill(new, signal.SIGHUP)
+        assert (manager.hear()["RELOADING"], manager.speaker) == ("1", new)
+    finally:
+        for worker in workers:
+            worker.kill()
+
+
 def activate(mailworker: Mailworker, listening: socket.socket, folder: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", ACTIVATE, sys.executable, str(BINARY), "-p", str(folder), "-g", "daemon off;"]
     activated = subprocess.Popen(command, stdin=listening.fileno(), stdout=subprocess.DEVNULL)

@@ -109,13 +109,15 @@ class Upgrade:
     def leave(self) -> None:
         """Close, in a child, what only the master may have."""
         self._predecessor.close()
-        if self._successor is not None:
-            self._successor.close()
+        self._close_links()
 
-    def _drop_new(self) -> None:
+    def _close_links(self) -> None:
         for each in (self._turn, self._successor):
             if each is not None:
                 each.close()
+
+    def _drop_new(self) -> None:
+        self._close_links()
         self._turn = self._successor = None
 
 

@@ -24,7 +24,8 @@ REFUSED = "Serving as before: the new configuration was refused, see the error l
 class Turn:
     """How an old master tells its new binary: you are the main process now, so you are heard (NotifyAccess=main).
 
-    It is a pair of sockets: unlike a byte, an end of file cannot be consumed by a worker that has inherited a copy.
+    It is a pair of sockets, of which the end of file is the message. No child has a copy of either: with one of ours
+    it would put that off, and with either it could cause it.
     """
 
     __slots__ = ("_ours", "_theirs")
@@ -63,6 +64,11 @@ class ServiceManager:
         interval = number(environment.get("WATCHDOG_USEC", ""))
         ours = environment.get("WATCHDOG_PID") in (None, str(os.getpid()))
         self._watchdog = interval / 1e6 if ours and interval is not None else 0.0
+
+    def leave(self) -> None:
+        """Close, in a child, what only the master may have."""
+        if self._turn is not None:
+            self._turn.close()
 
     def ready(self, status: str) -> None:
         """Report that we serve, and that signals are for this process; `status` is for people."""
