@@ -41,6 +41,8 @@ _REWRITE_EVERY = 4.0
 _KILL_HELPER_EVERY = 7.0
 _RENEW_EVERY = 5.0
 _UPGRADE_EVERY = 8.0
+_BURST_EVERY = 15.0
+_FREEZE_EVERY = 1.0
 _LOGINS = 6  # clients that log in one time after another, as those below
 _FAULTY_LOGINS = 6
 _IDLE = 60
@@ -89,6 +91,7 @@ class Chaos:
         with_a_pause = (
             *((_KICK_EVERY, trouble.kick), (_SCRAPE_EVERY, trouble.scrape)),
             *((_RENEW_EVERY, trouble.renew), (_UPGRADE_EVERY, trouble.upgrade)),
+            *((_BURST_EVERY, trouble.reload_again_and_again), (_FREEZE_EVERY, trouble.freeze)),
         )
         tasks = [
             *[asyncio.create_task(self._repeat(client)) for client in clients],
@@ -218,7 +221,9 @@ class Chaos:
             if await client.log_in(lambda: self._doomed.watch(client)) is Outcome.LOGGED_IN:
                 over = asyncio.create_task(self._over.wait())
                 ended = asyncio.create_task(client.wait_for_the_end())
-                done, left = await asyncio.wait((over, ended), timeout=_LONGEST_KICK, return_when=FIRST_COMPLETED)
+                done, left = await asyncio.wait(
+                    (over, ended), timeout=_LONGEST_KICK * self._slower, return_when=FIRST_COMPLETED
+                )
                 for task in left:
                     task.cancel()
                 self.seen["sessions kicked"] += ended in done

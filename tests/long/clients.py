@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cache
-from random import random
+from random import random, randrange
 
 from tests.long.peers import HOST, Fault
 from tests.long.streams import PIECE, Stream, receive, send
@@ -20,6 +20,7 @@ from tests.long.streams import PIECE, Stream, receive, send
 # A login must have succeeded or failed after so many seconds: more than any timeout of the proxy.
 PATIENCE = 60.0
 _RENEWED = 0.1
+_CUT = 0.3
 PASSWORD = "secret"
 
 
@@ -80,7 +81,7 @@ class Client:
         while self._door.protocol == "sieve" and line[:1] == b'"':
             line = await self._reader.readuntil(b"\n")
         for said, expected in _dialogue(self._door.protocol, self.user):
-            self._writer.write(said)
+            self._say_in_pieces(said)
             line = await self._reader.readuntil(b"\n")
             while line[3:4] == b"-":
                 line = await self._reader.readuntil(b"\n")
@@ -108,10 +109,22 @@ class Client:
         self._connected = True
 
     async def echo(self, text: str) -> None:
-        """A line to the backend and back; raises EOFError where another one comes."""
-        self._writer.write(f"ECHO {text}\r\n".encode())
-        if await self._reader.readuntil(b"\n") != text.encode() + b"\r\n":
+        """A line to our mailbox and back; raises EOFError where another one comes.
+
+        An SMTP backend that knows no XCLIENT does not know whose it is.
+        """
+        self._say_in_pieces(f"ECHO {text} of {self.user}\r\n".encode())
+        owner, _, echo = (await self._reader.readuntil(b"\n")).decode().partition(" ")
+        owners = (self.user, "") if self._door.protocol == "smtp" else (self.user,)
+        if owner not in owners or echo != f"{text} of {self.user}\r\n":
             raise EOFError
+
+    def _say_in_pieces(self, line: bytes) -> None:
+        """In one segment, or cut anywhere into two."""
+        middle = randrange(len(line)) if random() < _CUT else 0
+        if middle:
+            self._writer.write(line[:middle])
+        self._writer.write(line[middle:])
 
     async def bulk(self, size: int, seed: int) -> Stream:
         """Send and receive `size` bytes at the same time; the stream that came, be it whole or not.

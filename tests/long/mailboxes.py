@@ -1,7 +1,7 @@
 """Mailboxes of all four protocols that are configured anew every few seconds, as their greetings and replies tell.
 
 A client that has connected keeps the configuration that it has found. Clients that are logged in say ECHO, BULK, HANG
-and BYE.
+and BYE; the echo begins with the name of the user.
 """
 
 from __future__ import annotations
@@ -52,10 +52,11 @@ def some_mood(number: int) -> Mood:
 
 
 class Session:
-    """What a client has said in its login, and the replies; `over` ends the connection."""
+    """What a client has said in its login, and the replies; `user` is who has logged in, `over` ends the connection."""
 
     def __init__(self, mood: Mood, say: Say, seen: Counter[str]) -> None:
         self.logged_in = self.over = False
+        self.user = b""
         self.mood = mood
         self.say = say
         self.seen = seen
@@ -70,6 +71,7 @@ class Session:
 
     def decide(self, user: bytes, good: bytes, bad: bytes) -> None:
         """Let a user in or not, and say so."""
+        self.user = user
         self.logged_in = not user.startswith(DENIED)
         self.seen["logins" if self.logged_in else "refusals"] += 1
         self.say(good if self.logged_in else bad)
@@ -149,6 +151,7 @@ class Smtp(Session):
             self._has_greeted = True
             self.say(b"250-mail.example\r\n%b250 AUTH PLAIN\r\n" % (b"250-XCLIENT NAME ADDR LOGIN\r\n" * mood.lists))
         elif word == b"XCLIENT" and mood.lists and (self._has_greeted or mood.early):
+            self.user = next((each[6:] for each in words if each.startswith(b"LOGIN=")), self.user)
             self.say(b"220 mail.example %b\r\n" % mood.greeting)
         elif word == b"XCLIENT":
             self.say(b"550 5.7.0 insufficient authorization\r\n")
@@ -212,7 +215,7 @@ class Mailboxes:
         words = line.split()
         match words[:1]:
             case [b"ECHO"]:
-                session.say(line[5:] + b"\r\n")
+                session.say(b"%b %b\r\n" % (session.user, line[5:]))
             case [b"BULK"]:
                 await self._bulk(reader, writer, *map(int, words[1:]))
             case [b"HANG"]:

@@ -58,7 +58,7 @@ class Soak:
             self._left -= 1
             fault = self._choose.choice(_FAULTS) if self._choose.random() < _FAULTY else None
             door = self._choose.choice(self._doors[self._choose.random() < _SECURE])
-            with connecting(Client(door, f"{'good' if fault is None else fault.value}.1")) as client:
+            with connecting(Client(door, f"{'good' if fault is None else fault.value}.{self._left}")) as client:
                 await self._session(client, fault)
             self.seen[f"{door.protocol} sessions"] += 1
             self.seen["sessions with a fault"] += fault is not None

@@ -17,7 +17,17 @@ def test_chaos_harms_only_those_whose_worker_is_killed() -> None:
     figures = Figures()
     failures = chaos.run(10.0, figures, servers=48)
     assert failures == [], figures.text
-    for what in ("kills", "reloads", "rotations", "logins", "faulty logins", "streams", "idle sessions", "upgrades"):
+    for what in (
+        "kills",
+        "reloads",
+        "rotations",
+        "logins",
+        "faulty logins",
+        "streams",
+        "idle sessions",
+        "upgrades",
+        "freezes",
+    ):
         assert figures.number(what) > 0, what  # how many it can be is up to the machine
 
 

@@ -8,6 +8,7 @@ import os
 import random
 import re
 import signal
+import threading
 import time
 from collections import Counter
 from contextlib import suppress
@@ -23,6 +24,8 @@ from tests.long.site import ALERT, Site
 from tests.support.daemon import wait_until
 from tests.support.process import title, written_pid
 
+_BURST = 6  # reloads
+_FROZEN = (0.05, 0.6)  # seconds, in which no timeout of the proxy passes
 _KEPT_LOGS = 2
 _LONGEST_UPGRADE = 120.0  # seconds
 _HELPERS = ("mailworker: status process", "mailworker: log writer process")
@@ -62,6 +65,7 @@ class Trouble:
         self.seen: Counter[str] = Counter()
         self._choose = choose
         self._features = features
+        self._holding = threading.Lock()  # whoever stops a process, or lets it continue
         self._leaving = 0  # the process id of the program that was told last to leave
         self._site = site
 
@@ -91,19 +95,41 @@ class Trouble:
     def kill(self) -> None:
         """Kill a worker."""
         workers = self._site.mailworker.workers(self._site.master.pid)
-        if workers and self.doomed.kill(self._choose.choice(workers)):
-            self.seen["kills"] += 1
+        with self._holding:
+            if workers and self.doomed.kill(self._choose.choice(workers)):
+                self.seen["kills"] += 1
+
+    def freeze(self) -> None:
+        """Stop any process for a moment, as a machine does that is moved to another host."""
+        with suppress(psutil.NoSuchProcess):
+            master = self._site.master
+            process = self._choose.choice([master, *master.children()])
+            with self._holding:
+                process.suspend()
+            time.sleep(self._choose.uniform(*_FROZEN))
+            with self._holding:
+                process.resume()
+            self.seen["freezes"] += 1
 
     def reload(self) -> None:
         """Have the configuration read again."""
         self._site.master.send_signal(signal.SIGHUP)
         self.seen["reloads"] += 1
 
+    def reload_again_and_again(self) -> None:
+        """Have the configuration read while it is being read."""
+        for _ in range(_BURST):
+            self.reload()
+            time.sleep(self._choose.expovariate(20))
+
     def upgrade(self) -> None:
         """Start another program, or if that serves by now, have the one before finish its sessions and leave."""
         mailworker = self._site.mailworker
         former = written_pid(mailworker.old_pid_file)
         if former is None:
+            if self._choose.random() < 0.5:  # in the middle of a reload
+                self.reload()
+                time.sleep(self._choose.expovariate(20))
             mailworker.signal(signal.SIGUSR2)
             wait_until(mailworker.old_pid_file.exists, "the change of the program")
         elif former != self._leaving and written_pid(mailworker.pid_file) is not None:
