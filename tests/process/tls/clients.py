@@ -74,6 +74,7 @@ def workers_of(mailworker: Mailworker, visits: Iterable[Visit]) -> set[int]:
 def s_client(port: int, *options: str, data: bytes = GOODBYE) -> str:
     """All that `openssl s_client` prints; it speaks after the greeting, and stays until the server closes."""
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-ign_eof", *options]
+    command += ["-nameopt", "oneline"]  # CN = a; from OpenSSL 3.2 on, CN=a is the default
     result = subprocess.run(
         command, input=data, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE, check=False
     )
