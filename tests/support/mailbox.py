@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ class Account:
 
     def deliver(self, message: bytes) -> Path:
         """Put a message into the maildir as a delivery agent does: complete under tmp/, then renamed into new/."""
-        name = f"{next(_delivery)}.{os.getpid()}.{DOMAIN}"
+        seconds, microseconds = divmod(time.time_ns() // 1000, 1_000_000)  # servers number mails in the names' order
+        name = f"{seconds}.M{microseconds:06}P{os.getpid()}Q{next(_delivery)}.{DOMAIN}"
         unfinished = self.maildir / "tmp" / name
         unfinished.write_bytes(message)
         return unfinished.rename(self.maildir / "new" / name)
