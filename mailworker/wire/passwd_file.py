@@ -24,9 +24,13 @@ LOCAL: Final = "local"
 # Dovecot's fields that refuse a user or demand something of the backend's connection, and that are not supported here.
 # If they were ignored, a login would be accepted, or a password sent, against the administrator's will.
 _UNKNOWN_HERE: Final = frozenset(
-    b"allow_real_nets check_client_fp delay_until domain fail forward hostip master noauthenticate proxy_mech "
-    b"proxy_not_trusted source_ip ssl starttls username".split()
+    b"allow_real_nets check_client_fp delay_until domain fail forward hostip noauthenticate proxy_mech "
+    b"proxy_not_trusted source_ip username".split()
 )
+
+
+ANY_CERTIFICATE: Final = b"any-cert"
+"""The value of `ssl` and `starttls` by which no certificate is verified."""
 
 
 class BrokenLine(MailworkerError):
@@ -37,9 +41,11 @@ class BrokenLine(MailworkerError):
 class PasswdRow:
     """One user. `password` is as in the file, empty if there is none.
 
-    `user` and `backend_password` are the credentials for the backend, None for those that the client has sent. Without
-    a `host` the configuration chooses the backend, without a `port` the protocol does. `nologin` is the reply to a user
-    who may not log in, None for one who may. `allow_nets` None allows all addresses.
+    `user` and `backend_password` are the credentials for the backend, None for those that the client has sent; `master`
+    logs in there in place of the user. Without a `host` the configuration chooses the backend, without a `port` the
+    protocol does. `ssl` or `starttls`, which overrides it, is the demand for TLS with the backend, None without one;
+    its certificate is verified unless the value is ANY_CERTIFICATE. `reason` is the reply to a user with `nologin`.
+    `allow_nets` None allows all addresses.
     """
 
     name: bytes
@@ -48,6 +54,9 @@ class PasswdRow:
     port: int | None = None
     user: bytes | None = None
     backend_password: bytes | None = None
+    master: bytes | None = None
+    ssl: bytes | None = None
+    starttls: bytes | None = None
     proxy: bool = False
     nopassword: bool = False
     nologin: bool = False
@@ -143,6 +152,9 @@ _FIELDS: Final[dict[bytes, tuple[str, Callable[[bytes], object]]]] = {
     b"user": ("user", _user),
     b"destuser": ("user", _user),
     b"pass": ("backend_password", bytes),
+    b"master": ("master", _user),
+    b"ssl": ("ssl", bytes),
+    b"starttls": ("starttls", bytes),
     b"proxy": ("proxy", _yes),
     b"proxy_maybe": ("proxy", _yes),
     b"nopassword": ("nopassword", _yes),

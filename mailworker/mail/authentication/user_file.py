@@ -7,6 +7,7 @@ import hmac
 from collections.abc import Callable
 from typing import Final
 
+from mailworker.config.proxy_ssl import ProxySslSettings
 from mailworker.config.settings import MailServer
 from mailworker.errors import escape
 from mailworker.event.plan import Link
@@ -21,7 +22,7 @@ from mailworker.model import Address, AuthMethod, BackendName, InetAddress
 from mailworker.wire.auth_request import AuthRequest
 from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login
-from mailworker.wire.passwd_file import LOCAL, PasswdRow
+from mailworker.wire.passwd_file import ANY_CERTIFICATE, LOCAL, PasswdRow
 from mailworker.wire.secret import Secret
 
 _WITH_PASSWORD: Final = (AuthMethod.PLAIN, AuthMethod.LOGIN)
@@ -41,7 +42,18 @@ class Users:
 class UserFile:
     """See `LoginSource`."""
 
-    __slots__ = ("_has_backend", "_logged", "_names", "_port", "_refusals", "_users", "action", "authzid", "name")
+    __slots__ = (
+        "_has_backend",
+        "_logged",
+        "_names",
+        "_port",
+        "_refusals",
+        "_tls",
+        "_users",
+        "action",
+        "authzid",
+        "name",
+    )
 
     kind = "file"
 
@@ -55,6 +67,7 @@ class UserFile:
         self._names = bool(settings.resolver.servers)
         self._port = ports[:2][-1 if tls is not None and not tls.starttls else 0]
         self._refusals = refusals
+        self._tls = tls
         self._logged = Once()
         self._users = users
 
@@ -85,10 +98,14 @@ class UserFile:
         address = None if row.host is None else _address(row.host, row.port or self._port)
         if isinstance(address, BackendName) and not self._names:
             return self._refuse_for_now(log, user, f'"resolver" is needed to look up host "{address.name}"')
+        if (directive := _missing_tls(row, self._tls)) is not None:
+            return self._refuse_for_now(log, user, f'"{directive}" is needed')
         known = stored.plain if login.method in _ANSWERS else None
         password = known if row.backend_password is None else row.backend_password
         name = row.name if row.user is None else row.user
-        return Accepted(address, name, None if password is None else Secret(password))
+        mechanism = None if row.master is None else AuthMethod.PLAIN
+        secret = None if password is None else Secret(password)
+        return Accepted(address, name, secret, mechanism=mechanism, master=row.master)
 
     def _refuse_for_now(self, log: SessionLog, user: User, reason: str) -> Rejected:
         """Refuse a login for a fault that is not the client's; it is logged once for each line of the file."""
@@ -126,6 +143,17 @@ _ANSWERS: Final[dict[AuthMethod, Callable[[bytes, bytes], str]]] = {
     AuthMethod.CRAM_MD5: _cram_md5,
     AuthMethod.APOP: _apop,
 }
+
+
+def _missing_tls(row: PasswdRow, tls: ProxySslSettings | None) -> str | None:
+    """The directive without which the backend's connection is not what the row demands, None if nothing is missing."""
+    demand = row.ssl if row.starttls is None else row.starttls
+    if demand is None:
+        return None
+    starttls = row.starttls is not None
+    if tls is None or tls.starttls != starttls:
+        return "proxy_ssl starttls" if starttls else "proxy_ssl on"
+    return None if tls.verify or demand == ANY_CERTIFICATE else "proxy_ssl_verify on"
 
 
 def _is_allowed(client_ip: bytes, row: PasswdRow) -> bool:

@@ -162,6 +162,8 @@ def test_challenges_are_not_checked_where_any_password_will_do_and_the_backend_h
         (b"user=other", Accepted(None, b"other")),
         (b"pass=master", Accepted(None, b"anna", Secret(b"master"))),
         (b"nologin proxy", Accepted(None, b"anna")),
+        (b"master=m pass=of", Accepted(None, b"anna", Secret(b"of"), mechanism=AuthMethod.PLAIN, master=b"m")),
+        (b"master=m user=b", Accepted(None, b"b", mechanism=AuthMethod.PLAIN, master=b"m")),
     ],
 )
 def test_extra_fields_say_where_to_and_as_whom(extra: bytes, accepted: Accepted) -> None:
@@ -174,6 +176,28 @@ def test_a_host_alone_has_the_port_of_the_protocol(protocol: str, ports: tuple[i
     for ssl, port in ((None, clear), (proxy_ssl_settings(starttls=True), clear), (proxy_ssl_settings(), over_tls)):
         stage = Stage(b"anna:{PLAIN}secret::::::host=192.0.2.7\n", None, protocol=protocol, ssl=ssl)
         assert stage.ask() == Accepted(InetAddress("192.0.2.7", port), b"anna")
+
+
+@pytest.mark.parametrize(
+    ("extra", "needed"),
+    [
+        (b"ssl=any-cert", {"on", "on verify"}),
+        (b"ssl=yes", {"on verify"}),
+        (b"ssl", {"on verify"}),
+        (b"starttls=any-cert", {"starttls", "starttls verify"}),
+        (b"ssl=any-cert starttls=yes", {"starttls verify"}),
+    ],
+)
+def test_a_line_that_demands_tls_gets_no_less(extra: bytes, needed: set[str]) -> None:
+    line = b"anna:{PLAIN}secret::::::%b\n" % extra
+    ways = {
+        "off": None,
+        "on": proxy_ssl_settings(),
+        "on verify": proxy_ssl_settings(verify=True),
+        "starttls": proxy_ssl_settings(starttls=True),
+        "starttls verify": proxy_ssl_settings(starttls=True, verify=True),
+    }
+    assert {way for way, ssl in ways.items() if Stage(line, ssl=ssl).lets_in()} == needed
 
 
 def test_the_name_at_the_backend_is_the_one_of_the_file() -> None:
@@ -234,6 +258,8 @@ def test_a_file_knows_nothing_of_tokens_and_certificates(method: AuthMethod) -> 
     [
         (b"anna:$2y$12$" + b"a" * 53, BACKEND, "its password takes too long to check"),
         (b"anna:{PLAIN}secret", None, 'no "host" is given, and no "proxy_pass"'),
+        (b"anna:{PLAIN}secret::::::ssl=yes", BACKEND, '"proxy_ssl on" is needed'),
+        (b"anna:{PLAIN}secret::::::starttls=any-cert", BACKEND, '"proxy_ssl starttls" is needed'),
         (b"anna:{PLAIN}secret::::::host=m.example", BACKEND, '"resolver" is needed to look up host "m.example"'),
     ],
 )
