@@ -8,6 +8,7 @@ from typing import Final
 
 from mailworker.variables.facts import Facts
 from mailworker.variables.render import Evaluate
+from mailworker.variables.table import USERS
 from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables
 
@@ -20,7 +21,10 @@ _WORD: Final = 0xFFFFFFFF
 
 @dataclass(frozen=True, slots=True)
 class SplitClients:
-    """A `split_clients` block: shares in hundredths of one per cent, None for "*", which takes the rest."""
+    """A `split_clients` block: shares in hundredths of one per cent, None for "*", which takes the rest.
+
+    A name in the source is in lower case, as two spellings of a user must not open one mailbox at two backends.
+    """
 
     source: Template
     parts: tuple[tuple[int | None, bytes], ...]
@@ -32,9 +36,11 @@ class SplitClients:
     def bind(self, variables: Variables) -> Evaluate:
         """See `Definition.bind`."""
         source, bounds = variables.bind(self.source), tuple(self._bounds())
+        by_user = not USERS.isdisjoint(self.source.names)
 
         def evaluate(facts: Facts) -> bytes:
-            place = murmur_hash2(source(facts))
+            text = source(facts)
+            place = murmur_hash2(text.lower() if by_user else text)
             return next((value for bound, value in bounds if place < bound), b"")
 
         return evaluate

@@ -267,6 +267,9 @@ TABLE: Final[Mapping[str, Evaluate]] = {
     **TLS,
 }
 
+USERS: Final = frozenset({"auth_user", "remote_user", "remote_user_local", "remote_user_domain"})
+"""The variables whose values are names of users, or parts of them."""
+
 WORDS: Final = tuple(
     METHOD_NAMES[AuthMethod(bit)].directive if bit in METHOD_NAMES else None for bit in range(max(METHOD_NAMES) + 1)
 )

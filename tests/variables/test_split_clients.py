@@ -28,3 +28,18 @@ def test_the_part_that_completes_the_hundred_takes_the_last_hash_too() -> None:
 def test_who_is_in_no_part_gets_nothing() -> None:
     split = Variables({"s": SplitClients(parse(b"$remote_user"), ((1, b"a"),))}).find("s")
     assert split(Session(remote_user=b"abc")) == b""
+
+
+@pytest.mark.parametrize("source", [b"$remote_user", b"$remote_user_local", b"$auth_user", b"$protocol $remote_user"])
+def test_each_spelling_of_a_user_is_in_one_part(source: bytes) -> None:
+    parts = tuple((100, b"%d" % number) for number in range(100))
+    split = Variables({"s": SplitClients(parse(source), parts)}).find("s")
+    names = (b"anna@example.com", b"Anna@EXAMPLE.com", b"berta@example.com")
+    small, large, other = (split(Session(remote_user=name, auth_user=name, attempts=1)) for name in names)
+    assert small == large != other
+
+
+def test_all_other_texts_are_split_as_nginx_does() -> None:
+    parts = tuple((100, b"%d" % number) for number in range(100))
+    split = Variables({"s": SplitClients(parse(b"$smtp_helo"), parts)}).find("s")
+    assert split(Session(helo=b"Client")) != split(Session(helo=b"client"))

@@ -10,7 +10,7 @@ from mailworker.mail.session_facts import SessionFacts
 from mailworker.mail.session_log import SessionLog
 from mailworker.shm.keys import UNIX, packed_key, text_key, user_key
 from mailworker.variables.render import Evaluate
-from mailworker.variables.table import TABLE
+from mailworker.variables.table import TABLE, USERS
 from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables
 
@@ -22,10 +22,6 @@ _AT_ACCEPT: Final = OF_CLIENT | {
     *("realip_remote_addr", "realip_remote_port", "remote_port", "connection"),
     *("proxy_protocol_addr", "proxy_protocol_port", "proxy_protocol_server_addr", "proxy_protocol_server_port"),
 }
-
-
-USERS: Final = frozenset({"auth_user", "remote_user", "remote_user_local", "remote_user_domain"})
-"""The variables whose values are names of users, or parts of them."""
 
 
 def _user(name: str) -> Evaluate:

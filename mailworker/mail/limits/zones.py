@@ -12,12 +12,12 @@ from typing import NamedTuple, Protocol
 
 from mailworker.config.limit_auth import LimitAuthSettings, LimitZone
 from mailworker.errors import escape
-from mailworker.mail.limits.keys import USERS
 from mailworker.shm.attempts import ban_by_operator
 from mailworker.shm.keys import packed_key, text_key, user_key
 from mailworker.shm.limit_table import LimitTable
 from mailworker.shm.limits import Limits
 from mailworker.variables.prefix import WHOLE, Lengths, packed_prefix, spelled_prefix
+from mailworker.variables.table import USERS
 from mailworker.variables.template import Name, Template
 
 MOST: int = 10_000
