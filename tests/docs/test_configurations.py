@@ -15,6 +15,7 @@ from mailworker.config.settings import Settings
 from mailworker.config.source import ByBackendSettings
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import InetAddress
+from mailworker.native.regex import Regex
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```nginx\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -32,6 +33,7 @@ DOCUMENTS = (
     "docs/control.md",
     "docs/quick-start.md",
     "docs/moving-from-nginx.md",
+    "docs/moving-from-dovecot.md",
     *(f"docs/recipes/{path.name}" for path in RECIPES),
     "docs/identity.md",
     "docs/limits.md",
@@ -66,7 +68,7 @@ def load_text(folder: Path, text: str) -> Settings:
     path = folder / "mailworker.conf"
     path.write_text(text, encoding="utf-8")
     (folder / "policy.nonce").write_text("any secret")
-    return load(path, protocols=PROTOCOLS, prefix=folder)
+    return load(path, protocols=PROTOCOLS, prefix=folder, compile_regex=Regex)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
