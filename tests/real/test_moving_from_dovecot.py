@@ -257,5 +257,9 @@ def test_haproxy_chooses_a_backend_that_is_there_and_dovecot_learns_the_clients_
             reader.readline()
             client.sendall(f"a LOGIN {account.login} {account.password}\r\n".encode())
             assert reader.readline().startswith(b"a OK ")
-    log = dovecot.log.read_text(errors="replace")
-    assert all(re.search(rf"Login: user=<{account.login}>.* rip={source}, ", log) for source in sources)
+
+    def noted() -> bool:
+        log = dovecot.log.read_text(errors="replace")
+        return all(re.search(rf"Login: user=<{account.login}>.* rip={source}, ", log) for source in sources)
+
+    wait_until(noted, "the log of the clients' addresses")
