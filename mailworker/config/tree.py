@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from mailworker.config.glob import glob, has_magic
 from mailworker.config.lexer import Ending, Lexer, Statement
 from mailworker.errors import ConfigError, UnreadableError
 from mailworker.model import Level
+from mailworker.regular_file import read_regular
 from mailworker.variables.regex import BadRegex, CompileRegex, Regex
 
 DEEPEST_INCLUDE: Final = 64  # files open at once; nginx stops where it runs out of descriptors
@@ -188,8 +188,7 @@ class Parser:
     def _read_configuration(self, name: str) -> bytes:
         """A file's content. As in nginx, a file without a size, such as a pipe or a device, is empty."""
         try:
-            with Path(name).open("rb", buffering=0) as file:
-                return file.readall() if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else b""
+            return read_regular(name) or b""
         except IsADirectoryError as error:
             raise UnreadableError(f'pread() "{name}" failed (21: {os.strerror(21)})') from error
         except OSError as error:

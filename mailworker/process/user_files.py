@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +13,7 @@ from mailworker.log.line import describe
 from mailworker.mail.authentication.user_file import Users
 from mailworker.mail.authentication.user_table import UserTable, build
 from mailworker.process.steps import Pauses
+from mailworker.regular_file import read_regular
 from mailworker.shm.sealed import read_sealed, seal
 
 
@@ -83,18 +82,13 @@ def read_users(path: str, warn: Warn) -> Generator[float, None, bytes]:
 
 
 def _read(path: str) -> bytes:
-    """The content. A pipe or a device in the file's place, which may never end, is refused without waiting."""
     try:
-        with open(path, "rb", opener=_open_at_once) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ConfigError(f'"{path}" is no regular file')
-            return file.read()
+        text = read_regular(path)
     except OSError as error:
         raise ConfigError(f'open() "{path}" failed {describe(error)}') from error
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+    if text is None:
+        raise ConfigError(f'"{path}" is not a regular file')
+    return text
 
 
 def _build(text: bytes, path: str, warn: Warn) -> Generator[float, None, bytes]:

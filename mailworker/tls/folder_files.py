@@ -9,9 +9,13 @@ from typing import Final, NamedTuple
 
 from mailworker.errors import MailworkerError, escape
 from mailworker.log.line import describe
+from mailworker.regular_file import read_regular
 
 LONGEST: Final = 1 << 20
 """Bytes: a longer file is no certificate and no key."""
+
+_NOT_REGULAR: Final = "is not a regular file"
+_TOO_LONG: Final = f"is longer than {LONGEST} bytes, so it is not a certificate or a key"
 
 SUFFIXES: Final = (".pem", ".crt", ".cer", ".cert", ".key")
 
@@ -139,23 +143,20 @@ def _split(path: str) -> tuple[str, str]:
 
 def _file(path: str, real: str, info: os.stat_result) -> File:
     if not stat.S_ISREG(info.st_mode):
-        raise Unfit("is no regular file")
+        raise Unfit(_NOT_REGULAR)
     if info.st_size > LONGEST:
-        raise Unfit(f"has {info.st_size} bytes, more than any certificate")
+        raise Unfit(_TOO_LONG)
     return File(path, real, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns)
 
 
 def read(file: File) -> bytes:
     """The content. Raises OSError, and Unfit where the path has become something else."""
-    descriptor = os.open(file.real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    try:
-        size = _file(file.path, file.real, os.fstat(descriptor)).size
-        content = os.read(descriptor, size + 1)
-        if len(content) > size:
-            raise Unfit("grows while it is read")
-        return content
-    finally:
-        os.close(descriptor)
+    content = read_regular(file.real, most=LONGEST + 1, follow=False)
+    if content is None:
+        raise Unfit(_NOT_REGULAR)
+    if len(content) > LONGEST:
+        raise Unfit(_TOO_LONG)
+    return content
 
 
 def is_readable(file: File) -> bool:

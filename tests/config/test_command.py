@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -47,10 +48,11 @@ def test_a_missing_main_file_has_no_position(tmp_path: Path) -> None:
     assert str(caught.value) == f'open() "{tmp_path}/nosuch" failed (2: No such file or directory)'
 
 
-def test_a_folder_or_a_device_is_no_configuration(load_text: Load, tmp_path: Path) -> None:
+def test_a_folder_a_device_or_a_pipe_is_no_configuration(load_text: Load, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UnreadableError, match=r"pread\(\) .* failed \(21: Is a directory\)$"):
         load_text("include .;")
-    assert load_text("include /dev/zero; events {}").core.daemon
+    assert load_text("include /dev/zero; include pipe; events {}").core.daemon
 
 
 def test_warnings_before_an_error_are_reported(load_text: Load, tmp_path: Path) -> None:

@@ -145,9 +145,9 @@ def test_what_never_ends_in_place_of_the_file_keeps_nobody_waiting(site: Site, k
     """Its owner may be another user than root, which also reads everybody's certificates."""
     site.users.unlink()
     kind(site.users)
-    site.mailworker.await_line(r'\[error\] .*".*/users" is no regular file, the users stay as they were')
+    site.mailworker.await_line(r'\[error\] .*".*/users" is not a regular file, the users stay as they were')
     assert site.log_in("anna", "secret") == b"a OK at the backend\r\n"
-    assert f'"{site.users}" is no regular file' in site.mailworker.run("-t").stderr.decode()
+    assert f'"{site.users}" is not a regular file' in site.mailworker.run("-t").stderr.decode()
     site.users.unlink()
     site.write("anna:{PLAIN}back")
     site.mailworker.await_true(lambda: site.log_in("anna", "back").startswith(b"a OK"), "the file's return")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.tls.folder_files import LONGEST, File, Unfit, Walk, read
+from mailworker.tls.folder_files import LONGEST, Unfit, Walk, read
 
 
 def walk(folder: Path) -> Walk:
@@ -86,9 +86,9 @@ def test_what_is_no_certificate_by_its_kind_or_size_is_named(tmp_path: Path) -> 
     seen = walk(tmp_path)
     assert seen.files == {}
     assert {path.removeprefix(f"{tmp_path}/"): fault for path, fault in seen.faults.items()} == {
-        "fifo.pem": "is no regular file",
-        "huge.pem": "has 10485760 bytes, more than any certificate",
-        "null.pem": "is no regular file",
+        "fifo.pem": "is not a regular file",
+        "huge.pem": "is longer than 1048576 bytes, so it is not a certificate or a key",
+        "null.pem": "is not a regular file",
         **dict.fromkeys(("circle", "circle.pem", "one.pem", "two.pem"), "is a link that leads to no end"),
     }
 
@@ -113,6 +113,7 @@ def test_what_has_become_something_else_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "a.pem").symlink_to("/etc/passwd")
     with pytest.raises(OSError, match="symbolic"):
         read(file)
+    (tmp_path / "a.pem").unlink()
+    (tmp_path / "a.pem").write_bytes(bytes(LONGEST + 1))
     with pytest.raises(Unfit):
-        read(File("x", "/proc/self/status", 0, 0, 0, 0))  # which has no size, and content
-    assert LONGEST < 10 << 20
+        read(file)
