@@ -26,13 +26,13 @@ class Rule:
 
 @dataclass(slots=True)
 class AccessDraft:
-    """The rules of a block in their order; a block that has any inherits none."""
+    """The rules of a block, in order; a block with rules inherits none."""
 
     rules: tuple[Rule, ...] = inherited(())
 
 
 def freeze(*scopes: Scope) -> tuple[Rule, ...]:
-    """The rules of the innermost one of `scopes` that has any; the first rule that matches a client decides."""
+    """The rules of the innermost scope that has any; the first rule that matches a client applies."""
     return merged(AccessDraft, *scopes).rules
 
 

@@ -1,6 +1,6 @@
 """`access_log` and `log_null_sessions`, by the grammar of nginx's http module (ngx_http_log_set_log).
 
-Beyond that grammar, `on=` tells when a line is written, and a `log_format` may replace a built-in one.
+Unlike there, `on=` selects the events that are logged, and a `log_format` may replace a built-in one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mailworker.variables.template import Template
 
 
 class On(Flag):
-    """When a line is written: after a successful login, after a refused one, at the end of a session."""
+    """The events that are logged: a successful login, a refused one, the end of a session."""
 
     LOGIN = auto()
     FAILURE = auto()
@@ -37,7 +37,7 @@ class On(Flag):
 
 @dataclass(frozen=True, slots=True)
 class AccessLog:
-    """One of a server's logs. No line is written where the value of `condition` is empty or "0"."""
+    """One of a server's logs. No line is written if the value of `condition` is empty or "0"."""
 
     destination: Destination
     format: LogFormat
@@ -47,9 +47,9 @@ class AccessLog:
 
 @dataclass(frozen=True, slots=True)
 class AccessLogSettings:
-    """`null_sessions` tells whether sessions without a byte from the client are logged.
+    """The logs of a server. `null_sessions`: sessions without a byte from the client are logged as well.
 
-    `asked` are the names of the variables that sessions must know.
+    `asked` are the names of the variables in the logs.
     """
 
     logs: tuple[AccessLog, ...] = ()
@@ -59,7 +59,7 @@ class AccessLogSettings:
 
 @dataclass(frozen=True, slots=True)
 class _Log:
-    """A log as written in the configuration; a later directive may set the parameters of an earlier one's file."""
+    """A log as the configuration names it. A later directive may set the parameters of the same file."""
 
     destination: Destination
     format: str
@@ -69,7 +69,7 @@ class _Log:
 
 @dataclass(slots=True)
 class LogsDraft:
-    """The logs of a block that has any `access_log`; `off` outweighs them."""
+    """The logs of a block with `access_log` directives; `off` overrides them."""
 
     logs: list[_Log] = field(default_factory=list)
     off: bool = False
@@ -77,7 +77,7 @@ class LogsDraft:
 
 @dataclass(slots=True)
 class FilesDraft:
-    """In the `mail` block, the parameters of each file, and the position of the directive that set them."""
+    """In the `mail` block, the parameters of each file, and the position of the directive that names it."""
 
     files: dict[Path, AccessLogFile] = field(default_factory=dict)
     where: dict[Path, str | None] = field(default_factory=dict)
@@ -85,13 +85,13 @@ class FilesDraft:
 
 @dataclass(slots=True)
 class NullSessionsDraft:
-    """Whether sessions are logged in which the client has not sent a byte."""
+    """Whether sessions in which the client has not sent a byte are logged."""
 
     log_null_sessions: bool = row(BOTH, ONE, FLAG, False, into=None)
 
 
 def freeze(server: Scope, mail: Scope, names: VariablesSettings) -> AccessLogSettings:
-    """The logs of a server, whose variables are `names`. Raises ConfigError for unknown ones, in unused formats too."""
+    """The logs of a server. Raises ConfigError for variables that are not in `names`, also in unused formats."""
     found = next((scope.draft(LogsDraft) for scope in (server, mail) if scope.has(LogsDraft)), LogsDraft())
     null_sessions = merged(NullSessionsDraft, server, mail).log_null_sessions
     for format_ in mail.draft(LogFormatsDraft).formats.values():
@@ -107,7 +107,7 @@ def freeze(server: Scope, mail: Scope, names: VariablesSettings) -> AccessLogSet
 
 
 WAITED_FOR: Final = ("upstream_connect_time", "upstream_first_byte_time")
-"""Variables that a session measures only if they are asked for."""
+"""Variables that a session measures only if a log has them."""
 
 
 def _templates(log: AccessLog) -> Iterable[Template]:
@@ -185,7 +185,7 @@ class _Parameters:
         self.on = On.END
 
     def take(self, word: str) -> None:
-        """Read one. Raises ConfigError."""
+        """Read a parameter. Raises ConfigError."""
         name, equals, value = word.partition("=")
         if word == "gzip":
             self._take_gzip("1")
@@ -195,7 +195,7 @@ class _Parameters:
             raise self._parser.error(f'invalid parameter "{word}"')
 
     def buffered(self, destination: Destination, files: dict[Path, AccessLogFile]) -> Destination:
-        """The destination with its buffer parameters, which all logs of one file share. Raises ConfigError."""
+        """The destination with the buffer parameters, which are those of all logs of a file. Raises ConfigError."""
         name = self._parser.words[1]
         if self._flush is not None and not self._buffer:
             raise self._parser.error(f'no buffer is defined for access_log "{name}"')

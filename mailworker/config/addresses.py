@@ -1,4 +1,4 @@
-"""Addresses as directives spell them (ngx_parse_url): `host:port`, `[v6]:port`, `unix:path`."""
+"""Addresses in directives (ngx_parse_url): `host:port`, `[v6]:port`, `unix:path`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final
 from mailworker.model import Address, InetAddress, UnixAddress, ipv4_octets
 
 Resolve = Callable[[str], Sequence[str]]
-"""Maps a host name to its numeric addresses, the best first; raises OSError or UnicodeError where there are none."""
+"""Returns the numeric addresses of a host name, the best first; raises OSError or UnicodeError if there are none."""
 
 LONGEST_UNIX_PATH: Final = 107  # bytes that fit into sockaddr_un before its NUL
 _HIGHEST_PORT: Final = 65535
@@ -21,12 +21,12 @@ _DIGITS = re.compile(r"[0-9]+")
 
 
 class BadAddress(ValueError):
-    """The text is no address; the message is nginx's reason."""
+    """The text is not a valid address; the message is nginx's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """A parsed address: `host` as written, `port` 0 where none is given, `uri` empty where none is given."""
+    """A parsed address: `host` is as written, `port` is 0 if none is given, `uri` is empty if none is given."""
 
     host: str
     port: int
@@ -35,12 +35,12 @@ class Url:
 
     @property
     def http_host(self) -> bytes:
-        """The value of the header Host of requests to it."""
+        """The value of the Host header for requests to this address."""
         return b"localhost" if isinstance(self.addresses[0], UnixAddress) else os.fsencode(self.host)
 
     @property
     def target(self) -> bytes:
-        """The target of requests to it."""
+        """The request target."""
         return os.fsencode(self.uri or "/")
 
 
@@ -132,7 +132,7 @@ def _split(text: str) -> tuple[str, str | None, str]:
 
 
 def _bare_ports(text: str) -> range | None:
-    """The ports that a `listen` without a host names, None where the text is a host."""
+    """The ports of a `listen` without a host, None if the text is a host."""
     first, dash, last = text.partition("-")
     if dash and not _DIGITS.fullmatch(last):
         return None

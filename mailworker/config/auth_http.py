@@ -20,7 +20,7 @@ from mailworker.variables.template import Template, parse_leniently
 from mailworker.variables.variables import Variables
 
 Headers = tuple[tuple[bytes, bytes | Template], ...]
-"""Names and values, which are a Template where they hold variables."""
+"""Names and values; a value with variables is a Template."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class AuthHttpSettings:
 
     `host` is the value of the Host header, `uri` the request's target, `name` the peer as nginx logs it.
     `keepalive` is the number of idle connections that a worker keeps open; 0 means HTTP/1.0 and one connection for each
-    request. With `authzid` the service is told the authorization identity of PLAIN.
+    request. With `authzid` the service gets the authorization identity of PLAIN.
     """
 
     address: Address
@@ -54,7 +54,7 @@ _HTTP_PORT: Final = 80
 
 
 def http_url(parser: Parser) -> Url:
-    """The service that a directive names; raises ConfigError."""
+    """The URL of the service that a directive names; raises ConfigError."""
     text = parser.words[1].removeprefix("http://")
     try:
         return parse_url(text, parser.resolve, default_port=_HTTP_PORT, uri_part=True)
@@ -70,7 +70,7 @@ class _Header:
 
 
 def _headers(parser: Parser, headers: tuple[_Header, ...], variables: Variables) -> Headers:
-    """Headers with their variables. nginx has none here, so an unknown name is sent as it stands, with a warning."""
+    """The headers. nginx has no variables here, so an unknown name is sent literally, with a warning."""
 
     def known(name: str) -> bool:
         if not variables.knows(name):
@@ -91,7 +91,7 @@ _HEADERS: Final = Value(repeated(lambda parser: (_Header(parser.words[1], parser
 
 @dataclass(slots=True)
 class AuthHttpDraft:
-    """`auth_http` is None where no block has one."""
+    """`auth_http` is None if no block has one."""
 
     auth_http: Url | None = row(BOTH, ONE, _URL, None, into=None)
     auth_http_timeout: float = row(BOTH, ONE, MILLISECONDS, 60.0)

@@ -1,4 +1,4 @@
-"""`auth_policy` and its companions, as in Dovecot: a service that is asked about logins and gets reports of them."""
+"""`auth_policy` and its companions, as in Dovecot: a service that may refuse logins, and gets reports of them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mailworker.variables.variables import Variables
 
 
 class PolicyCheck(Enum):
-    """`auth_policy_check`: whether the service is asked before or after the source that decides about the login."""
+    """`auth_policy_check`: whether the service is asked before or after the login source."""
 
     BEFORE = "before"
     AFTER = "after"
@@ -32,9 +32,9 @@ class PolicyCheck(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AuthPolicySettings:
-    """The directives; `attributes` go to the service beside Dovecot's fields, `closed` is for `auth_policy_fail`.
+    """The directives. `attributes` are sent in addition to Dovecot's fields; `closed` is `auth_policy_fail`.
 
-    Without `nonce` the hashes of passwords are useless.
+    `nonce` is secret: with it, the hashes would help to guess passwords.
     """
 
     address: Address
@@ -84,7 +84,7 @@ def _take_attribute(parser: Parser) -> tuple[tuple[str, bytes | Template], ...]:
 
 @dataclass(slots=True)
 class AuthPolicyDraft:
-    """`auth_policy` is None where no service is asked."""
+    """`auth_policy` is None if no service is asked."""
 
     auth_policy: Url | None = row(BOTH, ONE, Value(once(_take_url)), None, into=None, spelled="off")
     auth_policy_header: tuple[tuple[str, str], ...] = row(BOTH, TWO, PAIRS, (), into=None)
@@ -104,7 +104,7 @@ COMMANDS: Final = commands(AuthPolicyDraft)
 def freeze(
     parser: Parser, server: Scope, mail: Scope, variables: Variables, *, by_backend: bool
 ) -> AuthPolicySettings | None:
-    """The server's settings, None without a service; `by_backend`: the backend decides. Raises ConfigError."""
+    """The server's settings, None without a service. `by_backend`: `auth_upstream` is on. Raises ConfigError."""
     draft = merged(AuthPolicyDraft, server, mail)
     url = draft.auth_policy
     if url is None:

@@ -54,22 +54,22 @@ class ServersDraft:
 
 @dataclass(slots=True)
 class MailBlock:
-    """In the main context, the servers of the `mail` block, and where each access log's file is named."""
+    """In the main context, the servers of the `mail` block, and the position of each access log's file."""
 
     servers: tuple[MailServer, ...] = ()
     access_logs: Mapping[Path, str | None] = field(default_factory=dict)
 
 
 def commands(on_tls: OnTls) -> tuple[Command, ...]:
-    """The rows; `on_tls` gets the complete TLS settings of each server before its other modules are merged."""
+    """The rows; `on_tls` is called with the TLS settings of each server before its other modules are merged."""
     return (
         only_block(Context.MAIL, lambda parser, scope: _read_mail(parser, scope, on_tls)),
         Command("server", Context.MAIL, NONE, _open_server, block=True),
-        *(Command(name, Context.MAIN, NONE, _leave_to_nginx, block=True) for name in ("http", "stream")),
+        *(Command(name, Context.MAIN, NONE, _refuse_block, block=True) for name in ("http", "stream")),
     )
 
 
-def _leave_to_nginx(parser: Parser) -> None:
+def _refuse_block(parser: Parser) -> None:
     raise parser.error(
         f'"{parser.words[0]}" is not served here',
         ', only "mail" is: leave this block in a file for nginx, and move "mail", with a copy of "events" and what '
@@ -97,8 +97,8 @@ def _open_server(parser: Parser) -> None:
 def _freeze(parser: Parser, mail_scope: Scope, on_tls: OnTls) -> tuple[MailServer, ...]:
     """Merge and check module by module, as nginx does: all servers' core, then all TLS, then all auth_http."""
     share_tls(mail_scope)
-    alike = _Alike()
-    servers = [_Server(scope, mail_scope, alike) for scope in mail_scope.draft(ServersDraft).scopes]
+    shared = _Shared()
+    servers = [_Server(scope, mail_scope, shared) for scope in mail_scope.draft(ServersDraft).scopes]
     for server in servers:
         server.merge_tls(parser, on_tls)
     return tuple(server.freeze(parser) for server in servers)
@@ -109,8 +109,8 @@ _OWN: Final = frozenset({MailCoreDraft, ListenDraft, NamesDraft, SslDraft, Statu
 
 
 @dataclass(slots=True)
-class _Alike:
-    """What servers share: the modules of those that inherit all of them, and equal settings of TLS."""
+class _Shared:
+    """Objects that servers share: the modules of those that inherit all of them, and equal TLS settings."""
 
     modules: dict[tuple[str, bool], _Modules] = field(default_factory=dict)
     tls: dict[SslSettings | None, SslSettings | None] = field(default_factory=dict)
@@ -119,14 +119,14 @@ class _Alike:
 class _Server:
     """A `server` block. Its modules are merged one by one in the order of the methods; each raises ConfigError."""
 
-    __slots__ = ("_alike", "_core", "_mail_scope", "_modules", "_protocol", "_scope", "_ssl", "_ssl_on", "_starttls")
+    __slots__ = ("_core", "_mail_scope", "_modules", "_protocol", "_scope", "_shared", "_ssl", "_ssl_on", "_starttls")
 
     _ssl: SslSettings | None
     _ssl_on: bool
     _starttls: Starttls
 
-    def __init__(self, scope: Scope, mail_scope: Scope, alike: _Alike) -> None:
-        self._alike = alike
+    def __init__(self, scope: Scope, mail_scope: Scope, shared: _Shared) -> None:
+        self._shared = shared
         self._scope = scope
         self._mail_scope = mail_scope
         self._core = core = merged(MailCoreDraft, scope, mail_scope)
@@ -135,18 +135,19 @@ class _Server:
         self._protocol = core.protocol
         modules = _Modules(scope, mail_scope, core.protocol, resolves=bool(core.resolver.servers))
         inherits = scope.kinds <= _OWN
-        self._modules = alike.modules.setdefault((modules.protocol, modules.resolves), modules) if inherits else modules
+        key = modules.protocol, modules.resolves
+        self._modules = shared.modules.setdefault(key, modules) if inherits else modules
 
     def merge_tls(self, parser: Parser, on_tls: OnTls) -> None:
         """See `commands`."""
         draft = merged(SslDraft, self._scope, self._mail_scope)
         self._ssl_on, self._starttls = draft.ssl, draft.starttls
         settings = ssl.freeze(parser, draft)
-        self._ssl = self._alike.tls.setdefault(settings, settings)
+        self._ssl = self._shared.tls.setdefault(settings, settings)
         on_tls(self._ssl, self._modules.proxy(parser).ssl, self._protocol)
 
     def freeze(self, parser: Parser) -> MailServer:
-        """The server. `error_log` stays empty where it is the main context's, as that may follow after `mail`."""
+        """The server. If it inherits the main `error_log`, that stays empty, as it may come after `mail`."""
         core, where = self._core, self._scope.opened_at
         inherited = self._modules.freeze(parser)
         listens = tuple(
@@ -178,9 +179,9 @@ def _with_timeout(resolver: ResolverSettings, timeout: float) -> ResolverSetting
 
 
 class _Modules:
-    """The modules of a `server` block that have nothing to do with its core and its TLS.
+    """The modules of a `server` block except its core and its TLS. Each method always returns the same objects.
 
-    `resolves` tells whether its backends may have names. Each method gives the same objects again.
+    `resolves`: backends may have names, as there is a `resolver`.
     """
 
     __slots__ = ("_frozen", "_mail", "_proxy", "_server", "protocol", "resolves")

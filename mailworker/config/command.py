@@ -1,4 +1,4 @@
-"""A directive as a row: its name, its contexts, its number of words, and its setter (ngx_conf_handler)."""
+"""Directives as rows: name, contexts, number of arguments, and setter (ngx_conf_handler)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mailworker.config.tree import Parser
 from mailworker.variables.nearest import did_you_mean
 
 Setter = Callable[[Parser], None]
-"""Takes the parser's present directive; raises ConfigError."""
+"""Handles the parser's present directive; raises ConfigError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ ONE_OR_MORE: Final = Arity(1, None)
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One row. The setter opens a `block`. `default` is the value without the directive, as it would be written."""
+    """A row. If `block` is true, the setter parses the block. `default` is the default value as it would be written."""
 
     name: str
     contexts: Context
@@ -47,7 +47,7 @@ class Command:
 
 
 def only_block(context: Context, read: Callable[[Parser, Scope], None] = Parser.parse_block) -> Command:
-    """The block of the main context that is called as its `context`, and may be given once; see `Parser.blocks`."""
+    """The row of a block that has the name of its `context`, and may be given once; see `Parser.blocks`."""
     name = str(context.name).lower()
 
     def open_block(parser: Parser) -> None:
@@ -60,9 +60,9 @@ def only_block(context: Context, read: Callable[[Parser, Scope], None] = Parser.
 
 
 def served_block(parser: Parser, context: Context, *, master: bool) -> Scope | None:
-    """A block of the main context that a process beside the workers serves; None where there is no such block.
+    """The scope of a block that the status process serves; None without such a block.
 
-    Without a `master` there is no such process, and the block is ignored with a warning.
+    Without a `master` there is no status process, so the block is ignored with a warning.
     """
     scope = parser.blocks.get(context)
     if scope is not None and not master:
@@ -72,7 +72,7 @@ def served_block(parser: Parser, context: Context, *, master: bool) -> Scope | N
 
 
 class CommandTable:
-    """All rows, and the checks that are the same for each of them."""
+    """All rows, and the checks that apply to each of them."""
 
     def __init__(self, commands: Iterable[Command]) -> None:
         self._commands: dict[str, list[Command]] = {}
@@ -101,6 +101,6 @@ class CommandTable:
         return row
 
     def _hint(self, context: Context, name: str) -> str:
-        """A similar name that may have been meant: preferably a directive that is allowed here."""
+        """A suggestion of a similar name, preferably of a directive that is allowed here."""
         here = [known for known, rows in self._commands.items() if any(context in row.contexts for row in rows)]
         return did_you_mean(name, here) or did_you_mean(name, self._commands)

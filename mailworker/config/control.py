@@ -1,4 +1,4 @@
-"""The `control` block: unix sockets on which mailworker-ctl and similar clients ask and steer."""
+"""The `control` block: unix sockets for mailworker-ctl and similar clients."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mailworker.model import Address, UnixAddress
 
 @dataclass(frozen=True, slots=True)
 class ControlListen:
-    """A socket; clients of a `readonly` one may ask, but change nothing."""
+    """A socket; clients of a `readonly` one may only read."""
 
     listen: Listen
     readonly: bool = False
@@ -83,7 +83,7 @@ class ControlDraft:
 
 
 def freeze(parser: Parser, taken: Iterable[Address], *, master: bool) -> ControlSettings | None:
-    """The block's settings; `taken` are addresses that other listeners have. Raises ConfigError."""
+    """The block's settings; `taken` are the addresses of other listeners. Raises ConfigError."""
     scope = served_block(parser, Context.CONTROL, master=master)
     if scope is None:
         return None

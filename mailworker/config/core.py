@@ -36,7 +36,7 @@ from mailworker.model import Level
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """`user`, looked up: the identity of workers when the master is root."""
+    """`user`: the user and group of workers if the master is root."""
 
     name: str
     uid: int
@@ -45,7 +45,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class CoreSettings:
-    """Directives of the main context. `worker_processes` None is `auto`; `user` None keeps the identity."""
+    """The directives of the main context. `worker_processes` None is `auto`; `user` None is the caller's user."""
 
     daemon: bool
     master_process: bool
@@ -71,7 +71,7 @@ WORKERS: Final = values.Bounds(0, 1024)  # NGX_MAX_PROCESSES: nginx accepts more
 
 
 def _read_user(parser: Parser) -> User | None:
-    """The user; UNSET, as without the directive, where the master may not change its user."""
+    """The user; UNSET, as without the directive, if the master is not root."""
     if os.geteuid() != 0:
         parser.warn(
             'the "user" directive makes sense only if the master process runs with super-user privileges, ignored'
@@ -90,7 +90,7 @@ def _read_workers(parser: Parser) -> int | None:
 
 
 def _take_priority(parser: Parser, earlier: int) -> int:
-    """A number that may have a sign; as in nginx, after 0 a repetition is not noticed."""
+    """A number that may have a sign. As in nginx, the directive may be repeated after the value 0."""
     if earlier not in (UNSET, 0):
         raise parser.error('"worker_priority" directive is duplicate')
     word = parser.words[1]
@@ -113,9 +113,9 @@ _DEBUG_POINTS: Final = choice({"stop": "stop", "abort": "abort"})
 
 @dataclass(slots=True)
 class CoreDraft:
-    """`worker_processes` None is `auto`; `user` None keeps the caller's identity.
+    """`worker_processes` None is `auto`; `user` None is the caller's user.
 
-    Directives without a settings field have no meaning for a mail proxy.
+    Directives without a settings field have no effect in a mail proxy.
     """
 
     daemon: bool = row(Context.MAIN, ONE, FLAG, True)
@@ -175,7 +175,7 @@ def freeze(parser: Parser, error_log: Path | None) -> CoreSettings:
 
 
 def _with_file_log(parser: Parser, targets: tuple[LogTarget, ...], error_log: Path | None) -> tuple[LogTarget, ...]:
-    """As nginx, add the default log where the configuration names neither a file nor stderr."""
+    """Add the default log if the configuration names neither a file nor stderr, as nginx does."""
     if any(isinstance(target, FileLog | StderrLog) for target in targets):
         return targets
     if error_log is None:

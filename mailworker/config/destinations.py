@@ -14,8 +14,8 @@ from mailworker.variables.template import Template
 class AccessLogFile:
     """`access_log PATH [buffer=] [flush=] [gzip=]`; `path` is absolute and literal.
 
-    `buffer` is in bytes, 0 where each line is written at once. `flush_ms` is how long a line may stay in the buffer,
-    None for any time. `gzip` is the level of compression, None for none.
+    `buffer` is in bytes, 0 for no buffer. `flush_ms` is the longest time of a line in the buffer, None without a limit.
+    `gzip` is the compression level, None without compression.
     """
 
     path: Path
@@ -28,8 +28,8 @@ class AccessLogFile:
 class AccessLogPattern:
     """`access_log PATH` with variables: `folder` is absolute and literal, `below` is the rest after its "/".
 
-    Clients can choose values of variables. So no value may hold "/" or NUL, or begin with a dot: the resulting path
-    below `folder` has `depth` names, none of which is empty or begins with a dot.
+    Clients may choose the values of variables. So a value must not contain "/" or NUL, and the resulting path below
+    `folder` must have `depth` names, none of which is empty or begins with a dot.
     """
 
     folder: Path

@@ -1,4 +1,4 @@
-"""The part that all protocols' modules share: their drafts, frozen, are DialogueSettings."""
+"""The settings that all protocol modules have in common."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from mailworker.model import METHOD_NAMES, AuthMethod
 
 @dataclass(frozen=True, slots=True)
 class DialogueSettings:
-    """The settings that a client's dialogue needs from the server's protocol module.
+    """The frozen settings of a protocol module, for the dialogue with clients.
 
     `capabilities` are the configured words, `auth` the enabled methods, `client_buffer` is in bytes. `greeting` is the
-    first line, in SMTP the part after the server's name. `greeting_delay` is SMTP's, 0 elsewhere. IMAP alone has
-    `greeting_capabilities`, whether the greeting lists them, and `identity`, the answer to ID.
+    first line, in SMTP the part after the server's name. `greeting_delay` is for SMTP, in seconds. For IMAP,
+    `greeting_capabilities` tells whether the greeting lists them, and `identity` is the answer to ID.
     """
 
     auth: AuthMethod
@@ -34,18 +34,18 @@ class DialogueSettings:
 
 
 CAPABILITIES: Final = replace(WORDS, freeze=lambda _, words: tuple(map(os.fsencode, words)))
-"""Words of a reply."""
+"""Words of a reply to clients."""
 
 
-# Short enough for a line of every protocol (RFC 5321, 4.5.3.1.5). A "[" at the beginning would be a response code to
-# clients of IMAP and POP3, and to other proxies: behind `+OK [XCLIENT]` they would send XCLIENT.
+# Short enough for a line in every protocol (RFC 5321, 4.5.3.1.5). For clients of IMAP and POP3, a "[" at the beginning
+# would begin a response code; after `+OK [XCLIENT]` other proxies would send XCLIENT.
 _GREETING: Final = re.compile(rb"(?!\[)[!-~](?:[ -~]{0,255}[!-~])?")
 
 
 def greeting(form: bytes, unsuitable: bytes = b"") -> Value[bytes]:
-    """The text of a greeting, one argument without the bytes `unsuitable`, that cannot be mistaken for anything else.
+    """The text of a greeting, which must not contain the bytes `unsuitable`.
 
-    Frozen, it is put into `form`, as it is sent to clients.
+    `form` is the line that is sent to clients, with `%b` for the text.
     """
 
     def read(parser: Parser) -> bytes:

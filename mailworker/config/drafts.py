@@ -1,6 +1,6 @@
-"""Settings while a configuration is being read: one draft for each module and block, whose fields begin as UNSET.
+"""Drafts: the settings of a module in a block while the configuration is being read. Their fields begin as UNSET.
 
-The field types are those of a draft without UNSET, as merging returns it.
+The types of the fields are those after merging, which leaves no UNSET.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class _Unset(Enum):
 
 
 UNSET: Final[Any] = _Unset.UNSET
-"""The value of a directive that was not given. It is Any, since it may stand in for any type."""
+"""The value of a directive that was not given. Its type is Any, as it replaces values of all types."""
 
 
 class Draft(Protocol):
@@ -28,7 +28,7 @@ class Draft(Protocol):
 
 
 class Context(Flag):
-    """The blocks that a directive may stand in."""
+    """The blocks that a directive is allowed in."""
 
     MAIN = auto()
     EVENTS = auto()
@@ -41,7 +41,7 @@ class Context(Flag):
 
 
 BOTH: Final = Context.MAIL | Context.SERVER
-"""The contexts of the mail modules' directives: a server inherits those of `mail`."""
+"""The contexts of most directives: a server inherits the values of `mail`."""
 
 
 class Scope:
@@ -56,18 +56,18 @@ class Scope:
         self._drafts: dict[type[object], object] = {}
 
     def draft(self, kind: type[D]) -> D:
-        """The block's draft of `kind`, made when it is first asked for."""
+        """The block's draft of `kind`, which is made by the first call."""
         if kind not in self._drafts:
             self._drafts[kind] = kind()
         return cast("D", self._drafts[kind])
 
     @property
     def kinds(self) -> Set[type[object]]:
-        """The kinds of its drafts: those that have been asked for."""
+        """The kinds of the drafts that exist."""
         return self._drafts.keys()
 
     def has(self, kind: type[object]) -> bool:
-        """Whether there is a draft of `kind`, as it has been asked for."""
+        """Whether there is a draft of `kind`."""
         return kind in self._drafts
 
     def clear(self) -> None:

@@ -19,7 +19,7 @@ from mailworker.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class EventsSettings:
-    """Directives of the `events` block. `use` is the method's name, None for the best one."""
+    """The directives of the `events` block. `use` is the name of the event method, None for the best one."""
 
     worker_connections: int
     use: str | None
@@ -29,7 +29,7 @@ class EventsSettings:
     debug_connection: tuple[IPv4Network | IPv6Network | str, ...]
 
 
-# The method that workers use. nginx too is built without `poll` and `select` where there is a better one.
+# The event method of workers. nginx, too, is built without `poll` and `select` if there is a better one.
 _BEST: Final = selectors.DefaultSelector.__name__.removesuffix("Selector").lower()
 METHOD: Final = {"devpoll": "/dev/poll"}.get(_BEST, _BEST)
 
@@ -50,9 +50,9 @@ def _read_method(parser: Parser) -> str:
 
 @dataclass(slots=True)
 class EventsDraft:
-    """The contents of the block; `use` None is `METHOD`, the only method that it may name.
+    """The contents of the block; `use` None is `METHOD`, which is the only value.
 
-    The last two directives have no meaning for a mail proxy.
+    The last two directives have no effect in a mail proxy.
     """
 
     worker_connections: int = row(Context.EVENTS, ONE, Value(once(_read_connections)), 512)

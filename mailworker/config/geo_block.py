@@ -25,7 +25,7 @@ def read_geo(parser: Parser) -> tuple[str, Definition]:
 
 
 class _Entries:
-    """The entries read so far. Networks are kept by IP version, prefix length and bits."""
+    """The entries read so far. The keys of networks are IP version, prefix length and prefix bits."""
 
     __slots__ = ("_networks", "_ranges")
 
@@ -34,7 +34,7 @@ class _Entries:
         self._networks: dict[int, dict[int, dict[int, bytes]]] = {4: {}, 6: {}}
 
     def definition(self, source: Template) -> Definition:
-        """The definition that the entries make up."""
+        """The definition with these entries."""
         if self._ranges is not None:
             return self._ranges.definition(source)
         return Geo(source, self._networks[4], self._networks[6])
@@ -79,8 +79,8 @@ class _Entries:
 
 
 def _network(parser: Parser, word: str) -> tuple[int, int, int]:
-    """IP version, length of the prefix and its bits."""
-    if word == "255.255.255.255":  # invalid for nginx's readers, and their value for all that is invalid
+    """IP version, length and bits of a prefix."""
+    if word == "255.255.255.255":  # nginx reads this, and every invalid address, as the same value
         return 4, 32, NOWHERE
     network = read_block(parser, word)
     if network is None:

@@ -1,6 +1,6 @@
-"""The entries of a `geo` block with `ranges` (ngx_stream_geo_range): IPv4 addresses from one to another.
+"""The entries of a `geo` block with `ranges` (ngx_stream_geo_range): ranges of IPv4 addresses.
 
-As in nginx, a range is cut at each /16, so messages name the pieces.
+As in nginx, a range is split at each /16, so messages name the pieces.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Ranges:
         self._blocks: dict[int, list[_Piece]] = {}
 
     def definition(self, source: Template) -> GeoRanges:
-        """The definition that the entries make up."""
+        """The definition with these entries."""
         pieces = list(chain.from_iterable(self._blocks[block] for block in sorted(self._blocks)))
         return GeoRanges(
             source,
@@ -54,7 +54,7 @@ class Ranges:
                 self._add(parser, (first, last, os.fsencode(value)))
 
     def _delete(self, first: int, last: int) -> bool:
-        """Delete a piece; returns whether there was exactly that one."""
+        """Delete a piece; returns whether there was such a piece."""
         pieces = self._blocks.get(first // _BLOCK, [])
         index = next((index for index, piece in enumerate(pieces) if piece[:2] == (first, last)), None)
         if index is not None:
@@ -62,7 +62,7 @@ class Ranges:
         return index is not None
 
     def _add(self, parser: Parser, new: _Piece) -> None:
-        """Add a piece between others, or inside one, of which the rest then remains around it."""
+        """Add a piece between others, or within another one, which is split."""
         pieces = self._blocks.setdefault(new[0] // _BLOCK, [])
         index = next((index for index, piece in enumerate(pieces) if piece[1] >= new[0]), len(pieces))
         if index == len(pieces) or pieces[index][0] > new[1]:

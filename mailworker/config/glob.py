@@ -1,4 +1,4 @@
-"""glob(3) as nginx's `include` uses it: over bytes, sorted bytewise, with escapes and POSIX classes."""
+"""glob(3) as nginx's `include` uses it: for names as bytes, sorted by bytes, with escapes and POSIX classes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CLASSES: Final = {
 
 
 def has_magic(pattern: str) -> bool:
-    """Whether nginx takes the word for a mask."""
+    """Whether the word is a mask for nginx."""
     return bool(_MAGIC.search(os.fsencode(pattern)))
 
 
@@ -63,7 +63,7 @@ def _entries(folder: bytes) -> list[bytes]:
 
 
 def _shown(name: bytes, component: bytes) -> bool:
-    """Whether a name with a leading dot may match: the pattern must spell the dot out."""
+    """Whether the name is not hidden: a leading dot must be in the pattern as well."""
     return not name.startswith(b".") or component.startswith((b".", b"\\."))
 
 
@@ -88,7 +88,7 @@ def _compiled(component: bytes) -> re.Pattern[bytes]:
 
 
 def _bracket_pattern(bracket: re.Match[bytes]) -> bytes:
-    """The set of bytes between brackets as a pattern; an empty range matches nothing."""
+    """The bytes between brackets as a regular expression; an empty range matches nothing."""
     negated, content = bracket[1], bracket[2]
     alternatives: list[bytes] = []
     position = 0

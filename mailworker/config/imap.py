@@ -21,7 +21,7 @@ from mailworker.model import AuthMethod
 
 _Words = tuple[str, ...]
 
-# RFC 2971, 3.3: the greatest number of pairs of name and value, no name twice, and the longest names and values.
+# RFC 2971, 3.3: the greatest number of pairs of name and value, and the longest names and values.
 _MOST_PAIRS: Final = 30
 _ID_NAME: Final = re.compile(r"[ -~]{1,30}")
 _ID_VALUE: Final = re.compile(r"[ -~]{0,1024}")

@@ -1,7 +1,7 @@
 """Splits the text of a configuration into statements, by the rules of nginx's tokenizer (ngx_conf_read_token).
 
-A statement is a row of words ended by ";" or "{", a "}" on its own, or the end of the text. Positions are lines counted
-from 1 by line feeds; a statement is on the line of the byte that ended it.
+A statement is a list of words that ends with ";" or "{", a "}" alone, or the end of the text. Its position is the
+number of the line of its last byte, counted from 1.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _QUOTED = {
     b'"': re.compile(rb'[^"\\]*(?:\\[\s\S][^"\\]*)*'),
     b"'": re.compile(rb"[^'\\]*(?:\\[\s\S][^'\\]*)*"),
 }
-# Two ordinary words: nearly all lines of a long `map` look like this.
+# Two ordinary words, as on nearly all lines of a long `map`.
 _WORD = rb"[ \t\r\n]*([^ \t\r\n;{}\"'#\\$][^ \t\r\n;{\\$]*)"
 _TWO_WORDS = re.compile(_WORD + rb"[ \t\r\n]" + _WORD + rb";")
 _ESCAPE = re.compile(rb"\\([\"'\\trn])")
@@ -41,9 +41,9 @@ class Ending(Enum):
 
 
 class Statement(NamedTuple):
-    """Words and what ended them; before "}" and the end of the text there are no words.
+    """Words, and what ended the statement; "}" and the end of the text have no words.
 
-    Bytes that are invalid in the file system's encoding are kept as surrogate escapes.
+    Bytes that are not valid in the file system's encoding are surrogate escapes.
     """
 
     words: list[str]
@@ -51,7 +51,7 @@ class Statement(NamedTuple):
 
 
 class Lexer:
-    """Reads statements of one file, or of the `-g` text when `name` is None."""
+    """Reads the statements of a file, or of the text of `-g` if `name` is None."""
 
     __slots__ = ("_data", "_position", "line", "name")
 
@@ -63,7 +63,7 @@ class Lexer:
 
     @property
     def where(self) -> str:
-        """The present position, as nginx's messages give it."""
+        """The present position, as in nginx's messages."""
         return "command line" if self.name is None else f"{self.name}:{self.line}"
 
     def error(self, message: str) -> ConfigError:
@@ -138,7 +138,7 @@ class Lexer:
         return match.end() if match else start
 
     def _check_length(self, start: int, needed: int, quote: bytes | None = None) -> None:
-        """Refuse a word if its byte number `needed` does not fit into nginx's buffer, which begins at `start`."""
+        """Refuse a word from `start` to `needed` that does not fit into nginx's buffer."""
         limit = start + BUFFER_SIZE
         if self.name is None or needed < limit or len(self._data) <= limit:
             return

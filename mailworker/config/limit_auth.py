@@ -1,6 +1,6 @@
-"""Limits of logins: `limit_auth` does for them what limit_req does for HTTP requests, `auth_delay` delays refusals.
+"""`limit_auth`, which limits logins as limit_req limits HTTP requests, and `auth_delay`, which delays refusals.
 
-Values and errors are those of nginx's ngx_http_limit_req_module, except for rates per hour and what failed logins need.
+Values and errors are those of ngx_http_limit_req_module, except for rates per hour and what only logins have.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from mailworker.variables.variables import Variables
 USE: Final = "limit_auth_zone"
 
 REQUEST: Final = 1000
-"""One attempt, in the thousandths that bursts, delays and rates are counted in."""
+"""One attempt: bursts, delays and rates are in thousandths."""
 
 MOST: Final = 4000
-"""The largest burst: a larger one would hardly limit anything."""
+"""The largest burst."""
 
 
 @dataclass(frozen=True, slots=True)
 class LimitZone(KeyedZone):
-    """`limit_auth_zone`; an excess shrinks by `gain` in `period` ms."""
+    """`limit_auth_zone`; the excess falls by `gain` in `period` ms."""
 
     LIGHT = frozenset({"binary_remote_addr", "binary_remote_prefix", "remote_addr", "remote_user"})
 
@@ -46,7 +46,7 @@ class LimitZone(KeyedZone):
 
 @dataclass(frozen=True, slots=True)
 class LimitAuth:
-    """`limit_auth`: `burst` and `delay` are in thousandths, `delay` None without one; `ban` is in seconds, 0 for none.
+    """`limit_auth`: `burst` and `delay` are in thousandths; `delay` None is `nodelay`. `ban` is in seconds, 0 for none.
 
     `counts_all`: successful logins count as well.
     """
@@ -60,7 +60,7 @@ class LimitAuth:
 
 @dataclass(frozen=True, slots=True)
 class AuthDelay:
-    """`auth_delay`: the delay of refusals in seconds; with a zone, further attempts wait as well, up to `most`."""
+    """`auth_delay`: the delay of refusals in seconds; with a zone, later attempts are delayed as well, up to `most`."""
 
     seconds: float
     most: float
@@ -69,7 +69,7 @@ class AuthDelay:
 
 @dataclass(frozen=True, slots=True)
 class LimitAuthSettings:
-    """The settings of one server. `prefix` are the prefix lengths that make one key, of IPv4 and IPv6."""
+    """The limits of a server. `prefix` are the prefix lengths of keys, of IPv4 and IPv6."""
 
     limits: tuple[LimitAuth, ...] = ()
     exempt: tuple[Network, ...] = ()
@@ -80,7 +80,7 @@ class LimitAuthSettings:
 
     @property
     def guards(self) -> bool:
-        """Whether they do anything."""
+        """Whether there are any limits or delays."""
         return bool(self.limits) or self.delay is not None
 
     @property
@@ -138,7 +138,7 @@ def _declare(parser: Parser) -> None:
 
 
 def _read_rate(parser: Parser, word: str) -> tuple[int, int]:
-    """As in nginx 1r/m is 16 thousandths a second. Rates per hour are exact."""
+    """Gain and period of a rate. As in nginx, 1r/m is 16 thousandths a second; rates per hour are exact."""
     match = _RATE.fullmatch(word)
     number = None if match is None else values.number(match[1])
     if match is None or not number or number > _FASTEST:
@@ -236,7 +236,7 @@ _UP_TO_THREE: Final = Arity(1, 3)
 
 @dataclass(slots=True)
 class LimitAuthDraft:
-    """A block that has a list of its own inherits none."""
+    """A block with a list inherits no list."""
 
     limit_auth: tuple[_Wanted, ...] = row(BOTH, ONE_OR_MORE, Value(_take_limit), ())
     limit_auth_exempt: tuple[Network, ...] = row(BOTH, ONE_OR_MORE, Value(repeated(_read_exempt)), ())
@@ -247,7 +247,7 @@ class LimitAuthDraft:
 
 @dataclass(slots=True)
 class LimitPrefixDraft:
-    """The lengths of the prefixes that make one key."""
+    """The prefix lengths of keys."""
 
     limit_prefix: tuple[int, int] = row(Context.MAIL, TWO, Value(once(_read_prefix)), (32, 64), spelled="32 64")
 
@@ -260,11 +260,11 @@ COMMANDS: Final = (
 
 
 OF_CLIENT: Final = frozenset({"remote_addr", "binary_remote_addr", "binary_remote_prefix", "remote_prefix"})
-"""Variables that tell the client's address."""
+"""Variables with the client's address."""
 
 
 def warn_of_balancers(parser: Parser, settings: LimitAuthSettings, where: str) -> None:
-    """Warn for servers that get PROXY headers, but trust no peer: all clients have the address of the balancer."""
+    """Warn of a server that gets PROXY headers and trusts no peer: all its clients have the balancer's address."""
     if any(name in OF_CLIENT for zone in settings.zones for name in zone.key.names):
         parser.warn_once('"limit_auth" counts all clients behind a balancer as one without "set_real_ip_from"', where)
 
@@ -272,7 +272,7 @@ def warn_of_balancers(parser: Parser, settings: LimitAuthSettings, where: str) -
 def freeze(server: Scope, mail: Scope, variables: Variables) -> LimitAuthSettings:
     """The limits of a server.
 
-    Raises ConfigError for a zone that is not declared, and for unknown variables, in unused zones too.
+    Raises ConfigError for a zone that is not declared, and for unknown variables, also in unused zones.
     """
     draft, zones = merged(LimitAuthDraft, server, mail), mail.draft(LimitZonesDraft).zones
     for each in zones.values():

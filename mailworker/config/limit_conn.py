@@ -36,7 +36,7 @@ class ConnZone(KeyedZone):
 
 @dataclass(frozen=True, slots=True)
 class ConnLimit:
-    """`limit_conn`: at most `most` connections of each key of a zone. `asked` are the variables in its key."""
+    """`limit_conn`: at most `most` connections for each key of a zone. `asked` are the variables in its key."""
 
     zone: ConnZone
     most: int
@@ -53,7 +53,7 @@ class LimitConnSettings:
 
     @property
     def has_variables(self) -> bool:
-        """Whether sessions must keep the values that variables need."""
+        """Whether a key is more than a variable of LIGHT, so that sessions must keep the values of variables."""
         return any(limit.zone.light is None for limit in self.limits)
 
 
@@ -81,7 +81,7 @@ def _take_limit(parser: Parser, earlier: tuple[tuple[str, int], ...]) -> tuple[t
 
 @dataclass(slots=True)
 class LimitConnDraft:
-    """A block with a `limit_conn` of its own inherits none."""
+    """A block with a `limit_conn` inherits none."""
 
     limit_conn: tuple[tuple[str, int], ...] = row(BOTH, TWO, Value(_take_limit), ())
     limit_conn_log_level: Level = row(BOTH, ONE, LIMIT_LEVEL, Level.ERROR)
@@ -89,9 +89,10 @@ class LimitConnDraft:
 
 
 def freeze(server: Scope, mail: Scope, variables: VariablesSettings) -> LimitConnSettings:
-    """The limits of a server. Raises ConfigError for an undeclared zone; as in nginx, that has no position.
+    """The limits of a server.
 
-    Raises it for unknown variables as well, in unused zones too.
+    Raises ConfigError for an undeclared zone, without a position, as in nginx, and for unknown variables, also in
+    unused zones.
     """
     draft, zones = merged(LimitConnDraft, server, mail), mail.draft(ConnZonesDraft).zones
     asked = {name: _asked(zone.key, variables.bind()) for name, zone in zones.items()}

@@ -21,7 +21,7 @@ from mailworker.model import Address, InetAddress
 
 @dataclass(frozen=True, slots=True)
 class Keepalive:
-    """`so_keepalive`: None leaves the kernel's value; idle and interval are seconds."""
+    """`so_keepalive`: None is the kernel's default; idle and interval are in seconds."""
 
     on: bool
     idle: int | None = None
@@ -31,7 +31,7 @@ class Keepalive:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Who may connect to a unix socket: its mode and its owner's ids, None for those of the process that makes it."""
+    """The mode and the owner of a unix socket; an id that is None is that of the process that makes it."""
 
     mode: int = 0o600
     uid: int | None = None
@@ -40,10 +40,10 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """One address of a `listen` directive. None means: not given, so the socket keeps the system's value.
+    """One address of a `listen` directive. An option that is None is not set.
 
-    Servers that share an address share all options but `default_server`, which one of them may have. Without `access`
-    all users may connect that can reach a unix socket.
+    Servers on the same address have the same options, but only one may have `default_server`. Without `access`, all
+    users may connect to a unix socket.
     """
 
     address: Address
@@ -63,9 +63,9 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One address of a `listen` directive; `server` is the index of its server in `Settings.servers`.
+    """An address; `server` is the index of its server in `Settings.servers`.
 
-    Where several servers share it, that is the default one; `servers` are all of them in their order, () for one.
+    If several servers share the address, `server` is the default one, and `servers` are all of them, in order, else ().
     """
 
     listen: Listen
@@ -78,14 +78,14 @@ _WILDCARDS: Final = ("0.0.0.0", "::")
 
 @dataclass(slots=True)
 class SharedAddress:
-    """An address and the servers that listen on it, in their order; `listen` combines the options of all of them."""
+    """An address and its servers, in order; `listen` has the options of all of them."""
 
     listen: Listen
     servers: list[Scope]
     default: Scope
 
     def of(self, server: Scope) -> Listen:
-        """The address as one of the servers has it."""
+        """The `listen` of one of the servers."""
         shared = self.listen
         return replace(shared, default_server=False) if shared.default_server and server is not self.default else shared
 
@@ -123,9 +123,9 @@ class AddressesDraft:
 
 
 def plan_sockets(servers: Iterable[Iterable[Listen]]) -> list[tuple[Endpoint, ...]]:
-    """The sockets that the listens of `servers` need, each with its endpoints, of which it is bound to the first.
+    """The sockets for the listens of `servers`, each as its endpoints; it is bound to the address of the first.
 
-    As in nginx, a wildcard covers all addresses of its port and family that do not ask for a socket of their own.
+    As in nginx, the socket of a wildcard serves all addresses of its port and family that are not bound themselves.
     """
     addresses: dict[Address, list[tuple[int, Listen]]] = {}
     for number, listens in enumerate(servers):
@@ -220,7 +220,7 @@ class _Parameter(NamedTuple):
 
 
 def _bounded(value: int | None) -> int | None:
-    """The value if it fits into the int of a system call, else None."""
+    """The value if it fits into a C int, else None."""
     return value if value is not None and values.C_INT.allow(value) else None
 
 
@@ -239,7 +239,7 @@ def _buffer(parameter: _Parameter) -> int:
 
 
 def _ipv6only(parameter: _Parameter) -> Listen:
-    """`on` or `off`; as in nginx, the parameter begins with "ipv6only=o"."""
+    """`on` or `off`; as in nginx, another value that does not begin with "o" is an invalid parameter."""
     value = parameter.value
     if not value.startswith("o"):
         raise parameter.parser.error(f'invalid parameter "{parameter.word}"')
@@ -256,7 +256,7 @@ def _so_keepalive(parameter: _Parameter) -> Listen:
 
 
 def _keepalive(text: str, earlier: Keepalive) -> Keepalive | None:
-    """`on`, `off` or `[idle]:[interval]:[count]`; 0 leaves the kernel's value, an empty part the `earlier` one."""
+    """`on`, `off` or `[idle]:[interval]:[count]`; 0 is the kernel's default, an empty part the `earlier` value."""
     if text in ("on", "off"):
         return replace(earlier, on=text == "on")
     idle_text, _, rest = text.partition(":")

@@ -1,4 +1,4 @@
-"""Turns a configuration file into Settings, or raises the ConfigError that nginx would report."""
+"""Loading of a configuration file into Settings, with nginx's errors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ MODULES: Final = (
     *(core, events, mail, listen, ssl, auth_http, source, proxy, proxy_ssl, realip, variables, log_format, access_log),
     *(access, session_table, auth_policy, limit_auth, limit_conn, status, control),
 )
-"""The modules whose COMMANDS a configuration may use, except for blocks and the protocols' own."""
+"""The modules with COMMANDS, in addition to `blocks` and the protocol modules."""
 
 
 def _take_any_tls(settings: SslSettings | None, proxy_settings: ProxySslSettings | None, protocol: str) -> None:
@@ -56,7 +56,7 @@ def _take_any_tls(settings: SslSettings | None, proxy_settings: ProxySslSettings
 
 
 def directives(protocols: Mapping[str, ProtocolModule], on_tls: OnTls = _take_any_tls) -> tuple[Command, ...]:
-    """Every directive: its name, its contexts, its number of words, and its default."""
+    """All directives."""
     modules = (*(module.COMMANDS for module in MODULES), *(protocol.commands for protocol in protocols.values()))
     return (*(command for commands in modules for command in commands), *blocks.commands(on_tls))
 
@@ -77,13 +77,13 @@ def load(  # noqa: PLR0913 - the one entrance to the package, by keywords only
     """Read `path` and all that it includes.
 
     `prefix` is the folder of logs and pid files; `protocols` are those that can be served, by their names. `globals_`
-    is the text of -g, `error_log` the log of -e (None: stderr), which takes effect where the configuration names no
-    file. Host names go through `resolve`, regular expressions through `compile_regex`.
+    is the text of -g. `error_log` is the log of -e (None: stderr), which is used if the configuration names no file.
+    `resolve` looks up host names, and `compile_regex` compiles regular expressions.
 
     `on_tls` is called with the TLS settings of each server and of its backends (None without TLS) and its protocol,
-    when nginx would make its TLS context. So a ConfigError of the caller comes in nginx's order.
-    `on_warning` gets each warning at once, so that warnings before an error are reported too.
-    `on_syntax_ok` is called where `-t` reports that the syntax is ok: later errors are not errors of syntax.
+    when nginx would make its TLS context, so that a ConfigError that it raises comes in nginx's order.
+    `on_warning` is called with each warning at once, so that warnings before an error are reported, too.
+    `on_syntax_ok` is called when `-t` reports that the syntax is ok; later errors are not errors of syntax.
 
     Raises ConfigError.
     """
@@ -133,7 +133,7 @@ def _with_error_log(servers: Iterable[MailServer], error_log: tuple[LogTarget, .
 
 
 def _warn_of_mixed_logs(parser: Parser, error_logs: Iterable[tuple[LogTarget, ...]]) -> None:
-    """Warn of a file that is both an access log and an error log; of containers' /dev/stdout that is meant."""
+    """Warn of a file that is both an access log and an error log, except devices, such as /dev/stdout in containers."""
     files = {target.path for targets in error_logs for target in targets if isinstance(target, FileLog)}
     for path, where in parser.main.draft(MailBlock).access_logs.items():
         if path in files and path.parts[1] != "dev":

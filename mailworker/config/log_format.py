@@ -20,14 +20,14 @@ from mailworker.variables.template import Name, Template, merged, parse
 
 @dataclass(frozen=True, slots=True)
 class TextFormat:
-    """A text with variables, and how their values are written into it."""
+    """A text with variables, and the escaping of their values."""
 
     template: Template
     escape: Escape
 
 
 class SpecialFormat(Enum):
-    """Formats that no template can express: they leave out keys, and choose words by what has happened."""
+    """Formats that are made by code, as a template cannot leave out keys or choose words."""
 
     JSON = "json"
     DOVECOT = "dovecot"
@@ -54,13 +54,13 @@ BUILT_IN: Final[dict[str, LogFormat]] = {
 
 @dataclass(slots=True)
 class LogFormatsDraft:
-    """In the `mail` block, the formats that it has defined, by their names."""
+    """In the `mail` block, the formats that it defines, by their names."""
 
     formats: dict[str, TextFormat] = field(default_factory=dict)
 
 
 def find_format(mail: Scope, name: str) -> LogFormat | None:
-    """The format of this name, in any case; None where there is none so far."""
+    """The format of this name, ignoring case; None if there is none so far."""
     known: Iterable[tuple[str, LogFormat]] = chain(mail.draft(LogFormatsDraft).formats.items(), BUILT_IN.items())
     return next((each for own, each in known if same_word(own, name)), None)
 
@@ -84,7 +84,10 @@ _VARIABLE = re.compile(rb"\$(?:(\{)([A-Za-z0-9_]*)(\}?)|([A-Za-z0-9_]*))")
 
 
 def _parts(parser: Parser, word: bytes) -> Iterator[bytes | Name]:
-    """Split a word. Unlike elsewhere, names may begin with a digit, and errors quote the rest of the word."""
+    """Split a word into literals and variables, by the rules of ngx_http_log_compile_format.
+
+    Unlike in other directives, names may begin with a digit, and errors quote the rest of the word.
+    """
     position = 0
     for match in _VARIABLE.finditer(word):
         bracket, inner, closed, plain = match.groups()

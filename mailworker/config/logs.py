@@ -43,7 +43,7 @@ class SyslogLog:
 
 @dataclass(frozen=True, slots=True)
 class MemoryLog:
-    """`error_log memory:SIZE LEVEL`: a ring of `size` bytes that a debugger can read."""
+    """`error_log memory:SIZE LEVEL`: a ring buffer of `size` bytes, for a debugger."""
 
     size: int
     level: Level
@@ -51,7 +51,7 @@ class MemoryLog:
 
 
 LogTarget = FileLog | StderrLog | SyslogLog | MemoryLog
-"""`json` tells that each line is a JSON object."""
+"""With `json` each line is a JSON object."""
 
 
 _LEVELS: Final = {level.name.lower(): level for level in Level}
@@ -63,13 +63,13 @@ _DEBUG_PARTS: Final = {f"debug_{part}" for part in ("core", "alloc", "mutex", "e
 def _target(parser: Parser) -> LogTarget:
     name = parser.words[1]
     if name in ("stderr", ""):
-        return StderrLog(*_how(parser))
+        return StderrLog(*_level_and_form(parser))
     if name.startswith("memory:"):
         buffer = _buffer_size(parser, name.removeprefix("memory:"))
-        return MemoryLog(buffer, *_how(parser))
+        return MemoryLog(buffer, *_level_and_form(parser))
     if name.startswith("syslog:"):
-        return SyslogLog(read_syslog(parser, name.removeprefix("syslog:")), *_how(parser))
-    return FileLog(Path(parser.below_prefix(name)), *_how(parser))
+        return SyslogLog(read_syslog(parser, name.removeprefix("syslog:")), *_level_and_form(parser))
+    return FileLog(Path(parser.below_prefix(name)), *_level_and_form(parser))
 
 
 def _buffer_size(parser: Parser, text: str) -> int:
@@ -79,7 +79,7 @@ def _buffer_size(parser: Parser, text: str) -> int:
     return buffer
 
 
-def _how(parser: Parser) -> tuple[Level, bool]:
+def _level_and_form(parser: Parser) -> tuple[Level, bool]:
     """The level, and whether the lines are JSON."""
     levels = [word for word in parser.words[2:] if word not in _JSON]
     forms = len(parser.words) - 2 - len(levels)
@@ -89,7 +89,7 @@ def _how(parser: Parser) -> tuple[Level, bool]:
 
 
 def _level(parser: Parser, words: Sequence[str]) -> Level:
-    """The level; parts of the debug log may be named one by one, and each turns on all of it."""
+    """The level; each part of the debug log that is named turns on all of it."""
     level: Level | None = None
     debug_parts = False
     for word in words:

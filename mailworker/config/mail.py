@@ -21,19 +21,19 @@ from mailworker.config.values import ANY
 
 
 def _take_protocol(parser: Parser, _: object) -> str:
-    """The name is in lower case only. The directive may be repeated, the last one wins."""
+    """The name, in lower case only. The directive may be repeated, and the last one applies."""
     name = parser.words[1]
     known = parser.main.draft(ProtocolsDraft).known
     if name not in known:
         raise parser.error(f'unknown protocol "{name}"', f", known are {', '.join(sorted(known))}")
-    return known[name].name  # not another string for each server
+    return known[name].name  # one string for all servers
 
 
 @dataclass(slots=True)
 class MailCoreDraft:
-    """`protocol` may also come from the port of a `listen`; it is None where neither tells it.
+    """`protocol` may also follow from the port of a `listen`; it is None if it is unknown.
 
-    `error_log` None means that of the main context, an empty `server_name` the host's name.
+    `error_log` None is that of the main context; an empty `server_name` is the host name.
     """
 
     protocol: str | None = row(Context.SERVER, ONE, Value(_take_protocol), None)

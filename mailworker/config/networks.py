@@ -16,7 +16,7 @@ Network = IPv4Network | IPv6Network | str
 
 
 def read_block(parser: Parser, word: str) -> IPv4Network | IPv6Network | None:
-    """An address or CIDR block, with a warning of host bits; None for a word that is neither."""
+    """An address or CIDR block; None for another word. Warns of host bits."""
     network, has_host_bits = values.network(word) or (None, False)
     if has_host_bits:
         parser.warn(f"low address bits of {word} are meaningless")
@@ -24,7 +24,7 @@ def read_block(parser: Parser, word: str) -> IPv4Network | IPv6Network | None:
 
 
 def read_network(parser: Parser, word: str) -> Network:
-    """As `read_block`, or "unix:"; raises ConfigError for any other word."""
+    """An address, a CIDR block, or "unix:"; raises ConfigError for another word."""
     network = word if word == "unix:" else read_block(parser, word)
     if network is None:
         raise parser.error(f'invalid parameter "{word}"')

@@ -24,7 +24,7 @@ _CLIENT_BUFFER: Final = 16384
 
 
 def _freeze_auth(parser: Parser, methods: tuple[AuthMethod, ...]) -> object:
-    """Freeze the methods; `plain` turns LOGIN on too."""
+    """The methods; `plain` enables LOGIN as well."""
     login = (AuthMethod.LOGIN,) if AuthMethod.PLAIN in methods else ()
     return _AUTH_METHODS.freeze(parser, (*methods, *login))
 
@@ -39,5 +39,5 @@ class Pop3Draft:
     pop3_client_buffer: int = row(BOTH, ONE, size(BUFFER), _CLIENT_BUFFER)
     pop3_capabilities: tuple[str, ...] = row(BOTH, ONE_OR_MORE, CAPABILITIES, ("TOP", "USER", "UIDL"))
     pop3_auth: tuple[AuthMethod, ...] = row(BOTH, ONE_OR_MORE, _AUTH, (AuthMethod.PLAIN,))
-    # RFC 1939, 7: clients take text in angle brackets for the challenge of APOP.
+    # RFC 1939, 7: for clients, text in angle brackets is the challenge of APOP.
     pop3_greeting: bytes = row(BOTH, ONE, greeting(b"+OK %b\r\n", unsuitable=b"<>"), b"POP3 ready")

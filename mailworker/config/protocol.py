@@ -1,4 +1,4 @@
-"""What a configuration needs to know about each protocol that can be served."""
+"""The configuration of a protocol."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mailworker.config.tree import Parser
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProtocolModule:
-    """A protocol's part in a configuration.
+    """A protocol's module.
 
-    `name` is the word of `protocol`, Auth-Protocol and MailServer. A `listen` on one of `ports` gives a server this
-    protocol. `directives` are its own rows; their names begin with the protocol's name, and `settings` is their frozen
-    form.
+    `name` is the value of `protocol`, Auth-Protocol and `MailServer.protocol`. A server that listens on one of `ports`
+    has this protocol by default. `directives` is the draft of its directives, whose names begin with the protocol's
+    name, and `settings` is the class of its frozen settings.
     """
 
     name: str
@@ -32,7 +32,7 @@ class ProtocolModule:
         return commands(self.directives)
 
     def freeze(self, parser: Parser, server: Scope, mail: Scope) -> DialogueSettings:
-        """The settings of its directives in a `server` and its `mail`; raises ConfigError."""
+        """The settings of a server; raises ConfigError."""
         with parser.at(server.opened_at):
             return frozen(self.settings, merged(self.directives, server, mail), parser, f"{self.name}_")
 
@@ -44,5 +44,5 @@ class ProtocolsDraft:
     known: Mapping[str, ProtocolModule] = field(default_factory=dict)
 
     def of_port(self, port: int) -> str | None:
-        """The name of the protocol that a port belongs to."""
+        """The name of the default protocol of a port, None for another port."""
         return next((name for name, module in self.known.items() if port in module.ports), None)

@@ -24,7 +24,7 @@ from mailworker.model import Address, ProxyProtocol, Tlv, XclientGuard
 _NGINX_FIELDS: Final = (b"ADDR", b"LOGIN", b"NAME")
 _MORE_FIELDS: Final = tuple(b"HELO PROTO PORT DESTADDR DESTPORT DESTNAME SESSION TTL CLIENT-TRANSPORT".split())
 
-# Version 2 has always sent these. TLVs that tell more about a client than its connection does are asked for by name.
+# The default TLVs. The others tell more about a client than its connection, so they must be configured.
 _TLVS_OF_TLS: Final = tuple(each for each in Tlv if each is not Tlv.UNIQUE_ID)
 TLVS_OF_TLS: Final = reduce(or_, _TLVS_OF_TLS)
 
@@ -48,11 +48,11 @@ _TLVS: Final = replace(bitmask({"off": Tlv(0), **{str(each.name).lower(): each f
 
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
-    """The directives of the proxy module; `ssl` is None where backends are not asked for TLS.
+    """The directives of the proxy module; `ssl` is None if `proxy_ssl` is off.
 
-    `backend` serves logins whose source names none; it is None where that cannot happen. `xclient_fields` are the
-    attributes that XCLIENT may send, None for nginx's. `limit_rate` is in bytes a second to the client, after the first
-    `limit_rate_after` bytes, and `upload_rate` is in bytes a second from it; 0 is no limit.
+    `backend` is that of `proxy_pass`, for logins whose source names none. `xclient_fields` are the attributes that
+    XCLIENT may send, None for nginx's. `limit_rate` is in bytes a second to the client, after the first
+    `limit_rate_after` bytes, and `upload_rate` is in bytes a second from the client; 0 is no limit.
     """
 
     buffer: int
@@ -78,7 +78,7 @@ class ProxySettings:
 
     @property
     def addresses(self) -> tuple[Address, ...]:
-        """The addresses of `proxy_pass`; none without it, or where it has variables."""
+        """The addresses of `proxy_pass`; none without it, or if it has variables."""
         return () if self.backend is None else self.backend.addresses
 
 

@@ -1,6 +1,6 @@
 """`proxy_pass`: the backend of logins whose source names none (nginx's stream proxy module).
 
-It decides where passwords go, so no text of a client may get into it.
+Passwords are sent there, so its value must not contain text that a client has chosen.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mailworker.variables.variables import Variables
 
 @dataclass(frozen=True, slots=True)
 class ProxyPass:
-    """`addresses` are those in the word, or of its host at the start; a word with variables has none."""
+    """`addresses` are those of the value, looked up at the start; a value with variables has none."""
 
     template: Template
     addresses: tuple[Address, ...] = ()
@@ -43,7 +43,7 @@ PROXY_PASS = Value(once(_take), spell=lambda proxy_pass: str(proxy_pass.template
 
 
 def read_backend(text: str) -> Address | BackendName:
-    """The backend that a variable's value names: an address, or a name to be resolved. Raises BadAddress."""
+    """The backend in the value of a variable: an address, or a name that must be resolved. Raises BadAddress."""
     names: list[str] = []
 
     def remember(host: str) -> list[str]:
@@ -66,22 +66,22 @@ def _check_port(port: int, addresses: tuple[Address, ...]) -> None:
 
 
 def check(proxy_pass: ProxyPass, variables: Variables, *, resolves: bool) -> None:
-    """Refuse a backend that clients could choose, or that cannot be reached; raises ConfigError.
+    """Raise ConfigError for a backend that clients could choose, or that is invalid.
 
-    `resolves` tells whether the server has a `resolver`.
+    `resolves`: the server has a `resolver`.
     """
     template = proxy_pass.template
     variables.check(template)
-    said = variables.client_says(template)
-    if said is not None:
-        message = f'variable "{said}" in "proxy_pass" has no values of the configuration alone: clients could say where'
-        raise ConfigError(f"{message} passwords go", template.where)
+    name = variables.chosen_by_client(template)
+    if name is not None:
+        message = f'variable "{name}" in "proxy_pass" may contain text of clients: they could choose where passwords go'
+        raise ConfigError(message, template.where)
     if template.only is not None:
         for text in sorted(variables.possible(template.only)):
-            _check_outcome(text.decode(errors="surrogateescape"), template.where, resolves)
+            _check_value(text.decode(errors="surrogateescape"), template.where, resolves)
 
 
-def _check_outcome(text: str, where: str | None, resolves: bool) -> None:
+def _check_value(text: str, where: str | None, resolves: bool) -> None:
     if not text:
         return  # empty: there is no backend
     try:

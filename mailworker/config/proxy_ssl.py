@@ -1,8 +1,7 @@
-"""The proxy_ssl* directives: backends over TLS. nginx has them for HTTP and streams, and none for mail.
+"""The proxy_ssl* directives: TLS to backends, as in nginx's http and stream modules.
 
-They mean the same as there, except for `proxy_ssl starttls`, for `proxy_ssl_ecdh_curve`, which works like
-`ssl_ecdh_curve`, and for the name that a certificate must have: without `proxy_ssl_name` it is the name or address that
-the auth service gives for the backend.
+Unlike there, `proxy_ssl` may be `starttls`, `proxy_ssl_ecdh_curve` works like `ssl_ecdh_curve`, and without
+`proxy_ssl_name` the certificate must be for the name or address of the backend in the auth service's answer.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ from mailworker.errors import ConfigError
 class ProxySslSettings:
     """The proxy_ssl* directives, for backends over TLS.
 
-    With `starttls` the proxy asks for TLS by the protocol's own command. `certificate` and `certificate_key` are as in
-    SslSettings, None where backends get none. A backend's certificate must be issued to `name`; None is the name or
-    address that the auth service gives for it. `server_name` tells whether the name is sent (SNI).
+    With `starttls`, TLS begins after the protocol's own command. `certificate` and `certificate_key` are as in
+    SslSettings, None for none. A backend's certificate must be for `name`; None is the name or address in the auth
+    service's answer. `server_name`: the name is sent (SNI).
     """
 
     starttls: bool
@@ -53,7 +52,7 @@ _LONGEST_SERVER_NAME: Final = 255  # bytes, TLSEXT_MAXLEN_host_name of OpenSSL
 
 
 class ProxySsl(Enum):
-    """`proxy_ssl`; STARTTLS begins in clear."""
+    """`proxy_ssl`."""
 
     OFF = "off"
     ON = "on"

@@ -15,7 +15,7 @@ from mailworker.model import InetAddress
 
 @dataclass(frozen=True, slots=True)
 class ResolverSettings:
-    """`resolver`: `servers` is empty for `resolver off` and by default; `valid` None uses the TTLs of answers."""
+    """`resolver`: `servers` is empty if it is off; with `valid` None, answers are cached for their TTL."""
 
     servers: tuple[InetAddress, ...] = ()
     valid: float | None = None

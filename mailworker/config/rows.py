@@ -1,10 +1,10 @@
-"""Directives as rows of their module's draft, which gives their contexts, words and defaults.
+"""Directives as fields of their module's draft.
 
     @dataclass(slots=True)
     class ProxyDraft:
         proxy_buffer: int = row(BOTH, ONE, size(BUFFER), PAGE)
 
-The directive's name is the field's. The module's frozen settings have a field for it, too, which `frozen` fills.
+The directive has the name of the field. `frozen` makes the module's frozen settings from a merged draft.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ D = TypeVar("D", bound=Draft)
 S = TypeVar("S")
 
 
-def _as_it_is(_: Parser, value: Any) -> Any:
+def _unchanged(_: Parser, value: Any) -> Any:
     return value
 
 
 @dataclass(frozen=True, slots=True)
 class Value(Generic[V]):
-    """How a directive's words are read.
+    """The type of a directive's value.
 
-    `take` returns the block's new value, from the parser's words and the value so far, which is UNSET without one.
-    `spell` is the reverse: it writes a default as words. `freeze` turns the draft's value into that of the settings.
-    `take` and `freeze` raise ConfigError.
+    `take` reads the parser's words; it gets the value so far, UNSET without one, and returns the new value. `spell`
+    writes a default as words. `freeze` converts the draft's value to that of the settings. `take` and `freeze` raise
+    ConfigError.
     """
 
     take: Callable[[Parser, V], V]
     spell: Callable[[V], str] = str
-    freeze: Callable[[Parser, V], object] = _as_it_is
+    freeze: Callable[[Parser, V], object] = _unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +72,17 @@ def row(  # noqa: PLR0913 - the columns of a table
     into: str | None = _OWN_NAME,
     spelled: str | None = None,
 ) -> V | W:
-    """A draft's field that a directive of the same name sets.
+    """A field of a draft, set by the directive of the same name.
 
-    `into` is the settings' field for the value, if its name differs from the directive's, None if there is none.
-    `spelled` is the default as documentation tells it, where that is computed later, or by the system.
+    `into` is the field of the settings, if it has another name than the directive, None for no field. `spelled` is the
+    default in the documentation, if it is computed later.
     """
     each = _Row(contexts, arity, value, default, into, spelled)
     return cast("V | W", field(default=UNSET, metadata={_DEFAULT: default, _ROW: each}))
 
 
 def inherited(default: V) -> V:
-    """A draft's field that is set by other directives, and merged like theirs."""
+    """A field of a draft that has no directive of its own, and is merged like the others."""
     return cast("V", field(default=UNSET, metadata={_DEFAULT: default}))
 
 
@@ -95,7 +95,7 @@ def commands(kind: type[Draft]) -> tuple[Command, ...]:
 
 
 def merged(kind: type[D], *scopes: Scope) -> D:
-    """A draft whose every field is the first set one of `scopes`, innermost first, or else its default."""
+    """The draft with the value of each field in the first of `scopes` that has one, or else its default."""
     drafts = [scope.draft(kind) for scope in scopes if scope.has(kind)]
     defaults: D = _defaults(kind)
     if not drafts:
@@ -104,10 +104,10 @@ def merged(kind: type[D], *scopes: Scope) -> D:
 
 
 def frozen(settings: type[S], draft: Draft, parser: Parser, prefix: str = "", **computed: object) -> S:
-    """The settings that a merged draft makes up; raises ConfigError.
+    """The frozen settings of a merged draft; raises ConfigError.
 
-    A directive's field has its name without `prefix`, unless the row names another. `computed` fields need more than
-    one value of the draft, or come from elsewhere.
+    A field has the name of its directive without `prefix`, unless `into` names another. `computed` are the fields that
+    are not the value of one directive.
     """
     values = computed.copy()
     for name, each in _rows(type(draft)):

@@ -1,4 +1,4 @@
-"""`server_name` in a `server` block (ngx_http_core_server_name), and the choice of a server by the client's name."""
+"""`server_name` (ngx_http_core_server_name), and the lookup of a server by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CAPITAL: Final = re.compile(r"[A-Z]")
 
 @dataclass(frozen=True, slots=True)
 class ServerName:
-    """A word of `server_name`: `text` in lower case, a name or a mask. With a `regex` it is that as text."""
+    """A word of `server_name`: a name or a mask, in lower case, or a `regex` and its pattern."""
 
     text: bytes
     regex: Regex | None = None
@@ -32,14 +32,14 @@ class ServerName:
 
 @dataclass(slots=True)
 class NamesDraft:
-    """The names of a `server` block; `plain` is the first that is no mask, in its own spelling."""
+    """The names of a `server` block; `plain` is the first that is not a mask, as it is written."""
 
     names: list[ServerName] = field(default_factory=list)
     plain: str = ""
 
 
 def take_server_name(parser: Parser, earlier: str) -> str:
-    """Take the name for greetings. `mail` has one, which selects nothing; a `server` may have many, as in nginx's http.
+    """Read the name for greetings: the only word in `mail`; in a `server`, which may have many names, the plain one.
 
     Raises ConfigError.
     """
@@ -77,7 +77,7 @@ def _hostname() -> str:
 
 
 class Added(Enum):
-    """The result of adding a name; a name in CONFLICT exists already, perhaps through an equivalent mask."""
+    """The result of adding a name. CONFLICT: the name, or an equivalent mask, exists already."""
 
     DONE = auto()
     CONFLICT = auto()
@@ -85,7 +85,7 @@ class Added(Enum):
 
 
 class NameTable(Generic[V]):
-    """A table by name: names and masks, and then regular expressions in their order."""
+    """A table of names, masks and regular expressions; the latter are tried last, in order."""
 
     __slots__ = ("_hosts", "_regexes")
 
@@ -103,9 +103,9 @@ class NameTable(Generic[V]):
         return Added.DONE if self._hosts.add(name.text, value) else Added.CONFLICT
 
     def find(self, name: bytes) -> V | None:
-        """The value of a name in lower case, None for none.
+        """The value for a name in lower case, None for none.
 
-        Raises ProtocolError where an expression would take too long.
+        Raises ProtocolError if matching a regular expression takes too long.
         """
         found = self._hosts.find(name)
         if found is not None:

@@ -24,7 +24,7 @@ DEFAULT_SESSIONS: Final = 20480  # OpenSSL's own default size of a cache
 
 @dataclass(frozen=True, slots=True)
 class SessionCacheKind:
-    """What nginx keeps beside the zone: a name and, for `builtin`, its number of sessions."""
+    """The part of the directive that is merged apart from the zone; `sessions` is for `builtin`."""
 
     name: str
     sessions: int | None = None
@@ -39,7 +39,7 @@ SHARED_ONLY: Final = SessionCacheKind("shared only")
 
 
 def read_session_cache(parser: Parser) -> tuple[SessionCacheKind | None, SharedZone | None]:
-    """The kind and the zone that the directive's words name, each None where they name none."""
+    """The kind and the zone in the directive, each None if it is not given."""
     kind: SessionCacheKind | None = None
     zone: SharedZone | None = None
     for word in parser.words[1:]:
@@ -56,7 +56,7 @@ def read_session_cache(parser: Parser) -> tuple[SessionCacheKind | None, SharedZ
 
 
 def freeze_session_cache(kind: SessionCacheKind, zone: SharedZone | None) -> SessionCache:
-    """The cache that a merged block has; `off` and `none` override a zone."""
+    """The cache of a server; `off` and `none` override a zone."""
     if kind == OFF:
         return SessionCache(off=True)
     if kind == NONE:

@@ -1,4 +1,4 @@
-"""`session_table`: how many sessions of each worker are visible to other processes."""
+"""`session_table`: the number of sessions of each worker that other processes can list."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mailworker.config.tree import Parser
 OFF: Final = "off"
 
 MOST: Final = 1 << 20
-"""The most rows of a worker."""
+"""The largest number of rows of a worker."""
 
 
 def _read(parser: Parser) -> int:
@@ -29,15 +29,15 @@ def _read(parser: Parser) -> int:
 
 @dataclass(slots=True)
 class SessionTableDraft:
-    """0 is `off`; None is half of `worker_connections` where another directive needs the table, else 0."""
+    """0 is `off`; None is half of `worker_connections` if another directive needs the table, else 0."""
 
     session_table: int | None = row(Context.MAIN, ONE, Value(once(_read)), None)
 
 
 def freeze(parser: Parser, events: EventsSettings, *, wanted: bool, master: bool) -> int:
-    """Rows of each worker, 0 for no table. `wanted` tells whether another directive needs one.
+    """The rows of each worker, 0 for no table. `wanted`: another directive needs the table.
 
-    Without a `master` no process would read it.
+    Without a `master` there is no process that would read it.
     """
     rows = merged(SessionTableDraft, parser.main).session_table
     if not master:

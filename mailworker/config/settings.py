@@ -1,7 +1,7 @@
 """The frozen settings that a configuration is merged into.
 
-Nothing here is ever changed after `mailworker.config.load` has built it. Times are seconds, sizes are bytes.
-A field is named after its directive.
+They are never changed after `mailworker.config.load` has built them. Times are in seconds, sizes in bytes. A field has
+the name of its directive.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from mailworker.model import Address, Level, Starttls
 class MailServer:
     """One `server` block, merged with its `mail` block.
 
-    `ssl` is None where neither a `listen ... ssl` nor `starttls` needs it. `error_log` is the server's own list, or the
-    one that it inherits. `server_name` is the name that it greets with, `names` select it on an address that servers
-    share. `status_zone` labels its counters, None for its first listen. `policy` is the service asked about logins,
-    None for none. With `deny_reply` denied clients are told that there is no service.
+    `ssl` is None without TLS for clients. `error_log` is the server's own list, or the inherited one. `server_name` is
+    the name in greetings; `names` select the server on an address of several servers. `status_zone` is the label of its
+    counters, None for its first listen. `policy` is the `auth_policy` service, None for none. With `deny_reply`, denied
+    clients get a reply.
     """
 
     listens: tuple[Listen, ...]
@@ -71,7 +71,7 @@ class MailServer:
 
     @property
     def only_judge(self) -> Address | None:
-        """The one backend that decides about all logins; None where another source does, or where there are several."""
+        """The only backend, if `auth_upstream` is on; None with another login source, or with several backends."""
         backend = self.proxy.backend
         if isinstance(self.source, ByBackendSettings) and backend is not None and len(backend.addresses) == 1:
             return backend.addresses[0]
@@ -82,9 +82,9 @@ class MailServer:
 class Settings:
     """A whole configuration.
 
-    `files` is every file read, in the order of opening, with its content, for -T. `warnings` include their positions.
-    `status` and `control` are None where they are not configured. `session_rows` are the rows of each worker in the
-    session table, 0 without one.
+    `files` are all configuration files, in the order of opening, with their contents, for -T. `warnings` include their
+    positions. `status` and `control` are None if they are not configured. `session_rows` are the rows of each worker in
+    the session table, 0 for no table.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""Servers that share an address: their common options, and which of their names count (ngx_http_server_names)."""
+"""Checks of servers that share an address (ngx_http_server_names)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAMELESS: Final = (ServerName(b""),)
 
 
 class Sharer(Protocol):
-    """What is needed of a server here."""
+    """A server."""
 
     @property
     def listens(self) -> tuple[Listen, ...]: ...
@@ -34,7 +34,7 @@ class Sharer(Protocol):
 
 
 def share_tls(mail: Scope) -> None:
-    """Turn TLS on in each server that shares an address for which another one has asked for it."""
+    """Enable TLS in all servers on an address if one of them enables it."""
     for address in mail.draft(AddressesDraft).shared.values():
         if len(address.servers) == 1:
             continue
@@ -52,7 +52,7 @@ def _ask_for_tls(server: Scope) -> None:
 
 
 def check_names(parser: Parser, servers: Sequence[Sharer]) -> None:
-    """Warn of servers and names that have no effect. Raises ConfigError."""
+    """Warn of servers and names without effect. Raises ConfigError."""
     for endpoints in plan_sockets(server.listens for server in servers):
         for endpoint in (*endpoints[1:], endpoints[0]):
             if endpoint.servers:
@@ -63,7 +63,9 @@ def check_names(parser: Parser, servers: Sequence[Sharer]) -> None:
 def _check_default(parser: Parser, listen: Listen, default: Sharer) -> None:
     if not listen.ssl and default.starttls is Starttls.OFF:
         address = listen.address
-        parser.warn_of_all(f"only the default server is used on {address}, as clients name a server by TLS alone")
+        parser.warn_without_position(
+            f"only the default server is used on {address}, as clients name a server by TLS alone"
+        )
 
 
 def _check(parser: Parser, endpoint: Endpoint, servers: Sequence[Sharer]) -> None:
@@ -78,4 +80,4 @@ def _check(parser: Parser, endpoint: Endpoint, servers: Sequence[Sharer]) -> Non
                 case Added.INVALID:
                     raise ConfigError(f'invalid server name or wildcard "{name}" on {address}')
                 case Added.CONFLICT:
-                    parser.warn_of_all(f'conflicting server name "{name}" on {address}, ignored')
+                    parser.warn_without_position(f'conflicting server name "{name}" on {address}, ignored')

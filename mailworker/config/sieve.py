@@ -19,24 +19,24 @@ from mailworker.model import AuthMethod
 # Room for a token of 16,384 bytes and the command around it.
 _CLIENT_BUFFER: Final = 20480
 
-# The capabilities that every server has (RFC 5804 section 1.7), in the order that all clients accept; the configured
-# others stand before VERSION, and so do SASL and STARTTLS.
+# The capabilities that every server has (RFC 5804 section 1.7), in an order that all clients accept. The others come
+# before VERSION.
 _REQUIRED: Final = {"IMPLEMENTATION": "mailworker", "SIEVE": "", "VERSION": "1.0"}
 
-# Why a name cannot be configured.
+# Capabilities that cannot be configured, and why.
 _NOT_CONFIGURED: Final = {
     "SASL": '"sieve_auth" sets it',
     "STARTTLS": '"starttls" sets it',
     "OWNER": "it is known after the login",
     "UNAUTHENTICATE": "it is refused",
 }
-# Some clients read no other names than these.
+# Some clients accept no other characters in names.
 _CAPABILITY: Final = re.compile(r"([A-Z]+)(?: ([^\0-\x1f\x7f]*))?")
 _VALUE_LIMIT: Final = 1024
 
 
 def _take_capabilities(parser: Parser) -> tuple[str, ...]:
-    """Names, each followed by a space and its value where it has one."""
+    """Names, each followed by a space and its value, if it has one."""
     for word in parser.words[1:]:
         match = _CAPABILITY.fullmatch(word)
         if match is None:

@@ -1,4 +1,4 @@
-"""Values of the usual kinds."""
+"""Common types of values (ngx_conf_set_*_slot)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ E = TypeVar("E", bound=Enum)
 
 
 def once(read: Callable[[Parser], V]) -> Callable[[Parser, object], V]:
-    """`read`, but refuse a directive that was already given in its block."""
+    """A `take` by `read` that refuses a second directive in the same block."""
 
     def take(parser: Parser, earlier: object) -> V:
         if earlier is not UNSET:
@@ -31,17 +31,17 @@ def once(read: Callable[[Parser], V]) -> Callable[[Parser, object], V]:
 
 
 def repeated(read: Callable[[Parser], tuple[V, ...]]) -> Callable[[Parser, tuple[V, ...]], tuple[V, ...]]:
-    """Add the result of `read` to the values of the block so far."""
+    """A `take` that adds the result of `read` to the values of the block."""
     return lambda parser, earlier: present(earlier) + read(parser)
 
 
 def present(earlier: tuple[V, ...]) -> tuple[V, ...]:
-    """The values of the block so far."""
+    """The values so far, () for UNSET."""
     return () if earlier is UNSET else earlier
 
 
 def read_flag(parser: Parser) -> bool:
-    """The directive's `on` or `off`."""
+    """The value of `on` or `off`."""
     value = values.flag(parser.words[1])
     if value is None:
         name, word = parser.words
@@ -57,7 +57,7 @@ def within(parser: Parser, value: int, bounds: Bounds) -> int:
 
 
 def read_choice(parser: Parser, table: Mapping[str, V], word: str) -> V:
-    """The row of `table` that `word` names."""
+    """The value of `word` in `table`; raises ConfigError for another word."""
     value = values.choice(word, table)
     if value is None:
         raise parser.error(f'invalid value "{word}"')
@@ -88,13 +88,13 @@ def _read(parser: Parser, read: Callable[[str], V | None], noun: str = "value") 
 
 
 STRING: Final = Value(once(lambda parser: parser.words[1]))
-"""One word as it stands."""
+"""One word."""
 
 FLAG: Final = Value(once(read_flag), lambda on: "on" if on else "off")
 """`on` or `off`."""
 
 MILLISECONDS: Final = Value(once(lambda parser: _read(parser, values.milliseconds)), values.spell_time)
-"""A time that may be given down to milliseconds, kept in seconds."""
+"""A time with milliseconds, kept in seconds."""
 
 SECONDS: Final = Value(once(lambda parser: _read(parser, values.seconds)), values.spell_time)
 """A time in whole seconds."""
@@ -107,7 +107,7 @@ PAIRS: Final = Value(repeated(lambda parser: ((parser.words[1], parser.words[2])
 
 
 def number(bounds: Bounds) -> Value[int]:
-    """A plain decimal number."""
+    """A decimal number."""
     return Value(once(lambda parser: within(parser, _read(parser, values.number, "number"), bounds)))
 
 
@@ -127,7 +127,7 @@ def choice(table: Mapping[str, V]) -> Value[V]:
 
 
 def member(kind: type[E]) -> Value[E]:
-    """One of an enumeration's values."""
+    """The value of a member of an enumeration."""
     return choice({str(each.value): each for each in kind})
 
 

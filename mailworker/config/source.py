@@ -1,4 +1,4 @@
-"""What decides about a server's logins: `auth_http`, as in nginx, `auth_user_file` or `auth_upstream`."""
+"""The login source of a server: `auth_http`, as in nginx, `auth_user_file` or `auth_upstream`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _take_path(parser: Parser) -> str:
 
 @dataclass(slots=True)
 class SourceDraft:
-    """`auth_user_file` is None where no block has one."""
+    """`auth_user_file` is None if no block has one."""
 
     auth_user_file: str | None = row(BOTH, ONE, Value(once(_take_path)), None, into=None)
     auth_upstream: bool = row(BOTH, ONE, FLAG, False, into=None)
@@ -51,7 +51,7 @@ COMMANDS: Final = commands(SourceDraft)
 
 _PASSWORDS: Final = AuthMethod.PLAIN | AuthMethod.LOGIN
 
-# The methods that each can verify: a file holds passwords, and a backend gets what the client has sent.
+# The methods that a source can verify: a file has passwords, and a backend gets what the client has sent.
 _KNOWN: Final[dict[type[object], tuple[str, AuthMethod]]] = {
     UserFileSettings: ("auth_user_file", _PASSWORDS | AuthMethod.CRAM_MD5 | AuthMethod.APOP),
     ByBackendSettings: ("auth_upstream", _PASSWORDS | AuthMethod.XOAUTH2 | AuthMethod.OAUTHBEARER),
@@ -59,7 +59,7 @@ _KNOWN: Final[dict[type[object], tuple[str, AuthMethod]]] = {
 
 
 def freeze(parser: Parser, server: Scope, mail: Scope, variables: Variables, backend: ProxyPass | None) -> LoginSource:
-    """The server's own source, or else the one that it inherits; raises ConfigError for none, and for two at once.
+    """The server's own source, or else the inherited one; raises ConfigError without one, and for two in a block.
 
     `variables` are those of the server, `backend` is that of `proxy_pass`.
     """
@@ -96,7 +96,7 @@ def check_methods(source: LoginSource, protocol: str, methods: AuthMethod, where
 
 
 def _given(scope: Scope, *, by_backend: bool) -> list[str]:
-    """The sources that a block names; `by_backend` tells whether the innermost `auth_upstream` is on."""
+    """The sources in a block; `by_backend` is the value of `auth_upstream` that applies to the server."""
     draft = scope.draft(SourceDraft)
     sources = {
         "auth_http": scope.draft(AuthHttpDraft).auth_http is not UNSET,

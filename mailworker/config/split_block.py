@@ -10,7 +10,7 @@ from mailworker.config.tree import Parser
 from mailworker.variables.split_clients import WHOLE, SplitClients
 from mailworker.variables.variables import Definition
 
-# As nginx's ngx_atofp with two decimal places.
+# As ngx_atofp with two decimal places.
 _PERCENT = re.compile(r"([0-9]*)(?:\.([0-9]{0,2}))?%")
 
 
@@ -36,7 +36,7 @@ def read_split_clients(parser: Parser) -> tuple[str, Definition]:
 
 
 def _share(parser: Parser, word: str) -> int:
-    """A share in hundredths of one per cent, never 0."""
+    """A share in hundredths of one per cent; 0 is invalid."""
     match = _PERCENT.fullmatch(word)
     share = int((match[1] + (match[2] or "").ljust(2, "0"))[-10:] or "0") if match else 0
     if match is None or share == 0 or len(match[1].lstrip("0")) > 5:

@@ -38,10 +38,9 @@ from mailworker.model import Starttls, VerifyClient
 class SslSettings:
     """The directives of the ssl module.
 
-    Names of files and folders are absolute; each folder is listed once. Certificates may be "data:PEM", keys also
-    "engine:NAME:ID" and "store:URI".
-    `passwords` is the content of ssl_password_file, None where there is none.
-    `session_cache` without any part set is `none`: sessions get an id, but nothing is stored.
+    Paths are absolute; each folder is listed once. Certificates may be "data:PEM", keys also "engine:NAME:ID" and
+    "store:URI". `passwords` are those of ssl_password_file, None without one. `session_cache` with the default values
+    is `none`: sessions get an id, but are not stored.
     """
 
     certificates: tuple[str, ...]
@@ -107,9 +106,9 @@ def _take_session_cache(parser: Parser, earlier: SessionCacheKind) -> SessionCac
 
 @dataclass(slots=True)
 class SslDraft:
-    """`asked_at` is the position of the directive that asked for TLS, `listen` whether it was a listen.
+    """`asked_at` is the position of the directive that enables TLS; `listen`: it is a `listen`.
 
-    The values are frozen in this order: as in nginx, the files of ticket keys are read last.
+    The values are frozen in this order; as in nginx, the files of ticket keys are read last.
     """
 
     listen: bool = inherited(False)
@@ -144,7 +143,7 @@ COMMANDS: Final = commands(SslDraft)
 
 
 def freeze(parser: Parser, draft: SslDraft) -> SslSettings | None:
-    """The settings of a merged draft, None where nothing asks for TLS; raises ConfigError."""
+    """The settings of a merged draft, None without TLS; raises ConfigError."""
     mode = _mode(draft)
     if mode is None:
         return None
@@ -156,7 +155,7 @@ def freeze(parser: Parser, draft: SslDraft) -> SslSettings | None:
 
 
 def _mode(draft: SslDraft) -> str | None:
-    """What asked for TLS, as messages name it."""
+    """The directive that enables TLS, as in messages."""
     if draft.listen:
         return "listen ... ssl"
     if draft.ssl:

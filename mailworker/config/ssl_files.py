@@ -1,4 +1,4 @@
-"""Files that ssl directives name: full names, and contents that are read along with the configuration."""
+"""Files in ssl directives: their absolute names, and the contents of those that are read with the configuration."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _FILE_COMMANDS: Final = frozenset(
 
 
 def certificate_name(parser: Parser, name: str) -> str:
-    """The absolute name of a certificate's file, or the word itself where it holds the certificate."""
+    """The absolute name of a certificate's file, or the word itself if it contains the certificate."""
     return name if name.startswith(_DATA) else parser.beside_configuration(name)
 
 
 def key_name(parser: Parser, name: str) -> str:
-    """The absolute name of a private key's file, or the word itself for a key that is not in a file."""
+    """The absolute name of a private key's file, or the word itself if the key is not in a file."""
     full = name if name.startswith((_DATA, "engine:", "store:")) else parser.beside_configuration(name)
     file = full.removeprefix(_FILE_STORE)
     if file.startswith("/"):
@@ -49,7 +49,7 @@ def key_name(parser: Parser, name: str) -> str:
 
 
 def shown(name: str) -> str:
-    """A certificate or key as messages name it: the data of "data:" is left out, as it may hold a key."""
+    """The name of a certificate or key in messages, without the data of "data:", as that may contain a key."""
     return _DATA if name.startswith(_DATA) else name
 
 
@@ -58,14 +58,14 @@ def _folders(parser: Parser, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _full_value(parser: Parser, command: str, value: str) -> str:
-    """The value of an `ssl_conf_command`, absolute where it is a file."""
+    """The value of an `ssl_conf_command`; the name of a file becomes absolute."""
     if command.lower() == "privatekey":
         return key_name(parser, value)
     return parser.beside_configuration(value) if command.lower() in _FILE_COMMANDS else value
 
 
 def _read_passwords(parser: Parser) -> tuple[bytes, ...]:
-    """The lines of the file that the directive names; an empty file holds one empty password."""
+    """The lines of the directive's file; an empty file contains one empty password."""
     name = parser.beside_configuration(parser.words[1])
     parser.declare_secret("password file", name)
     lines = parser.read_file(name).split(b"\n")

@@ -24,7 +24,7 @@ DEFAULT_LISTEN: Final = InetAddress("127.0.0.1", 9143)
 
 @dataclass(frozen=True, slots=True)
 class StatusSettings:
-    """The addresses of the status process, the host names that it accepts, in lower case, and its access rules."""
+    """The addresses of the status process, the accepted host names, in lower case, and the access rules."""
 
     listens: tuple[Listen, ...]
     names: tuple[str, ...]
@@ -46,7 +46,7 @@ def _take_names(parser: Parser, earlier: tuple[str, ...]) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class StatusDraft:
-    """The contents of the block, except for its rules; without a `server_name` the name is the host's."""
+    """The contents of the block, except its rules; the default `server_name` is the host name."""
 
     listen: tuple[Listen, ...] = row(Context.STATUS, ONE, Value(_take_listen), (), spelled=str(DEFAULT_LISTEN))
     server_name: tuple[str, ...] = row(Context.STATUS, ONE_OR_MORE, Value(_take_names), ())
@@ -64,13 +64,13 @@ def _take_zone(parser: Parser, earlier: str) -> str:
 
 @dataclass(slots=True)
 class StatusZoneDraft:
-    """The label of a server's counters; None means its first `listen`."""
+    """The label of a server's counters; None is its first `listen`."""
 
     status_zone: str | None = row(Context.SERVER, ONE, Value(_take_zone), None)
 
 
 def freeze(parser: Parser, taken: Iterable[Address], *, master: bool) -> StatusSettings | None:
-    """The block's settings; `taken` are addresses that mail servers listen on. Raises ConfigError."""
+    """The block's settings; `taken` are the addresses of mail servers. Raises ConfigError."""
     scope = served_block(parser, Context.STATUS, master=master)
     if scope is None:
         return None

@@ -1,4 +1,4 @@
-"""Words of a configuration that hold $names."""
+"""Words of a configuration with variables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mailworker.variables.template import BadTemplate, Template, parse
 
 
 def read_template(parser: Parser, word: str) -> Template:
-    """The parts of a word. Raises ConfigError; unknown names show at the end of the `mail` block only."""
+    """Parse a word. Raises ConfigError; unknown names are found later, at the end of the `mail` block."""
     try:
         return parse(os.fsencode(word), parser.where)
     except BadTemplate as reason:
@@ -18,12 +18,12 @@ def read_template(parser: Parser, word: str) -> Template:
 
 
 def read_value(parser: Parser, word: str) -> bytes | Template:
-    """The plain text of a word without $names, which is the usual case, or else its template. Raises ConfigError."""
+    """The text of a word without variables, which is usual, or else its template. Raises ConfigError."""
     return read_template(parser, word) if "$" in word else os.fsencode(word)
 
 
 def variable_name(parser: Parser, word: str) -> str:
-    """The name of a word that must be one: "$name", in lower case. Raises ConfigError."""
+    """The name, in lower case, in a word that must be "$name". Raises ConfigError."""
     if word[:1] != "$" or word == "$":
         raise parser.error(f'invalid variable name "{word}"')
     return word[1:].lower()

@@ -28,18 +28,18 @@ Warn = Callable[[Level, str], None]
 
 @dataclass(frozen=True, slots=True)
 class SecretFile:
-    """A file that holds a secret: messages call it by `kind`, `path` is absolute."""
+    """A file with a secret. `kind` is its name in messages; `path` is absolute."""
 
     kind: str
     path: str
 
 
 class Parser:
-    """Reads a configuration and hands every directive to `handle`.
+    """Reads a configuration and calls `handle` for each directive. Setters get all that they need from this object.
 
-    Meanwhile `words` are those of the directive and `scope` is the block around it; `main` is the outermost block, and
-    `blocks` are those in it that may be given once. Setters get from here all that they need beside their words.
-    `files` collects each file read, for -T, `secrets` the files of `declare_secret`.
+    `words` are those of the present directive, and `scope` is its block. `main` is the outermost block, and `blocks`
+    are those in it that may be given once. `files` are the configuration files that were read, for -T, and `secrets`
+    the files of `declare_secret`.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what a configuration may ask of the world
@@ -68,12 +68,12 @@ class Parser:
 
     @property
     def where(self) -> str | None:
-        """The present position as messages give it, None outside of any text."""
+        """The present position, as in messages, None outside of any text."""
         return self._place or (self._lexers[-1].where if self._lexers else None)
 
     @contextmanager
     def at(self, place: str) -> Iterator[None]:
-        """Give messages this position meanwhile: that of a block which is checked after its end."""
+        """Use this position in messages within the context: that of a block that is checked after its end."""
         self._place = place
         try:
             yield
@@ -85,16 +85,16 @@ class Parser:
         return ConfigError(_clipped(message), self.where, hint)
 
     def system_error(self, call: str, name: str, error: OSError) -> ConfigError:
-        """A failed system call on a file, in nginx's words."""
+        """An error of a system call on a file, in nginx's words."""
         return self.error(f'{call} "{name}" failed ({error.errno}: {os.strerror(error.errno or 0)})')
 
     def warn(self, message: str, where: str | None = None) -> None:
-        """Report a warning with its position, by default the present one, or none outside of any text."""
+        """Report a warning with its position, by default the present one."""
         where = where or self.where
         self._warn(_clipped(message) if where is None else f"{_clipped(message)} in {where}")
 
-    def warn_of_all(self, message: str) -> None:
-        """Report a warning that belongs to no position in a file."""
+    def warn_without_position(self, message: str) -> None:
+        """Report a warning without a position."""
         self._warn(_clipped(message))
 
     def _warn(self, text: str) -> None:
@@ -102,24 +102,24 @@ class Parser:
         self._on_warning(Level.WARN, text)
 
     def warn_once(self, message: str, where: str | None) -> None:
-        """Report a warning once, though several servers have inherited its cause."""
+        """Report a warning only once, though several servers have inherited its cause."""
         if (Level.WARN, f"{_clipped(message)} in {where}") not in self.warnings:
             self.warn(message, where)
 
     def beside_configuration(self, name: str) -> str:
-        """The full name of a file that is looked for in the folder of the main configuration file."""
+        """The absolute name of a file; a relative name is in the folder of the main configuration file."""
         return _absolute(self._path.parent, name)
 
     def below_prefix(self, name: str) -> str:
-        """The full name of a file that is looked for in the prefix."""
+        """The absolute name of a file; a relative name is below the prefix."""
         return _absolute(self._prefix, name)
 
     def declare_secret(self, kind: str, name: str) -> None:
-        """Let `-t` warn if other users may read the file `name`; each directive that names a secret calls this."""
+        """Have `-t` warn if other users may read the file; each directive with a secret file calls this."""
         self.secrets[SecretFile(kind, name)] = None
 
     def read_file(self, name: str) -> bytes:
-        """The content of a file that the configuration names."""
+        """The content of a file, which may be a named pipe, as nginx allows for passwords."""
         try:
             with Path(name).open("rb") as file:
                 return file.read()
@@ -158,7 +158,7 @@ class Parser:
         self._lexers.pop()
 
     def parse_block(self, scope: Scope) -> None:
-        """Parse up to the "}" of the block that the present directive opened; errors tell where parsing stopped."""
+        """Parse up to the "}" of the block that the present directive has opened."""
         outer, self.scope = self.scope, scope
         while (statement := self._lexers[-1].next()).ending is not Ending.BLOCK_DONE:
             if statement.ending is Ending.FILE_DONE:
@@ -167,7 +167,7 @@ class Parser:
         self.scope = outer
 
     def parse_entries(self, take: Callable[[Parser], None]) -> None:
-        """Parse up to the "}" of a block that holds no directives: `take` is called for each entry."""
+        """Parse up to the "}" of a block without directives; `take` is called for each entry."""
 
         def handle(parser: Parser, statement: Statement) -> None:
             if statement.ending is Ending.BLOCK_START:
@@ -180,7 +180,7 @@ class Parser:
         self._handle = outer
 
     def include(self) -> None:
-        """`include MASK`: every match in byte order; a mask without matches is no error."""
+        """`include MASK`: parse all matching files in byte order. A mask without matches is not an error."""
         name = self.beside_configuration(self.words[1])
         for match in glob(name) if has_magic(name) else [name]:
             self.parse_file(match)
@@ -196,7 +196,7 @@ class Parser:
 
 
 def c_string(word: str) -> str:
-    """The part of a word that a system call sees: up to its first NUL."""
+    """The part of a word before its first NUL, as system calls read it."""
     return word.partition("\0")[0]
 
 

@@ -1,4 +1,4 @@
-"""Turns words into values, by nginx's rules. Every function returns None for a word that is no such value."""
+"""Conversion of words to values, by nginx's rules. Every function returns None for an invalid word."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mailworker.config.addresses import ipv4_text, ipv6_text
 V = TypeVar("V")
 
 PAGE: Final = mmap.PAGESIZE  # bytes: nginx's default for buffers
-LARGEST: Final = sys.maxsize  # what nginx's integers can hold, as C's long: 2**31 - 1 on 32-bit systems
+LARGEST: Final = sys.maxsize  # the largest value of nginx's integers, as of C's long: 2**31 - 1 on 32-bit systems
 LONGEST: Final = 2**63 - 1  # milliseconds, and bytes of a file, on any system
 
 
@@ -58,12 +58,12 @@ _LAST: Final = 9
 
 
 def same_word(word: str, other: str) -> bool:
-    """Equal but for the case of ASCII letters."""
+    """Whether two words are equal, ignoring the case of ASCII letters."""
     return word == other or (word.isascii() and word.lower() == other.lower())
 
 
 def number(word: str) -> int | None:
-    """Decimal digits only."""
+    """A number of decimal digits."""
     if not _DIGITS.fullmatch(word):
         return None
     value = _decimal(word)
@@ -71,17 +71,17 @@ def number(word: str) -> int | None:
 
 
 def _decimal(digits: str) -> int:
-    """The number, 0 without digits; more than nothing may be where there are too many of them."""
+    """The number, 0 without digits; with too many digits, some number that is too large."""
     return int(digits or "0") if len(digits) < 40 else int(digits.lstrip("0")[:40] or "0")
 
 
 def size(word: str) -> int | None:
-    """Bytes of memory; "k" and "m" in either case scale by 1024."""
+    """A size in bytes, with the suffixes "k" and "m" in either case."""
     return _scaled(_SIZE.fullmatch(word), LARGEST)
 
 
 def offset(word: str) -> int | None:
-    """Bytes of a file; takes "g" as well."""
+    """A size of a file in bytes, with the suffix "g" as well."""
     return _scaled(_OFFSET.fullmatch(word), LONGEST)
 
 
@@ -93,19 +93,19 @@ def _scaled(match: re.Match[str] | None, largest: int) -> int | None:
 
 
 def milliseconds(word: str) -> float | None:
-    """Seconds, from a time in "w" to "ms", without years and months."""
+    """Seconds, for a time with units from "w" to "ms"."""
     value = _time(word, _FIRST_OF_MILLISECONDS - 1, _UNITS["ms"][0])
     return None if value is None or value > LONGEST else value / 1000
 
 
 def seconds(word: str) -> int | None:
-    """Whole seconds, from a time in "y" to "s"."""
+    """Whole seconds, for a time with units from "y" to "s"."""
     value = _time(word, 0, _UNITS["s"][0])
     return None if value is None or value // 1000 > LARGEST else value // 1000
 
 
 def _time(word: str, step: int, finest: int) -> int | None:
-    """Milliseconds of `word`, whose groups must be smaller than unit `step`, and no smaller than `finest`."""
+    """Milliseconds. The units must come in order, after unit `step` and not beyond `finest`."""
     total = position = 0
     digits_seen = False
     while group := _TIME_GROUP.match(word, position):
@@ -123,13 +123,13 @@ def _time(word: str, step: int, finest: int) -> int | None:
 
 
 def spell_size(value: int) -> str:
-    """The shortest way to write a size."""
+    """A size in its shortest form."""
     unit = next((unit for unit in ("m", "k") if value and value % _SCALES[unit] == 0), "")
     return f"{value // _SCALES[unit]}{unit}"
 
 
 def spell_time(seconds: float) -> str:
-    """A time as nginx's documentation writes it: 60s is not 1m, 86400s are 24h."""
+    """A time as in nginx's documentation: 60s is not written as 1m, and 86400s as 24h."""
     total = round(seconds * 1000)
     if not total:
         return "0"
@@ -143,12 +143,12 @@ def flag(word: str) -> bool | None:
 
 
 def choice(word: str, table: Mapping[str, V]) -> V | None:
-    """The row of `table` that `word` names in any case of letters."""
+    """The value of `word` in `table`, ignoring case."""
     return next((value for name, value in table.items() if same_word(word, name)), None)
 
 
 def network(word: str) -> tuple[IPv4Network | IPv6Network, bool] | None:
-    """An address or CIDR block, and whether host bits were set in it."""
+    """An address or CIDR block, and whether it has host bits."""
     address, slash, mask = word.partition("/")
     text = ipv4_text(address) or ipv6_text(address)
     if text is None:

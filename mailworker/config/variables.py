@@ -22,7 +22,7 @@ from mailworker.variables.variables import Definition, Variables
 
 @dataclass(frozen=True, slots=True)
 class VariablesSettings:
-    """The variables that all servers of a `mail` block share, and the `set`s of one server.
+    """The definitions of a `mail` block, and the `set` directives of one server.
 
     `elsewhere` are the names that any server sets.
     """
@@ -32,7 +32,7 @@ class VariablesSettings:
     elsewhere: frozenset[str] = frozenset()
 
     def bind(self) -> Variables:
-        """The server's variables, ready to be looked up."""
+        """The server's variables."""
         return Variables(self.definitions, self.sets, self.elsewhere)
 
 
@@ -46,7 +46,7 @@ class DefinitionsDraft:
 
 @dataclass(slots=True)
 class MapHashDraft:
-    """Sizes of nginx's hash tables, which have no effect here."""
+    """The sizes of nginx's hash tables, without effect here."""
 
     map_hash_max_size: int = row(Context.MAIL, ONE, number(ANY), 2048, into=None)
     map_hash_bucket_size: int = row(Context.MAIL, ONE, number(ANY), 64, into=None)
@@ -54,7 +54,7 @@ class MapHashDraft:
 
 @dataclass(slots=True)
 class SetsDraft:
-    """In a `server` block, its `set`s in their order."""
+    """In a `server` block, its `set` directives, in order."""
 
     sets: list[tuple[str, Template]] = field(default_factory=list)
 
@@ -73,7 +73,7 @@ def freeze(server: Scope, mail: Scope) -> VariablesSettings:
 
 
 def _define(read: Callable[[Parser], tuple[str, Definition]]) -> Callable[[Parser], None]:
-    """A setter of a block that defines a variable; of several for the same one the last counts."""
+    """The setter of a block that defines a variable; the last definition of a variable applies."""
 
     def define(parser: Parser) -> None:
         name, definition = read(parser)

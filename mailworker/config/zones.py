@@ -12,9 +12,10 @@ from mailworker.variables.template import Template
 
 @dataclass(frozen=True, slots=True)
 class SharedZone:
-    """A name, a size in bytes, and the directive that declares the zone and so decides what it holds.
+    """A zone: its name, its size in bytes, and `use`, the directive that declares it, which decides about its contents.
 
-    `words` name its contents, and `workers` is how many processes share it, where the configuration decides that.
+    `words` describe the contents, and `workers` is the number of processes that may have rows, as far as the use needs
+    them.
     """
 
     name: str
@@ -26,9 +27,9 @@ class SharedZone:
 
 @dataclass(frozen=True, slots=True)
 class KeyedZone:
-    """A zone that counts by a `key`, which is spelled as `text`.
+    """A zone that counts by a `key`, which is `text` in the configuration.
 
-    LIGHT are variables for keys that every session knows, even one that evaluates no variables.
+    LIGHT are variables that every session knows, even if it evaluates no other variables.
     """
 
     LIGHT: ClassVar[frozenset[str]]
@@ -46,7 +47,7 @@ class KeyedZone:
 
     @property
     def light(self) -> str | None:
-        """The one variable that makes up its key, if that is one of LIGHT."""
+        """The variable that is the whole key, if it is one of LIGHT."""
         return name if (name := self.key.only) in self.LIGHT else None
 
 
@@ -61,7 +62,7 @@ class ZonesDraft:
 
 
 def read_zone(parser: Parser, word: str) -> tuple[str, int]:
-    """The name and the size of the parameter `zone=NAME:SIZE` of a limit. Raises ConfigError."""
+    """The name and the size in the parameter `zone=NAME:SIZE`. Raises ConfigError."""
     name, _, text = word.removeprefix("zone=").partition(":")
     bytes_ = size(text)
     if bytes_ is None:
@@ -74,7 +75,7 @@ def read_zone(parser: Parser, word: str) -> tuple[str, int]:
 
 
 def declare_zone(parser: Parser, name: str, size: int, use: str, words: tuple[str, ...] = ()) -> SharedZone:
-    """The zone of this name; raises ConfigError where it was declared for another use or with another size."""
+    """The zone of this name; raises ConfigError if it was declared for another use or with another size."""
     zone = parser.main.draft(ZonesDraft).zones.setdefault(name, SharedZone(name, size, use, words))
     if zone.use != use:
         raise parser.error(f'the shared memory zone "{name}" is already declared for a different use')

@@ -25,7 +25,7 @@ _JSON_SHORT: Final = {
 class Escape(NamedTuple):
     """A form of output: the function that escapes a value, and the text for an absent one.
 
-    A value that is all plain, see `Slot`, is not changed.
+    A value of plain characters, see `Slot`, must not be changed.
     """
 
     value: Callable[[bytes], bytes]
@@ -40,18 +40,18 @@ def default(value: bytes) -> bytes:
 
 
 def json(value: bytes) -> bytes:
-    """Escape for a JSON string as nginx does: bytes from 128 on stay, so text that is not UTF-8 gives invalid JSON."""
+    """Escape for a JSON string as nginx does: bytes from 128 on are kept, so text that is not UTF-8 is invalid JSON."""
     if _NOT_JSON.search(value) is None:
         return value
     return _NOT_JSON.sub(_json_character, value)
 
 
 def valid_json(value: bytes) -> bytes:
-    r"""Escape for a JSON string from which the bytes can be restored: text is UTF-8, other bytes are escaped.
+    r"""Escape for a valid JSON string from which the bytes can be restored.
 
-    Such a byte becomes \u00XX, from \u0080 to \u00FF; no character is ever written in this way. The bytes of control
-    characters are escaped likewise, and marks that turn the direction of a text, or end a line, as \uXXXX: what reads
-    no JSON, as a terminal does not, must not obey them.
+    Bytes that are not UTF-8, and those of control characters, become \u00XX; no other character is written in this
+    way. Marks that change the direction of text, or end a line, become \uXXXX. So a terminal, which does not read JSON,
+    gets no control characters.
     """
     if _NOT_PLAIN.search(value) is None:
         return value
@@ -59,11 +59,11 @@ def valid_json(value: bytes) -> bytes:
 
 
 def _bytes_of(number: int) -> str:
-    """A control character or, from U+DC80 to U+DCFF, a byte, by its bytes."""
+    """The bytes of a control character, or the byte of a surrogate escape (U+DC80 to U+DCFF), escaped."""
     return "".join(f"\\u00{byte:02X}" for byte in chr(number).encode("utf-8", "surrogateescape"))
 
 
-# A pattern with a function takes twenty times as long, and a client may send a name of 8 KB of such bytes.
+# A regular expression with a function would take twenty times as long; a client may send 8 KB of such bytes.
 _VALID: Final = {
     **{number: f"\\u{number:04X}" for number in (*range(0x20), 0x7F)},
     **{character[0]: short.decode() for character, short in _JSON_SHORT.items()},

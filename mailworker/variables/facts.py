@@ -92,7 +92,7 @@ class Sessions(Protocol):
 
 
 class Entrance(Protocol):
-    """The entrance of clients: `local` is None for a wildcard, `port` for a unix socket; `source` decides on logins."""
+    """The entrance of clients: `local` is None for a wildcard, `port` for a unix socket. `source` is that of logins."""
 
     @property
     def local(self) -> Address | None: ...
@@ -119,9 +119,9 @@ class Ending(Protocol):
 
 
 class Try(Protocol):
-    """A try of a backend: times in seconds since its beginning, None for states that it did not reach.
+    """A try of a backend. Times are in seconds since its beginning, None for what has not happened.
 
-    `first_byte` is the time of its greeting, `login` of its OK, `session` of the end. `received` and `sent` are bytes.
+    `first_byte` is the time of the greeting, `login` of the OK, `session` of the end. `received` and `sent` are bytes.
     """
 
     @property

@@ -17,9 +17,9 @@ _PLAIN: Final = re.compile(rb"[!#$&-\[\]-~]*")
 class Slot(NamedTuple):
     """The place of a value: the text before and after it, and the text for an absent value.
 
-    If that is None, an absent value leaves out the whole slot. `written` escapes values that are not all plain, None
-    leaves them as they are. Plain characters are visible ASCII except those that a form of output changes: quote,
-    backslash and percent sign. `source` tells where the value is found; in a line all slots have one, or none has.
+    If that is None, the whole slot is left out for an absent value. `written` escapes values that are not all plain,
+    None does not escape. Plain characters are visible ASCII except quote, backslash and percent sign. `source` is the
+    source of the value; either all slots of a line have one, or none.
     """
 
     before: bytes
@@ -85,7 +85,7 @@ class Part(NamedTuple):
 
 
 def composed(parts: Sequence[bytes | Part], make: MakeLine = Line) -> Render:
-    """The function that joins literals and values to one text."""
+    """The function that renders literals and values."""
     slots, literal = list[Slot](), b""
     for part in parts:
         if isinstance(part, bytes):

@@ -21,7 +21,7 @@ Value = bytes | Template
 class Map:
     """A `map` block. The keys of `table` are in lower case, and texts are converted to lower case for the lookup.
 
-    With `hostnames`, a dot at the end of a text is ignored. Work on all entries is done once, as thousands of servers
+    With `hostnames`, a dot at the end of a text is ignored. Work for each entry is done once, as thousands of servers
     may bind a long `map`.
     """
 
@@ -83,7 +83,7 @@ class Map:
 
 
 def _captured(value: Value, regex: Regex, variables: Variables) -> Callable[[Facts, Captures], bytes]:
-    """The value for a regular expression, which may contain its captures; these exist only during the lookup."""
+    """The value for a regular expression, which may contain its captures: they are valid only during the lookup."""
     if isinstance(value, bytes):
         return lambda facts, captures: value
     names = {str(number): number for number in range(1, 10)} | regex.groups

@@ -1,4 +1,4 @@
-"""Address prefixes as keys: all addresses of one network have the same key."""
+"""Address prefixes, as keys for all addresses of a network."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def packed_prefix(host: str, lengths: Lengths) -> bytes:
 
 
 def spelled_prefix(packed: bytes, lengths: Lengths) -> str:
-    """The network for the bytes of a prefix, as text."""
+    """The network of a packed prefix, as text."""
     ipv4 = len(packed) <= _IPV4_BYTES
     length = lengths[0 if ipv4 else 1]
     family, size = (socket.AF_INET, _IPV4_BYTES) if ipv4 else (socket.AF_INET6, 16)

@@ -24,9 +24,9 @@ class BadRegex(ValueError):
 
 
 CompileRegex = Callable[[bytes, bool], Regex]
-"""Compiles a pattern; the second argument tells whether to ignore case. Raises BadRegex."""
+"""Compiles a pattern; the second argument is whether to ignore case. Raises BadRegex."""
 
 
 def no_engine(pattern: bytes, _caseless: bool) -> Regex:
-    """Refuse every pattern with nginx's message, as there is no engine."""
+    """Refuse the pattern with nginx's message of a build without PCRE."""
     raise BadRegex(f'using regex "{pattern.decode(errors="surrogateescape")}" requires PCRE library')

@@ -1,4 +1,4 @@
-"""The functions that variables and texts become."""
+"""The types of functions that evaluate variables and templates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from mailworker.variables.facts import Facts
 
 Evaluate = Callable[[Facts], bytes | None]
-"""Gives the value of a variable, None if the session has none."""
+"""Returns the value of a variable, None if the session has none."""
 
 Render = Callable[[Facts], bytes]
 """Renders the text of a template. Raises ProtocolError if a regular expression takes too long."""

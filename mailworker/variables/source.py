@@ -1,4 +1,4 @@
-"""The places of a line's values in a session, described so that C can read them without running Python code.
+"""Sources of values: descriptions of where a session has a value, so that C can read it without Python code.
 
 native/core/source.c reads them for `Line` in C; `finder` does the same in Python.
 """
@@ -11,17 +11,17 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 Value = bytes | str | int | float | None
-"""Our own text is `str`, foreign text is bytes; a float is written with three decimals."""
+"""Text of mailworker is `str`, text of others is bytes; a float is written with three decimals."""
 
 Asked = Callable[[Any], Value]
 """A function that computes a value from the session."""
 
 Find = Callable[[Any, float], Value]
-"""Gives a value of a session at a time in seconds since the epoch."""
+"""Returns a value of a session, at a time in seconds since the epoch."""
 
 
 class Kind(IntEnum):
-    """How a value is made from the objects at the paths; native/core/source.c has the kinds in the same order."""
+    """How the value is made from the objects at the paths; native/core/source.c has the same kinds, in this order."""
 
     AT = 0
     """The object itself."""

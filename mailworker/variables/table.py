@@ -1,6 +1,6 @@
-"""The built-in variables: a row for each, with nginx's name and value if nginx has the variable.
+"""The built-in variables, with nginx's names and values as far as nginx has them.
 
-None means nginx's "not found": it is written as `-` or nothing in a line, and as nothing elsewhere.
+None is nginx's "not found": an absent value, which is `-` or empty in a log line, and empty elsewhere.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _VERSION: Final = __version__.encode()
 
 
 def builtin(name: str) -> Evaluate | None:
-    """The row of a name in lower case, None if there is none."""
+    """The function of a variable, by its name in lower case; None if there is no such variable."""
     function = TABLE.get(name)
     if function is not None:
         return function
@@ -100,7 +100,7 @@ def _method(facts: Facts) -> bytes | None:
 
 
 def _client_id(field: str) -> Evaluate:
-    """The value of a field of an IMAP client's ID; "_" stands for characters that variable names cannot have."""
+    """The value of a field of an IMAP client's ID; "_" matches all characters that variable names cannot have."""
 
     def read(facts: Facts) -> bytes | None:
         fields = facts.client_id_fields.items()
@@ -159,7 +159,7 @@ def _of_tries(read: Callable[[Try], bytes | None]) -> Evaluate:
 _all_addresses: Final = _of_tries(lambda each: each.address)
 
 
-# Minutes are cached, as in a quiet hour each line has another second. No zone's offset has had seconds since 1972.
+# Minutes are cached, as with few lines each has another second. Since 1972 no time zone has an offset with seconds.
 @lru_cache(maxsize=2)
 def _minute(number: int) -> tuple[str, str, str, str]:
     """The parts of a local time before and after its seconds, in the Common Log Format and in ISO 8601.
@@ -195,7 +195,7 @@ def iso8601_offset(second: int) -> str:
 
 
 def _now() -> tuple[int, int]:
-    """The seconds and milliseconds since the epoch, cut as in nginx: all times in a line name the same second."""
+    """The seconds and milliseconds since the epoch, truncated as in nginx, so that all times in a line agree."""
     return divmod(time.time_ns() // 1_000_000, 1000)
 
 
@@ -311,6 +311,4 @@ SOURCES: Final[Mapping[str, Source]] = {
     "upstream_addr": Source(Kind.SPELLED, ("backend",), address_text, "", _SEVERAL, _all_addresses),
     "upstream_login_time": Source(Kind.THOUSANDTH, ("login_ms",), None, "", _SEVERAL, TABLE["upstream_login_time"]),
 }
-"""The sources of the values of most lines. They give the same values as the rows in TABLE, in a tenth of the time of
-calling those.
-"""
+"""The sources of the values in most lines. They give the same values as TABLE, in a tenth of the time."""

@@ -1,4 +1,4 @@
-"""Texts with $names, parsed once when the configuration is read (ngx_stream_compile_complex_value)."""
+"""Texts with variables, parsed once when the configuration is read (ngx_stream_compile_complex_value)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Template:
 
     @property
     def only(self) -> str | None:
-        """The name of the variable that is the whole template, None if there is more or less."""
+        """The name of the variable that is the whole template, None for any other template."""
         (part,) = self.parts if len(self.parts) == 1 else (b"",)
         return part.name if isinstance(part, Name) else None
 
@@ -51,7 +51,7 @@ def parse(text: bytes, where: str | None = None) -> Template:
 
 
 def parse_leniently(text: bytes, known: Callable[[str], bool], where: str | None = None) -> Template:
-    """Parse a text in which $ used to be literal: a name that is not `known` stays as it is."""
+    """Parse a text in which "$" is literal unless a `known` name follows."""
 
     def parts() -> Iterator[bytes | Name]:
         for part in _parts(text, lambda message: None):
@@ -64,7 +64,7 @@ def _refuse(message: str) -> None:
     raise BadTemplate(message)
 
 
-def _parts(text: bytes, object_to: Callable[[str], None]) -> Iterator[bytes | Name]:
+def _parts(text: bytes, on_error: Callable[[str], None]) -> Iterator[bytes | Name]:
     position = 0
     while (dollar := text.find(b"$", position)) >= 0:
         yield text[position:dollar]
@@ -78,13 +78,13 @@ def _parts(text: bytes, object_to: Callable[[str], None]) -> Iterator[bytes | Na
             name, position = match[0], match.end()
         if bracket and text[position : position + 1] != b"}":
             if position >= len(text) and not name:
-                object_to("invalid variable name")
-            object_to(f'the closing bracket in "{name.decode()}" variable is missing')
+                on_error("invalid variable name")
+            on_error(f'the closing bracket in "{name.decode()}" variable is missing')
             name, position = b"", start
         elif bracket:
             position += 1
         if not name:
-            object_to("invalid variable name")
+            on_error("invalid variable name")
             yield text[dollar:position]
         else:
             yield Name(name.decode().lower(), text[dollar:position])

@@ -23,7 +23,7 @@ def _of_certificate(read: Callable[[Certificate], bytes]) -> Evaluate:
 
 
 def verify_text(tls: Tls) -> bytes:
-    """How the check of the client's certificate ended, in nginx's words."""
+    """The result of verifying the client's certificate, in nginx's words."""
     if tls.peer_certificate is None:
         return b"NONE"
     code, text = tls.verify_result

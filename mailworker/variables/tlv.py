@@ -42,7 +42,7 @@ def _number(digits: str) -> int | None:
 
 
 def _ssl(facts: Facts) -> bytes:
-    """What the header says about TLS; empty if that is nothing, or truncated."""
+    """The value of the TLV about TLS; empty if there is none, or if it is truncated."""
     values = _find(facts.proxy_tlvs, _SSL) or b""
     return values if len(values) >= _SSL_START else b""
 
@@ -53,7 +53,7 @@ def _verify_result(facts: Facts) -> bytes | None:
 
 
 def _find(values: bytes, kind: int) -> bytes | None:
-    """The first value of a kind; None if there is none, or if one before it is truncated."""
+    """The value of the first TLV of a kind; None if there is none, or if one before it is truncated."""
     position = 0
     while position + _HEAD <= len(values):
         start = position + _HEAD

@@ -1,4 +1,4 @@
-"""Binding of variables: a template becomes one function of a session, which evaluates only what the text needs."""
+"""Binding of variables: a template becomes a function of a session."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Definition(Protocol):
 
 
 class Variables:
-    """The variables of one `server`: its `set`s, the definitions of `mail`, and the built-in ones.
+    """The variables of one `server`: those of `set`, the definitions of `mail`, and the built-in ones.
 
-    A `set` sees those before it, so a variable may be set again from its earlier value. Values are not cached: a
-    session may try to log in as one user and then as another, and `map` must not give the first one's value again.
+    A `set` has the values of the `set` directives before it, so a variable may be set again from its earlier value.
+    Values are not cached, as a session may try to log in as one user and then as another.
 
-    `elsewhere` are names that other servers set: here they have no value, as in nginx. `asked` collects the built-in
-    variables that the variables found so far depend on. Functions in `replaced` stand for built-in ones.
+    `elsewhere` are names that other servers set; here they have no value, as in nginx. `asked` collects the built-in
+    variables that the variables found so far depend on. Functions in `replaced` replace built-in ones.
     """
 
     def __init__(
@@ -101,14 +101,14 @@ class Variables:
         source = SOURCES.get(name) if function is builtin(name) else None
         return Part(function, escape.absent, None if escape is NONE else escape.value, source)
 
-    def client_says(self, template: Template) -> str | None:
-        """The first variable in it whose value is not only text of the configuration, None without one.
+    def chosen_by_client(self, template: Template) -> str | None:
+        """The first variable of a template whose value may contain text of clients, None without one.
 
-        Such are the built-in variables, and captures of regular expressions from them.
+        These are the built-in variables, and captures of regular expressions.
         """
         for name in template.names:
             view, outcomes = self._outcomes(name)
-            if outcomes is None or any(view.client_says(each) for each in outcomes if isinstance(each, Template)):
+            if outcomes is None or any(view.chosen_by_client(each) for each in outcomes if isinstance(each, Template)):
                 return name
         return None
 
@@ -124,7 +124,7 @@ class Variables:
         return texts
 
     def _outcomes(self, name: str) -> tuple[Variables, Iterable[bytes | Template] | None]:
-        """The possible values of a variable, None for a built-in one; and the variables that their names refer to."""
+        """The possible values of a variable, None for a built-in one; and the variables for names in these values."""
         earlier = self._setting(name)
         if earlier is not None:
             view, template = earlier

@@ -50,7 +50,7 @@ def test_proxy_pass_takes_what_the_configuration_says(load_text: Load, directive
         *(
             (
                 f"{set_} proxy_pass {word};",
-                f'variable "{name}" in "proxy_pass" has no values of the configuration alone',
+                f'variable "{name}" in "proxy_pass" may contain text of clients',
             )
             for set_, word, name in (
                 ("", "$remote_user", "remote_user"),

@@ -94,7 +94,7 @@ def test_what_clients_say_is_told_from_what_the_configuration_says(text: bytes, 
     hidden = Map(parse(b"x"), parse(b"$mirror"))
     taken = Map(parse(b"$auth_user"), table=hosts({"x.*": parse(b"$1")}))
     names = variables(("copy", b"$store"), store=STORE, mirror=mirror, hidden=hidden, taken=taken)
-    assert names.client_says(parse(text)) == said
+    assert names.chosen_by_client(parse(text)) == said
 
 
 def test_all_that_a_variable_may_come_to_is_known() -> None:
