@@ -1,4 +1,4 @@
-"""Dovecot's auth policy protocol, which weakforced speaks: a question or a report is JSON in an HTTP request."""
+"""Dovecot's auth policy protocol, also that of weakforced: questions and reports are JSON in HTTP requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mailworker.errors import Party, ProtocolError
 LIMIT: Final = 8192
 """The most bytes of a response's head, and of its body."""
 
-_TRUNCATED: Final = 12  # bits of a hash: too few to guess the password from, enough to recognize it (Dovecot)
+_TRUNCATED: Final = 12  # bits of a hash, as in Dovecot: they do not tell the password, but repetitions
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([0-9]) ([0-9]{3})(?: .*)?")
 _LENGTH: Final = re.compile(rb"[0-9]{1,5}")
@@ -101,7 +101,7 @@ class PolicyReader:
                 raise _error("sent an invalid or too large Content-Length")
             self._length = int(length)
         closes = b"close" in [option.strip() for option in headers.get(b"connection", b"").lower().split(b",")]
-        # With both of them, a proxy between may have taken the other one (RFC 9112 section 6.3).
+        # With both headers, a proxy on the way may have used the other one (RFC 9112 section 6.3).
         self.reusable = match[1] != b"0" and not closes and self._chunked is (length is None)
         self._data, self._in_body = rest, True
         return True

@@ -18,7 +18,7 @@ from mailworker.wire.secret import Secret
 # The codes are those of RFC 2449 section 8.1 and RFC 3206 section 4.
 _REFUSAL = re.compile(rb"-ERR\b|[45]\d\d(?=[ -]|\Z)", re.IGNORECASE)
 _REFUSAL_FOR_NOW = re.compile(rb"-ERR \[(?:IN-USE|LOGIN-DELAY|SYS/TEMP)\]|4\d\d(?=[ -]|\Z)", re.IGNORECASE)
-# A tag may be any word, also "450" or "-ERR". The codes are those of RFC 5530 section 3.
+# A tag may be any word, even "450" or "-ERR". The codes are those of RFC 5530 section 3.
 _IMAP_REFUSAL = re.compile(rb"\* BYE\b|\S+ NO\b", re.IGNORECASE)
 _IMAP_REFUSAL_FOR_NOW = re.compile(rb"\* BYE\b|\S+ NO \[(?:UNAVAILABLE|INUSE|LIMIT|SERVERBUG)[\] ]", re.IGNORECASE)
 _IMAP_BAD = re.compile(rb"\S+ BAD\b", re.IGNORECASE)
@@ -66,7 +66,7 @@ class Reply:
 
     @property
     def is_quotable(self) -> bool:
-        """Whether a client may get it: a refusal, as it would take a success for its own, without a referral."""
+        """Whether it may be sent to a client: it is a refusal, as a success would be wrong, and has no referral."""
         return self._denies and self.is_text and _REFERRAL.search(self.data) is None
 
     @property
@@ -111,7 +111,7 @@ class ImapReply(Reply):
 
 
 class Known(NamedTuple):
-    """The usual replies of a step, whole, in the form of a `Rule`."""
+    """The usual replies of a step, complete, in the form of a `Rule`."""
 
     last: frozenset[bytes] | set[bytes]
     others: None = None
@@ -148,10 +148,10 @@ class TooLongReply(ProtocolError):
 class Rule(NamedTuple):
     """The form of the reply that a login needs to go on.
 
-    The usual reply, which comes in one piece, has a last line that starts with `last`, and lines before it that start
-    with `others`, None if there are none. Letters after the `tag` are case-insensitive. A reply that starts with one of
-    `also` is unusual, but valid. With `first`, this applies to the reply's first line, and not to its last one.
-    `judges`: the reply answers a password or token.
+    The last line of the usual reply starts with `last`, and the lines before it with `others`, None for no such lines.
+    Letters after the `tag` are case-insensitive. A reply that starts with one of `also` is valid, but not usual. With
+    `first`, this applies to the first line of the reply instead of the last one. `judges`: the reply answers a password
+    or token.
     """
 
     last: bytes
@@ -174,7 +174,7 @@ class Rule(NamedTuple):
 # After a greeting of PREAUTH or BYE no login is possible.
 IMAP_GREETING: Final = Rule(b"* OK")
 
-# The server waits for a literal, or a response; it may refuse the login already here.
+# The server waits for a literal, or a response; it may also refuse the login here.
 IMAP_CONTINUATION: Final = Rule(b"+", judges=True)
 
 POP3_OK: Final = Rule(b"+OK")

@@ -8,10 +8,10 @@ _LF = 0x0A
 class CommandBuffer:
     """A buffer for input up to a limit, from which lines are taken.
 
-    Taken lines keep their room until `release`, so the limit applies to a command that spans several lines. Released
-    lines make room at once, so pipelined commands may have more bytes than the limit. A search never examines a byte
-    twice: n bytes cost O(n), however they arrive. The bytes of one read are kept as they came, as most reads contain
-    complete commands; only incomplete ones are copied to a bytearray, which grows without copying.
+    Lines that were taken remain in the buffer until `release`, so the limit applies to a command of several lines, but
+    not to pipelined commands. A search never examines a byte twice: n bytes cost O(n), however they arrive. The bytes
+    of one read are not copied, as most reads contain complete commands; the bytes of incomplete ones are copied to a
+    bytearray, which grows without copying.
     """
 
     __slots__ = ("_bytes", "_limit", "_searched", "_taken")
@@ -75,7 +75,7 @@ class CommandBuffer:
         return bytes(self._bytes[start:end])
 
     def swallow(self, length: int) -> int:
-        """Drop up to `length` bytes, when nothing is taken; gives how many of them are still to come."""
+        """Drop up to `length` bytes, when no line is taken; returns how many of them have not arrived yet."""
         missing = max(0, length - len(self._bytes))
         self._bytes = self._bytes[length:]
         self._searched = 0

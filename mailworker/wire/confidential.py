@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 _TAG = rb"[ \t]*(?:[^ \t\r\n]{1,64}[ \t]+)?"  # IMAP has one before its commands
-# Bytes that often come by mistake, or in too long commands, and are known to contain no secret.
+# Commands that are often sent by mistake, or are too long, and contain no secret.
 _HARMLESS = (
     rb"PROXY|CAPABILITY|LOGOUT|NOOP|STARTTLS|ID|CAPA|QUIT|STLS|HELO|EHLO|MAIL|RCPT|RSET|HELP|VRFY|EXPN|DATA|BDAT|RETR"
 )
-# Words after which a secret may follow: mail commands, and an HTTP request, whose target may contain one.
+# Words that a secret may follow: those of mail commands, and of HTTP requests, whose target may contain one.
 _SECRETIVE = rb"LOGIN|AUTHENTICATE|AUTH|USER|PASS|APOP|GET|HEAD|POST|PUT|OPTIONS|CONNECT"
 
 _COMMAND = re.compile(rb"%b(?:%b|%b)(?![A-Za-z0-9])" % (_TAG, _HARMLESS, _SECRETIVE), re.IGNORECASE)
@@ -29,7 +29,7 @@ WORDS = frozenset(
     b"RSET SAML SEARCH SELECT SEND SOML STARTTLS STAT STATUS STLS STORE SUBSCRIBE TOP TURN UID UIDL UNAUTHENTICATE "
     b"UNSELECT UNSUBSCRIBE USER UTF8 VRFY XCLIENT XFORWARD XLIST XTND".split()
 )
-"""Commands of other protocols or states that may be logged; no other word of an invalid line may be."""
+"""The only words of an invalid line that may be logged: commands of other protocols or states."""
 
 _FIRST_WORDS = re.compile(rb"[ \t]*([^ \t\r\n]{1,100})(?:[ \t]+([^ \t\r\n]{1,20}))?")
 _HTTP = re.compile(rb"[A-Z]{3,10} [^ ]+ HTTP/[0-9.]+\r?\n")  # RFC 9112, 3
@@ -62,7 +62,7 @@ def without_secrets(data: bytes) -> bytes:
 
 
 def without_response(name: bytes) -> bytes:
-    """A login name up to a secret in it: it may be the response to another mechanism than the client has named."""
+    """A login name without what may be a secret: it may be the response to another mechanism than the named one."""
     match = _SEPARATORS.search(name)
     return name if match is None else name[: match.start()] + b"..."
 

@@ -12,7 +12,7 @@ LIMIT: Final = 4096
 """The most bytes of a line, with its end."""
 
 VERSION: Final = 1
-"""The protocol's version; it changes if a program for the current version would no longer work."""
+"""The protocol's version, which changes if clients of the current version would no longer work."""
 
 LONGEST_TEXT: Final = 256
 """The most characters of a text."""
@@ -68,9 +68,9 @@ def parse(line: bytes) -> tuple[str, dict[str, Any]]:
     try:
         request = json.loads(line.decode(), object_pairs_hook=_once, parse_constant=_no_constant)
     except RecursionError:
-        raise BadControlRequest("a request is no JSON: it is nested too deeply") from None
+        raise BadControlRequest("a request is not valid JSON: it is nested too deeply") from None
     except ValueError as error:
-        raise BadControlRequest(f"a request is no JSON: {str(error)[:100]}") from None
+        raise BadControlRequest(f"a request is not valid JSON: {str(error)[:100]}") from None
     if not isinstance(request, dict):
         raise BadControlRequest("a request is a JSON object")
     command = request.pop(_COMMAND, None)
@@ -95,25 +95,25 @@ def take(request: Mapping[str, Any], keys: Mapping[str, Read]) -> dict[str, Any]
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise BadControlRequest("a key is there twice")
+        raise BadControlRequest("a key is repeated")
     return found
 
 
 def _no_constant(name: str) -> Any:
-    raise BadControlRequest(f"{name} is no JSON")
+    raise BadControlRequest(f"{name} is not valid JSON")
 
 
 def flag(value: Any) -> bool:
     """A boolean: true or false."""
     if not isinstance(value, bool):
-        raise BadControlRequest("is true or false")
+        raise BadControlRequest("must be true or false")
     return value
 
 
 def text(value: Any) -> str:
     """A text of one line, not empty."""
     if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_TEXT or not value.isprintable():
-        raise BadControlRequest(f"is a text of 1 to {LONGEST_TEXT} characters that can be printed")
+        raise BadControlRequest(f"must be a text of 1 to {LONGEST_TEXT} printable characters")
     return value
 
 
@@ -122,7 +122,7 @@ def whole(least: int, most: int) -> Read:
 
     def read(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise BadControlRequest(f"is a whole number from {least} to {most}")
+            raise BadControlRequest(f"must be a whole number from {least} to {most}")
         return value
 
     return read
@@ -133,7 +133,7 @@ def one_of(words: Mapping[str, Any]) -> Read:
 
     def read(value: Any) -> Any:
         if not isinstance(value, str) or value not in words:
-            raise BadControlRequest(f"is one of {', '.join(words)}")
+            raise BadControlRequest(f"must be one of {', '.join(words)}")
         return words[value]
 
     return read
@@ -146,7 +146,7 @@ def network(value: Any) -> IPv4Network | IPv6Network | str:
     try:
         found = ip_network(text(value), strict=False)
     except ValueError:
-        raise BadControlRequest('is an address, a block of addresses, or "unix:"') from None
+        raise BadControlRequest('must be an address, a network, or "unix:"') from None
     mapped = found.network_address.ipv4_mapped if isinstance(found, IPv6Network) else None
     if mapped is None or found.prefixlen < _MAPPED:
         return found
@@ -162,7 +162,7 @@ class Mask:
         self._text = value
         parts = [re.escape(part).replace(r"\?", ".") for part in re.split(r"\*+", value)]
         first, *others = parts
-        # The first match of a part in the middle is always right, so there is no backtracking (as in fnmatch).
+        # The first match of a part in the middle is sufficient, so there is no backtracking, as in fnmatch.
         middle = (f"(?=(?P<m{number}>.*?{part}))(?P=m{number})" for number, part in enumerate(others[:-1]))
         pattern = first + "".join(middle) + "".join(f".*{last}" for last in others[-1:])
         self._match = re.compile(rf"(?:{pattern})\Z", re.DOTALL | re.IGNORECASE).match

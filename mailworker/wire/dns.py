@@ -1,7 +1,7 @@
 """DNS messages (RFC 1035): a question, and a name server's answer.
 
-Only the answer section is read, and only the records for a name's addresses and an address's name. A name is stored in
-wire format, without compression and in lower case, so equal names are equal bytes.
+Only the answer section is read, and only records of addresses, names of addresses, and aliases. Names are in wire
+format, without compression and in lower case, so equal names are equal bytes.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def id_of(message: bytes) -> int:
 class _Section:
     """An answer section: the records of the queried type and the aliases, by their owners.
 
-    Only the first name of an address and the first alias of a name count: others are not worth the time to read them.
+    Only the first name of an address and the first alias of a name are read.
     """
 
     __slots__ = ("_aliases", "_names", "_records")

@@ -1,4 +1,4 @@
-"""The head of an HTTP request, as far as a server of small documents needs it (RFC 9112)."""
+"""The head of an HTTP request, for the status server (RFC 9112)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class HttpRequest:
 
     @property
     def names_address(self) -> bool:
-        """Whether Host is an address, so that the request does not come by a foreign name (DNS rebinding)."""
+        """Whether Host is an address; a name could be that of an attacker (DNS rebinding)."""
         return self.host is not None and _ADDRESS.fullmatch(self.host) is not None
 
     @property

@@ -1,8 +1,8 @@
 """The identity of a client, for backends that trust the proxy.
 
-ID of IMAP and XCLIENT of POP3 and ManageSieve use Dovecot's names (imap-proxy.c, pop3-proxy.c), XCLIENT of SMTP uses
-Postfix's and Dovecot's (XCLIENT_README, submission-proxy.c). A value that a client chose is escaped so that it cannot
-end its field or line, or it is left out.
+The names in ID of IMAP, and in XCLIENT of POP3 and ManageSieve, are Dovecot's (imap-proxy.c, pop3-proxy.c); those in
+XCLIENT of SMTP are Postfix's and Dovecot's (XCLIENT_README, submission-proxy.c). A value that a client chose is
+escaped, or left out, so that it cannot end its field or line.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def host_name(name: bytes | None) -> bytes | None:
 
 
 def hops_left(client_id: bytes) -> int:
-    """The number of proxies that may follow, by a client's ID, which can only lower the number.
+    """The number of proxies that may follow. A client's ID can lower it, but not raise it.
 
-    Raises ProtocolError if it is zero: the proxies form a loop.
+    Raises ProtocolError if it is zero, as the proxies form a loop.
     """
     told = imap_id.by_name(client_id).get(HOPS, b"") if client_id else b""
     left = min(int(told) if _NUMBER.fullmatch(told) else MOST_HOPS, MOST_HOPS) - 1
@@ -82,7 +82,7 @@ def _imap_fields(identity: Identity) -> Iterable[tuple[bytes, bytes]]:
 def dovecot_attributes(identity: Identity) -> bytes:
     """The arguments of XCLIENT in POP3 and ManageSieve; empty for a unix socket, as Dovecot demands an address.
 
-    They are not encoded as in SMTP, and no value needs that.
+    Values are not encoded as in SMTP, and need no encoding.
     """
     if not isinstance(identity.address, InetAddress):
         return b""

@@ -21,8 +21,8 @@ _PORT = re.compile(rb"[1-9][0-9]{0,4}")
 LOCAL: Final = "local"
 """The word in `allow_nets` for clients of a unix socket."""
 
-# Dovecot's fields that refuse a user or demand something of the backend's connection, and that are not supported here.
-# If they were ignored, a login would be accepted, or a password sent, against the administrator's will.
+# Unsupported fields of Dovecot that refuse a user, or restrict the connection to the backend. If they were ignored, a
+# login would be accepted, or a password sent, against the administrator's will.
 _UNKNOWN_HERE: Final = frozenset(
     b"allow_real_nets check_client_fp delay_until domain fail forward hostip noauthenticate proxy_mech "
     b"proxy_not_trusted source_ip username".split()
@@ -92,7 +92,7 @@ def _take(row: PasswdRow, key: bytes, value: bytes, *, given: bool) -> None:
     name, suffix, _ = key.partition(b":")
     if name in _UNKNOWN_HERE or (suffix and (name in _FIELDS or name in _MEANINGLESS)):
         raise BrokenLine(f'extra field "{escape(key)}" is not supported')
-    if suffix or not given:  # it may be a part of a password, and must not be shown
+    if suffix or not given:  # it may be a part of a password, and must not be logged
         raise BrokenLine("unknown word among the extra fields")
 
 
@@ -118,7 +118,7 @@ def _user(value: bytes) -> bytes:
 
 
 def _yes(_value: bytes) -> bool:
-    """With any value, as in Dovecot."""
+    """True for any value, as in Dovecot."""
     return True
 
 

@@ -1,6 +1,6 @@
-"""The greetings of POP3 backends, remembered with whether AUTH PLAIN may follow at once.
+"""A memory of the greetings of POP3 backends after which AUTH PLAIN may be sent at once.
 
-Unlike an IMAP greeting, they do not tell this. So a backend is asked, once.
+Unlike an IMAP greeting, a POP3 greeting does not list mechanisms, so a backend is asked for them once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ MOST: Final = 16
 MOST_BACKENDS: Final = 1000
 """The most backends that are remembered; beyond that, the memory is emptied."""
 
-# The timestamp for APOP, which differs each time (RFC 1939 section 7). No greeting has a line end in its place.
+# The timestamp for APOP, which is always another (RFC 1939 section 7). It is replaced by a line end, which no greeting
+# can have there.
 _TIMESTAMP: Final = re.compile(rb"<[^<>@\s]+@[^<>\s]+>")
 _NO_TIMESTAMP: Final = b"\r\n"
 
@@ -53,9 +54,9 @@ def _words(listed: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 class _Heard:
-    """The greetings of one backend: those heard once, and those after which it lists PLAIN, also as a step.
+    """The greetings of one backend: those that it has sent, and those after which it lists PLAIN, also as a step.
 
-    It has listed that `since` a time of the loop's.
+    `since` is when it last listed PLAIN, by the loop's clock.
     """
 
     __slots__ = ("once", "since", "step", "taking")
@@ -70,9 +71,9 @@ class _Heard:
 class Greetings:
     """The greetings of backends that are all connected to in the same way: in clear, or over TLS.
 
-    Backends are named by their text in the log. `expected` has the steps that wait for the greetings after which AUTH
-    PLAIN is sent at once: a backend is there once it has repeated a greeting byte for byte, and listed PLAIN after it.
-    `waiting` are the backends that get USER and PASS one by one after any greeting, as they do not list PLAIN.
+    Backends are named as in the log. `expected` are steps for the greetings after which AUTH PLAIN is sent at once; a
+    backend is in it after it has repeated a greeting byte for byte, and listed PLAIN after it. `waiting` are the
+    backends that get USER and PASS one by one after any greeting, as they do not list PLAIN.
     """
 
     __slots__ = ("_heard", "expected", "waiting")
@@ -83,9 +84,9 @@ class Greetings:
         self._heard = dict[str | None, _Heard]()
 
     def hear(self, backend: str | None, greeting: bytes) -> bool | None:
-        """Whether a backend with this greeting gets AUTH PLAIN at once; a timestamp in it does not count.
+        """Whether a backend with this greeting gets AUTH PLAIN at once; a timestamp in it is ignored.
 
-        None if the backend has to be asked now. It is one of `waiting` then, unless `learn` is called.
+        None if the backend must be asked for its mechanisms now. Then it is in `waiting` until `learn` is called.
         """
         if backend in self.waiting:
             return False
@@ -109,9 +110,9 @@ class Greetings:
         self.waiting.discard(backend)
 
     def forget(self, backend: str | None, until: float = inf) -> None:
-        """Ask a backend once more that has refused AUTH PLAIN; logins under way keep the steps that they have.
+        """Forget a backend that has refused AUTH PLAIN, so that it is asked again; present logins keep their steps.
 
-        Nothing is forgotten of a backend that has listed PLAIN after `until`.
+        It is not forgotten if it has listed PLAIN after `until`.
         """
         heard = self._heard.get(backend)
         if heard is not None and heard.since > until:

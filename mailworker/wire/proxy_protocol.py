@@ -1,7 +1,6 @@
-"""The PROXY protocol, versions 1 and 2: read from clients, written to backends.
+"""The PROXY protocol, versions 1 and 2: headers of clients are read, those for backends are made.
 
-The specification is haproxy's doc/proxy-protocol.txt; where nginx is more lenient in reading (ngx_proxy_protocol.c), so
-is this module.
+The specification is haproxy's doc/proxy-protocol.txt. Headers are read as leniently as by nginx (ngx_proxy_protocol.c).
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _V1_START = b"PROXY "
 _SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 _V2_FIXED = struct.Struct("!12sBBH")
 
-# nginx accepts any run of these as an address, and only realip checks it
+# nginx accepts any text of these characters as an address, and only realip checks it
 _V1_ADDRESSES = re.compile(rb"TCP[46] ([0-9A-Fa-f.:]*) ([0-9A-Fa-f.:]*) ([0-9]{1,9}) ([0-9]{1,9})")
 
 _LOCAL, _PROXY = 0x20, 0x21
@@ -54,8 +53,8 @@ _TLV_HEAD_SIZE = 3
 _CHECKSUM_SIZE = _TLV_HEAD_SIZE + 4
 _SSL_START = struct.Struct("!BI")
 
-# The IANA's names for mail protocols. Dovecot closes the connection on another name than its service's. For SMTP none
-# is sent: `smtp` is not registered, a submission service wants `submission`, and a relay is no submission service.
+# IANA's names of mail protocols. Dovecot closes the connection if the name is not that of its service. None is sent for
+# SMTP: `smtp` is not registered, and `submission` is right for submission services only.
 _ALPN = frozenset((b"imap", b"pop3", b"managesieve"))
 
 
@@ -106,8 +105,7 @@ class TlsTlvs:
 def parse(data: bytes) -> ProxyHeader | None:
     """Read the header that `data` starts with; None means that more bytes are needed.
 
-    Raises ProtocolError(CLIENT), with nginx's texts. EOF while this returns None is a broken header as well: see
-    `broken`.
+    Raises ProtocolError(CLIENT), with nginx's texts. At the end of input, an incomplete header is `broken` as well.
     """
     if data[: len(_SIGNATURE)] == _SIGNATURE[: len(data)]:
         return _parse_v2(data)
@@ -117,7 +115,7 @@ def parse(data: bytes) -> ProxyHeader | None:
 
 
 def broken(data: bytes) -> ProtocolError:
-    """The error for `data` that is no header, or only the beginning of one when the client left."""
+    """The error for `data` that is not a header, or that is the beginning of one at the end of input."""
     line = re.split(rb"[\r\n]", data, maxsplit=1)[0]
     return _error(f'broken header: "{escape(without_secrets(line))}"')
 
@@ -268,7 +266,7 @@ def _tlvs(tls: TlsTlvs | None, unique_id: bytes | None, tlvs: Tlv, room: int) ->
 
 
 def _by_worth(tls: TlsTlvs | None, unique_id: bytes | None) -> Iterator[tuple[int, Tlv, bytes | None]]:
-    """The TLVs, those that backends use first; no backend that we know of reads the last three."""
+    """The TLVs, those first that backends use most; no known backend reads the last three."""
     if tls is not None:
         yield _TLV_SSL_VERSION, Tlv.SSL, tls.version
         yield _TLV_SSL_COMMON_NAME, Tlv.SSL_CN, tls.common_name

@@ -1,7 +1,7 @@
 """Splits the bytes of a backend into replies.
 
-nginx (ngx_mail_proxy_module.c) takes the bytes of one read as a reply. Here lines decide: the end of a reply does not
-depend on how the network splits it, and bytes after the last one are kept for the client.
+nginx (ngx_mail_proxy_module.c) takes the bytes of one read as a reply. Here a reply ends with its last line, however
+the network splits it, and bytes after the last reply are kept for the client.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ReplyReader(ABC):
         return self._replies > 0
 
     def renew(self) -> bool:
-        """Start over for TLS; gives whether the greeting has come, and does not come again."""
+        """Start over for TLS; returns whether there will be no other greeting."""
         return self._replies > 0
 
     def skip(self, replies: int) -> None:

@@ -1,4 +1,4 @@
-"""Passwords, kept from being printed by accident."""
+"""Secrets, which are never printed by accident."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The reader of a ManageSieve client's commands after the login: the Python version of native/relay/line.c.
 
-The C code does the work, and the same tests run on both. This module shows how it reads; line.c explains why.
+The same tests run on both. This module shows how commands are read; line.c explains why.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NOT_IN_ATOMS = b'(){"\\'
 
 
 class _Command(NamedTuple):
-    """A command: up to which argument it takes literals, and which argument, the last one, is a script; 0 for none."""
+    """A command: the number of first arguments that may be literals, and the number of the script, 0 for none."""
 
     literals: int = 0
     script: int = 0
@@ -69,7 +69,7 @@ class Refused(Exception):
 
 
 class SieveLine:
-    """Reads a client's bytes one by one, but for those of scripts."""
+    """Reads a client's bytes one by one, but skips those of scripts."""
 
     def __init__(self) -> None:
         self._begin()

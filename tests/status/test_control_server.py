@@ -129,8 +129,8 @@ def test_whoever_comes_by_a_readonly_socket_is_known(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sent", "lines"),
     [
-        (b"GET / HTTP/1.1\n", [{"error": "a request is no JSON: Expecting value: line 1 column 1 (char 0)"}]),
-        (b"\x16\x03\x01\n", [{"error": "a request is no JSON: Expecting value: line 1 column 1 (char 0)"}]),
+        (b"GET / HTTP/1.1\n", [{"error": "a request is not valid JSON: Expecting value: line 1 column 1 (char 0)"}]),
+        (b"\x16\x03\x01\n", [{"error": "a request is not valid JSON: Expecting value: line 1 column 1 (char 0)"}]),
         (b"[]\n", [{"error": "a request is a JSON object"}]),
         (request("refused"), [{"error": "no"}]),
         (request("late refusal"), [*LINES[:2], {"error": "no more"}]),

@@ -70,7 +70,7 @@ def test_each_selector_chooses(key: str, value: Any, meant: bool) -> None:
     [("protocol", "imaps", "imap, pop3, smtp, sieve"), ("state", "relaying", "login, auth, upstream, relay")],
 )
 def test_a_protocol_or_state_that_nobody_can_have_is_refused(key: str, value: str, words: str) -> None:
-    with pytest.raises(BadControlRequest, match=rf'^"{key}" is one of {words}$'):
+    with pytest.raises(BadControlRequest, match=rf'^"{key}" must be one of {words}$'):
         take({key: value}, SELECTORS)
     for word in words.split(", "):
         assert take({key: word}, SELECTORS) == {key: word}

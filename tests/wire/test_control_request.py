@@ -35,17 +35,17 @@ def test_a_request_is_a_command_and_its_keys() -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (b"", "is no JSON"),
-        (b"kick", "is no JSON"),
-        (b"\xff", "is no JSON"),
-        (b"[" * LIMIT, "is no JSON"),  # nested too deeply; Python 3.13 reads to the end
+        (b"", "is not valid JSON"),
+        (b"kick", "is not valid JSON"),
+        (b"\xff", "is not valid JSON"),
+        (b"[" * LIMIT, "is not valid JSON"),  # nested too deeply; Python 3.13 reads to the end
         (b"[]", "a request is a JSON object"),
         (b'"kick"', "a request is a JSON object"),
         (b"{}", 'names its command by "cmd"'),
         (b'{"cmd": 1}', 'names its command by "cmd"'),
-        (b'{"cmd": "a", "cmd": "b"}', "a key is there twice"),
-        (b'{"cmd": "a", "rate": NaN}', "NaN is no JSON"),
-        (b'{"cmd": "a", "rate": -Infinity}', "-Infinity is no JSON"),
+        (b'{"cmd": "a", "cmd": "b"}', "a key is repeated"),
+        (b'{"cmd": "a", "rate": NaN}', "NaN is not valid JSON"),
+        (b'{"cmd": "a", "rate": -Infinity}', "-Infinity is not valid JSON"),
     ],
 )
 def test_what_is_no_request_is_told_so(line: bytes, reason: str) -> None:
@@ -121,7 +121,7 @@ def test_values_are_read(read: Read, value: Any, meant: Any) -> None:
     ],
 )  # fmt: skip
 def test_values_of_another_kind_are_refused(read: Read, value: Any) -> None:
-    with pytest.raises(BadControlRequest, match='"key" is '):
+    with pytest.raises(BadControlRequest, match='"key" must be '):
         take({"key": value}, {"key": read})
 
 
