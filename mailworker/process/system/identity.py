@@ -61,15 +61,15 @@ def worker_environment(env: tuple[str, ...], current: Mapping[str, str]) -> dict
     return kept
 
 
-def processors_of_worker(affinity: CpuAffinity, number: int, usable: list[int]) -> list[int]:
-    """Numbers of the processors that worker `number` (from 0) is bound to.
+def processors_of_worker(affinity: CpuAffinity, number: int, usable: list[int]) -> list[int] | None:
+    """Numbers of the processors that worker `number` (from 0) is bound to, None if it is not bound.
 
     `auto` assigns them one by one, from the mask or else from `usable`; otherwise each worker has its mask and the last
     mask serves all remaining workers.
     """
     if affinity.auto:
         processors = _members(affinity.masks[0]) if affinity.masks else usable
-        return processors[number % len(processors) :][:1]
+        return [processors[number % len(processors)]] if processors else None
     return _members(affinity.masks[min(number, len(affinity.masks) - 1)])
 
 
@@ -104,6 +104,8 @@ def _bind_to_processors(affinity: CpuAffinity, number: int, log: Log) -> None:
     if not hasattr(os, "sched_setaffinity"):
         return  # a warning has been given for the directive
     processors = processors_of_worker(affinity, number, allowed_processors())
+    if processors is None:
+        return
     for processor in processors:
         log.write(Level.NOTICE, f"sched_setaffinity(): using cpu #{processor}")
     try:

@@ -33,7 +33,9 @@ def test_no_time_zone_is_made_up() -> None:
         (CpuAffinity(False, (0b101, 0b1010)), [[0, 2], [1, 3], [1, 3], [1, 3]]),
         (CpuAffinity(True, ()), [[4], [6], [4], [6]]),
         (CpuAffinity(True, (0b1011,)), [[0], [1], [3], [0]]),
+        (CpuAffinity(True, (0,)), [None] * 4),
+        (CpuAffinity(False, (0,)), [[]] * 4),
     ],
 )
-def test_workers_are_dealt_their_processors(affinity: CpuAffinity, processors: list[list[int]]) -> None:
+def test_workers_are_dealt_their_processors(affinity: CpuAffinity, processors: list[list[int] | None]) -> None:
     assert [processors_of_worker(affinity, number, [4, 6]) for number in range(4)] == processors
