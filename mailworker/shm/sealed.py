@@ -1,4 +1,4 @@
-"""Sealed files in memory (memfd), which other processes map: their size, or even their content, cannot change."""
+"""Sealed files in memory (memfd): their size, or also their content, cannot be changed."""
 
 from __future__ import annotations
 
@@ -7,20 +7,27 @@ import fcntl
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from mailworker.native.mapping import map_read_only
 
+_LONGEST_NAME: Final = 249  # bytes (memfd_create(2))
+
+
+def memfd_name(name: str) -> str:
+    """The name of a file in memory, which is only shown in /proc, so a long one is cut off."""
+    return os.fsdecode(os.fsencode(name)[:_LONGEST_NAME])
+
 
 def seal(name: str, content: bytes) -> int:
-    """A read-only descriptor of a file in memory that no process can change; see `make_file`."""
+    """A read-only descriptor of a file in memory with this content, which cannot be changed; see `make_file`."""
     return make_file(name, partial(_write, content), sealed=True)
 
 
 def make_file(name: str, fill: Callable[[int], object], *, sealed: bool) -> int:
     """A read-only descriptor of a file in memory; `name` is shown in /proc/PID/maps. Raises OSError.
 
-    `fill` gets a descriptor for writing. Afterwards the size is fixed, and with `sealed` the content as well.
+    `fill` is called with a descriptor for writing. Then the size is fixed, and with `sealed` the content as well.
     """
     writable = make_writable_file(name, fill, sealed=sealed)
     try:
@@ -31,10 +38,10 @@ def make_file(name: str, fill: Callable[[int], object], *, sealed: bool) -> int:
 
 
 def make_writable_file(name: str, fill: Callable[[int], object], *, sealed: bool = False) -> int:
-    """As `make_file`, but a descriptor for writing."""
+    """As `make_file`, but returns a descriptor for writing."""
     if not hasattr(os, "memfd_create"):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    writable = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    writable = os.memfd_create(memfd_name(name), os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         os.fchmod(writable, 0o600)
         fill(writable)

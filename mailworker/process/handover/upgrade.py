@@ -140,8 +140,8 @@ def _spawn(binary: str, cycle: Cycle, environment: Mapping[str, str]) -> int:
     """Run our own command line again, with the sockets and copies of the zones; raises OSError."""
     sockets = [listener.socket for listener in cycle.listeners]
     handover = Handover(cycle.zones)
-    if handover.failure is not None:
-        cycle.log.write(Level.ERROR, handover.failure)
+    for failure in handover.failures:
+        cycle.log.write(Level.ERROR, failure)
     try:
         for listening in sockets:
             listening.set_inheritable(True)

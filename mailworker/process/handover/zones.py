@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from mailworker.log.line import describe
 from mailworker.process.system.inherited_state import number
 from mailworker.shm.anonymous import pages
+from mailworker.shm.sealed import memfd_name
 from mailworker.shm.shared import Shared
 
 # The environment variable that names the descriptors, each ended by a semicolon.
@@ -25,21 +26,20 @@ _MARK = "mailworker zone 3"
 class Handover:
     """Copies of zones in memory files, which have no name and end with their last descriptor."""
 
-    __slots__ = ("_descriptors", "_lent", "failure")
+    __slots__ = ("_descriptors", "_lent", "failures")
 
     def __init__(self, zones: Iterable[Shared]) -> None:
-        """`failure` tells why a zone could not be copied: that zone alone will begin empty."""
+        """`failures` are log messages for zones that could not be copied, and so will begin empty."""
         self._descriptors: list[int] = []
         self._lent: list[int] = []
-        self.failure: str | None = None
-        if not hasattr(os, "memfd_create"):
-            return
-        try:
-            for zone in zones:
+        self.failures: list[str] = []
+        for zone in zones if hasattr(os, "memfd_create") else ():
+            try:
                 self._descriptors.append(_copy(zone))
+            except OSError as error:
+                self.failures.append(f'cannot hand over shared memory zone "{zone.name}" {describe(error)}')
+            else:
                 self._lent.extend(zone.lent)
-        except OSError as error:
-            self.failure = f"memfd_create() failed {describe(error)}, a shared zone is not handed over"
 
     @contextmanager
     def announced(self) -> Iterator[dict[str, str]]:
@@ -73,7 +73,7 @@ def _label(zone: Shared) -> bytes:
 
 
 def _copy(zone: Shared) -> int:
-    descriptor = os.memfd_create(zone.name)
+    descriptor = os.memfd_create(memfd_name(zone.name))
     try:
         os.fchmod(descriptor, 0o600)
         for part in (_label(zone), *zone.contents()):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import re
@@ -95,6 +96,31 @@ def test_another_layout_is_not_taken_over(monkeypatch: pytest.MonkeyPatch) -> No
         reopen(environment[VARIABLE])
     new.rotate(2.0, 300.0)
     assert new.read() != old.read()
+
+
+def test_a_zone_that_cannot_be_copied_leaves_the_others_to_be_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> int:
+        if name == "large":
+            raise OSError(errno.ENOMEM, "")
+        return created(name)
+
+    created = os.memfd_create
+    monkeypatch.setattr(os, "memfd_create", refuse)
+    handover = Handover([marked("large"), marked("one")])
+    assert handover.failures == ['cannot hand over shared memory zone "large" (12: Cannot allocate memory)']
+    filled = TlsSessions("one", SIZE)
+    with handover.announced() as environment:
+        take_over(f"{os.dup(int(environment[VARIABLE].rstrip(';')))};", [filled])
+    assert bytes(filled.memory[:4]) == b"head"
+
+
+def test_a_zone_may_have_a_long_name() -> None:
+    name = "ü" * 1000
+    handover, filled = Handover([marked(name)]), TlsSessions(name, SIZE)
+    with handover.announced() as environment:
+        take_over(f"{os.dup(int(environment[VARIABLE].rstrip(';')))};", [filled])
+    assert (handover.failures, bytes(filled.memory[:4])) == ([], b"head")
+    assert TicketKeys(name).failure is None
 
 
 def test_a_copy_is_for_nobody_else() -> None:
