@@ -1,4 +1,4 @@
-"""The interface between sessions, which compose access log lines, and the process that writes these lines."""
+"""The interface by which sessions write lines of access logs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from mailworker.native.core.written import Direct
 class LineSink(Protocol):
     """Takes the lines of a worker's sessions.
 
-    `direct` has an appender for each destination, None where lines must go through `send`; native/core/record.c writes
-    by it unless it is held. A line that has not been taken whole must be reported to `delay`.
+    `direct` has an appender for each destination, None if lines must go through `send`; native/core/record.c writes by
+    it unless it is held. A line that was not written completely must be reported to `delay`.
     """
 
     @property
@@ -23,7 +23,6 @@ class LineSink(Protocol):
     def send(self, destination: int, path: bytes, line: bytes) -> None:
         """Take a line, which ends in LF, for the destination with this index in the cycle's tuple of them.
 
-        `path` is b"" except for an AccessLogPattern, where it is the value of `below`. The length of a line depends on
-        what the client has sent: most have 200 bytes, some 50,000. Never blocks and never raises: a line that cannot
-        be handed over is lost, and counted.
+        `path` is the value of `below` of an AccessLogPattern, else b"". Most lines have 200 bytes, but a client can
+        cause lines of 50,000. It never blocks, and never raises: a line that cannot be written is lost and counted.
         """

@@ -1,4 +1,4 @@
-"""The access logs of a server, made ready to write: the variables of their formats are bound once."""
+"""The access logs of a server, with the variables of their formats bound."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class ReadyLog(NamedTuple):
 
 
 class AccessLogs:
-    """The access logs of one server, by what they log. `places` are the indexes of the cycle's destinations in sinks.
+    """The access logs of one server, by event. `places` are the indexes of the destinations in a `LineSink`.
 
-    `null_sessions` tells whether sessions without a byte from the client are logged.
+    `null_sessions`: sessions without a byte from the client are logged.
     """
 
     __slots__ = ("at_end", "at_failure", "at_login", "null_sessions")

@@ -1,4 +1,4 @@
-"""All destinations of a cycle's access logs, open for writing."""
+"""The open destinations of a cycle's access logs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mailworker.model import After, Level
 
 
 class Destinations:
-    """Writes each line to its destination. `files` gives the files of literal paths, which the master has opened.
+    """Writes lines to their destinations. `files` returns the file of a literal path, which the master has opened.
 
-    It is also the `LineSink` of a process that writes its own lines and waits for the disk, like nginx.
+    It is also the `LineSink` of a single process, which writes its lines itself.
     """
 
     __slots__ = ("_appenders", "_losses", "_waiting", "_writers", "direct")
@@ -36,7 +36,7 @@ class Destinations:
 
     @property
     def folders(self) -> list[int]:
-        """Descriptors of the folders below which files may be opened at any time."""
+        """The descriptors of folders below which files are opened later."""
         folders = [writer.folder for writer in self._writers if isinstance(writer, PatternWriter)]
         return [folder for folder in folders if folder is not None]
 
@@ -58,13 +58,13 @@ class Destinations:
         appender.delay(line, taken, error)
 
     def take(self, destination: int, path: bytes, line: bytes) -> None:
-        """Take a line; raises IndexError where there is no such destination."""
+        """Take a line; raises IndexError without such a destination."""
         writer = self._writers[destination]
         writer.take(path, line)
         self._waiting[writer] = None
 
     def pause(self) -> None:
-        """Write the lines that need not wait for more, as no more are at hand."""
+        """Write the lines that are not buffered, as there are no more lines for now."""
         for writer in self._waiting:
             writer.pause()
         self._waiting.clear()
@@ -78,7 +78,7 @@ class Destinations:
         """Write all pending lines, and log how many were lost, before the process ends."""
         self.end_files()
         for losses in self._losses:
-            losses.say()
+            losses.report()
 
     def _writer(self, destination: Destination, files: Callable[[Path], FileSink], log: Log, after: After) -> Writer:
         is_file = isinstance(destination, AccessLogFile | AccessLogPattern)

@@ -1,6 +1,6 @@
 """The built-in format `dovecot`: the lines of Dovecot's login processes, which fail2ban and CrowdSec read.
 
-They are those of Dovecot 2.3, which the filters for later versions take as well.
+They are those of Dovecot 2.3, which filters for later versions accept as well.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from mailworker.variables.render import Render
 
 _METHODS = {method: (names.sasl or names.directive.upper()).encode() for method, names in METHOD_NAMES.items()}
 
-# Dovecot's names of the services; filters know no smtp-login and no sieve-login.
+# Dovecot's names of services that are not "PROTOCOL-login".
 _SERVICES = {"smtp": b"submission-login", "sieve": b"managesieve-login"}
 
-# A client must not be banned for a failure of the backend or the auth service: no filter matches this text.
+# No filter matches this text, as a client must not be banned for a failure of the backend or the auth service.
 _FOR_NOW = b"Disconnected: temporary failure"
 
 # Bytes that a login name must not contain: they end its field or its line, or filters match them.
@@ -26,7 +26,7 @@ _NOT_PLAIN = re.compile(rb'["\\<>()\x00-\x1f\x7f-\xff]')
 
 
 def dovecot_line(dated: bool) -> Render:
-    """The function that renders lines; if `dated`, they begin with a timestamp and tag, as syslog would add them."""
+    """The function that renders lines; if `dated`, they begin with a timestamp and a tag, as syslog adds them."""
     if not dated:
         return _line
     host, stamp = socket.gethostname().lower(), Stamp(syslog_time)

@@ -1,4 +1,4 @@
-"""Sending lines from a worker to the log writer, as packets of a channel."""
+"""Sending lines of access logs from workers to the log writer, as packets of a channel."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mailworker.log.losses import Losses
 from mailworker.native.core.written import Direct
 
 LONGEST_LINE: Final = 1 << 17
-"""Bytes of the longest line: every system has room for it in a channel, and the log writer too, with its path."""
+"""Bytes of the longest line; with its path it fits into a channel of every system, and the log writer's buffer."""
 
-# Bytes that are kept of a value in quotes if the line is too long, with the first quote.
+# The most bytes of a quoted value in a line that is too long, with the first quote.
 _LONGEST_VALUE: Final = 1 << 13
-# The second quote may be missing, as it would take long to find out for each quote of a hostile value.
+# The second quote is optional, or the search for it would take quadratic time for a hostile value.
 _QUOTED: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 _WHOLE: Final = re.compile(rb'"[^"\\]*(?:\\(?:u[0-9A-F]{4}|x[0-9A-F]{2}|[^ux])[^"\\]*)*', re.DOTALL)
 _LAST_CHARACTER: Final = re.compile(rb"[\xc0-\xff][\x80-\xbf]{0,3}\Z")
@@ -28,7 +28,7 @@ _HEADER: Final = Struct("=HH")
 
 
 class HandingSink:
-    """A `LineSink` that hands lines to the log writer: the kernel keeps a line from then on, even if a process dies."""
+    """A `LineSink` that sends lines to the log writer. The kernel keeps a sent line even if a process dies."""
 
     __slots__ = ("_channel", "_losses", "descriptor", "direct")
 
@@ -48,7 +48,7 @@ class HandingSink:
             self._lose(error)
 
     def delay(self, destination: int, line: bytes, taken: int, error: OSError | None) -> None:
-        """See `LineSink.delay`: a packet is taken whole or not at all, and refused if it is too long."""
+        """See `LineSink.delay`: a packet is sent completely or not at all; if it is too long, it is refused."""
         if error is not None and error.errno == errno.EMSGSIZE:
             self.send(destination, b"", line)
         else:
@@ -59,13 +59,13 @@ class HandingSink:
 
 
 def shortened(line: bytes) -> bytes:
-    """A line that ends in LF, with at most LONGEST_LINE bytes: long values in quotes are cut, so JSON stays JSON."""
+    """A line that ends in LF, with at most LONGEST_LINE bytes. Quoted values are shortened, so JSON remains valid."""
     line = _QUOTED.sub(_cut, line[:-1])
     return line[: LONGEST_LINE - 1] + b"\n"
 
 
 def _cut(value: re.Match[bytes]) -> bytes:
-    """The value, or its beginning without half an escape or half a character."""
+    """The value, or its beginning, without an incomplete escape or character."""
     if value.end() - value.start() <= _LONGEST_VALUE:
         return value[0]
     whole = _WHOLE.match(value.string, value.start(), value.start() + _LONGEST_VALUE)
@@ -74,7 +74,7 @@ def _cut(value: re.Match[bytes]) -> bytes:
 
 
 def unpack(packet: memoryview) -> tuple[int, bytes, bytes] | None:
-    """The destination, path and line of a packet; None for a packet that no sink sends."""
+    """The destination, path and line in a packet; None for an invalid packet."""
     if len(packet) < _HEADER.size:
         return None
     destination, length = _HEADER.unpack_from(packet)

@@ -14,7 +14,7 @@ from mailworker.model import Level
 
 # Size of the longest record in bytes, with its LF; nginx's NGX_MAX_ERROR_STR.
 MAX_LINE = 2048
-# Size of the longest record in JSON: a pipe takes PIPE_BUF bytes whole or not at all (pipe(7)).
+# Size of the longest record in JSON: writes of up to PIPE_BUF bytes to a pipe are atomic (pipe(7)).
 MAX_JSON = 4096
 
 
@@ -43,7 +43,7 @@ class LineBuilder:
     def build(self, level: Level, message: str, connection: int | None = None) -> bytes:
         """One record with its LF, at most MAX_LINE bytes: "YYYY/MM/DD HH:MM:SS [level] PID#TID: *CONN MESSAGE".
 
-        What cannot be printed in `message` is escaped, so a record is always one line.
+        Unprintable characters of `message` are escaped, so a record is always one line.
         """
         number = "" if connection is None else f"*{connection} "
         line = (
@@ -52,13 +52,13 @@ class LineBuilder:
         )
         record = line.encode()
         if len(record) >= MAX_LINE:
-            record = record[: MAX_LINE - 1].decode("utf-8", "ignore").encode()  # no character is cut in two
+            record = record[: MAX_LINE - 1].decode("utf-8", "ignore").encode()  # without half a character
         return record + b"\n"
 
     def build_json(self, level: Level, message: str, connection: int | None, about: About | None) -> bytes:
         """One record with its LF, at most MAX_JSON bytes: a JSON object with the parts of nginx's lines.
 
-        Absent parts are left out, and long ones are cut until the record is short enough.
+        Absent parts are left out, and long ones are shortened until the record fits.
         """
         members: dict[str, str | int | bool] = {
             "time": self._json_stamp.text(),
@@ -80,6 +80,6 @@ class LineBuilder:
 
 def _encoded(members: Mapping[str, str | int | bool]) -> bytes:
     text = json.dumps(members, ensure_ascii=False)
-    if not text.isprintable():  # a terminal, which reads no JSON, must not obey it
+    if not text.isprintable():  # control characters must not reach a terminal
         text = "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
     return text.encode() + b"\n"

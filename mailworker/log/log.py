@@ -16,7 +16,7 @@ from mailworker.model import Level
 
 
 class Console:
-    """Copies lines of level [warn] and more severe ones to stderr, for the person who watches the start."""
+    """Copies lines of level [warn] and more severe ones to stderr during the start."""
 
     __slots__ = ("_open",)
 
@@ -24,12 +24,12 @@ class Console:
         self._open = True
 
     def write(self, level: Level, message: str) -> None:
-        """Show "mailworker: [level] TEXT" while the start lasts."""
+        """Print "mailworker: [level] TEXT" on stderr."""
         if self._open and level <= Level.WARN:
             tell(f"mailworker: [{level.name.lower()}] {message}")
 
     def close(self) -> None:
-        """Stop copying: the start is over, or stderr is now used for something else."""
+        """Stop copying, as the start is over, or stderr is redirected."""
         self._open = False
 
 
@@ -55,12 +55,12 @@ class OpenFiles:
         return self._syslogs[-1]
 
     def reopen(self, log: Log, owner: int | None = None) -> None:
-        """Reopen all files, which have been moved away; if one cannot be opened, log that and keep the old one."""
+        """Reopen all files. If one cannot be opened, the error is logged, and the old one is kept."""
         for sink in self._files.values():
             _reopen(sink, log, owner)
 
     def adopt(self, log: Log, descriptors: Mapping[Path, int]) -> None:
-        """Use files that another process has opened. Reopen our other files, and close those that are not our logs."""
+        """Use the files that another process has opened. Reopen others, and close unknown ones."""
         for path, sink in self._files.items():
             if path in descriptors:
                 sink.adopt(descriptors[path])
@@ -75,7 +75,7 @@ class OpenFiles:
             self._files.pop(path).close()
 
     def close(self) -> None:
-        """Close all files; lines that are written after that are lost, until files are adopted."""
+        """Close all files; later lines are lost, until files are adopted."""
         for sink in self._sinks():
             sink.close()
 
@@ -108,9 +108,9 @@ Target = tuple[Level, Sink]
 class Log:
     """The log of one configuration context.
 
-    `level` is the most verbose of the targets' levels, which `limit` changes. `informative` tells whether any target
-    takes [info], `talkative` whether any takes [debug]; every session reads both. `lost` is called for each line that a
-    target has not taken, if it is not None.
+    `level` is the most verbose of the targets' levels, which `limit` changes. `informative`: a target takes [info];
+    `talkative`: a target takes [debug]; every session reads both. `lost`, if it is not None, is called for each line
+    that a target has lost.
     """
 
     __slots__ = (
@@ -128,7 +128,7 @@ class Log:
         self.limit(None)
 
     def limit(self, level: Level | None) -> None:
-        """Let all targets take lines of this level and more severe ones; None restores each target's own level."""
+        """Set the level of all targets; None restores each target's own level."""
         self._targets, self._json_targets = (
             tuple((each if level is None else level, sink) for each, sink in targets) for targets in self._configured
         )
@@ -138,7 +138,7 @@ class Log:
 
     @property
     def descriptor(self) -> int | None:
-        """The first file's descriptor; None where there is no file, or stderr comes first."""
+        """The descriptor of the first file; None without a file, or if stderr comes first."""
         for _, sink in (*self._targets, *self._json_targets):
             if isinstance(sink, StderrSink):
                 return None
@@ -154,7 +154,7 @@ class Log:
         return verbose
 
     def enabled(self, level: Level) -> bool:
-        """Whether any target takes lines of this level; if not, callers need not compose them."""
+        """Whether any target takes lines of this level."""
         return level <= self.level
 
     def write(self, level: Level, message: str, connection: int | None = None, about: About | None = None) -> None:
@@ -165,17 +165,17 @@ class Log:
         if level > self.level:
             return
         line = self._builder.build(level, message if about is None else message + about.suffix(), connection)
-        on_stderr = self._hand_out(self._targets, level, line)
+        on_stderr = self._write_to(self._targets, level, line)
         if self._json_targets:
             line = self._builder.build_json(level, message, connection, about)
-            on_stderr = self._hand_out(self._json_targets, level, line) or on_stderr
+            on_stderr = self._write_to(self._json_targets, level, line) or on_stderr
         if self._unwritten is not None:
             self._unwritten.report(self._report)
         if self._console is not None and not on_stderr:
             self._console.write(level, message)
 
-    def _hand_out(self, targets: Iterable[Target], level: Level, line: bytes) -> bool:
-        """Give a line to the targets that take its level; returns whether stderr is one of them."""
+    def _write_to(self, targets: Iterable[Target], level: Level, line: bytes) -> bool:
+        """Write a line to the targets that take its level; returns whether stderr is one of them."""
         on_stderr = False
         for most_verbose, sink in targets:
             if level <= most_verbose:
@@ -189,7 +189,7 @@ class Log:
         return on_stderr
 
     def _report(self, text: str) -> bool:
-        """Log that records were lost; returns whether any target took that."""
+        """Log that lines were lost; returns whether a target has taken that."""
         taken = False
         for targets, line in (
             (self._targets, self._builder.build(Level.ALERT, text)),

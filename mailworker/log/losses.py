@@ -1,4 +1,4 @@
-"""Reporting that lines are lost, without flooding another log."""
+"""Reports of lost log lines, at most one in a minute."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ PAUSE: Final = 60.0
 """Seconds between two reports about the same log, as in nginx."""
 
 
-# Seconds until a report that no target took is tried again: each attempt costs system calls.
+# Seconds before a report that no target has taken is tried again, as each try takes system calls.
 _RETRY: Final = 1.0
 
 
 class Unwritten:
-    """Counts the records that targets of an error log have lost, until one of the targets takes a report about them.
+    """Counts the lines that targets of an error log have lost, until a target takes a report about them.
 
-    A process that was forked begins anew: its parent reports what the parent has lost.
+    A process that was forked begins with no lost lines, as its parent reports its own.
     """
 
     __slots__ = ("_counts", "_process", "_quiet_until")
@@ -38,13 +38,13 @@ class Unwritten:
         self._quiet_until = 0.0
 
     def add(self, reason: str) -> None:
-        """Count a lost record; `reason` is nginx's text of the call that failed."""
+        """Count a lost line; `reason` is nginx's text for the call that failed."""
         if self._process != os.getpid():
             self._begin()
         self._counts[reason] = self._counts.get(reason, 0) + 1
 
     def report(self, take: Callable[[str], bool]) -> None:
-        """Give what was lost to `take`, once a minute; it returns whether any target took the text."""
+        """Report the losses by `take`, once a minute; it returns whether a target has taken the text."""
         now = time.monotonic()
         if not self._counts or now < self._quiet_until or self._process != os.getpid():
             return
@@ -58,12 +58,12 @@ class Unwritten:
 
 
 class Losses:
-    """Counts the lines that a log has lost. Reports the first loss at once, and further ones once a minute.
+    """Counts the lines that a log has lost. It reports the first loss at once, and further ones once a minute.
 
-    `after(seconds, action)` arranges for a later call. `count` is called with the number of lines each time.
+    `after(seconds, action)` arranges for a call later. `count` is called with the number of lines.
     """
 
-    __slots__ = ("_after", "_level", "_log", "_quiet", "_reason", "_unsaid", "count", "total")
+    __slots__ = ("_after", "_level", "_log", "_quiet", "_reason", "_unreported", "count", "total")
 
     def __init__(self, log: Log, after: After, level: Level = Level.ALERT) -> None:
         self._after = after
@@ -71,32 +71,32 @@ class Losses:
         self._log = log
         self._quiet = False
         self._reason = ""
-        self._unsaid = 0
+        self._unreported = 0
         self.count: Callable[[int], object] = _nobody
         self.total = 0
 
     def add(self, lines: int, reason: str) -> None:
-        """Count lost lines; `reason` is nginx's text of the call that failed."""
+        """Count lost lines; `reason` is nginx's text for the call that failed."""
         self.total += lines
         self.count(lines)
-        self._unsaid += lines
+        self._unreported += lines
         self._reason = reason
         if not self._quiet:
             self._quiet = True
-            self.say()
+            self.report()
             self._after(PAUSE, self._again)
 
-    def say(self) -> None:
-        """Report at once the losses that are not reported yet, as the process is about to end."""
-        if self._unsaid:
-            text = _lost(self._reason, self._unsaid)
-            self._unsaid = 0
+    def report(self) -> None:
+        """Report the losses that are not reported yet."""
+        if self._unreported:
+            text = _lost(self._reason, self._unreported)
+            self._unreported = 0
             self._log.write(self._level, text)
 
     def _again(self) -> None:
-        self._quiet = self._unsaid > 0
+        self._quiet = self._unreported > 0
         if self._quiet:
-            self.say()
+            self.report()
             self._after(PAUSE, self._again)
 
 

@@ -1,4 +1,4 @@
-"""Opening log files. A user who may write to a folder of the path must not make root open another file."""
+"""Opening log files: users who may write to a folder of the path must not make root open another file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_LINKS = 40
 def open_log(path: Path) -> int:
     """Open a log to append to it; raises OSError.
 
-    A symbolic link is followed only if it belongs to root or to us: another user could point it at any file.
+    A symbolic link is followed only if it belongs to root or to our user, as another user could link to any file.
     """
     if os.geteuid() == 0 and hasattr(os, "O_PATH"):
         with closing(_Walk()) as walk:
@@ -30,9 +30,9 @@ def open_log(path: Path) -> int:
 
 
 def give_log(descriptor: int, owner: int) -> None:
-    """Make a log the file of another user; raises OSError.
+    """Change the owner of a log; raises OSError.
 
-    A file with several hard links is left alone: in another folder it may be something else than a log.
+    A file with several hard links is left alone, as it may be another file than a log.
     """
     status = os.fstat(descriptor)
     if stat.S_ISREG(status.st_mode) and status.st_uid != owner and status.st_nlink == 1:
@@ -40,10 +40,10 @@ def give_log(descriptor: int, owner: int) -> None:
 
 
 class _Walk:
-    """Walks a path name by name, as the kernel does, but opens each link and checks it before following it.
+    """Resolves a path name by name, as the kernel does, but opens and checks each link before following it.
 
-    If the path were checked first and opened afterwards, a user with write access to a folder could put a link there
-    in between.
+    If the path were checked first and opened afterwards, a user with write access to a folder could replace a name in
+    between.
     """
 
     __slots__ = ("_folder", "_links", "_names")
@@ -70,7 +70,7 @@ class _Walk:
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
 
     def _pass(self, name: str) -> int | None:
-        """Enter a folder or follow a link; returns the log if a link of /proc leads directly to it."""
+        """Enter a folder, or follow a link; returns the log if it is opened through a link of /proc."""
         entry = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._folder)
         try:
             status = os.fstat(entry)
@@ -80,7 +80,7 @@ class _Walk:
             self._links += 1
             if status.st_uid not in (0, os.geteuid()) or self._links > _MOST_LINKS:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-            if _is_of_proc(status):  # such as /proc/self/fd/2, whose text is no path
+            if _is_of_proc(status):  # such as /proc/self/fd/2, whose text is not a path
                 if not self._names:
                     return os.open(name, FLAGS, MODE, dir_fd=self._folder)
                 self._enter(os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=self._folder))

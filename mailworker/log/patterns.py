@@ -1,4 +1,4 @@
-"""Access logs whose file names contain variables, which clients may choose: all files are below one folder."""
+"""Access logs with variables in their names, which clients may choose; all files are below one folder."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from mailworker.log.opening import FLAGS, MODE
 from mailworker.log.writing import Appender
 
 MOST: Final = 64
-"""The number of files kept open, those written to last, like nginx's open_log_file_cache."""
+"""The number of files that are kept open, as by nginx's open_log_file_cache."""
 
-_VALID: Final = 60.0  # seconds after which the name is looked up again, as in nginx
+_VALID: Final = 60.0  # seconds before the name is looked up again, as in nginx
 FOLDER_FLAGS: Final = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE_FLAGS: Final = FLAGS | os.O_NOFOLLOW
-"""The flags for opening folders and files below the root, and for nothing else."""
+"""The flags for opening folders and files below the root; the sandbox allows no others."""
 
 
 class _Named:
@@ -41,7 +41,7 @@ class _Named:
 
 
 class PatternWriter:
-    """Opens files with the rights of the process. It follows no link, leaves no folder by ".." and creates none."""
+    """Opens files with the rights of the process. It follows no link, accepts no "..", and makes no folder."""
 
     __slots__ = ("_depth", "_files", "_folder", "_lines", "_losses", "_path", "_refusal")
 
@@ -55,12 +55,12 @@ class PatternWriter:
         self._refusal: OSError | None = None
         try:
             self._folder = _open_root(settings.folder)
-        except OSError as error:  # each line fails in the same way, and reports it
+        except OSError as error:  # each line will fail, and be reported
             self._refusal = error
 
     @property
     def folder(self) -> int | None:
-        """A descriptor of the folder; None where it could not be opened."""
+        """The descriptor of the folder; None if it could not be opened."""
         return self._folder
 
     def take(self, path: bytes, line: bytes) -> None:
@@ -99,7 +99,7 @@ class PatternWriter:
         names = path.split(b"/")
         shown = f"{self._path}/{escape(path)}"
         if len(names) != self._depth or b"\0" in path or any(not name or name.startswith(b".") for name in names):
-            self._losses.add(lines, f'"{shown}" is no name for a log')
+            self._losses.add(lines, f'"{shown}" is not a valid name for a log')
             return None
         try:
             return _Named(shown, self._open_below(names), self._losses)
@@ -124,7 +124,7 @@ class PatternWriter:
         try:
             return _open_root(self._path)
         except OSError as error:
-            # Behind worker_sandbox this is the answer to every attempt.
+            # The sandbox refuses every later try with EPERM.
             raise (self._refusal if error.errno == EPERM and self._refusal else error) from None
 
 

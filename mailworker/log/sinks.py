@@ -1,4 +1,4 @@
-"""Sinks of log lines. An open sink never blocks and never raises: it says why a record that it cannot take is lost."""
+"""Sinks of log lines. An open sink never blocks and never raises; it returns the reason if a line is lost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Sink(Protocol):
     """Takes the lines of one target."""
 
     def write(self, level: Level, line: bytes) -> str | None:
-        """Take one record, which ends in LF. Returns which call failed, and why, if the record is lost."""
+        """Write one record, which ends in LF. Returns nginx's text for the failed call if it is lost, else None."""
 
 
 class FileSink:
@@ -39,7 +39,7 @@ class FileSink:
         self._torn = False
 
     def write(self, level: Level, line: bytes) -> str | None:
-        """Append the record. When the disk is full, nothing is tried for the rest of the second, as in nginx."""
+        """Append the record. When the disk is full, there is no further try in the same second, as in nginx."""
         if self.descriptor < 0:
             return None  # closed on purpose
         if self._full_second and int(time.time()) == self._full_second:
@@ -58,9 +58,9 @@ class FileSink:
         return f'write() to "{self.path}" failed ({number}: {os.strerror(number)})'
 
     def reopen(self, owner: int | None) -> None:
-        """Open the file that now has this path; if that fails, raises StartError and keeps the old one.
+        """Open the file that has this path now. If that fails, raises StartError, and keeps the old one.
 
-        `owner` is the user id that must be able to reopen it later, None for the user that opens it now.
+        `owner` is the user id that the file gets, None for no change.
         """
         descriptor = _open(self.path)
         if owner is not None:
@@ -68,7 +68,7 @@ class FileSink:
         self.adopt(descriptor)
 
     def adopt(self, descriptor: int) -> None:
-        """Use the file that another process has opened for us."""
+        """Use the file that another process has opened."""
         self.close()
         self._torn = False
         self.descriptor = descriptor
@@ -86,10 +86,10 @@ class StderrSink:
     __slots__ = ()
 
     def write(self, level: Level, line: bytes) -> str | None:
-        """Write the record if the stream takes it at once.
+        """Write the record unless that would block.
 
-        The process that started us shares the stream, so we cannot make it non-blocking. A pipe that polls as ready
-        takes PIPE_BUF bytes (4096), and no record is longer.
+        The stream cannot be made non-blocking, as other processes share it. A pipe that polls as ready takes PIPE_BUF
+        bytes (4096), and no record is longer.
         """
         try:
             if not select.select([], [2], [], 0)[1]:
@@ -101,10 +101,7 @@ class StderrSink:
 
 
 class SyslogSink:
-    """A syslog server, over UDP or a unix datagram socket, in the form of RFC 3164 (section 4.1) that nginx sends.
-
-    Nothing is looked up.
-    """
+    """A syslog server, over UDP or a unix datagram socket, in nginx's form of RFC 3164 (section 4.1)."""
 
     __slots__ = ("_address", "_facility", "_family", "_name", "_socket", "_stamp")
 
@@ -117,12 +114,12 @@ class SyslogSink:
         self._stamp = Stamp(syslog_time)
 
     def write(self, level: Level, line: bytes) -> str | None:
-        """Send the record without its LF, if the server takes it."""
+        """Send the record without its LF."""
         error = self.send(level, line)
         return None if error is None else self.failure(error)
 
     def failure(self, error: OSError) -> str:
-        """Why a record is lost; there may be several servers."""
+        """The reason for a lost record, with the name of the server."""
         server = self._address
         name = UnixAddress(server) if isinstance(server, str) else InetAddress(*server[:2])
         return f"send() to syslog {name} failed {describe(error)}"
@@ -130,8 +127,8 @@ class SyslogSink:
     def send(self, level: Level, line: bytes) -> OSError | None:
         """As `write`; returns the error if a record is lost.
 
-        If the server has gone, the record is sent again by a new socket, as by glibc's syslog(3): a new server may be
-        there. UDP tells so at the next record, as an ICMP message has come meanwhile: then the one before is lost.
+        After an error, the record is sent again by a new socket, as by glibc's syslog(3), as there may be a new server.
+        With UDP the error is that of an ICMP message, and means that the record before was lost.
         """
         priority = self._facility * 8 + level - Level.EMERG
         datagram = f"<{priority}>{self._stamp.text()} {self._name}".encode() + line[:-1]
@@ -143,7 +140,7 @@ class SyslogSink:
         return error if again is None and self._family != socket.AF_UNIX else again
 
     def _transmit(self, datagram: bytes) -> OSError | None:
-        """Send by the socket, or by a new one. It is closed after a failure, unless there is only no room."""
+        """Send by the socket, or by a new one, which is closed after an error, except a full buffer."""
         try:
             if self._socket is None:
                 self._socket = self._connect()
@@ -183,7 +180,7 @@ class MemorySink:
     __slots__ = ("_position", "ring")
 
     def __init__(self, size: int) -> None:
-        """Raises StartError if there is not enough memory; its text names the call that nginx names."""
+        """Raises StartError without memory, with nginx's text."""
         try:
             self.ring = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         except OSError as error:

@@ -9,7 +9,7 @@ from mailworker.model import MONTHS
 
 
 class Stamp:
-    """The current second, formatted by `form` once for all lines of that second."""
+    """The local time, formatted by `form` once in each second."""
 
     __slots__ = ("_form", "_second", "_text")
 
@@ -19,7 +19,7 @@ class Stamp:
         self._text = ""
 
     def text(self) -> str:
-        """The formatted local time."""
+        """The formatted time."""
         second = int(time.time())
         if second != self._second:
             self._second = second

@@ -1,4 +1,4 @@
-"""What the person at the terminal reads: stderr and stdout of the command line."""
+"""Output of the command line to stderr and stdout."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mailworker.log.line import describe
 
 
 def tell(*lines: str) -> None:
-    """Write to stderr, if it takes that: a start must not fail because nobody can read its warnings."""
+    """Write to stderr. Errors are ignored, as a start must not fail because its warnings cannot be written."""
     try:
         print(*map(printable, lines), sep="\n", file=sys.stderr, flush=True)
     except OSError:
@@ -20,7 +20,7 @@ def tell(*lines: str) -> None:
 
 
 def put_out(data: bytes) -> None:
-    """Write to stdout. Raises StartError if it cannot take the data, but not if a reader such as `head` has left."""
+    """Write to stdout. Raises StartError for errors, except when a reader such as `head` has ended."""
     output = sys.stdout
     try:
         output.buffer.write(data)
@@ -32,7 +32,7 @@ def put_out(data: bytes) -> None:
 
 
 def _drop_rest(stream: TextIO) -> None:
-    """Empty the buffer of a stream that does not take it: Python would make an exit code of 0 one of 120."""
+    """Empty the buffer of a stream after an error, or Python would exit with code 120."""
     with suppress(OSError):
         descriptor = stream.fileno()
         kept = os.dup(descriptor)
@@ -43,7 +43,7 @@ def _drop_rest(stream: TextIO) -> None:
 
 
 def discard_output(descriptor: int) -> None:
-    """Let what is written to a stream get lost, such as the rest in its buffer: Python would complain at its end."""
+    """Redirect a stream to /dev/null, so that Python does not report an error for the rest of its buffer."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)

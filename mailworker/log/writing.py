@@ -1,6 +1,6 @@
-"""Writing the lines of access logs. If a destination is slow, full or dead, lines are lost, and counted.
+"""Writing lines of access logs. If a destination is slow, full or dead, lines are lost and counted.
 
-A line that a full disk has cut is completed as soon as there is room, before any other: no line stays incomplete.
+An incomplete line at the end of a full disk is completed, before any other line, as soon as there is room.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _GZIP = 16 + zlib.MAX_WBITS  # zlib.h: with gzip's header
 
 
 class Opened(Protocol):
-    """An open file; its path may come to name another file."""
+    """An open file."""
 
     @property
     def descriptor(self) -> int: ...
@@ -38,16 +38,16 @@ class Writer(Protocol):
         """Take a line, which ends in LF; for `path` see `LineSink.send`."""
 
     def pause(self) -> None:
-        """Write the lines that need not wait for more, as no more are at hand."""
+        """Write the lines that are not buffered, as there are no more lines for now."""
 
     def end_files(self) -> None:
-        """Write all pending lines: the files are about to be reopened, or the process ends."""
+        """Write all pending lines, as the files are about to be reopened, or the process ends."""
 
 
 class Appender:
-    """Appends to a file without waiting for it. `whole` tells that data is useless without its end.
+    """Appends to a file. `whole`: data is useless without its end.
 
-    `direct` appends a line when no other follows at once; a line not taken whole must be reported to `delay`.
+    `direct` appends single lines; one that was not written completely must be reported to `delay`.
     """
 
     __slots__ = ("_full_second", "_losses", "_rest", "_sink", "_whole", "direct")
@@ -55,7 +55,7 @@ class Appender:
     def __init__(self, sink: Opened, losses: Losses, *, whole: bool = False) -> None:
         self._full_second = 0
         self._losses = losses
-        self._rest = b""  # the unwritten end of a cut line
+        self._rest = b""  # the end of an incomplete line
         self._sink = sink
         self._whole = whole
         self.direct = Direct(sink)
@@ -68,7 +68,7 @@ class Appender:
             self._fail(error, line[taken:], line, 1)
 
     def append(self, data: bytes, lines: int) -> None:
-        """Write `data`, which has `lines` lines. When the disk is full, nothing is tried for the rest of the second."""
+        """Write `data`, which has `lines` lines. When the disk is full, there is no further try in the same second."""
         if self._full_second and int(time.time()) == self._full_second:
             self._lose(lines, OSError(errno.ENOSPC, ""))
             return
@@ -92,7 +92,7 @@ class Appender:
         self.direct.held = bool(self._full_second or self._rest)
 
     def end_file(self) -> None:
-        """Drop the rest of a cut line, as the file is about to be replaced."""
+        """Write or drop the end of an incomplete line, as the file is about to be replaced."""
         if self._rest:
             self.append(b"", 0)
         if self._rest:
@@ -101,7 +101,7 @@ class Appender:
             self.direct.held = bool(self._full_second)
 
     def _keep(self, left: bytes, data: bytes, lines: int) -> int:
-        """Keep the rest of a line that was begun; returns how many lines are lost."""
+        """Keep the end of an incomplete line; returns the number of lost lines."""
         if len(left) >= len(data):  # nothing of them was written
             self._rest = left[: len(left) - len(data)]
             return lines
@@ -118,7 +118,7 @@ class Appender:
 
 
 class FileWriter:
-    """A file with its `buffer`, `flush` and `gzip`. Without a buffer, all lines at hand are written by one call."""
+    """A file with its `buffer`, `flush` and `gzip`. Without a buffer, all present lines are written by one call."""
 
     __slots__ = ("_after", "_appender", "_flush_awaited", "_lines", "_settings", "_size")
 
@@ -168,7 +168,7 @@ class FileWriter:
         data, lines = b"".join(self._lines), len(self._lines)
         self._lines.clear()
         self._size = 0
-        if self._settings.gzip is not None:  # a gzip member of its own, so that zcat can read the whole file
+        if self._settings.gzip is not None:  # a complete gzip member, so that zcat can read the file
             packing = zlib.compressobj(self._settings.gzip, wbits=_GZIP)
             data = packing.compress(data) + packing.flush()
         self._appender.append(data, lines)

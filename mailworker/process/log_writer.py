@@ -60,4 +60,4 @@ class LogWriter(Helper):
 
     def _close(self) -> None:
         self._destinations.close()
-        self._refused.say()
+        self._refused.report()

@@ -74,4 +74,4 @@ class Worker(ChildProcess):
 
     def _end(self) -> None:
         self._cycle.service.abandon()
-        self._losses.say()
+        self._losses.report()

@@ -60,10 +60,10 @@ def test_nobody_is_woken_when_it_is_over(clock: Clock, log: RecordedLog) -> None
 
 def test_who_ends_says_the_rest(clock: Clock, log: RecordedLog) -> None:
     losses = Losses(log.log, clock.after)
-    losses.say()
+    losses.report()
     losses.add(1, "x")
     losses.add(2, "x")
-    losses.say()
+    losses.report()
     assert log.lines == ["[alert] x, 1 line lost", "[alert] x, 2 lines lost"]
 
 

@@ -76,7 +76,7 @@ def test_folders_that_are_there_are_passed(folder: Path, losses: Losses) -> None
 def test_names_that_lead_elsewhere_are_refused(folder: Path, losses: Losses, log: RecordedLog, path: bytes) -> None:
     write(new_writer(folder, losses), path)
     assert losses.total == 1
-    assert "is no name for a log, 1 line lost" in log.lines[0] or "File name too long" in log.lines[0]
+    assert "is not a valid name for a log, 1 line lost" in log.lines[0] or "File name too long" in log.lines[0]
     assert [each.name for each in folder.iterdir()] == ["inner"]
     assert [each.name for each in folder.parent.iterdir()] == ["logs"]
 
@@ -104,7 +104,7 @@ def test_the_folder_itself_may_be_a_link_and_come_later(folder: Path, losses: Lo
 
 def test_what_is_shown_of_a_refused_name_is_one_line(folder: Path, losses: Losses, log: RecordedLog) -> None:
     write(new_writer(folder, losses), b'."\n\xff')
-    assert log.lines == [f'[alert] "{folder}/.\\x22\\x0A\\xFF" is no name for a log, 1 line lost']
+    assert log.lines == [f'[alert] "{folder}/.\\x22\\x0A\\xFF" is not a valid name for a log, 1 line lost']
 
 
 def test_a_bounded_number_of_files_is_open_the_last_used_ones(folder: Path, losses: Losses) -> None:

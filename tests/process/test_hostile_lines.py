@@ -79,7 +79,7 @@ def test_names_that_clients_choose_stay_below_the_folder(start: Start, load: Loa
         main="worker_sandbox on;",
         server=load.server,
     )
-    logged.alerts.append("is no name for a log")
+    logged.alerts.append("is not a valid name for a log")
     load.start()
     load.await_logins(5)
     load.finish()
