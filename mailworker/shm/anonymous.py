@@ -1,4 +1,4 @@
-"""Anonymous shared memory: the process that makes it and all that it forks later can write it."""
+"""Anonymous shared memory, which its process and all that are forked later can write to."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _ZEROS = bytes(mmap.PAGESIZE)
 
 
 def anonymous(size: int) -> mmap.mmap:
-    """`size` zero bytes; raises StartError where the system has no such memory."""
+    """Memory of `size` zero bytes; raises StartError if the system has none."""
     try:
         memory = mmap.mmap(-1, mappable(size))
     except OSError as error:
         raise StartError(f"mmap(MAP_ANON|MAP_SHARED, {size}) failed ({error.errno}: {error.strerror})") from error
-    if hasattr(mmap, "MADV_DONTDUMP"):  # a core file shall hold no sessions of clients
+    if hasattr(mmap, "MADV_DONTDUMP"):  # core files must not contain sessions of clients
         with suppress(OSError):  # a sandbox may refuse it
             memory.madvise(mmap.MADV_DONTDUMP)
     return memory
@@ -28,7 +28,7 @@ def anonymous(size: int) -> mmap.mmap:
 def pages(content: Any) -> Iterator[tuple[int, bytes]]:
     """The pages of a buffer that are not all zeros, each with its offset; the last one may be shorter.
 
-    A new memory needs no other pages: to write zeros to it takes memory from the system.
+    New memory is all zeros, and takes no memory of the system before it is written to.
     """
     for start in range(0, len(content), len(_ZEROS)):
         page = bytes(content[start : start + len(_ZEROS)])
@@ -37,6 +37,6 @@ def pages(content: Any) -> Iterator[tuple[int, bytes]]:
 
 
 def fill(memory: mmap.mmap, content: Any) -> None:
-    """Copy `content`, of the same size, to a memory that is all zeros."""
+    """Copy `content`, of the same size, to memory that is all zeros."""
     for start, page in pages(content):
         memory[start : start + len(page)] = page

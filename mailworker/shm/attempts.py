@@ -16,31 +16,31 @@ from mailworker.variables.prefix import DEFAULT_LENGTHS, WHOLE, Lengths, packed_
 __all__ = ["Attempt", "Attempts"]
 
 NONE: Final = -1
-"""A place that does not exist, or a burst or a delay without a limit."""
+"""A rule that does not exist, or a burst or a delay without a limit."""
 
 _REQUEST: Final = 1000
 
 
 def distrust(key: bytes) -> bytes:
-    """The key of the entry that ends trust: its penalty ends all trust in clients which have logged in by `key` before.
+    """The key of the entry that ends trust: its penalty revokes the trust in clients that logged in with `key` before.
 
     The keys of entries for trust begin with it.
     """
     return b"\0%b\0" % key
 
 
-# The level of that entry while the latest ban of its key is an operator's. Any other level only ends trust.
+# The level of that entry while the last ban of its key is an operator's. Other levels only end trust.
 _BY_OPERATOR: Final = 2
 
 
 def ban_by_operator(table: LimitTable, key: bytes, now: float, seconds: float) -> bool:
-    """Ban a key also for the clients that are trusted, or lift its ban by 0 seconds; gives whether it has an entry."""
+    """Ban a key, also for trusted clients; 0 seconds lift a ban. Returns whether the key has an entry."""
     table.punish(distrust(key), now, _BY_OPERATOR if seconds > 0 else 0)
     return table.ban(key, now, seconds)
 
 
 def ban_by_limit(table: LimitTable, key: bytes, now: float, seconds: float) -> None:
-    """Ban a key that is over its limit. A stranger can bring about such a ban, so it spares trusted clients."""
+    """Ban a key that is over its limit, but not trusted clients, as any stranger can cause such a ban."""
     level, age = table.penalty(distrust(key), now)
     if level == _BY_OPERATOR:
         table.punish(distrust(key), now - age, 1)
@@ -55,9 +55,10 @@ def banned_by_operator(table: LimitTable, key: bytes, now: float) -> float:
 class Rule(NamedTuple):
     """One limit. `number` is that of its key, see `mailworker.shm.keys`.
 
-    `burst` and `delay` are in thousandths; a burst of NONE counts nothing, a delay of NONE delays no attempt. `bans`:
-    attempts of a banned key are refused. `counts_all`: successful attempts count as well. `trusts`: clients from whose
-    network the same user has logged in before are not counted. `gain` and `period` are the table's pace.
+    `burst` and `delay` are in thousandths; with a burst of NONE nothing is counted, with a delay of NONE nothing is
+    delayed. `bans`: attempts of a banned key are refused. `counts_all`: successful attempts count as well. `trusts`:
+    clients from whose network the same user has logged in before are not counted. `gain` and `period` are the rate of
+    the table.
     """
 
     table: LimitTable
@@ -105,9 +106,9 @@ class Attempts:
         clock: Clock,
         /,
     ) -> None:
-        """`exempt` are networks: their first address and their length in bits, and (b"", 0) for unix sockets.
+        """`exempt` are networks, each as its first address and its length in bits; (b"", 0) is for unix sockets.
 
-        `penalised` is the place of the rule whose table has the penalties, NONE for no penalties. Raises ValueError for
+        `penalised` is the index of the rule whose table has the penalties, NONE for no penalties. Raises ValueError for
         invalid arguments.
         """
         self._rules = tuple(rules)
@@ -125,7 +126,7 @@ class Attempts:
         self._dropped = [rule.table.dropped for rule in self._rules]
 
     def enter(self, client: str, login: bytes, keys: Sequence[bytes] = (), /) -> Attempt | None:
-        """Count an attempt, by all limits or by none; None for a client that is exempt."""
+        """Count an attempt by all limits or by none; None for an exempt client."""
         if self._is_exempt(client):
             return None
         attempt = Attempt.__new__(Attempt)
@@ -134,7 +135,7 @@ class Attempts:
         return attempt
 
     def banned(self, client: str, now: float, keys: Sequence[bytes] = (), /) -> tuple[int, float] | None:
-        """The rule by which a client that just connected is banned, and for how many seconds; None for no ban."""
+        """The rule by which a new client is banned, and the seconds of the ban that are left; None without a ban."""
         if self._is_exempt(client):
             return None
         given = iter(keys)
@@ -164,10 +165,10 @@ class Attempts:
 class Attempt:
     """One attempt to log in, from the limits to its outcome.
 
-    `asked` is when the source of logins is asked. `wait` is the seconds that it has to wait, less than 0 if refused;
-    `over` is the place of the rule that delays or refuses it, NONE for a penalty, and `excess` its excess there. `full`
-    is the place of a rule whose table had no room for another key, NONE for no such rule. An attempt is true where
-    there is nothing to wait for and nothing to log.
+    `asked` is when the login source is asked. `wait` is the delay in seconds, less than 0 if the attempt is refused;
+    `over` is the index of the rule that delays or refuses it, NONE for a penalty, and `excess` is the excess there.
+    `full` is the index of a rule whose table had no room for another key, NONE for no such rule. An attempt is true if
+    there is no delay and nothing to log.
     """
 
     __slots__ = (
@@ -214,7 +215,7 @@ class Attempt:
         return self._plain
 
     def enter(self, now: float, /) -> float:
-        """Count the attempt, again where it was refused before; gives `wait`."""
+        """Count the attempt, also once more after it was refused; returns `wait`."""
         self.asked, self.wait, self.over, self.excess, self.full, self._plain = now, 0.0, NONE, 0, NONE, False
         for place, rule in enumerate(self._all._rules):
             if rule.burst == NONE or not self._keys[place] or (rule.trusts and self._is_trusted(place, now)):
@@ -236,24 +237,24 @@ class Attempt:
         return self._keys[place]
 
     def may_settle(self) -> bool:
-        """Whether attempts under way may keep this one out and not count in the end."""
+        """Whether the limit may be exceeded by unfinished attempts that will not count."""
         if self.over == NONE:
             return False
         rule = self._all._rules[self.over]
         return not rule.counts_all and rule.table.pending(self._keys[self.over]) > 0
 
     def drop(self) -> None:
-        """Take the attempt back, as it ended without a decision or was none; limits that count all keep it."""
+        """Uncount the attempt, as there was no decision about it; limits that count all keep it."""
         for place, rule in enumerate(self._all._rules):
             self._release(place, counts=rule.counts_all)
 
     def keep(self) -> None:
-        """The attempt has ended without a decision, and counts."""
+        """Count the attempt for good, without a decision about it."""
         for place in range(len(self._taken)):
             self._release(place, counts=True)
 
     def succeed(self) -> None:
-        """The login has succeeded: take the attempt back, trust the client from now on, and end a penalty."""
+        """Note that the login has succeeded: uncount the attempt, trust the client, and end its penalty."""
         self.drop()
         now = self._all._clock.now
         for place, rule in enumerate(self._all._rules):
@@ -266,7 +267,7 @@ class Attempt:
                 table.punish(self._keys[penalised], now, 0)
 
     def fail(self, what: bytes, now: float, /) -> None:
-        """The login has failed. Credentials `what` that were tried before do not count again; b"" always counts."""
+        """Note that the login has failed. Repeated credentials `what` do not count again; b"" always counts."""
         repeated: dict[int, bool] = {}
         for place, rule in enumerate(self._all._rules):
             if self._taken[place]:
@@ -275,7 +276,7 @@ class Attempt:
         self._punish(what, now, repeated.get(self._all._penalised))
 
     def _release(self, place: int, *, counts: bool) -> None:
-        """Settle the attempt by a rule that has taken it, or give it back."""
+        """Count the attempt for good by a rule that has taken it, or uncount it."""
         if self._taken[place]:
             table = self._all._rules[place].table
             (table.settle if counts else table.give_back)(self._keys[place])
@@ -306,7 +307,7 @@ class Attempt:
         return not level or since > age
 
     def _trust(self, place: int) -> bytes:
-        """The key of the entry for trust: after the rule's key the user, if that is not the key, and the network."""
+        """The key of the entry for trust: that of `distrust`, the user, unless it is the key, and the network."""
         client = self._client
         user = b"" if self._all._rules[place].number == USER else b"%b\0" % self._user
         network = client.encode() if client == UNIX else packed_prefix(client, DEFAULT_LENGTHS)

@@ -19,11 +19,11 @@ _PAGE: Final = 4096
 
 
 class Conns(Shared):
-    """Counts, and a journal for each process, with a place for each connection that it may have.
+    """Counts, and a journal for each process, with a place for each of its connections.
 
-    The counts stay in the same memory over a reload and a binary upgrade, as former workers go on counting there. The
-    journals are new, since only the master of the processes reads them. A compromised worker can write anything there:
-    it can keep clients out, as it could by opening connections.
+    After a reload or a binary upgrade, the memory of the counts stays in use, as former workers go on counting there.
+    The journals are new, as only the master of their processes reads them. A compromised worker can write anything
+    there: it can keep clients out, as it could by opening connections.
     """
 
     __slots__ = ("_file", "_journals", "_memory", "_places", "_row", "_secret", "key", "size")
@@ -48,12 +48,12 @@ class Conns(Shared):
         return -(-self._places * WORD // _PAGE) * _PAGE
 
     def table(self) -> ConnTable:
-        """The table by which this process counts."""
+        """The table for this process."""
         return ConnTable(self._memory, self._secret, self._own if self._row is None else self._journal(self._row))
 
     @property
     def _own(self) -> bytearray:
-        """A private journal: its connections stay counted if this process is killed."""
+        """A private journal: if this process is killed, its connections remain counted."""
         return bytearray(self._places * WORD)
 
     def claim(self, row: int) -> None:
@@ -62,7 +62,7 @@ class Conns(Shared):
             self._row = row
 
     def free(self, row: int) -> None:
-        """See Shared: the connections of the process are uncounted."""
+        """See Shared. Uncounts the connections of the process."""
         self.table().let_all_go(self._journal(row))
 
     @property
@@ -76,7 +76,7 @@ class Conns(Shared):
         return () if self._file is None else (self._file.descriptor,)
 
     def follow(self, former: Shared) -> None:
-        """See Shared. A zone of another size begins at 0. Raises StartError where the key has changed."""
+        """See Shared. A zone of another size begins at 0. Raises StartError if the key has changed."""
         assert isinstance(former, Conns)
         refuse_another_key(USE, self.name, self.key, former.key)
         if former.size == self.size:
@@ -84,7 +84,7 @@ class Conns(Shared):
             self._file = None if former._file is None else former._file.copy()
 
     def contents(self) -> Iterable[bytes]:
-        """See Shared: how to find the counts in the lent descriptor."""
+        """See Shared: the lent descriptor, and what is needed to use it."""
         if self._file is not None:
             yield json.dumps([self._file.descriptor, self.size, self.key, self._secret.hex()]).encode()
 
@@ -96,7 +96,7 @@ class Conns(Shared):
         if (size, key) != (self.size, self.key):
             return
         borrowed = borrowed_memory(descriptor, size)
-        if borrowed is not None:  # else counts begin at 0
+        if borrowed is not None:  # otherwise counts begin at 0
             self._memory, self._file = borrowed
             self._secret = bytes.fromhex(secret)
 

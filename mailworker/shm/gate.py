@@ -34,11 +34,11 @@ class Numbered(Protocol):
 
 
 Slow = Callable[[Any], bool]
-"""Tells whether a session may go on that a gate has refused, or whose keys it does not know."""
+"""Decides about a session that a gate refuses, or whose keys it does not know."""
 
 
 class Holdings:
-    """The counted connections of a worker: the tables, and each connection's places in their journals."""
+    """The counted connections of a worker, with their places in the journals of tables."""
 
     __slots__ = ("_places", "_tables")
 
@@ -52,7 +52,7 @@ class Holdings:
             self._tables[table].let_go(place)
 
     def __len__(self) -> int:
-        """How many connections are counted in some table."""
+        """The number of connections that are counted in any table."""
         return len(self._places)
 
 
@@ -76,7 +76,7 @@ class Gate:
     def refusal(
         self, number: int, client: str, login: bytes, keys: Sequence[bytes] = (), without: int = 0, /
     ) -> tuple[int, int] | None:
-        """Count connection `number`; None where it is counted, else the place of the rule that refuses it, and why.
+        """Count connection `number`. Returns None, or the index of the rule that refuses it, and the reason.
 
         Rules whose bits are set in `without` are skipped.
         """
@@ -100,7 +100,7 @@ class Gate:
         return None
 
     def admits(self, session: object, number: int, client: str, login: bytes, /) -> bool:
-        """Count a session and tell whether it may go on; where a gate cannot tell or refuses, `slow` decides."""
+        """Count a session; returns whether it may go on. If the gate refuses it, or cannot decide, `slow` decides."""
         if self._gives or self.refusal(number, client, login) is not None:
             return self._slow(session)
         return True

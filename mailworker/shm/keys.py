@@ -1,4 +1,4 @@
-"""Keys of limits that every session knows: four variables; native/core/client.c has them in C."""
+"""The keys of limits that need no variables of a session; native/core/client.c has them in C."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mailworker.native.core import accelerator
 from mailworker.variables.prefix import WHOLE, Lengths, packed_prefix
 
 GIVEN: Final = 0
-"""The number of a key that the caller has to give; the numbers of KEYS follow."""
+"""The number of a key that the caller must give; the numbers of KEYS follow."""
 
 KEYS: Final = ("binary_remote_addr", "binary_remote_prefix", "remote_addr", "remote_user")
 """The variables, in the order of their numbers."""
@@ -32,16 +32,16 @@ _IPV6: Final = 16  # bytes
 
 _LONGEST: Final = 320  # a local part, "@" and a domain (RFC 5321 section 4.5.3.1)
 
-_FORMAT: Final = "Cf"  # characters that are not seen, such as the soft hyphen
+_FORMAT: Final = "Cf"  # invisible characters, such as the soft hyphen
 
-# What servers cut off a name, or end it at: Cyrus the spaces, PHP's trim() and programs in C the NULs.
+# Bytes that servers remove from a name: Cyrus the spaces, PHP's trim() all of these; C programs end it at a NUL.
 _BLANKS: Final = b"\0\t\n\v\f\r "
 
 
 def user_key(login: bytes) -> bytes:
-    """The key of a user: servers that ignore case, spaces or accents take many logins for one user, with one key.
+    """The key of a user: the same for all logins that some servers take for one user.
 
-    No key begins with NUL, as the keys of entries for trust do.
+    They may ignore case, spaces and accents. No key begins with NUL, as the keys of entries for trust do.
     """
     name = login.strip(_BLANKS).partition(b"\0")[0]
     return (name if name.isascii() else _without_accents(name)).strip(_BLANKS).lower()
@@ -52,15 +52,15 @@ if accelerator is not None:
 
 
 def _without_accents(name: bytes) -> bytes:
-    """The letters of a name as collations of SQL compare them (Unicode Technical Standard 10): by their base alone.
+    """The base letters of a name, as SQL collations compare them (Unicode Technical Standard 10).
 
-    A name that is not UTF-8 is taken for Latin-1. What is longer than a mailbox may be keeps its letters.
+    A name that is not UTF-8 is read as Latin-1. A name that is longer than a mailbox may be keeps its letters.
     """
     try:
         text = _bases(name.decode())
     except UnicodeDecodeError:
         text = _bases(name.decode("latin-1"))
-    if len(text) <= _LONGEST:  # marks in a row would take quadratic time, and some characters become eighteen
+    if len(text) <= _LONGEST:  # a row of marks takes quadratic time, and some characters expand to eighteen
         text = _bases(normalize("NFKD", text).casefold())
     return text.encode()
 
@@ -70,7 +70,7 @@ def _bases(text: str) -> str:
 
 
 def packed_key(client: str) -> bytes:
-    """The bytes of an address; an IPv4 client has one key, also if it comes to an IPv6 socket."""
+    """The bytes of an address; an IPv4 client has the same key on an IPv6 socket."""
     return packed_prefix(client, WHOLE)
 
 
@@ -83,7 +83,7 @@ def text_key(client: str) -> bytes:
 
 
 def key(number: int, client: str, login: bytes, lengths: Lengths) -> bytes:
-    """The key that one of KEYS gives; empty where there is nothing to count. `lengths` are the lengths of prefixes."""
+    """The key with this number, empty if there is none. `lengths` are the lengths of prefixes."""
     if number == USER:
         return user_key(login)
     if client == UNIX or KEYS[number - 1] == "remote_addr":

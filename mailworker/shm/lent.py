@@ -1,4 +1,4 @@
-"""Zones that a new binary reads in place, by descriptors, as the old binary's processes go on writing them."""
+"""Zones that a new binary reads in place, by descriptors, as processes of the old binary still write to them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Plan(Protocol):
 
     @property
     def words(self) -> Iterable[Any]:
-        """Values from which another binary makes the plan; they pass as JSON."""
+        """The values from which another binary makes the plan; they are sent as JSON."""
 
 
 PlanT = TypeVar("PlanT", bound=Plan)
@@ -29,7 +29,7 @@ PlanT = TypeVar("PlanT", bound=Plan)
 
 @dataclass(frozen=True, slots=True)
 class Readable(Generic[PlanT]):
-    """A memory to be read; with `file` None it cannot be lent. `foreign`: another binary's processes write it."""
+    """Memory that is read; without a `file` it cannot be lent. `foreign`: another binary's processes write to it."""
 
     plan: PlanT
     memory: Any
@@ -37,14 +37,14 @@ class Readable(Generic[PlanT]):
     foreign: bool
 
     def copy(self) -> Readable[PlanT]:
-        """The same memory, with a descriptor of its own for the file, if there is one."""
+        """The same memory, with a new descriptor for the file, if there is one."""
         return self if self.file is None else replace(self, file=self.file.copy())
 
 
 class Lent(Shared, Generic[PlanT]):
-    """Has a memory of its own, and also reads those of former zones: of former cycles, and of another binary.
+    """A zone with memory of its own, which also reads that of former zones: of former cycles, and of another binary.
 
-    Where the system has no memfd, nothing is lent.
+    If the system has no memfd, nothing is lent.
     """
 
     __slots__ = ("_file", "_formers", "_memory", "_plan")
@@ -59,15 +59,15 @@ class Lent(Shared, Generic[PlanT]):
     @classmethod
     @abstractmethod
     def _planned(cls, words: list[Any]) -> PlanT:
-        """The plan with these words, which come from JSON."""
+        """The plan with these words, which were sent as JSON."""
 
     @abstractmethod
     def _adopt(self, former: Readable[PlanT]) -> None:
-        """Read `former` as well from now on, if it is in use."""
+        """Read `former` as well, if it is in use."""
 
     @classmethod
     def _lends(cls, former: Readable[PlanT]) -> bool:
-        """Whether another binary is to read `former` as well."""
+        """Whether another binary should read `former` as well."""
         return True
 
     @property

@@ -1,4 +1,4 @@
-"""Requests, failures and bans by keys; native/core/limits.c has it in C, for many processes that write at once."""
+"""Requests, failures and bans by key; native/core/limits.c has it in C, for many concurrent writers."""
 
 from __future__ import annotations
 
@@ -45,9 +45,8 @@ class LimitTable:
     """Entries for keys, in shared memory; times are seconds of the monotonic clock.
 
     An excess is in thousandths of a request, as in nginx's limit_req, and falls by `gain / period` in a millisecond.
-    An entry takes 97 bytes. Where there is no room, an idle entry is evicted, else trust that was not renewed for
-    longest, else the entry that was unused for longest, and banned keys last; `dropped` counts evicted entries that
-    were not idle.
+    An entry takes 97 bytes. Without room, an entry is evicted: an idle one, else the trust that was renewed first, else
+    the entry that was used first, and banned keys last. `dropped` counts evicted entries that were not idle.
 
     The memory may hold anything. This table, unlike the one in C, must be its only writer; layout and meaning are the
     same, see native/core/limit_table.c.
@@ -56,7 +55,7 @@ class LimitTable:
     __slots__ = ("_gain", "_marks", "_memory", "_period", "_secret", "_sets", "_words", "dropped")
 
     def __init__(self, memory: Any, secret: bytes, pace: tuple[int, int], /) -> None:
-        """`memory` is zeros, or was another table's; `secret` has SECRET_SIZE bytes. `pace`: gain and period.
+        """`memory` is zeros, or that of another table. `secret` has SECRET_SIZE bytes. `pace` is gain and period.
 
         Raises ValueError for invalid arguments.
         """
@@ -70,7 +69,7 @@ class LimitTable:
         self.dropped = 0
 
     def take(self, key: bytes, now: float, burst: int, /) -> int:
-        """Add a request; gives the new excess. Where that is above `burst`, adds nothing and gives -1 - excess."""
+        """Add a request; returns the new excess. If that is above `burst`, add nothing, and return -1 - excess."""
         entry, time = self._entry(key, now), _milliseconds(now)
         excess, last = entry.excess, entry.last
         if excess == _NO_EXCESS:
@@ -86,28 +85,28 @@ class LimitTable:
         return excess
 
     def give_back(self, key: bytes, /) -> None:
-        """Take back a request that was added."""
+        """Remove a request that was added."""
         self.settle(key)
         entry = self._find(key)
         if entry is not None and entry.excess != _NO_EXCESS:
             entry.set_rate(*self._given_back(entry.excess, entry.last))
 
     def settle(self, key: bytes, /) -> None:
-        """A request that was added counts for good."""
+        """Count a request that was added for good."""
         entry = self._find(key)
         if entry is not None:
             entry.add_pending(-1)
 
     def pending(self, key: bytes, /) -> int:
-        """How many requests were added and neither given back nor settled.
+        """The number of requests that were added and neither given back nor settled.
 
-        A process that is killed leaves one too many until the key is idle.
+        A request of a killed process remains pending until the key is idle.
         """
         entry = self._find(key)
         return 0 if entry is None else entry.pending
 
     def repeats(self, key: bytes, what: bytes, /) -> bool:
-        """Whether `what` is among the last four of this key, then add it. Only 16 bits of a hash are kept."""
+        """Whether `what` is one of the last four of this key; if not, add it. Only 16 bits of a hash are kept."""
         entry = self._find(key)
         if entry is None:
             return False
@@ -120,14 +119,14 @@ class LimitTable:
         return False
 
     def ban(self, key: bytes, now: float, seconds: float, /) -> bool:
-        """Ban a key, or lift its ban by 0 seconds; gives whether it has an entry."""
+        """Ban a key; 0 seconds lift the ban. Returns whether it has an entry."""
         entry = self._entry(key, now) if seconds > 0 else self._find(key)
         if entry is not None:
             entry.ban_until(_milliseconds(now) + _milliseconds(seconds) if seconds > 0 else 0)
         return entry is not None
 
     def banned(self, key: bytes, now: float, /) -> float:
-        """Seconds that the key's ban still lasts, 0.0 without one."""
+        """The seconds of the key's ban that are left, 0.0 without one."""
         entry = self._find(key)
         return 0.0 if entry is None else entry.left(_milliseconds(now)) / 1000
 
@@ -144,12 +143,12 @@ class LimitTable:
             entry.punish(min(level, 255), _milliseconds(now))
 
     def usage(self, now: float, /) -> tuple[int, int, int]:
-        """The number of entries, how many of them are bans, and for how many there is room."""
+        """The numbers of entries, of bans among them, and of entries that fit."""
         found = [entry.left(_milliseconds(now)) > 0 for entry in self._all() if entry.hash]
         return len(found), sum(found), self._sets * SLOTS
 
     def bans(self, now: float, most: int, /) -> list[tuple[bytes, bool, float]]:
-        """At most `most` of the banned keys, whether each is complete and matches its hash, and the seconds left."""
+        """At most `most` banned keys; for each, whether it is complete, and the seconds that are left."""
         found: list[tuple[bytes, bool, float]] = []
         for entry in self._all():
             left = entry.left(_milliseconds(now)) if entry.hash else 0
@@ -220,7 +219,7 @@ class LimitTable:
         return max(excess - self._gain * age // self._period, 0)
 
     def _given_back(self, excess: int, last: int) -> tuple[int, int]:
-        """The excess and time with one request less. Below 0 the time moves back, so the next request finds it so."""
+        """The excess and time with one request less; instead of an excess below 0, the time is set back."""
         if excess >= _REQUEST:
             return excess - _REQUEST, last
         return 0, last + (_REQUEST - excess) * self._period // -self._gain
@@ -250,7 +249,7 @@ def _entries(words: memoryview, sets: int) -> Iterator[_Entry]:
 
 @dataclass(slots=True)
 class _Entry:
-    """Words from `start` on; a word of another generation than the tag's is ignored."""
+    """The words from `start` on; a word whose generation is not that of the tag is ignored."""
 
     words: memoryview
     start: int
@@ -274,7 +273,7 @@ class _Entry:
         return self._field(_BAN, 4, 40)
 
     def left(self, time: int) -> int:
-        """Milliseconds that a ban still lasts."""
+        """The milliseconds of the ban that are left."""
         return max(self.until - time, 0)
 
     @property
@@ -291,7 +290,7 @@ class _Entry:
 
     @property
     def is_trust(self) -> bool:
-        """Whether it says that a client has logged in, or ends such trust: its key begins with NUL."""
+        """Whether it is an entry for trust, or ends trust: its key begins with NUL."""
         return self.text[0] > 0 and not self.text[1]
 
     @property
@@ -347,7 +346,7 @@ def _between(then: int, now: int) -> int:
 
 
 def _age(then: int, now: int) -> int:
-    """As `_between`, but a time in the future counts as older than all others."""
+    """As `_between`, but a time in the future is older than all others."""
     age = _between(then, now)
     return age if age >= 0 else _TIME if age < -_BACKWARDS else 0
 

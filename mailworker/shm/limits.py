@@ -17,11 +17,10 @@ USE: Final = "limit_auth_zone"
 
 
 class Limits(Shared):
-    """Memory for a LimitTable; `key` is how its keys are spelled in the configuration.
+    """Memory for a LimitTable; `key` is the text of the key in the configuration.
 
-    A compromised worker can write anything there: it can ban any client, and let some try more passwords, as it could
-    ask the auth service itself. The secret is made at the first start and stays with the zone; without it, the hashes
-    of tried passwords reveal nothing.
+    A compromised worker can write anything there: it can ban any client, or allow more tries of passwords. The secret
+    is made at the first start, and kept with the zone; without it, the hashes of tried passwords reveal nothing.
     """
 
     __slots__ = ("_secret", "key", "memory", "size")
@@ -31,7 +30,7 @@ class Limits(Shared):
     writer = Writer.ALL
 
     def __init__(self, name: str, size: int, key: str) -> None:
-        """`size` in bytes; raises StartError where the system has no such memory."""
+        """`size` is in bytes; raises StartError if the system has no such memory."""
         super().__init__(name)
         self.size = size
         self.key = key
@@ -44,7 +43,7 @@ class Limits(Shared):
 
     @property
     def dropped(self) -> int:
-        """How many entries were evicted that still counted; a compromised worker could write another number."""
+        """The number of entries that were evicted although they were not idle; a compromised worker can change it."""
         return int.from_bytes(self.memory[:8], sys.byteorder)
 
     def contents(self) -> Iterable[bytes | memoryview]:
@@ -53,7 +52,7 @@ class Limits(Shared):
         return (len(key).to_bytes(4, "little"), key, self._secret, memoryview(self.memory))
 
     def follow(self, former: Shared) -> None:
-        """See Shared. Raises StartError where the key has changed."""
+        """See Shared. Raises StartError if the key has changed."""
         assert isinstance(former, Limits)
         refuse_another_key(USE, self.name, self.key, former.key)
         self._adopt(former._secret, former.memory)
@@ -65,7 +64,7 @@ class Limits(Shared):
             self._adopt(contents[start : start + SECRET_SIZE], contents[start + SECRET_SIZE :])
 
     def _adopt(self, secret: bytes, memory: Any) -> None:
-        """Take over the entries of another zone; its table may be larger or smaller."""
+        """Copy the entries of another zone, which may be larger or smaller."""
         self._secret = secret
         if len(memory) == self.size:
             fill(self.memory, memory)

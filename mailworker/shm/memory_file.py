@@ -1,4 +1,4 @@
-"""Files in memory (memfd) that processes map for writing, and that are lent to another binary."""
+"""Files in memory (memfd) that processes map for writing, and that another binary can use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mailworker.shm.sealed import make_writable_file
 
 
 class MemoryFile:
-    """A descriptor that this object closes, at the latest when the object is freed."""
+    """A descriptor, which is closed at the latest when this object is freed."""
 
     __slots__ = ("__weakref__", "_close", "descriptor")
 
@@ -37,9 +37,9 @@ class MemoryFile:
 
 
 def writable_memory(name: str, size: int) -> tuple[Any, MemoryFile | None]:
-    """Memory of zeros for this process and all that are forked later, and its file, None where the system has no such.
+    """Memory of zeros for this process and all that are forked later, and its file, None without memfd.
 
-    Raises StartError where the system has no memory.
+    Raises StartError if the system has no memory.
     """
     try:
         file = MemoryFile.new(name, size)
@@ -49,7 +49,7 @@ def writable_memory(name: str, size: int) -> tuple[Any, MemoryFile | None]:
 
 
 def borrowed_memory(descriptor: int, size: int) -> tuple[Any, MemoryFile] | None:
-    """The memory that another binary lends, and its file; None where that is no file of this size."""
+    """The memory of another binary, and its file; None if it is not a file of this size."""
     try:
         file = MemoryFile(os.dup(descriptor))
         return (map_shared(descriptor, size), file) if os.fstat(descriptor).st_size >= size else None

@@ -1,4 +1,4 @@
-"""Memory that the master writes and that its workers can only read."""
+"""Memory that the master writes to, and that its workers can only read."""
 
 from __future__ import annotations
 
@@ -15,14 +15,12 @@ from mailworker.shm.sealed import make_file
 
 
 class Publication:
-    """Memory, zeros at first; all processes that are forked later see what is published there.
+    """Memory, zeros at first, in which all processes that are forked later can read what is published.
 
-    No process has it mapped for writing, so forked processes inherit nothing that they would have to give up. It is a
-    file in memory (memfd) that only this process's user may open. It is opened for writing only while something is
-    published. `memory` is a buffer.
+    No process maps it for writing, so forked processes cannot inherit such a mapping. It is a file in memory (memfd)
+    that only this process's user may open, and that is open for writing only during `publish`. `memory` is a buffer.
 
-    Where the system lacks or refuses such files, forked processes could write the memory as well; `failure` then says
-    why, else it is None.
+    If the system has no such files, forked processes can write to the memory; `failure` is the reason, else None.
     """
 
     __slots__ = ("__weakref__", "_close", "_descriptor", "_file", "failure", "memory")
@@ -45,7 +43,7 @@ class Publication:
 
     @property
     def descriptor(self) -> int | None:
-        """The descriptor that must stay open to publish, None where there is none."""
+        """The descriptor that must stay open for `publish`, None if there is none."""
         return self._descriptor
 
     def publish(self, parts: Iterable[tuple[int, bytes]]) -> None:
@@ -58,7 +56,7 @@ class Publication:
             raise _closed()
         writable = os.open(f"/proc/self/fd/{self._descriptor}", os.O_WRONLY | os.O_CLOEXEC)
         try:
-            # Other code may have closed our descriptor, and given its number to another file.
+            # Other code may have closed the descriptor, so that another file has its number.
             if file_of(writable) != self._file:
                 raise _closed()
             for place, content in parts:
@@ -67,7 +65,7 @@ class Publication:
             os.close(writable)
 
     def stop(self) -> None:
-        """Publish nothing more: `memory` stays as it is, and the file's descriptor is closed."""
+        """Close the descriptor of the file; `memory` remains mapped."""
         if self._descriptor is not None:
             self._close()
             self._descriptor = None
@@ -78,13 +76,13 @@ def _closed() -> OSError:
 
 
 def file_of(descriptor: int) -> tuple[int, int]:
-    """The device and inode of a file, which tell it from all others."""
+    """The device and inode of a file, which identify it."""
     found = os.fstat(descriptor)
     return found.st_dev, found.st_ino
 
 
 def close_file(descriptor: int, file: tuple[int, int]) -> None:
-    """Close a descriptor, unless its number belongs to another file by now."""
+    """Close a descriptor, unless another file has its number."""
     with suppress(OSError):
         if file_of(descriptor) == file:
             os.close(descriptor)

@@ -17,13 +17,13 @@ from mailworker.shm.siphash import siphash
 
 
 class State(IntEnum):
-    """The stage of a session. A row with another number is not valid."""
+    """The state of a session. A row with another number is invalid."""
 
     LOGIN = 1
     """The session is not logged in: a handshake, a greeting, commands."""
 
     AUTH = 2
-    """The auth service, or another source of logins, is asked."""
+    """The auth service, or another login source, is asked."""
 
     BACKEND = 3
     """The session is connecting to the backend and logging in there."""
@@ -33,19 +33,19 @@ class State(IntEnum):
 
     @property
     def word(self) -> str:
-        """The name of the state as it is shown."""
+        """The name of the state in output."""
         return "upstream" if self is State.BACKEND else self.name.lower()
 
 
 UNIX: Final = 0x80
-"""A flag beside the state: the backend is a unix socket, and the field of its address has what `keep_path` gives."""
+"""A flag of the mark: the backend is a unix socket, and the field of its address has the value of `keep_path`."""
 
 ROW: Final = 128
 """Bytes of a row; native/core/rows.c has the same layout."""
 
 LONGEST_NAME: Final = 40
 SHORTENED: Final = 255
-"""The most bytes of a user name that are kept whole, and the length that marks a longer name, see `keep`."""
+"""The most bytes of a complete user name, and the length that marks a longer one, see `keep`."""
 
 LAYOUT: Final = struct.Struct("=IIQQIIIHHHBB12s16s16s40s")
 WORDS: Final = struct.Struct("=32I")
@@ -56,7 +56,7 @@ MARK_AT: Final = 42
 """The offset of the byte with the state."""
 
 SEED: Final = 0x6D61696C
-"""The start value of a checksum, so that zeros are no valid row."""
+"""The start value of checksums, so that a row of zeros is invalid."""
 
 _MAPPED: Final = bytes(10) + b"\xff\xff"
 _NONE: Final = bytes(16)
@@ -102,10 +102,10 @@ assert LAYOUT.size == WORDS.size == ROW
 
 
 class SessionRow(NamedTuple):
-    """A session that is open. Text is escaped and can be shown; no number is impossible.
+    """An open session. Texts are escaped, and numbers are plausible.
 
-    The master ends a session by `worker`, `number` and `id`; logs name it by `id`. `foreign` ones belong to
-    another binary (`USR2`), whose master is not ours. `server` is the server's `status_zone` or first `listen`.
+    The master ends a session by `worker`, `number` and `id`; logs name it by `id`. `foreign`: it belongs to another
+    binary (`USR2`), with another master. `server` is the server's `status_zone` or first `listen`.
 
     `client` is an address without `client_port`, "unix:" with 0 for a client of a unix socket; `backend` is an address
     with its port, None before there is one; "unix:" and a path for a unix socket, with "..." in front of the end of a
@@ -136,20 +136,20 @@ class SessionRow(NamedTuple):
     socket: bytes
 
     def is_of(self, user: bytes) -> bool:
-        """Whether it is a session of `user`, compared by the whole name even where that is long."""
+        """Whether it is a session of `user`; a long name is compared completely, by its hash."""
         length, name = keep(user)
         return self.shortened == (length == SHORTENED) and self.name == name
 
     def is_at(self, path: bytes) -> bool:
-        """Whether the backend is the unix socket with this path, compared by the whole path even where that is long."""
+        """Whether the backend is the unix socket at this path; a long path is compared completely, by its hash."""
         return bool(path) and self.socket == keep_path(path)
 
 
 def keep(name: bytes) -> tuple[int, bytes]:
     """The length and the name that a row keeps for a user name.
 
-    A name that is too long is kept as its beginning, its end and a hash. A name with a separator is a response to
-    another mechanism than the client has named, in which a secret may follow: only the part before it is kept.
+    A name that is too long is kept as its beginning, its end and a hash. A name with a separator may be a response to
+    another mechanism than the client has named, with a secret, so only the part before the separator is kept.
     """
     found = _SEPARATORS.search(name)
     if found is not None:
@@ -178,9 +178,9 @@ def checksum(words: Sequence[int]) -> int:
 def parse(
     data: bytes, place: tuple[int, int], servers: Sequence[tuple[str, str]], now: int, *, foreign: bool
 ) -> SessionRow | None:
-    """The session in a row that was read as a whole; None where there is none, or where the row is not valid.
+    """The session in the bytes of a row; None if there is none, or if the row is invalid.
 
-    `place` is the row's worker and its number. `now` is the monotonic clock's time.
+    `place` is the row's worker and its number. `now` is a time of the monotonic clock.
     """
     if not data[MARK_AT]:
         return None
@@ -220,7 +220,7 @@ def parse(
 
 
 def _address(packed: bytes) -> str:
-    """The address as text, empty where there is none."""
+    """The address as text, empty if there is none."""
     if packed == _NONE:
         return ""
     if packed[:12] == _MAPPED:

@@ -18,14 +18,14 @@ HEAD: Final = 64
 
 CLAIMED: Final = 0
 USED: Final = 1
-"""How many rows, from the first on, have ever had a session."""
+"""The number of first rows that have had a session at any time."""
 UNLISTED: Final = 2
-"""How many sessions have no row."""
+"""The number of sessions without a row."""
 
 Names = tuple[tuple[str, str], ...]
-"""The names of servers in a table, and their protocols, by their numbers."""
+"""The names and protocols of the servers in a table, by their numbers."""
 
-# Attempts to read a row that is being written, before it is skipped: its writer may have been killed.
+# The tries to read a row that is being written, before it is skipped, as its writer may have been killed.
 _TRIES: Final = 3
 _PAGE: Final = 4096
 _WORDS: Final = ROW // 4
@@ -65,12 +65,11 @@ class _Plan(NamedTuple):
 class SessionTable(Lent[_Plan]):
     """Rows of sessions: `rows` for each of at most `workers` at one time; `servers` are the servers of sessions.
 
-    A session keeps its row from accept to its end, so a reader finds each session that lasts all the while, and finds
-    it once. A compromised worker can write anything anywhere: readers may then find sessions that do not exist, but
-    nothing else happens, and they take no longer than for a full table.
+    A session keeps its row from accept to its end, so a reader finds each session that lasts meanwhile exactly once. A
+    compromised worker can write anything anywhere: then readers may find sessions that do not exist, but take no longer
+    than for a full table.
 
-    Where a reload or another binary changes the rows or servers, workers go on in the former table, which is read as
-    well.
+    If a reload or another binary changes the rows or servers, workers go on in the former table, which is read as well.
     """
 
     __slots__ = ("_worker",)
@@ -91,12 +90,12 @@ class SessionTable(Lent[_Plan]):
 
     @property
     def unlisted(self) -> int:
-        """How many sessions have no row."""
+        """The number of sessions without a row."""
         return sum(_Table(each).unlisted for each in self._readable)
 
     @property
     def own(self) -> tuple[memoryview, memoryview] | None:
-        """The memory that this process writes: the head of its rows, and the rows; None where it has none."""
+        """The memory of this process: the head of its rows, and the rows; None if it has none."""
         if self._worker is None:
             return None
         memory, plan = memoryview(self._memory), self._plan
@@ -109,7 +108,7 @@ class SessionTable(Lent[_Plan]):
             self._worker = row
 
     def free(self, row: int) -> None:
-        """See Shared: the sessions of the process have ended with it."""
+        """See Shared. Removes the sessions of the process."""
         plan = self._plan
         if row < plan.workers:
             head = self._head(row)
@@ -124,13 +123,13 @@ class SessionTable(Lent[_Plan]):
         return _Plan(workers, rows, tuple((label, protocol) for label, protocol in servers))
 
     def _adopt(self, former: Readable[_Plan]) -> None:
-        """See Lent: another binary may list sessions later."""
+        """See Lent. A table of another binary is read even if it is empty, as it may get sessions."""
         if former.foreign or _Table(former).is_used:
             self._formers.append(former)
 
     @classmethod
     def _lends(cls, former: Readable[_Plan]) -> bool:
-        """See Lent: earlier binaries have ended by now, and their tables get no more sessions."""
+        """See Lent. An empty table of an earlier binary is not lent, as it gets no more sessions."""
         return _Table(former).is_used
 
     def _head(self, worker: int) -> memoryview:
@@ -163,7 +162,7 @@ class _Table:
         return sum(count for count in counts if count < most)
 
     def _rows_of(self, worker: int, now: int) -> Iterator[SessionRow]:
-        """The sessions of one worker. A row that is being written is read again after the others."""
+        """The sessions of one worker. A row that is being written is tried again after the others."""
         view = self._memory[self._plan.all_rows(worker)]
         words = view.cast("I")
         numbers: Iterable[int] = range(min(self._word(worker, USED), self._plan.rows))

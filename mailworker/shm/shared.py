@@ -11,21 +11,20 @@ from mailworker.errors import StartError
 
 
 class Writer(Enum):
-    """The processes that write a kind of zone. A reader takes what another process could write for hostile input."""
+    """The processes that write to a kind of zone. What another process could write is hostile input."""
 
     MASTER = auto()
-    """The master alone: no worker can."""
+    """Only the master can write."""
     ROW = auto()
-    """Each worker writes the row that it has claimed, and the master the rows that no worker has."""
+    """Each worker writes the row that it has claimed, and the master writes the others."""
     ALL = auto()
-    """Every worker writes everywhere."""
+    """All workers write everywhere."""
 
 
 class Shared(ABC):
-    """A part of a zone, made by the master. A reload that wants the same keeps it, and a new binary gets a copy.
+    """A part of a zone, which the master makes. It is kept at a reload, and a new binary gets a copy.
 
-    `kind` and `name` tell it from all others; `layout` is a version number that changes when the meaning of its bytes
-    does.
+    `kind` and `name` identify it; `layout` is a version number that changes with the meaning of its bytes.
     """
 
     __slots__ = ("name",)
@@ -39,37 +38,37 @@ class Shared(ABC):
 
     @property
     def descriptor(self) -> int | None:
-        """The descriptor that the master must keep open; None where there is none."""
+        """The descriptor that the master must keep open, None if there is none."""
         return None
 
     @abstractmethod
     def contents(self) -> Iterable[bytes | memoryview]:
-        """The parts of a copy; none where there is nothing to copy."""
+        """The parts of a copy; none if there is nothing to copy."""
 
     @property
     def lent(self) -> tuple[int, ...]:
-        """Descriptors that a new binary needs beside the copy; it gets the same numbers."""
+        """Descriptors that a new binary needs in addition to the copy, with the same numbers."""
         return ()
 
     def follow(self, former: Shared) -> None:
-        """Take over from `former`, which this one, of another layout or size, replaces at a reload."""
+        """Use the content of `former`, which this one replaces at a reload; its size may be another."""
         self.take_over(b"".join(former.contents()))
 
     @abstractmethod
     def take_over(self, contents: bytes) -> None:
-        """Go on with a copy of the same kind, layout and name; a copy that cannot be used is ignored."""
+        """Use a copy of the same kind, layout and name; an invalid copy is ignored."""
 
     def claim(self, row: int) -> None:  # noqa: B027 - most kinds have no rows
-        """Let this process alone write `row` from now on. A kind that has fewer rows ignores it."""
+        """Claim `row`, which this process alone writes from now on. It may not exist in this kind."""
 
     def free(self, row: int) -> None:  # noqa: B027
-        """The process that wrote `row` has ended, maybe within a write: the master adds up or drops the row."""
+        """Add up or clear `row`, as its process has ended, perhaps during a write."""
 
     def stop_publishing(self) -> None:  # noqa: B027
-        """Close descriptors that only a master needs: for other processes, and where they are out of use."""
+        """Close the descriptors that only the master of a cycle in use needs."""
 
 
 def refuse_another_key(use: str, name: str, key: str, former: str) -> None:
-    """Raise StartError where the key of a limit's zone has changed, as nginx refuses such a reload."""
+    """Raise StartError if the key of a limit's zone has changed, as nginx refuses such a reload."""
     if former != key:
         raise StartError(f'{use} "{name}" uses the "{key}" key while previously it used the "{former}" key')

@@ -1,4 +1,4 @@
-"""Keys for session tickets that all workers share, for servers that name no key files."""
+"""Keys for session tickets that all workers share, for servers without key files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SEQUENCE = Struct("=Q")
 _COPY = Struct(f"=d{_JOINED}s")
 _SIZE = _SEQUENCE.size + 2 * _BANK.size
 _ATTEMPTS = 3
-_SHORTEST_LIFETIME = 1.0  # seconds; a timeout of 0 shall not keep the writer busy
+_SHORTEST_LIFETIME = 1.0  # seconds, also for a timeout of 0
 
 
 class _KeySet(NamedTuple):
@@ -34,12 +34,12 @@ class _KeySet(NamedTuple):
 class TicketKeys(Shared):
     """Three keys of a zone; the first encrypts tickets, all decrypt them (`native.tls.ticket_keys`).
 
-    The master keeps keys and times in its own memory and decides by these. It publishes the keys; its workers read
-    them and can't write them. There are two banks, and a sequence number says which one counts. The other bank is
-    filled before the number changes, so a reader finds whole keys wherever the writer is, or was killed.
+    The master keeps keys and times in its own memory, and publishes the keys; its workers can read them, but not write
+    to them. There are two banks, and the sequence number tells which one is valid. The other bank is written before the
+    number changes, so a reader always finds complete keys, even if the writer is killed.
 
-    `seen` is the sequence number of the keys that `read` gives. `failure` says why workers can write the keys after
-    all, None where they can't.
+    `seen` is the sequence number of the keys that `read` returns. `failure` is the reason if workers can write to the
+    keys, else None.
     """
 
     __slots__ = ("_keys", "_known", "_publication", "_published", "_sequence", "failure", "seen")
@@ -49,7 +49,7 @@ class TicketKeys(Shared):
     writer = Writer.MASTER
 
     def __init__(self, name: str) -> None:
-        """`name` is the zone's; raises StartError where the system has no memory."""
+        """`name` is that of the zone; raises StartError if the system has no memory."""
         super().__init__(name)
         self.seen = 0
         self._keys: tuple[bytes, ...] = ()
@@ -61,7 +61,7 @@ class TicketKeys(Shared):
 
     @property
     def memory(self) -> Any:
-        """The memory, which begins with the sequence number, of 64 bits; it changes with the keys."""
+        """The memory, which begins with the sequence number of 64 bits, which changes with the keys."""
         return self._publication.memory
 
     @property
@@ -72,18 +72,17 @@ class TicketKeys(Shared):
     def read(self) -> tuple[bytes, ...]:
         """Keys of KEY_SIZE bytes: the current, the previous and the next one; () before the first `rotate`.
 
-        It is the same object as before while the keys stay the same.
+        As long as the keys are the same, it is the same object.
         """
         if self._published_sequence() != self.seen:
             self._read_again()
         return self._keys
 
     def rotate(self, now: float, lifetime: float) -> float:
-        """Make the keys, or put the next in place of the current one if that has served for its `lifetime`, in seconds.
+        """Make the keys, or replace the current one by the next if it is older than `lifetime`, in seconds.
 
-        `now` is of the monotonic clock. Returns when to call again, on the same clock. Only the master calls this, as
-        it alone publishes. Processes that are forked from it have its keys to fall back on.
-        Raises OSError where the keys cannot be published; the next call tries again.
+        `now` is a time of the monotonic clock. Returns the time of the next call, on the same clock. Only the master
+        calls this. Raises OSError if the keys cannot be published; the next call tries again.
         """
         known, lifetime = self._known, max(lifetime, _SHORTEST_LIFETIME)
         if known is None or now >= known.rotated + lifetime:
@@ -102,7 +101,7 @@ class TicketKeys(Shared):
         return () if self._known is None else (_COPY.pack(self._known.rotated, b"".join(self._known.keys)),)
 
     def take_over(self, contents: bytes) -> None:
-        """Go on with the keys of the former master; a copy that is not valid, or from the future, is ignored."""
+        """Use the keys of the old master; a copy that is invalid, or from the future, is ignored."""
         if len(contents) != _COPY.size:
             return
         rotated, joined = _COPY.unpack(contents)
@@ -120,7 +119,7 @@ class TicketKeys(Shared):
             (
                 (_bank_start(sequence), _BANK.pack(_checksum(sequence, joined), joined)),
                 (0, _SEQUENCE.pack(sequence)),
-                (_bank_start(sequence + 1), bytes(_BANK.size)),  # no key that is out of use stays in memory
+                (_bank_start(sequence + 1), bytes(_BANK.size)),  # old keys must not remain in memory
             )
         )
         self._sequence = self.seen = sequence
@@ -131,7 +130,7 @@ class TicketKeys(Shared):
         return sequence
 
     def _read_again(self) -> None:
-        """Read the present keys; the old ones stay if this fails, which takes a writer faster than this reader."""
+        """Read the present keys. If a fast writer prevents that, keep the old ones."""
         for _ in range(_ATTEMPTS):
             sequence = self._published_sequence()
             checksum, joined = _BANK.unpack_from(self.memory, _bank_start(sequence))

@@ -9,13 +9,12 @@ from mailworker.shm.shared import Shared, Writer
 
 
 class TlsSessions(Shared):
-    """TLS sessions in memory that this process and all that it forks later can write; zeros at first.
+    """Memory for TLS sessions, zeros at first, for this process and all that are forked later.
 
     A compromised worker can write anything there. The master reads nothing of it.
 
-    It has no name in any file system and no descriptor: the kernel frees it when the last process that has mapped it
-    has ended. An object that uses it keeps `memory`, not a view: Python before 3.12 crashes where its garbage collector
-    meets a memoryview in an object that is to be freed.
+    It has no name and no descriptor, so it exists as long as a process that maps it. Users must keep `memory`, and not
+    a memoryview, as Python before 3.12 crashes if the garbage collector frees an object with a memoryview.
     """
 
     __slots__ = ("memory", "size")
@@ -25,7 +24,7 @@ class TlsSessions(Shared):
     writer = Writer.ALL
 
     def __init__(self, name: str, size: int) -> None:
-        """`size` in bytes; raises StartError where the system has no such memory."""
+        """`size` is in bytes; raises StartError if the system has no such memory."""
         super().__init__(name)
         self.size = size
         self.memory = anonymous(size)

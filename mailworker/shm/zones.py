@@ -30,15 +30,14 @@ SharedT = TypeVar("SharedT", bound=Shared)
 class Zones:
     """The zones of one configuration, each with all its parts.
 
-    A zone that the previous configuration had for the same use, under the same name and of the same size, is kept with
-    its contents. A zone of another size is new, and takes over what its kind can use; workers of the previous
-    configuration go on with the former one.
+    A zone of the previous configuration with the same use, name and size is kept. A zone of another size is new, and
+    copies what its kind can use; workers of the previous configuration go on with the former zone.
     """
 
     __slots__ = ("_zones",)
 
     def __init__(self, wanted: Iterable[SharedZone], previous: Zones | None = None) -> None:
-        """Raises StartError where the system has not enough memory; `previous` stays as it is in any case."""
+        """Raises StartError if the system does not have enough memory; `previous` is unchanged in any case."""
         known = previous._zones if previous else {}
         self._zones: dict[SharedZone, tuple[Shared, ...]] = {
             zone: known.get(zone) or _make(zone, known) for zone in wanted
@@ -49,7 +48,7 @@ class Zones:
             yield from parts
 
     def get(self, kind: type[SharedT], zone: SharedZone) -> SharedT:
-        """The part of a zone that is a `kind`; raises KeyError for a zone that is not of this configuration."""
+        """The part of a zone that is a `kind`; raises KeyError for a zone of another configuration."""
         for part in self._zones[zone]:
             if isinstance(part, kind):
                 return part
