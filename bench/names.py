@@ -25,9 +25,9 @@ from bench.processes import Tree
 from bench.sites import test_seconds
 from mailworker.config.server_name import NameTable
 from mailworker.tls.context import TlsContext
-from mailworker.tls.door import Door, Room
 from mailworker.tls.folder import find_pairs
 from mailworker.tls.folder_scan import FolderScan
+from mailworker.tls.virtual_servers import ProtocolServers, VirtualServers
 from tests.oracle.proxies import mailworker_command
 from tests.support.certificates import Certificate
 from tests.support.daemon import accepts, running
@@ -127,17 +127,17 @@ class Samples:
         plain = TlsContext.build(ssl_settings(folders.default), b"imap")
         settings = ssl_settings(folders.default, certificate_directories=(str(folders.many),))
         named = TlsContext.build(settings, b"imap", folders=(_scan(folders.many).folder,))
-        room: Room[TlsContext] = Room((b"imap",), NameTable(), named)
-        door = Door([room], lambda host: host, lambda host: b"")
+        room: ProtocolServers[TlsContext] = ProtocolServers((b"imap",), NameTable(), named)
+        door = VirtualServers([room], lambda host: host, lambda host: b"")
         duel = Duel([0.0], [])
         names = [f"mail{number * 7919 % NAMES}.example" for number in range(HOT)]
         for name in names:  # a key's first signature takes longer, however few keys there are
-            _server_seconds(door.visit(), name)
+            _server_seconds(door.selection(), name)
         for _ in range(ROUNDS):
             one, many = [], []
             for number in range(HANDSHAKES):
                 one.append(_server_seconds(plain, "mail0.example"))
-                many.append(_server_seconds(door.visit(), names[number % HOT]))
+                many.append(_server_seconds(door.selection(), names[number % HOT]))
             duel.ours.append(median(many) / median(one))
         return duel
 

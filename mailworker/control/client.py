@@ -22,15 +22,15 @@ VERSION: Final = 1
 
 _SECONDS: Final = 30.0
 _PAGE: Final = 1 << 16
-_WIDE_SNDTIMEO: Final = 67  # asm-generic/socket.h: of systems of 32 bits whose times have 64
+_WIDE_SNDTIMEO: Final = 67  # asm-generic/socket.h: 32-bit systems with times of 64 bits
 
 
 class NoAnswer(MailworkerError):
-    """No server listens there, or it speaks another protocol."""
+    """There is no server, or it has another protocol."""
 
 
 class _Ended(NoAnswer):
-    """The server has closed the connection, as it does when a new configuration replaces its process."""
+    """The server has closed the connection, as its process is replaced by a reload."""
 
 
 class Refusal(MailworkerError):
@@ -38,12 +38,12 @@ class Refusal(MailworkerError):
 
 
 def default_path() -> Path:
-    """The socket for calls that name none."""
+    """The default socket."""
     return Path(os.environ.get(VARIABLE, DEFAULT))
 
 
 class Client:
-    """A connection, made at the first request. `seconds` is the longest wait for a line, None for ever."""
+    """A connection, which the first request makes. `seconds` is the timeout for a line, None for no limit."""
 
     __slots__ = ("_data", "_path", "_seconds", "_socket", "version")
 
@@ -61,17 +61,17 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connection; the next request makes another one."""
+        """Close the connection; the next request makes a new one."""
         self._data = b""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
     def ask(self, command: str, **keys: Any) -> Iterator[dict[str, Any]]:
-        """The lines of the answer, of which the last has "ok"; keys that are None are left out.
+        """The lines of the answer; the last one has "ok". Keys that are None are left out.
 
-        If the connection ends before the answer begins, as its process was about to leave, the request is sent once
-        more. A server that is only slow has the request already, and may still fulfil it. Raises NoAnswer and Refusal.
+        If the connection ends before the answer begins, as the server's process was replaced, the request is sent once
+        more; but not after a timeout, as the server may still execute it. Raises NoAnswer and Refusal.
         """
         request = {"cmd": command, **{key: value for key, value in keys.items() if value is not None}}
         try:
@@ -105,7 +105,7 @@ class Client:
 
     def _connect(self) -> socket.socket:
         self._socket = connected = socket.socket(socket.AF_UNIX)
-        # With Python's timeout, connect() would fail at once where the queue of connections is full.
+        # With Python's timeout, connect() would fail at once if the queue of connections is full.
         time = "@qq" if socket.SO_SNDTIMEO == _WIDE_SNDTIMEO else "@ll"
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack(time, int(_SECONDS), 0))
         try:
@@ -119,7 +119,7 @@ class Client:
         first = self._line()
         if first.get("control") != VERSION:
             self.close()
-            raise NoAnswer(f"{self._path}: {first.get('error', 'it is no control socket of this version')}")
+            raise NoAnswer(f"{self._path}: {first.get('error', 'it is not a control socket of this version')}")
         self.version = str(first.get("mailworker"))
         return connected
 
@@ -141,7 +141,7 @@ class Client:
         except ValueError:
             line = None
         if not isinstance(line, dict):
-            raise NoAnswer(f"{self._path}: it does not speak as a control socket does")
+            raise NoAnswer(f"{self._path}: it is not a control socket")
         return line
 
     def _too_slow(self) -> NoAnswer:

@@ -1,4 +1,4 @@
-"""The subcommands of mailworker-ctl: a table with a row for each."""
+"""The subcommands of mailworker-ctl, as rows of a table."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _who(client: Client, arguments: Namespace, say: Say) -> int:
 
 
 def _host(client: str) -> str:
-    """The address of a client as the socket tells it: the port is left out there if it is unknown."""
+    """The address in a client's name, which has no port if that is unknown."""
     if client.startswith("unix:"):
         return client
     host, _, port = client.rpartition(":")
@@ -172,7 +172,7 @@ def _kick(client: Client, arguments: Namespace, say: Say) -> int:
     if zones.get("not_banned_in"):
         say(f"not banned in {', '.join(zones['not_banned_in'])}: the key is not the user alone")
     if foreign:
-        say(f"{counted(foreign, 'session')} more of the program before USR2, which does not listen: end it, or wait")
+        say(f"{counted(foreign, 'session')} more of the old binary, which does not answer: end it, or wait")
     return DONE if kicked else NONE_MATCHED
 
 
@@ -199,7 +199,7 @@ def _certificates(client: Client, arguments: Namespace, say: Say) -> int:
 
 
 def _noted(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A certificate with what should be known of it; a file that is none has only that."""
+    """A certificate with a note; a file that cannot be used has only the note."""
     unused = row.get("unused")
     return {**row, "note": row.get("fault") or (f"not used for {' '.join(unused)}" if unused else None)}
 

@@ -1,4 +1,4 @@
-"""Text for people: the server's text is escaped, so that it cannot control a terminal."""
+"""Output as text. The server's text is escaped, so that it cannot control a terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from mailworker.errors import printable
 
-# Rows that decide about the widths of columns: later rows do not change them.
+# The number of first rows that decide about the widths of columns.
 _LOOKED_AT: Final = 256
 _UNITS: Final = ("", "K", "M", "G", "T", "P")
 
@@ -46,7 +46,7 @@ def size(number: float) -> str:
 
 
 def table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """The lines of a table with headings; none where there are no rows."""
+    """The lines of a table with headings; none without rows."""
     texts = ([column.spell(row.get(column.key)) for column in columns] for row in rows)
     first = [*islice(texts, _LOOKED_AT)]
     if not first:

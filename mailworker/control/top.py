@@ -20,14 +20,14 @@ from mailworker import __version__
 from mailworker.control.client import Client, default_path
 from mailworker.control.commands import choices, select
 from mailworker.control.output import SESSIONS
-from mailworker.control.people import KEYS, MOST, Row, Source, View
+from mailworker.control.table_view import KEYS, MOST, Row, Source, View
 from mailworker.errors import counted
 
 NAME: Final = "mailworker-top"
 _SECONDS: Final = 2.0
 _SHORTEST: Final = 0.1
 
-# Lines of the table at most: to draw 10,000 takes longer than the time between two updates.
+# The most lines of the table, as drawing 10,000 would take longer than the time between two updates.
 _LINES: Final = 500
 
 
@@ -73,14 +73,14 @@ class Top(App[None]):
         return self.query_one(DataTable)
 
     def _ask_again(self) -> None:
-        """Ask, but for a slow answer that is still to come: a second thread would read parts of it."""
+        """Request the rows, unless a request is unanswered: a second thread would read parts of its answer."""
         if not self.paused and not self._asking:
             self._asking = True
             self._ask()
 
     @work(thread=True)
     def _ask(self) -> None:
-        """Ask for all sessions in a thread, while keys are handled."""
+        """Request all sessions in a thread, while keys are handled."""
         try:
             self.source.refresh()
             self.call_from_thread(self.show)

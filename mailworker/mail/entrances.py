@@ -1,4 +1,4 @@
-"""The entrance for the clients of an address, and the door to its other servers."""
+"""The entrance for the clients of an address, and the virtual servers that they may select."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mailworker.mail.record import Checks, Entrance, Sessions
 from mailworker.mail.server import Server
 from mailworker.model import Address
 from mailworker.tls.context import TlsContext
-from mailworker.tls.door import Door, Room
+from mailworker.tls.virtual_servers import ProtocolServers, VirtualServers
 
 
 def new_entrance(
@@ -30,11 +30,12 @@ def new_entrance(
     behind = [each for each in entrances.values() if each.server.tls is not None]
     if default.tls is not None and (len(behind) > 1 or default.tls.chooses):
         protocols = dict.fromkeys((default.settings.protocol, *(each.server.settings.protocol for each in behind)))
-        door = Door([_room(protocol, behind, entrance) for protocol in protocols], _context, _own_name)
+        found = [_protocol_servers(protocol, behind, entrance) for protocol in protocols]
+        virtual_servers = VirtualServers(found, _context, _own_name)
         prompt = all(each.greets_at_once for each in behind)
         asks = any(each.has_variables for each in behind)
         for each in behind:
-            each.door, each.greets_at_once, each.has_variables = door, prompt, asks
+            each.virtual_servers, each.greets_at_once, each.has_variables = virtual_servers, prompt, asks
         _ask_in_tls(entrance, behind, checks_of)
     return entrance
 
@@ -52,13 +53,13 @@ def _ask_in_tls(default: Entrance, behind: Sequence[Entrance], checks_of: Callab
         each.in_tls = checks[each]
 
 
-def _room(protocol: str, entrances: Sequence[Entrance], default: Entrance) -> Room[Entrance]:
+def _protocol_servers(protocol: str, entrances: Sequence[Entrance], default: Entrance) -> ProtocolServers[Entrance]:
     names: NameTable[Entrance] = NameTable()
     inside = [each for each in entrances if each.server.settings.protocol == protocol]
     for each in inside:
         for name in each.server.settings.names:
             names.add(name, each)  # the first of conflicting names counts, as the configuration has warned
-    return Room(PROTOCOLS[protocol].all_alpn, names, default if default in inside else inside[0])
+    return ProtocolServers(PROTOCOLS[protocol].all_alpn, names, default if default in inside else inside[0])
 
 
 def _own_name(entrance: Entrance) -> bytes:

@@ -25,7 +25,7 @@ from mailworker.mail.session_id import Identifier, clock_and_process
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, InetAddress
 from mailworker.native.core import accelerator
-from mailworker.tls.door import Door
+from mailworker.tls.virtual_servers import VirtualServers
 from mailworker.variables import facts
 from mailworker.wire.auth_response import Rejected
 
@@ -69,7 +69,7 @@ _ANY: Final = ("0.0.0.0", "::")
 class Entrance:
     """The entrance of clients: a `listen`, its name in the log, its server, its log, and its sessions.
 
-    `door` leads to the servers of the address that clients select in a TLS handshake, None if there is only one.
+    `virtual_servers` are those that clients select in a TLS handshake, None if the address has one server.
     `greets_at_once` tells whether none of these servers delays its greeting, `has_variables` whether any of them uses
     facts. `port` is the port of the `listen`, None for a unix socket; `protocol` is the mail protocol, `local` the
     address that clients connect to, None for a wildcard, `host` that address without its port, and `source` the login
@@ -78,8 +78,22 @@ class Entrance:
     """
 
     __slots__ = (
-        "at_accept", "door", "greets_at_once", "has_variables", "host", "in_tls", "listen", "local", "log", "name",
-        "port", "protocol", "server", "sessions", "source", "watched",
+        "at_accept",
+        "greets_at_once",
+        "has_variables",
+        "host",
+        "in_tls",
+        "listen",
+        "local",
+        "log",
+        "name",
+        "port",
+        "protocol",
+        "server",
+        "sessions",
+        "source",
+        "virtual_servers",
+        "watched",
     )  # fmt: skip
 
     def __init__(self, listen: Listen, server: Server, log: Log, sessions: Sessions) -> None:
@@ -94,7 +108,7 @@ class Entrance:
         self.log = log
         self.sessions = sessions
         self.source = server.login_source.kind
-        self.door: Door[Entrance] | None = None
+        self.virtual_servers: VirtualServers[Entrance] | None = None
         self.greets_at_once = server.greets_at_once
         self.has_variables = server.has_variables
         self.watched = False
@@ -124,7 +138,7 @@ class Entrance:
     def _shakes_alike(self) -> bool:
         """Whether handshakes need no certificate, select no other server, and no variable uses their duration."""
         asks = self.server.asks_for_certificates or self.server.asks_for_handshake
-        return self.server.tls is not None and self.door is None and not asks
+        return self.server.tls is not None and self.virtual_servers is None and not asks
 
     def verbose(self) -> Entrance:
         """A copy of the entrance for clients of `debug_connection`."""
@@ -234,13 +248,13 @@ async def start_tls(client: SocketStream, record: SessionRecord, *, more: bool =
 
 async def _start_tls(client: SocketStream, record: SessionRecord, *, more: bool) -> None:
     entrance = record.entrance
-    if entrance.door is None:
+    if entrance.virtual_servers is None:
         assert entrance.server.tls is not None
         await client.start_tls(entrance.server.tls, more=more)
         return
-    visit = entrance.door.visit()
-    await client.start_tls(visit, more=more)
-    record.entrance = visit.host.verbose() if entrance.watched else visit.host
+    selection = entrance.virtual_servers.selection()
+    await client.start_tls(selection, more=more)
+    record.entrance = selection.server.verbose() if entrance.watched else selection.server
 
 
 EndListener = Callable[[SessionRecord], None]

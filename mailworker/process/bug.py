@@ -12,7 +12,7 @@ from mailworker.model import Level
 
 
 def describe_bug(bug: BaseException) -> str:
-    """Describe an unexpected exception in one line, innermost frame first: records are short, and cut at their end."""
+    """An unexpected exception in one line, the innermost frame first, as long log records are cut at their end."""
     frames = reversed(traceback.extract_tb(bug.__traceback__))
     places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}()" for frame in frames]
     what = "not enough memory" if isinstance(bug, MemoryError) else f"{type(bug).__name__}: {bug}"
@@ -20,7 +20,7 @@ def describe_bug(bug: BaseException) -> str:
 
 
 def log_bug(log: Log, bug: BaseException) -> None:
-    """Log an unexpected exception. Without memory even for that, nothing is logged: it ends one session, not all."""
+    """Log an unexpected exception; if there is not enough memory for that, do nothing, so that other sessions go on."""
     try:
         log.write(Level.ALERT, describe_bug(bug))
     except MemoryError:
@@ -28,7 +28,7 @@ def log_bug(log: Log, bug: BaseException) -> None:
 
 
 def log_unraisable(on_bug: Callable[[BaseException], None]) -> None:
-    """Give `on_bug` the exceptions that no code can catch: those of OpenSSL's callbacks and of destructors."""
+    """Have `on_bug` called with exceptions that no caller can catch, as in OpenSSL's callbacks and in destructors."""
 
     def report(unraisable: sys.UnraisableHookArgs) -> None:
         on_bug(unraisable.exc_value or RuntimeError(unraisable.err_msg or "no details"))

@@ -1,4 +1,4 @@
-"""The folders of `ssl_certificate_directory`: the master reads them and passes the result on to the workers."""
+"""The folders of `ssl_certificate_directory`, which the master reads for all workers."""
 
 from __future__ import annotations
 
@@ -58,15 +58,15 @@ class CertificateFolders:
                 self.scans[path] = scan
 
     def of(self, settings: SslSettings, warn: Warn) -> tuple[Folder, ...]:
-        """The folders of a server, all read; warns of names for which two of them have certificates."""
+        """The folders of a server, which have been read. Warns of names for which two of them have certificates."""
         scans = [self.scans[path] for path in settings.certificate_directories]
         for number, scan in enumerate(scans):
-            for warning in scan.follow(each.folder for each in scans[:number]):
+            for warning in scan.note_earlier(each.folder for each in scans[:number]):
                 warn(Level.WARN, warning)
         return tuple(scan.folder for scan in scans)
 
     def use(self, context: Context, settings: SslSettings, warn: Warn) -> None:
-        """Remove from the server's folders the pairs that its context does not accept."""
+        """Remove the pairs that the server's context does not accept from its folders."""
         for path in settings.certificate_directories:
             contexts = self._contexts.setdefault(path, {})
             if settings.ciphers in contexts:
@@ -74,14 +74,14 @@ class CertificateFolders:
             contexts[settings.ciphers] = context
             scan = self.scans[path]
             scan.check = partial(self._fault, path)
-            for fault in scan.sift(lambda pair: _refusal(context, pair)):
+            for fault in scan.remove_refused(lambda pair: _refusal(context, pair)):
                 warn(Level.WARN, fault)
 
     def adopt(self, path: str, descriptor: int) -> bool:
-        """Take over what another process has found below a folder, and close its descriptor. Raises OSError.
+        """Apply the changes that another process has found below a folder, and close their descriptor. Raises OSError.
 
-        Returns whether the certificates have changed. They have not if the folder is none of these, or if the only
-        changes are files that no pair could be made of.
+        Returns whether the certificates have changed. They have not if this configuration does not use the folder, or
+        if all changes are files that cannot be used.
         """
         changes: list[Change] = pickle.loads(bytes(read_sealed(descriptor)))
         scan = self.scans.get(path)
@@ -92,7 +92,7 @@ class CertificateFolders:
         return any(change.pairs or change.stamp is None for change in changes)
 
     def _fault(self, path: str, pair: NamedPair) -> str | None:
-        """Why a pair that was added below a folder cannot be used there."""
+        """Why a pair that was added below a folder cannot be used, None if it can."""
         return next((fault for each in self._contexts[path].values() if (fault := _refusal(each, pair))), None)
 
 

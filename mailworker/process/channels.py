@@ -1,7 +1,7 @@
-"""Channels between workers and helpers: a pair of sockets for each, through which they send each other packets.
+"""Channels between workers and helpers: each is a pair of sockets for packets.
 
-The master opens them, and keeps the helper's end for as long as the worker lives: when a helper dies, its successor
-gets the packets that are still in there.
+The master opens them. It keeps the helper's end as long as the worker runs, so if the helper dies, its successor gets
+the packets that are still in the channel.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import Final
 
 from mailworker.process.cycle import Cycle
 
-# The bytes that a worker may be ahead of a helper, with the kernel's overhead: some 6,000 packets of 300 bytes. Root
-# may have that much; for other users the kernel's own limit holds.
-_AHEAD: Final = 4 << 20
+# Bytes that a channel can hold, with the kernel's overhead: some 6,000 packets of 300 bytes. For users other than root
+# the kernel's own limit applies.
+_CAPACITY: Final = 4 << 20
 
 _SO_SNDBUFFORCE: Final = 32  # asm-generic/socket.h; Python has no name for it
 
@@ -33,7 +33,7 @@ def open_channels(helpers: Iterable[str]) -> tuple[Ends, Ends]:
             theirs[helper], own[helper] = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             for end in (theirs[helper], own[helper]):
                 end.setblocking(False)
-                _widen(end)
+                _set_capacity(end)
     except OSError:
         close_ends((*theirs.values(), *own.values()))
         raise
@@ -41,7 +41,7 @@ def open_channels(helpers: Iterable[str]) -> tuple[Ends, Ends]:
 
 
 def receive(end: socket.socket, buffer: bytearray | memoryview, flags: int = 0) -> int:
-    """Receive a packet into `buffer`; returns its bytes, 0 when the other end has been closed. Raises OSError.
+    """Receive a packet into `buffer`; returns its length, 0 when the other end has been closed. Raises OSError.
 
     If the other end was closed with unread data, the system reports ECONNRESET once, before the data that it had sent.
     """
@@ -57,17 +57,17 @@ def close_ends(ends: Iterable[socket.socket]) -> None:
         end.close()
 
 
-def _widen(end: socket.socket) -> None:
+def _set_capacity(end: socket.socket) -> None:
     try:
-        end.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _AHEAD)
+        end.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _CAPACITY)
     except OSError:
         with suppress(OSError):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _AHEAD)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _CAPACITY)
 
 
 @dataclass(slots=True)
 class _Kept:
-    """A helper's end; `given` tells whether the running helper has it too, `over` that the worker has ended."""
+    """A helper's end. `given`: the running helper has it as well. `over`: the worker has ended."""
 
     cycle: Cycle
     worker: int
@@ -78,7 +78,7 @@ class _Kept:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no packet is left in it."""
+        """Whether it holds no packet."""
         try:
             return not receive(self.end, bytearray(1), socket.MSG_PEEK)
         except OSError:
@@ -102,12 +102,12 @@ class Channels:
         return tuple(kept.end for kept in self._to(cycle, helper))
 
     def given(self, cycle: Cycle, helper: str) -> None:
-        """Note that a helper has been forked, and has inherited all its ends."""
+        """Note that a helper has been forked, and so has inherited all of its ends."""
         for kept in self._to(cycle, helper):
             kept.given = True
 
     def give(self, cycle: Cycle, helper: str, send: Callable[[socket.socket], bool]) -> bool:
-        """Send the running helper the ends that it lacks; False where it has no room for one yet."""
+        """Send the running helper the ends that it does not have yet; False if it has no room for one now."""
         for kept in self._to(cycle, helper):
             kept.given = kept.given or send(kept.end)
             if not kept.given:
@@ -115,21 +115,21 @@ class Channels:
         return True
 
     def end(self, worker: int) -> None:
-        """Note that a worker has ended: its channels are closed when all packets in them have been taken."""
+        """Note that a worker has ended: its channels are closed once they are empty."""
         for kept in self._kept:
             kept.over = kept.over or kept.worker == worker
         self.sweep()
 
     def sweep(self) -> None:
-        """Close the channels of ended workers in which nothing is left."""
+        """Close the empty channels of workers that have ended."""
         self._close(kept for kept in self._kept if kept.over and kept.is_empty)
 
     def drop(self, cycle: Cycle, helper: str) -> None:
-        """Close the channels of ended workers to a helper that has ended and gets no successor."""
+        """Close the channels of ended workers to a helper that has ended and is not replaced."""
         self._close(kept for kept in self._to(cycle, helper) if kept.over)
 
     def close(self, but: Iterable[socket.socket] = ()) -> None:
-        """Close all ends but some, in a child that has inherited them."""
+        """Close all ends except `but`, in a child that has inherited them."""
         remaining = set(map(socket.socket.fileno, but))
         for kept in self._kept:
             if kept.end.fileno() not in remaining:

@@ -1,4 +1,4 @@
-"""A process that the master forks for a task: from the fork to its exit code."""
+"""The processes that the master forks, from the fork to the exit code."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from mailworker.log.log import Log
 from mailworker.model import Level
 from mailworker.process.bug import log_bug, log_unraisable
 from mailworker.process.cycle import Cycle
-from mailworker.process.link import Kick, Receiver, tell_service
+from mailworker.process.link import Kick, Receiver, report_serving
 from mailworker.process.system.callbacks import Alarm, Watch
 from mailworker.process.system.reserve import Reserve
-from mailworker.process.system.signals import PASSED_OVER, UNHEARD, Handler, SignalSocket
+from mailworker.process.system.signals import IGNORED, SILENT, Handler, SignalSocket
 from mailworker.process.system.titles import title_child, title_leaving_child
 
 # nginx's exit code of a worker that could not start and should not be started again.
 FATAL = 2
 _FAILED = 1
 
-# Signals that only a master can obey.
-_PASSED_OVER = (signal.SIGHUP, signal.SIGIO, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
+# Signals that have a meaning for the master alone.
+_FOR_MASTER = (signal.SIGHUP, signal.SIGIO, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
 
-# Descriptors that are held in reserve, at most, for messages of the master: a message brings as many as there are logs.
+# The most descriptors that are reserved for a message of the master, which brings one for each log file.
 _MOST_RESERVED = 16
 
-# Seconds until a message of the master is taken again for which there was no memory.
+# Seconds before a message of the master is read again, if there was not enough memory for it.
 _MEMORY_PAUSE = 1.0
 
-# New objects after which the collector looks for reference cycles. Sessions leave none, so it should not look for every
-# ten new clients or so, as it would by default (700).
+# New objects after which the garbage collector runs. Sessions leave no reference cycles, and with the default of 700 it
+# would run for every ten new clients or so.
 _NEW_OBJECTS = 10_000
 
 
@@ -48,11 +48,11 @@ _NEW_OBJECTS = 10_000
 class FromMaster:
     """What a child gets from its master.
 
-    `pipe` is the reading end of a pipe that only the master can write to: it ends when the master does. `link` brings
-    log files that the master has opened, and the child tells by it that it serves. `row` is the one that it may write
-    in each zone that has rows. Only a child that is `daemonised` obeys SIGWINCH, as a terminal sends that to all its
-    processes. `channels` are a worker's, by the names of the helpers at their other ends. `workers` are a helper's, one
-    for each worker that runs.
+    `pipe` is the reading end of a pipe that the master alone can write to, so its end of file means that the master is
+    gone. `link` is for messages of both, see `mailworker.process.link`. `row` is the row that the child writes in each
+    zone that has rows. A child obeys SIGWINCH only if it is `daemonised`, as a terminal sends that signal to all its
+    processes. `channels` are those of a worker, by the names of the helpers. `workers` are the channels of a helper,
+    one for each worker that runs.
     """
 
     pipe: int
@@ -64,9 +64,9 @@ class FromMaster:
 
 
 class ChildProcess(ABC):
-    """Does its task for one cycle until it is asked to exit; `number` counts the children of a kind from 0.
+    """A process that works for one cycle until it is asked to exit. `number` counts the children of a kind from 0.
 
-    `name` is what the log and `ps` call it.
+    `name` is its name in the log and in `ps`.
     """
 
     __slots__ = (
@@ -76,10 +76,10 @@ class ChildProcess(ABC):
     name: ClassVar[str]
 
     asks: ClassVar[bool] = False
-    """Whether the master takes questions from it."""
+    """Whether it may send questions to the master."""
 
     uses: ClassVar[Collection[bytes]] = ()
-    """The kinds of what is found in files that it is told of."""
+    """The kinds of file updates that it gets, see `FileUpdate`."""
 
     def __init__(self, cycle: Cycle, number: int, master: FromMaster) -> None:
         self._cycle = cycle
@@ -98,9 +98,9 @@ class ChildProcess(ABC):
             signal.SIGINT: (", exiting", self._loop.stop),
             signal.SIGQUIT: (", shutting down", self._shut_down),
             signal.SIGUSR1: (", reopening logs", self._reopen_logs),
-            signal.SIGWINCH: (", shutting down", self._shut_down) if master.daemonised else UNHEARD,
-            signal.SIGALRM: UNHEARD,
-            **dict.fromkeys(_PASSED_OVER, PASSED_OVER),
+            signal.SIGWINCH: (", shutting down", self._shut_down) if master.daemonised else SILENT,
+            signal.SIGALRM: SILENT,
+            **dict.fromkeys(_FOR_MASTER, IGNORED),
         }
 
     @classmethod
@@ -110,18 +110,18 @@ class ChildProcess(ABC):
 
     @abstractmethod
     def _start(self) -> None:
-        """Take on user and limits, and begin the task. Raises StartError where a successor would fail as well."""
+        """Set user and limits, and begin the task. Raises StartError if a successor would fail as well."""
 
     @abstractmethod
     def _finish(self, done: Callable[[], None]) -> None:
-        """Accept no more work, and call `done` when all is finished, which may be at once."""
+        """Accept no more work, and call `done`, perhaps immediately, when the work is finished."""
 
     def _take_channel(self, channel: socket.socket) -> None:
-        """Take the channel of a worker that has started; only helpers get it."""
+        """Take the channel of a worker that has started; only helpers get one."""
         channel.close()
 
     def _take_answer(self, number: int, words: bytes) -> None:  # noqa: B027 - most ask nothing
-        """Take the master's answer to a question; only children that ask get one."""
+        """Take the master's answer to a question."""
 
     def _limit_logs(self, level: int) -> None:
         self._cycle.logs.limit(Level(level) if level else None)
@@ -130,15 +130,15 @@ class ChildProcess(ABC):
         """End sessions."""
 
     def _end(self) -> None:  # noqa: B027 - most have nothing to leave
-        """End unfinished work in good order."""
+        """Finish or abandon the rest of the work, before the process ends."""
 
     def open_signals(self) -> None:
-        """Take signals as a child does, not as the master it was forked from."""
+        """Replace the signal handlers of the master, which the child has inherited."""
         self._signals.open(self._handlers)
 
     def run(self) -> int:
         """Do the task, and return the process's exit code."""
-        gc.freeze()  # a collection would write to the objects shared with the master, and so copy them all
+        gc.freeze()  # the collector writes to objects, which would copy the memory that is shared with the master
         gc.set_threshold(_NEW_OBJECTS)
         log_unraisable(self._log_bug)
         try:
@@ -149,12 +149,12 @@ class ChildProcess(ABC):
         except StartError as error:
             self._log.write(Level.EMERG, str(error))
             return FATAL
-        self._reserve.fill()  # behind the limit that the configuration sets
+        self._reserve.fill()  # after the configured limit is set
         self._loop.watch(self._signals.fileno(), READ, Watch(self._take_signals))
-        self._loop.watch(self._master.pipe, READ, Watch(self._miss_master))
+        self._loop.watch(self._master.pipe, READ, Watch(self._master_gone))
         self._watch_link()
-        tell_service(self._master.link)
-        title_child(self.name)  # as in nginx when all is prepared: by the time the title is seen, everything is open
+        report_serving(self._master.link)
+        title_child(self.name)  # as in nginx, when everything is open
         self._loop.run()
         self._end()
         self._log.write(Level.NOTICE, "exiting")
@@ -174,8 +174,8 @@ class ChildProcess(ABC):
             self._log.write(Level.NOTICE, received.describe(action))
             handler()
 
-    def _miss_master(self) -> None:
-        """Finish our sessions and free the ports: without a master, nothing would stop or replace us."""
+    def _master_gone(self) -> None:
+        """Finish the sessions and free the ports, as without a master nothing would stop or replace this process."""
         self._loop.unwatch(self._master.pipe)
         self._log.write(Level.ALERT, "master process is gone, shutting down")
         self._shut_down()
@@ -188,10 +188,10 @@ class ChildProcess(ABC):
             self._finish(self._loop.stop)
 
     def _watch_link(self) -> None:
-        self._loop.watch(self._master.link.fileno(), READ, Watch(self._hear_master))
+        self._loop.watch(self._master.link.fileno(), READ, Watch(self._receive_message))
 
-    def _hear_master(self) -> None:
-        """Take a message; without memory for it wait, as the loop would announce it again at once, and for ever."""
+    def _receive_message(self) -> None:
+        """Receive a message. Without memory for it, pause, or the loop would call this again and again."""
         try:
             self._take_message()
         except MemoryError:
@@ -209,29 +209,31 @@ class ChildProcess(ABC):
                 self._cycle.redirect_stderr()
 
     def _reopen_logs(self) -> None:
-        """Reopen our own files: SIGUSR1 was sent to us alone, or the master could not hand us its files."""
+        """Open the files ourselves: SIGUSR1 was sent to this process, or the master could not send its files."""
         self._log.write(Level.NOTICE, "reopening logs")
         with self._reserve:
             self._cycle.logs.reopen()
         self._cycle.redirect_stderr()
 
 
-def live(kind: type[ChildProcess], number: int, cycle: Cycle, master: FromMaster, unblock: Callable[[], None]) -> int:
-    """The life of a fresh child, whose exit code it returns; `unblock` lets signals through that the master blocks."""
+def run_child(
+    kind: type[ChildProcess], number: int, cycle: Cycle, master: FromMaster, unblock: Callable[[], None]
+) -> int:
+    """Run a child that was just forked; returns its exit code. `unblock` unblocks the master's signals."""
     child = kind(cycle, number, master)
     child.open_signals()
     unblock()
     return child.run()
 
 
-def end_by(life: Callable[[], int], log: Log) -> NoReturn:
-    """End this process, which was just forked, with the exit code of its `life`.
+def exit_with(run: Callable[[], int], log: Log) -> NoReturn:
+    """End this process, which was just forked, with the exit code that `run` returns.
 
-    Whatever is raised there ends it too: it must never run on into the frames of the master, and be another one.
+    An exception ends it, too: it must not propagate into the code of the master, or there would be a second master.
     """
     code = _FAILED
     try:
-        code = life()
+        code = run()
     except BaseException as bug:
         log_bug(log, bug)
     finally:

@@ -1,4 +1,4 @@
-"""The master's children: starting them, signalling them, learning how they ended."""
+"""The master's children: they are started, signalled and reaped here."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.model import After, Level
 from mailworker.process.channels import Channels, Ends, close_ends, open_channels
-from mailworker.process.child_process import FATAL, ChildProcess, FromMaster, end_by, live
+from mailworker.process.child_process import FATAL, ChildProcess, FromMaster, exit_with, run_child
 from mailworker.process.cycle import Cycle
+from mailworker.process.file_updates import FileUpdates
 from mailworker.process.helper import Helper
 from mailworker.process.link import (
-    Found,
+    FileUpdate,
     Question,
-    call_by_signal,
-    hear,
+    notify_by_signal,
     open_link,
+    receive_messages,
     send_channel,
     send_files,
-    send_found,
     send_level,
+    send_update,
 )
-from mailworker.process.news import News
 from mailworker.process.retry import Retry
 from mailworker.process.system.pipe import open_pipe
 
-# A child that lived for fewer seconds has failed to start, whatever its exit code.
+# A child that ran for fewer seconds has failed to start, whatever its exit code.
 _YOUNG = 1.0
-# Seconds that pass before a child which died young is replaced: none at first, doubling up to the last.
+# Seconds before a child that failed to start is replaced: 0 at first, then these, doubling up to the last.
 _FIRST_PAUSE = 0.25
 _LAST_PAUSE = 30.0
 
@@ -56,9 +56,9 @@ class Place(NamedTuple):
 class Child:
     """A process that runs.
 
-    `started` is in seconds of the monotonic clock. By `link` it gets its logs, and tells whether it `serves`. `row` is
-    the row of shared zones that it alone writes while it runs. Places would not do, as the workers of two cycles have
-    the same ones. For `heard` see Listener.
+    `started` is in seconds of the monotonic clock. `link` is the master's end of the link; the child reports by it that
+    it `serves`. `row` is the row of shared zones that it alone writes while it runs: workers of two cycles may have the
+    same place, but never the same row. For `received` see Subscriber.
     """
 
     pid: int
@@ -67,21 +67,21 @@ class Child:
     started: float
     link: socket.socket
     row: int
-    heard: int = 0
+    received: int = 0
     leaving: bool = False
     serves: bool = False
 
     def stays_in(self, cycle: Cycle) -> bool:
-        """Whether it works for that cycle, and has not been told to go."""
+        """Whether it works for that cycle, and has not been told to exit."""
         return self.cycle is cycle and not self.leaving
 
-    def hear(self, found: Found) -> bool:
-        """See Listener; some have no use for what was found."""
-        return found.kind not in self.place.kind.uses or send_found(self.link, found)
+    def send(self, update: FileUpdate) -> bool:
+        """See Subscriber. An update of a kind that the process does not use is skipped."""
+        return update.kind not in self.place.kind.uses or send_update(self.link, update)
 
 
 class Asked(NamedTuple):
-    """A question, and the child that has asked it."""
+    """A question, and the child that asked it."""
 
     child: Child
     question: Question
@@ -99,7 +99,7 @@ class Exit:
 
     @property
     def fatal(self) -> bool:
-        """Whether a successor would meet the same fate."""
+        """Whether a successor would fail in the same way."""
         return self.code == FATAL
 
     @property
@@ -122,13 +122,15 @@ class Exit:
 class Children:
     """All children that run, of the present cycle and of former ones.
 
-    They have a pipe that is never written to: it ends when the master is gone. `leave` closes, in a child, what is the
-    master's alone; for `unblock` see `live`, for `daemonised` FromMaster. `giving` gives helpers channels to workers
-    that start after them; `after(seconds, action)` arranges for a call later. Raises StartError.
+    They share a pipe that is never written to; its end of file means that the master is gone. `leave` closes, in a
+    child, what only the master needs. For `unblock` see `run_child`, for `daemonised` FromMaster. `channel_retry` sends
+    helpers the channels to workers that start later. `after(seconds, action)` arranges for a call later. Raises
+    StartError.
     """
 
     __slots__ = (
-        "_asked", "_channels", "_children", "_daemonised", "_leave", "_pauses", "_pipe", "_unblock", "giving", "news",
+        "_asked", "_channels", "_children", "_daemonised", "_leave", "_pauses", "_pipe", "_unblock", "channel_retry",
+        "file_updates",
     )  # fmt: skip
 
     def __init__(self, unblock: _Action, leave: _Action, after: After, *, daemonised: bool) -> None:
@@ -140,8 +142,8 @@ class Children:
         self._pauses: dict[Place, float] = {}
         self._pipe = open_pipe()
         self._unblock = unblock
-        self.giving = Retry(after, self._give_channels)
-        self.news = News(self._children.values(), after)
+        self.channel_retry = Retry(after, self._give_channels)
+        self.file_updates = FileUpdates(self._children.values(), after)
 
     def __iter__(self) -> Iterator[Child]:
         return iter(self._children.values())
@@ -150,14 +152,14 @@ class Children:
         return len(self._children)
 
     def are_in(self, place: Place, cycle: Cycle) -> bool:
-        """Whether a child runs in that place, and is to stay there."""
+        """Whether a child runs in that place, and has not been told to exit."""
         return any(child.place == place and child.stays_in(cycle) for child in self)
 
     def spawn(self, cycle: Cycle, place: Place, present: Cycle, helpers: _Helpers = ()) -> OSError | None:
-        """Start a child of `cycle` in that place; the error, with a log line, where the system does not allow it.
+        """Start a child of `cycle` in that place. Returns an error of the system, which is logged, else None.
 
-        A worker gets a channel to each of `helpers`, a helper those of all workers of the cycle. `present` is the cycle
-        that serves, and has logs: `cycle` may be a former one, which has closed its own.
+        A worker gets a channel to each of `helpers`, a helper gets the channels of all workers of the cycle. `present`
+        is the serving cycle, whose logs are used: `cycle` may be a former one, which has closed its logs.
         """
         name, log = place.kind.name, present.log
         try:
@@ -177,10 +179,10 @@ class Children:
                 return error
             if pid == 0:
                 close_ends((link, *theirs.values()))
-                end_by(lambda: self._run(cycle, place, present, their_link, row, own), log)
+                exit_with(lambda: self._run(cycle, place, present, their_link, row, own), log)
         close_ends(own.values())
         log.write(Level.NOTICE, f"start {name} {pid}")
-        self._children[pid] = Child(pid, place, cycle, monotonic(), link, row, self.news.end)
+        self._children[pid] = Child(pid, place, cycle, monotonic(), link, row, self.file_updates.end)
         self._channels.keep(cycle, pid, theirs)
         self._channels.given(cycle, name)
         return None
@@ -193,44 +195,44 @@ class Children:
         ]
         return all(given)
 
-    def hear(self) -> None:
-        """Learn which children serve by now, and what those ask that may."""
+    def receive(self) -> None:
+        """Receive the messages of all children: reports that they serve, and questions."""
         for child in self:
-            self._hear(child)
+            self._receive(child)
 
     def take_questions(self) -> list[Asked]:
-        """The questions that children have asked since the last call."""
-        self.hear()
+        """The questions received since the last call."""
+        self.receive()
         asked, self._asked = self._asked, []
         return asked
 
-    def _hear(self, child: Child) -> None:
-        questions, serves = hear(child.link)
+    def _receive(self, child: Child) -> None:
+        questions, serves = receive_messages(child.link)
         child.serves = child.serves or serves
         if child.place.kind.asks:
             self._asked += (Asked(child, question) for question in questions)
 
     def limit_logs(self, level: Level | None) -> bool:
-        """Send all children the level of the error log; False where one had no room for it."""
+        """Send all children the level of the error log; False if one had no room for it."""
         left = [child for child in self if not send_level(child.link, level or 0)]
         return not left
 
     def hand_out_logs(self, cycle: Cycle) -> None:
-        """Give children the log files that `cycle` has reopened; one that has no room is told to open its own."""
+        """Send children the log files that `cycle` has reopened; a child without room opens them itself."""
         for child in self:
             if not send_files(child.link, child.place.kind.files(cycle)):
                 with suppress(ProcessLookupError):
                     os.kill(child.pid, Signals.SIGUSR1)
 
     def signal(self, number: Signals, only: Callable[[Child], bool] = lambda child: True) -> None:
-        """Send a signal to those that `only` holds for."""
+        """Send a signal to the children for which `only` returns true."""
         for child in self:
             if only(child):
                 with suppress(ProcessLookupError):
                     os.kill(child.pid, number)
 
     def shut_down(self, only: Callable[[Child], bool]) -> list[Child]:
-        """Tell those that `only` holds for to finish and exit; each is told once. Returns those that were told."""
+        """Send SIGQUIT, once each, to the children for which `only` returns true. Returns those that got it now."""
         told = [child for child in self if only(child) and not child.leaving]
         for child in told:
             child.leaving = True
@@ -238,7 +240,7 @@ class Children:
         return told
 
     def forget(self, children: Iterable[Child], log: Log) -> None:
-        """Stop waiting for those of `children` that even SIGKILL does not end, as a dead disk holds them."""
+        """Stop waiting for those of `children` that SIGKILL did not end, as they wait for a dead disk."""
         for child in children:
             if self._children.get(child.pid) is child:
                 log.write(Level.ALERT, f"{child.place.kind.name} {child.pid} could not be killed")
@@ -253,7 +255,7 @@ class Children:
             self._channels.drop(child.cycle, child.place.kind.name)
 
     def reap(self) -> Iterator[Exit]:
-        """All children that have ended. If we are process 1, orphans of other processes are among them."""
+        """All children that have ended. For process 1, they include orphans of other processes."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -264,7 +266,7 @@ class Children:
             signalled = os.WIFSIGNALED(status)
             child = self._children.pop(pid, None)
             if child is not None:
-                self._hear(child)  # it may have said that it serves before it ended
+                self._receive(child)  # it may have said that it serves before it ended
                 self._release(child)
             yield Exit(
                 pid,
@@ -277,33 +279,33 @@ class Children:
     def _run(  # noqa: PLR0913, PLR0917 - all that a fork leaves
         self, cycle: Cycle, place: Place, present: Cycle, link: socket.socket, row: int, channels: Ends
     ) -> int:
-        """The life of a child, in its own process; returns the exit code."""
+        """Run a child, in its own process; returns the exit code."""
         if cycle is not present:
             cycle.logs.adopt({path: os.dup(number) for path, number in place.kind.files(present).items()})
             present.close(cycle, shared=True)
         read, write = self._pipe
         os.close(write)
         self._leave()
-        self.news.close()
+        self.file_updates.close()
         for other in self:
-            other.link.close()  # only the master writes to them
+            other.link.close()  # these belong to the master alone
         workers = self._channels.of(cycle, place.kind.name)
         self._channels.close(but=workers)
         master = FromMaster(read, link, row, self._daemonised, channels, workers)
-        return live(place.kind, place.number, cycle, master, self._unblock)
+        return run_child(place.kind, place.number, cycle, master, self._unblock)
 
     def close(self) -> None:
-        """Close the pipe: children that still run take the master for gone."""
+        """Close the pipe, so children that still run notice that the master is gone."""
         self._channels.close()
-        self.news.close()
+        self.file_updates.close()
         for descriptor in self._pipe:
             os.close(descriptor)
 
     def pause(self, ended: Exit, now: float) -> float:
-        """Seconds to wait before a child is replaced: more, the more often its place has failed soon after the start.
+        """Seconds to wait before a child is replaced. They grow if its place fails again and again after the start.
 
-        A child that was ended from outside did not fail: it is replaced at once, however often. But where something
-        does not even let it begin to serve, such as a control group without memory, there is a pause first.
+        A child that was ended from outside did not fail, so it is replaced at once; but only if it had begun to serve,
+        as something may prevent that, such as a control group without memory.
         """
         child = ended.child
         assert child is not None, "only those are replaced"
@@ -320,14 +322,14 @@ class Children:
 def _open_ends(helpers: Iterable[type[Helper]], *, asks: bool) -> tuple[socket.socket, socket.socket, Ends, Ends]:
     """A link, the master's end first, and the channels to `helpers`, the helpers' ends first. Raises OSError.
 
-    `asks` tells whether the child will have questions.
+    `asks`: the child sends questions.
     """
     theirs, own = open_channels(helper.name for helper in helpers)
     opened: tuple[socket.socket, ...] = ()
     try:
         opened = open_link()
         if asks:
-            call_by_signal(opened[0])
+            notify_by_signal(opened[0])
     except OSError:
         close_ends((*theirs.values(), *own.values(), *opened))
         raise

@@ -49,7 +49,7 @@ _HELPERS = 8
 
 
 class Cycle:
-    """Built by `load`, then `open`. Until `open` has ended, `log` is the log of the process that builds the cycle."""
+    """Built by `load`, then `open`. Until `open` is done, `log` is the log of the process that builds the cycle."""
 
     __slots__ = (
         "_contexts", "_ticket_keys", "_zones", "listeners", "log", "logs", "service", "settings", "watched",
@@ -89,7 +89,7 @@ class Cycle:
 
     @classmethod
     def follow(cls, previous: Cycle, invocation: Invocation, settings: Settings) -> Generator[float, None, Cycle]:
-        """Build what `load` builds, from settings already read and warned of; zones that `previous` has are kept.
+        """Do as `load`, with settings that have been read, and whose warnings are logged. Keep the zones of `previous`.
 
         Yields the seconds to wait before it is resumed. Raises as `load` does.
         """
@@ -113,13 +113,13 @@ class Cycle:
         return cycle
 
     def redirect_stderr(self) -> None:
-        """Let the interpreter's own messages end up in the log, unless the configuration logs to stderr."""
+        """Redirect stderr, for the interpreter's own messages, to the log, unless the configuration logs to stderr."""
         if not self.settings.logs_to_stderr:
             redirect_stderr(self.log)
 
     @property
     def workers(self) -> int:
-        """How many workers to run."""
+        """The number of workers to run."""
         return _workers(self.settings)
 
     def listeners_of(self, listens: Iterable[Listen]) -> list[BoundListener]:
@@ -128,7 +128,7 @@ class Cycle:
 
     @property
     def status_listeners(self) -> list[BoundListener]:
-        """The listeners of the status process, which no worker serves."""
+        """The listeners of the status process."""
         return self.listeners_of(_shown_listens(self.settings))
 
     @property
@@ -140,11 +140,11 @@ class Cycle:
     @property
     def counters(self) -> Counters | None:
         """The counters of workers and helpers, None where the configuration asks for no status."""
-        return None if self.settings.status is None else self.board
+        return None if self.settings.status is None else self.scoreboard
 
     @property
-    def board(self) -> Counters | None:
-        """Where the master posts its processes for the status process; None where there is no such process."""
+    def scoreboard(self) -> Counters | None:
+        """The counters, where the master also posts its processes; None if there is no status process to read them."""
         return next((zone for zone in self.zones if isinstance(zone, Counters)), None)
 
     @property
@@ -154,7 +154,7 @@ class Cycle:
 
     @property
     def certificates(self) -> list[tuple[MailServer, Certificate, str]]:
-        """The certificates that servers show to clients, with their files, without those of folders."""
+        """The certificates of files that servers send to clients, with their paths."""
         servers = zip(self.settings.servers, self._contexts, strict=True)
         return [
             (server, leaf, path)
@@ -177,9 +177,9 @@ class Cycle:
     def open(
         self, inherited: Iterable[BoundListener] = (), console: Console | None = None
     ) -> Generator[float, None, None]:
-        """Open logs and listeners, taking over those that are `inherited`, and make the service.
+        """Open logs and listeners, of which the `inherited` ones are open already, and make the service.
 
-        Yields the seconds to wait. Raises StartError; then, and when it is abandoned, nothing stays open.
+        Yields the seconds to wait. If it raises StartError, or is closed before its end, nothing stays open.
         """
         try:
             log, server_logs = self.logs.open(console)
@@ -193,7 +193,7 @@ class Cycle:
         self.service.prepare(partial(_limit_table, self._zones))
 
     def test(self) -> None:
-        """Do for `-t` what `open` does, and undo it: open logs and close them again, see whether addresses can be had.
+        """Check for `-t` that `open` would succeed: open logs and close them, and bind to each address that is free.
 
         Raises StartError.
         """
@@ -204,9 +204,9 @@ class Cycle:
             self.logs.close()
 
     def rotate_ticket_keys(self) -> float | None:
-        """Make the shared ticket keys, or renew those that have served their time; only the master calls this.
+        """Make the shared ticket keys, or rotate those that are old enough; only the master calls this.
 
-        Returns the seconds until the next are due, None where there are no such keys.
+        Returns the seconds until the next rotation, None if there are no shared keys.
         """
         now = monotonic()
         return min(
@@ -214,17 +214,17 @@ class Cycle:
         )
 
     def claim(self, row: int) -> None:
-        """Write that row of the shared zones, as no other process does from now on."""
+        """Claim that row of the shared zones: this process alone writes it from now on."""
         for zone in self.zones:
             zone.claim(row)
 
     def free(self, row: int) -> None:
-        """Let the zones clean up that row: the process that wrote it has ended."""
+        """Clean up that row of the shared zones, as the process that wrote it has ended."""
         for zone in self.zones:
             zone.free(row)
 
     def stop_publishing(self) -> None:
-        """In a child, close what only the master needs: to write its shared zones, and to hear of changed files."""
+        """In a child, close what only the master needs to publish shared zones and to learn of changed files."""
         self.watched.close()
         for zone in self.zones:
             zone.stop_publishing()
@@ -232,28 +232,28 @@ class Cycle:
     def remove_listeners(self, survivor: Cycle | None = None, *, shared: bool = False) -> None:
         """Close the listeners, but not those that `survivor` has on the same socket.
 
-        `shared` tells that another master may listen on them as well: then unix sockets stay in their folders.
+        `shared`: another master may listen on them as well, so the files of unix sockets are not deleted.
         """
         kept = set() if survivor is None else {each.address for each in survivor.listeners}
         _remove((each for each in self.listeners if each.address not in kept), self, survivor, shared=shared)
-        self.listeners = []  # at the next call another process may have the addresses
+        self.listeners = []  # another process may have the addresses by the next call
 
     def remove_mail_listeners(self, *, shared: bool = False) -> None:
-        """Accept no more mail clients; status and control go on. For `shared` see `remove_listeners`."""
+        """Close the listeners for mail clients, but not those of status and control; see `remove_listeners`."""
         _remove(self.mail_listeners, self, None, shared=shared)
         self.listeners = self.status_listeners
 
     def close(self, survivor: Cycle | None = None, *, shared: bool = False) -> None:
-        """Close all that `survivor` does not share; for `shared` see `remove_listeners`."""
+        """Close everything that `survivor` does not use; for `shared` see `remove_listeners`."""
         self.remove_listeners(survivor, shared=shared)
         self.logs.close()
         self._zones.stop_publishing(None if survivor is None else survivor._zones)
 
 
 def finish(cycle: Cycle, after: After, done: Callable[[], None]) -> None:
-    """Accept no more clients of a cycle, and call `done` when its sessions have ended.
+    """Accept no more clients, and call `done` when the cycle's sessions have ended.
 
-    After worker_shutdown_timeout, relays are cut.
+    After worker_shutdown_timeout, those that remain are closed.
     """
     timeout = cycle.settings.core.worker_shutdown_timeout
     if timeout is not None:
@@ -273,7 +273,7 @@ def _remove(listeners: Iterable[BoundListener], cycle: Cycle, survivor: Cycle | 
 
 
 def _zones(settings: Settings) -> tuple[SharedZone, ...]:
-    """The zones that directives declare, and those that exist without a name."""
+    """The zones that directives declare by name, and the unnamed ones."""
     zones = [_shared(zone, settings) for zone in settings.zones]
     if settings.status is not None:
         words = (*words_of_workers(settings.servers), *log_words(settings.destinations))
@@ -287,7 +287,7 @@ def _zones(settings: Settings) -> tuple[SharedZone, ...]:
 
 
 def _sockets(settings: Settings) -> list[tuple[Endpoint, ...]]:
-    """The sockets of mail first, then those of the status process."""
+    """The sockets for mail clients, then those of the status process."""
     mail = plan_sockets(server.listens for server in settings.servers)
     return [*mail, *((Endpoint(listen, 0),) for listen in _shown_listens(settings))]
 
@@ -300,7 +300,7 @@ def _shown_listens(settings: Settings) -> tuple[Listen, ...]:
 
 
 def _shared(zone: SharedZone, settings: Settings) -> SharedZone:
-    """A zone with what its kind must know about processes."""
+    """The zone; that of `limit_conn` depends on the numbers of processes and of their connections."""
     if zone.use != conns.USE:
         return zone
     places = str(settings.events.worker_connections)

@@ -1,7 +1,7 @@
-"""Files of users, and certificates, that change while they are served.
+"""User files and certificates that change while they are in use.
 
-A child, with the master's user, checks them and reads those that have changed: see `file_reader`. The master and its
-workers get the contents in memory that no process can change.
+A child that runs as the master's user checks them, and reads those that have changed: see `file_reader`. The master and
+its workers get the contents in memory that no process can change.
 """
 
 from __future__ import annotations
@@ -21,78 +21,78 @@ from mailworker.log.terminal import discard_output
 from mailworker.model import Level
 from mailworker.process.cycle import Cycle
 from mailworker.process.file_reader import LONGEST, FileReader
-from mailworker.process.link import Found
+from mailworker.process.link import FileUpdate
 from mailworker.process.system.inherited_state import close_all_but
 from mailworker.process.system.reserve import Reserve
 from mailworker.process.system.titles import title_child
 
-# Seconds between looks at the child's messages.
+# Seconds between two reads of the child's messages.
 _PAUSE: Final = 0.5
-# Seconds until a child is replaced that has ended or could not be started, doubling up to the last. One that has lived
-# for longer than that begins anew.
+# Seconds before a child that has ended or could not be started is replaced, doubling up to the last; after a child that
+# ran for longer than the last, they begin with the first again.
 _FIRST_RETRY: Final = 1.0
 _LAST_RETRY: Final = 60.0
 
-# Descriptors that a message needs: its own, and a duplicate for what the process reads of it.
-_AT_ONCE: Final = 2
+# Descriptors that a message needs: its own, and a duplicate for this process.
+_DESCRIPTORS: Final = 2
 
-Call = Callable[[socket.socket], None]
-"""Has `hear` called when a message comes by a link; raises OSError."""
+Notify = Callable[[socket.socket], None]
+"""Arranges for a call of `receive` when a message arrives on a link; raises OSError."""
 
-HandOut = Callable[[Found], None]
-"""Gives all workers what was found, and closes its descriptor."""
+HandOut = Callable[[FileUpdate], None]
+"""Sends an update to all workers, and closes its descriptor."""
 
 
 class FileWatch(Timed):
-    """Keeps a cycle's users and certificates up to date with their files; a cycle without such files costs nothing.
+    """Keeps the users and certificates of a cycle up to date with their files. Without such files no child runs.
 
-    For `expire_after` see TicketRotation; `hand_out` gives changes to the workers. With `call` the process sleeps until
-    there are some; without it, it looks for them.
+    For `expire_after` see TicketRotation. `hand_out` sends updates to the workers. `notify` has `receive` called when
+    there is a message; if it is None, messages are polled for.
     """
 
-    __slots__ = ("_call", "_cycle", "_expire_after", "_hand_out", "_pid", "_reserve", "_retry", "_started")
+    __slots__ = ("_cycle", "_expire_after", "_hand_out", "_notify", "_pid", "_reserve", "_retry", "_started")
 
     def __init__(
-        self, expire_after: Callable[[Timed, float], None], hand_out: HandOut, call: Call | None = None
+        self, expire_after: Callable[[Timed, float], None], hand_out: HandOut, notify: Notify | None = None
     ) -> None:
         super().__init__()
-        self._call = call
+        self._notify = notify
         self._cycle: Cycle | None = None
         self._expire_after = expire_after
         self._hand_out = hand_out
         self._pid: int | None = None
-        self._reserve = Reserve(_AT_ONCE)
+        self._reserve = Reserve(_DESCRIPTORS)
         self._retry = _FIRST_RETRY
         self._started = 0.0
 
     def follow(self, cycle: Cycle) -> None:
-        """Watch the files of this cycle from now on, and no longer those of the one before."""
+        """Watch the files of this cycle, and no longer those of the previous one."""
         self.close()
         self._cycle = cycle
         if cycle.watched:
             self._start(cycle)
 
     def expire(self) -> None:
-        """Start a child if there is none, else hear it."""
+        """Start the child if none runs, else receive its messages."""
         if self._cycle is not None and self._pid is None:
             self._start(self._cycle)
         else:
-            self.hear()
+            self.receive()
 
-    def hear(self) -> None:
-        """Take what the child has found, and pass it on."""
+    def receive(self) -> None:
+        """Receive the child's messages, and pass on its updates."""
         cycle = self._cycle
         if cycle is None or self._pid is None:
             return
-        if self._hear(cycle):
-            self._look_again()
+        if self._receive(cycle):
+            self._poll_later()
         else:
             cycle.log.write(Level.ALERT, f"file reader {self._pid} has ended")
             self._end_child(cycle)
             self._start_later()
 
     def close(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         if self._cycle is not None:
             self._end_child(self._cycle)
         self._cycle = None
@@ -107,11 +107,11 @@ class FileWatch(Timed):
         try:
             cycle.watched.link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
-                if self._call is not None:
-                    self._call(cycle.watched.link)
+                if self._notify is not None:
+                    self._notify(cycle.watched.link)
                 self._pid = os.fork()
                 if self._pid == 0:
-                    os._exit(_live(theirs, cycle))
+                    os._exit(_run_child(theirs, cycle))
             cycle.watched.link.setblocking(False)
         except OSError as error:
             cycle.log.write(Level.ALERT, f"file reader could not be started {describe(error)}")
@@ -119,29 +119,29 @@ class FileWatch(Timed):
             self._start_later()
         else:
             self._reserve.fill()
-            self._look_again()
+            self._poll_later()
 
     def _start_later(self) -> None:
-        """Start another child after a pause, which grows as long as children end soon, or cannot be started."""
+        """Start another child after a pause, which grows while children end early or cannot be started."""
         if monotonic() - self._started > _LAST_RETRY:
             self._retry = _FIRST_RETRY
         self._expire_after(self, self._retry)
         self._retry = min(self._retry * 2, _LAST_RETRY)
 
-    def _look_again(self) -> None:
-        if self._call is None:
+    def _poll_later(self) -> None:
+        if self._notify is None:
             self._expire_after(self, _PAUSE)
 
     def _end_child(self, cycle: Cycle) -> None:
-        """Close its link, by which it ends by itself; we reap it here, or the master does later."""
+        """Close the child's link, so that it exits; it is reaped here, or later by the master."""
         cycle.watched.close()
         if self._pid is not None:
             with suppress(ChildProcessError):
                 os.waitpid(self._pid, os.WNOHANG)
         self._pid = None
 
-    def _hear(self, cycle: Cycle) -> bool:
-        """Take what the child has found; False where it has ended."""
+    def _receive(self, cycle: Cycle) -> bool:
+        """Receive messages; False if the child has ended."""
         link = cycle.watched.link
         while link is not None:
             with self._reserve:
@@ -161,24 +161,24 @@ class FileWatch(Timed):
             level, _, text = message.partition(b" ")
             cycle.log.write(Level(int(level)), os.fsdecode(text))
             return
-        found = Found.of(message, *descriptors)
+        found = FileUpdate.of(message, *descriptors)
         told = cycle.watched.adopt(found._replace(descriptor=os.dup(found.descriptor)))
         if told:
             cycle.log.write(Level.NOTICE, told)
         self._hand_out(found)
 
 
-def _live(link: socket.socket, cycle: Cycle) -> int:
-    """The child's life; returns its exit code. It has no descriptor but the link, and ends when that is closed."""
+def _run_child(link: socket.socket, cycle: Cycle) -> int:
+    """Run the child; returns its exit code. It keeps no descriptor but the link, and exits when that is closed."""
     try:
         signal.set_wakeup_fd(-1)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # may be sent to the master's whole group; the master ends this
-        gc.freeze()  # a collection would copy all that is shared with the master
+            signal.signal(number, signal.SIG_IGN)  # these may be sent to the master's process group
+        gc.freeze()  # the collector would copy the memory that is shared with the master
         title_child("file reader")
-        discard_output(2)  # it was the error log, of which nobody gives us the next one
+        discard_output(2)  # it is the error log, and a reopened one is not sent to this process
         close_all_but(link.fileno())
         FileReader(link, cycle.watched.users.stamps, cycle.watched.folders.scans).run()
-    except BaseException:  # must not run on into the master's frames; the master starts another child
+    except BaseException:  # it must not propagate into the code of the master, which starts another child
         return 1
     return 0

@@ -1,4 +1,4 @@
-"""A helper process: it does for the workers of a cycle what may block, and runs as their unprivileged user."""
+"""Helpers: processes that do work which may block for the workers of a cycle, as the same unprivileged user."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from mailworker.process.system.callbacks import Watch
 from mailworker.process.system.titles import title_leaving_child
 
 LONGEST: Final = 1 << 18
-"""Bytes of the longest packet. The rest of what a worker sends is cut off."""
+"""Bytes of the longest packet; a longer one is truncated."""
 
-# Packets that are taken from one channel before the other channels have their turn.
+# Packets that are received from one channel before the others have their turn.
 _TURN: Final = 64
-# Seconds that it waits for the workers' last packets when all processes are ended at once, as by a terminal.
-_LAST_WORDS: Final = 1.0
+# Seconds to wait for the last packets of workers that are terminated at the same time, as by Ctrl-C in a terminal.
+_LONGEST_FINISH: Final = 1.0
 
 
 class Helper(ChildProcess):
-    """Takes packets from the workers of its cycle, and ends after the last of them.
+    """Receives packets from the workers of its cycle, and exits after the last worker.
 
-    The packets are hostile input: an attacker may have taken over a worker.
+    The packets are hostile input, as an attacker may have compromised a worker.
     """
 
-    __slots__ = ("_buffer", "_channels", "_outlives")
+    __slots__ = ("_buffer", "_channels", "_exits_with_workers")
 
-    hears: ClassVar[bool] = True
+    has_channels: ClassVar[bool] = True
     """Whether workers have channels to it."""
 
-    outlasts: ClassVar[bool] = True
-    """Whether workers of a former cycle still need it: if not, it leaves when those of the next one serve."""
+    serves_former: ClassVar[bool] = True
+    """Whether workers of a former cycle still need it. If not, it exits when the workers of the next cycle serve."""
 
     def __init__(self, cycle: Cycle, number: int, master: FromMaster) -> None:
         super().__init__(cycle, number, master)
         self._buffer = memoryview(bytearray(LONGEST))
         self._channels: dict[socket.socket, None] = dict.fromkeys(master.workers)
-        self._outlives = False  # whether it ends with the last channel
-        self._handlers |= dict.fromkeys((signal.SIGTERM, signal.SIGINT), (", exiting", self._hear_last_words))
+        self._exits_with_workers = False  # whether it exits when the last channel is closed
+        self._handlers |= dict.fromkeys((signal.SIGTERM, signal.SIGINT), (", exiting", self._exit_soon))
 
     @classmethod
     @abstractmethod
@@ -56,28 +56,28 @@ class Helper(ChildProcess):
 
     @abstractmethod
     def _receive(self, packet: memoryview, channel: socket.socket) -> None:
-        """Take a worker's packet, which is valid until this returns; an answer may be sent by `channel`."""
+        """Process a worker's packet, which is valid until this returns; an answer may be sent by `channel`."""
 
     def _pause(self) -> None:
-        """Called when one worker's packets have been taken, or a turn of them."""
+        """Called after the packets of one worker, or _TURN of them, have been processed."""
 
     def _load(self) -> None:
-        """Load code, which the helper's own user may not be able to read; raises StartError."""
+        """Load code while the process may be root, as its later user may not be able to read it; raises StartError."""
 
     def _prepare(self) -> None:
-        """Open what the task needs, before the sandbox; raises StartError."""
+        """Open what is needed, before the sandbox is entered; raises StartError."""
 
     def _listens_on(self) -> Sequence[BoundListener]:
         """The cycle's listeners that it keeps open."""
         return ()
 
     def _begin(self) -> None:
-        """Begin the task, inside the sandbox."""
+        """Begin to work, in the sandbox."""
 
     def _close(self) -> None:
-        """Leave in order: all packets of the workers have been taken."""
+        """Finish: all packets of the workers have been processed."""
 
-    def _fence(self) -> None:
+    def _enter_sandbox(self) -> None:
         """Enter the sandbox of `worker_sandbox on`; raises StartError."""
         sandbox.enter()
 
@@ -91,7 +91,7 @@ class Helper(ChildProcess):
         identity.assume(core, None, self._log)
         self._prepare()
         if core.worker_sandbox:
-            self._fence()
+            self._enter_sandbox()
         for channel in self._channels:
             self._watch(channel)
         self._begin()
@@ -100,7 +100,7 @@ class Helper(ChildProcess):
         done()
 
     def _end(self) -> None:
-        while self._receiver.waits:
+        while self._receiver.has_message:
             self._take_message()
         for channel in tuple(self._channels):
             while self._take(channel):
@@ -115,7 +115,7 @@ class Helper(ChildProcess):
         self._loop.watch(channel.fileno(), READ, Watch(partial(self._take, channel)))
 
     def _take(self, channel: socket.socket) -> bool:
-        """Take packets; returns whether there may be more."""
+        """Receive packets; returns whether there may be more."""
         try:
             for _ in range(_TURN):
                 length = receive(channel, self._buffer)
@@ -133,25 +133,25 @@ class Helper(ChildProcess):
         return True
 
     def _forget(self, channel: socket.socket) -> None:
-        """Drop the channel of a worker that has gone."""
+        """Close the channel of a worker that has ended."""
         self._loop.forget(channel.fileno())
         channel.close()
         del self._channels[channel]
-        if self._outlives and not self._channels:
+        if self._exits_with_workers and not self._channels:
             self._loop.stop()
 
-    def _hear_last_words(self) -> None:
-        self._outlive()
-        self._after(_LAST_WORDS, self._loop.stop)
+    def _exit_soon(self) -> None:
+        self._exit_with_workers()
+        self._after(_LONGEST_FINISH, self._loop.stop)
 
-    def _miss_master(self) -> None:
-        """Stay while there are workers: without a master they finish their sessions, and still need help."""
+    def _master_gone(self) -> None:
+        """Exit with the last worker: workers without a master finish their sessions, and still need this helper."""
         self._loop.unwatch(self._master.pipe)
         self._log.write(Level.ALERT, "master process is gone, shutting down")
         title_leaving_child(self.name)
-        self._outlive()
+        self._exit_with_workers()
 
-    def _outlive(self) -> None:
-        self._outlives = True
+    def _exit_with_workers(self) -> None:
+        self._exits_with_workers = True
         if not self._channels:
             self._loop.stop()

@@ -1,4 +1,4 @@
-"""How mailworker was called."""
+"""The command line that mailworker was started with."""
 
 from __future__ import annotations
 

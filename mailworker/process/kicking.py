@@ -1,4 +1,4 @@
-"""Ends sessions of workers: a worker that has no room for a message gets it later."""
+"""Messages that make workers end sessions; a worker that has no room for one gets it later."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mailworker.process.link import MOST_KICKED, Kick
 from mailworker.process.retry import Retry
 
 MOST_WAITING: Final = 1 << 20
-"""Sessions that may wait to be ended; more are refused."""
+"""The most sessions whose messages may be pending."""
 
 
 class Chosen(NamedTuple):
@@ -23,23 +23,23 @@ class Chosen(NamedTuple):
 
 
 class Kicking:
-    """`send(worker, kick)` sends a message to the worker with this row; it returns False where that has no room yet.
+    """Sends the messages by `send(worker, kick)`, which returns False if the worker of this row has no room.
 
-    `after(seconds, action)` arranges for a call later. `waiting` counts the sessions of messages that are sent later.
+    `after(seconds, action)` arranges for a call later. `waiting` counts the sessions of pending messages.
     """
 
-    __slots__ = ("_left", "_retry", "_send", "waiting")
+    __slots__ = ("_pending", "_retry", "_send", "waiting")
 
     def __init__(self, send: Callable[[int, Kick], bool], after: After) -> None:
-        self._left: defaultdict[int, deque[Kick]] = defaultdict(deque)  # by worker, oldest first
-        self._retry = Retry(after, self._send_left)
+        self._pending: defaultdict[int, deque[Kick]] = defaultdict(deque)  # by worker, oldest first
+        self._retry = Retry(after, self._send_pending)
         self._send = send
         self.waiting = 0
 
     def kick(self, chosen: Sequence[Chosen], why: str) -> bool:
-        """End these; `why` is for the log, and already escaped. False where too many wait.
+        """End these sessions; False if too many are pending. `why` is for the log, and already escaped.
 
-        If a session has ended by the time its worker hears of it, its successor in the row is left alone.
+        A session that ended before its worker receives the message is not mistaken for the next one in its row.
         """
         if self.waiting + len(chosen) > MOST_WAITING:
             return False
@@ -48,16 +48,16 @@ class Kicking:
             by_worker[session.worker].append((session.number, session.id))
         for worker, sessions in by_worker.items():
             for start in range(0, len(sessions), MOST_KICKED):
-                self._left[worker].append(Kick(tuple(sessions[start : start + MOST_KICKED]), why))
+                self._pending[worker].append(Kick(tuple(sessions[start : start + MOST_KICKED]), why))
         self.waiting += len(chosen)
         self._retry.now()
         return True
 
-    def _send_left(self) -> bool:
-        """Whether nothing is left to be sent."""
-        for worker, kicks in tuple(self._left.items()):
+    def _send_pending(self) -> bool:
+        """Send what can be sent; returns whether nothing is pending."""
+        for worker, kicks in tuple(self._pending.items()):
             while kicks and self._send(worker, kicks[0]):
                 self.waiting -= len(kicks.popleft().sessions)
             if not kicks:
-                del self._left[worker]
-        return not self._left
+                del self._pending[worker]
+        return not self._pending

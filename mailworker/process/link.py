@@ -1,8 +1,8 @@
-"""The link between the master and a child: the child tells that it serves, the master sends what it has opened.
+"""The link between the master and a child: a pair of datagram sockets.
 
-The status process also sends questions by it, on behalf of clients of the control socket, and gets the answers. A
-message with files holds their names, has their descriptors beside it, and says how many files came before and are to
-come.
+By it a child reports that it serves. The master sends reopened log files, updates of files, and commands. The status
+process also sends questions of clients of the control socket, and gets the answers. A message with files contains their
+names, their descriptors as ancillary data, and how many files were sent before and will be sent after it.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from mailworker.process.system.inherited_state import close_all
 _SERVES = b"serves"
 USERS = b"users"
 PAIRS = b"pairs"
-"""Beginnings of messages with what was found in a file of users, or below a folder of certificates."""
+"""The kinds of file updates, and the beginnings of their messages: a user file, and a folder of certificates."""
 
 _KICK = b"kick"
 MOST_KICKED: Final = 64
-"""Sessions that one message ends at most, so that a worker ends no more in one round of its loop."""
+"""The most sessions that one message ends, and so a worker in one round of its loop."""
 
 # A message with a helper's end of the channel to a worker.
 _CHANNEL = b"channel"
-# A question of the status process, and the answer. Both are numbered; behind the number each has a layout of its own.
+# A question of the status process, and the answer. A number follows, and then the content.
 _QUESTION = b"question"
 _ANSWER = b"answer"
 # The level of the error log, 0 for the levels of the configuration.
 _LEVEL = b"level"
-# Questions that are received in one turn, and bytes of the longest.
+# The most questions that are received in one turn, and the most bytes of one.
 MOST_QUESTIONS = 64
 LONGEST_QUESTION = 1 << 15
-# The system's limit of descriptors in one message (SCM_MAX_FD), and bytes that the names of so many files rarely
-# exceed.
+# The system's limit of descriptors in one message (SCM_MAX_FD), and a length that suffices for the names of so many
+# files.
 _MOST = 253
 _LONGEST = 1 << 18
 
@@ -52,7 +52,7 @@ def open_link() -> tuple[socket.socket, socket.socket]:
 
 
 def _send(link: socket.socket, message: bytes, *descriptors: int, if_gone: bool = False) -> bool:
-    """Send a message; False where there is no room for it now, `if_gone` where the other end is closed."""
+    """Send a message; returns False if there is no room for it now, `if_gone` if the other end is closed."""
     try:
         if descriptors:
             socket.send_fds(link, [message], descriptors)
@@ -65,8 +65,8 @@ def _send(link: socket.socket, message: bytes, *descriptors: int, if_gone: bool 
     return True
 
 
-def tell_service(link: socket.socket) -> None:
-    """Tell the master that this worker accepts connections."""
+def report_serving(link: socket.socket) -> None:
+    """Report to the master that this child serves: a worker accepts connections now."""
     _send(link, _SERVES)
 
 
@@ -84,18 +84,18 @@ class Question(NamedTuple):
 
 
 def ask(link: socket.socket, question: Question) -> bool:
-    """Ask the master; False where it cannot be asked now. It is notified by SIGIO: see `call_by_signal`."""
+    """Send a question to the master; False if there is no room now. SIGIO notifies it, see `notify_by_signal`."""
     return _send(link, question.message)
 
 
-def call_by_signal(link: socket.socket) -> None:
-    """Have this process sent SIGIO when a message comes, as a master waits for signals alone. Raises OSError."""
+def notify_by_signal(link: socket.socket) -> None:
+    """Have SIGIO sent to this process when a message arrives: a master waits for signals alone. Raises OSError."""
     fcntl.fcntl(link, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(link, fcntl.F_SETFL, fcntl.fcntl(link, fcntl.F_GETFL) | os.O_ASYNC)
 
 
-def hear(link: socket.socket) -> tuple[list[Question], bool]:
-    """The questions of a child, and whether it has told that it serves. Messages beyond a turn's stay queued."""
+def receive_messages(link: socket.socket) -> tuple[list[Question], bool]:
+    """The questions of a child, and whether it has reported that it serves. At most MOST_QUESTIONS are received."""
     questions, serves = [], False
     for _ in range(MOST_QUESTIONS):
         try:
@@ -111,17 +111,17 @@ def hear(link: socket.socket) -> tuple[list[Question], bool]:
 
 
 def answer(link: socket.socket, number: int, words: bytes) -> bool:
-    """Answer a question; False where the child has no room for it, or is gone."""
+    """Answer a question; False if the child has no room for it, or is gone."""
     return _send(link, b"%b\0%d\0%b" % (_ANSWER, number, words))
 
 
 def send_level(link: socket.socket, level: int) -> bool:
-    """Send the level of the error log, 0 for those of the configuration; False where the child has no room for it."""
+    """Send the level of the error log, 0 for the configured ones; False if the child has no room for it."""
     return _send(link, b"%b\0%d" % (_LEVEL, level))
 
 
 def send_files(link: socket.socket, files: Mapping[Path, int]) -> bool:
-    """Send the descriptors of `files`; False where the worker's queue is full, or the worker is gone."""
+    """Send the descriptors of `files`; False if the child has no room for them, or is gone."""
     for start in range(0, max(len(files), 1), _MOST):
         part = dict(islice(files.items(), start, start + _MOST))
         header = b"%d %d" % (start, len(files) - start - len(part))
@@ -130,8 +130,8 @@ def send_files(link: socket.socket, files: Mapping[Path, int]) -> bool:
     return True
 
 
-class Found(NamedTuple):
-    """The content found at a path, in a memory file; `kind` is USERS or PAIRS."""
+class FileUpdate(NamedTuple):
+    """The new content at a path, in a memory file; `kind` is USERS or PAIRS."""
 
     kind: bytes
     path: str
@@ -143,19 +143,19 @@ class Found(NamedTuple):
         return b"%b\0%b" % (self.kind, os.fsencode(self.path))
 
     @classmethod
-    def of(cls, message: bytes, descriptor: int) -> Found:
+    def of(cls, message: bytes, descriptor: int) -> FileUpdate:
         """Read such a message."""
         kind, _, path = message.partition(b"\0")
         return cls(kind, os.fsdecode(path), descriptor)
 
 
-def send_found(link: socket.socket, found: Found) -> bool:
-    """Send what was found; False where the worker has no room for it yet."""
-    return _send(link, found.message, found.descriptor, if_gone=True)
+def send_update(link: socket.socket, update: FileUpdate) -> bool:
+    """Send an update; False if the child has no room for it yet."""
+    return _send(link, update.message, update.descriptor, if_gone=True)
 
 
 class Kick(NamedTuple):
-    """Sessions for a worker to end, each by its row and id; `why` is for the log."""
+    """Sessions that a worker must end, each by its row and id; `why` is for the log."""
 
     sessions: tuple[tuple[int, str], ...]
     why: str
@@ -173,12 +173,12 @@ class Kick(NamedTuple):
 
 
 def send_kick(link: socket.socket, kick: Kick) -> bool:
-    """Tell a worker which sessions to end; False where it has no room for the message yet."""
-    return _send(link, kick.message, if_gone=True)  # its sessions are gone with it
+    """Have a worker end sessions; False if it has no room for the message yet."""
+    return _send(link, kick.message, if_gone=True)  # its sessions have ended with it
 
 
 def send_channel(link: socket.socket, end: socket.socket) -> bool:
-    """Send a helper its end of the channel to a worker; False where it has no room for it yet, or is gone."""
+    """Send a helper its end of the channel to a worker; False if it has no room for it yet, or is gone."""
     return _send(link, _CHANNEL, end.fileno())
 
 
@@ -186,50 +186,50 @@ def _refuse_channel(channel: socket.socket) -> None:
     channel.close()
 
 
-def _refuse(found: Found) -> None:
-    os.close(found.descriptor)
+def _refuse(update: FileUpdate) -> None:
+    os.close(update.descriptor)
 
 
-def _pass_over(*_: object) -> None:
-    """Ignore a message that this process has no use for."""
+def _ignore(*_: object) -> None:
+    """Ignore a message that this process does not need."""
 
 
 class Receiver:
-    """A child's end of the link, which receives log files and other messages.
+    """A child's end of the link.
 
-    `adopt` gets what was found in files, `adopt_channel` a helper's ends of channels, `answered` a question's number
-    and the text of its answer, `levelled` the level of the error log, `kick` the sessions to end.
+    `on_update` is called with a file update, `on_channel` with a helper's end of a channel, `on_answer` with the number
+    of a question and its answer, `on_level` with the level of the error log, `on_kick` with the sessions to end.
     """
 
-    __slots__ = ("_adopt", "_adopt_channel", "_answered", "_files", "_kick", "_levelled", "_link")
+    __slots__ = ("_files", "_link", "_on_answer", "_on_channel", "_on_kick", "_on_level", "_on_update")
 
     def __init__(  # noqa: PLR0913, PLR0917 - one for each kind of message
         self,
         link: socket.socket,
-        adopt: Callable[[Found], object] = _refuse,
-        adopt_channel: Callable[[socket.socket], None] = _refuse_channel,
-        answered: Callable[[int, bytes], None] = _pass_over,
-        levelled: Callable[[int], None] = _pass_over,
-        kick: Callable[[Kick], None] = _pass_over,
+        on_update: Callable[[FileUpdate], object] = _refuse,
+        on_channel: Callable[[socket.socket], None] = _refuse_channel,
+        on_answer: Callable[[int, bytes], None] = _ignore,
+        on_level: Callable[[int], None] = _ignore,
+        on_kick: Callable[[Kick], None] = _ignore,
     ) -> None:
-        self._adopt = adopt
-        self._adopt_channel = adopt_channel
-        self._answered = answered
-        self._levelled = levelled
+        self._on_update = on_update
+        self._on_channel = on_channel
+        self._on_answer = on_answer
+        self._on_level = on_level
         self._files: dict[Path, int] = {}
-        self._kick = kick
+        self._on_kick = on_kick
         self._link = link
 
     @property
-    def waits(self) -> bool:
-        """Whether there is a message to be taken."""
+    def has_message(self) -> bool:
+        """Whether there is a message to receive."""
         try:
             return bool(self._link.recv(1, socket.MSG_PEEK))
         except OSError:
             return False
 
     def take(self) -> dict[Path, int] | None:
-        """Files that were sent together, whose descriptors are the caller's now; None until all of them have come."""
+        """Receive a message. Returns the log files, which the caller must close, when all have arrived, else None."""
         try:
             message, descriptors, _, _ = socket.recv_fds(self._link, _LONGEST, _MOST)
         except OSError:
@@ -238,18 +238,18 @@ class Receiver:
             os.set_inheritable(descriptor, False)
         header, *names = message.split(b"\0")
         if header in (USERS, PAIRS):
-            self._adopt(Found.of(message, *descriptors))
+            self._on_update(FileUpdate.of(message, *descriptors))
         elif header == _ANSWER:
-            self._answered(int(names[0]), b"\0".join(names[1:]))
+            self._on_answer(int(names[0]), b"\0".join(names[1:]))
         elif header == _KICK:
-            self._kick(Kick.of(message))
+            self._on_kick(Kick.of(message))
         elif header == _LEVEL:
-            self._levelled(int(names[0]))
+            self._on_level(int(names[0]))
         elif header == _CHANNEL:
             for descriptor in descriptors:
                 channel = socket.socket(fileno=descriptor)
                 channel.setblocking(False)
-                self._adopt_channel(channel)
+                self._on_channel(channel)
         else:
             return self._complete(header, names, descriptors)
         return None
@@ -257,7 +257,7 @@ class Receiver:
     def _complete(self, header: bytes, names: list[bytes], descriptors: list[int]) -> dict[Path, int] | None:
         before, left = map(int, header.split())
         if not before:
-            close_all(self._files.values())  # the master could not send the rest of these
+            close_all(self._files.values())  # the master could not send the other files of the set
             self._files = {}
         self._files.update(zip((Path(os.fsdecode(name)) for name in names), descriptors, strict=False))
         if left:

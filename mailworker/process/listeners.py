@@ -22,10 +22,10 @@ _TRIES = 5
 _PAUSE = 0.5
 # nginx's NGX_LISTEN_BACKLOG on Linux; elsewhere it leaves the choice to the system.
 _BACKLOG = 511
-# All users may connect that can reach the socket, which its folder decides. So the mode is 0666 from the beginning: a
-# chmod() after bind() would follow a link that has taken the socket's place.
+# All users who can reach the folder may connect. bind() makes the socket with mode 0666; a later chmod() would follow a
+# link that has replaced the socket.
 _UNIX_UMASK = 0o111
-# For a socket whose access is limited: nobody may connect before its owner and mode are set.
+# For a socket with limited access: nobody may connect before its owner and mode are set.
 _CLOSED_UMASK = 0o177
 # Linux's IPPROTO_MPTCP, which Python may not name.
 _MPTCP = 262
@@ -34,8 +34,8 @@ _MPTCP = 262
 class Opening:
     """Opens the listeners of a new cycle.
 
-    Sockets of `inherited`, the old cycle's, are taken over where the address is the same. `opened` gets each listener
-    as soon as it is open.
+    For an address of one of the `inherited` listeners, those of the old cycle, its socket is used. Each listener is
+    appended to `opened` as soon as it is open.
     """
 
     __slots__ = ("_log", "_opened", "_reusable")
@@ -48,8 +48,8 @@ class Opening:
     def run(self, planned: Sequence[tuple[Endpoint, ...]]) -> Generator[float, None, None]:
         """Open all `planned` sockets.
 
-        A generator, so that a running master need not sleep: it yields the seconds to wait before it is resumed. Raises
-        StartError; then, and when it is abandoned, what it opened is closed again.
+        Yields the seconds to wait before it is resumed, so that a running master does not sleep. If it raises
+        StartError, or is closed before its end, the sockets that it opened are closed.
         """
         try:
             waiting = [endpoints for endpoints in planned if not self._take(endpoints)]
@@ -66,7 +66,7 @@ class Opening:
             raise
 
     def _undo(self) -> None:
-        """Close the sockets that were opened here, but not those that were taken over."""
+        """Close the sockets that were opened here, but not the inherited ones."""
         for listener in self._opened:
             if listener.address not in self._reusable:
                 listener.remove(self._log)
@@ -77,7 +77,7 @@ class Opening:
         return _PAUSE
 
     def _take(self, endpoints: tuple[Endpoint, ...]) -> bool:
-        """Open one more listener; False if its address is in use."""
+        """Open a listener; False if its address is in use."""
         listen = endpoints[0].listen
         inherited = self._reusable.get(listen.address)
         listening = self._bound(listen) if inherited is None else inherited.socket
@@ -91,7 +91,7 @@ class Opening:
         return self._listen(listen)
 
     def _give(self, listen: Listen, *, fresh: bool) -> None:
-        """Raises StartError for a new socket only: an inherited one may have been removed from its folder."""
+        """Set owner and mode. Raises StartError only for a new socket: the file of an inherited one may be gone."""
         try:
             _give_access(listen)
         except StartError as error:
@@ -131,10 +131,10 @@ class Opening:
 
 
 def rehearse(planned: Iterable[tuple[Endpoint, ...]], log: Log) -> None:
-    """For `-t`, bind each address of `planned` that is free, and close it at once; raises StartError.
+    """For `-t`, bind to each address of `planned` that is free, and close the socket at once; raises StartError.
 
-    No other process may notice. So nothing listens, `reuseport` is not set, and a unix socket is removed only if it was
-    made here: one that is found may have been bound by a process that will listen in a moment.
+    Other processes must not notice. So the sockets do not listen, `reuseport` is not set, and no unix socket is deleted
+    but those made here: an existing one may have been bound by a process that is about to listen.
     """
     for listen, *_ in ((endpoint.listen for endpoint in endpoints) for endpoints in planned):
         _check_folder(listen)
@@ -151,7 +151,7 @@ def rehearse(planned: Iterable[tuple[Endpoint, ...]], log: Log) -> None:
 
 
 def _new_socket(listen: Listen) -> socket.socket:
-    """A socket as `listen` demands it, not bound yet; raises StartError."""
+    """A socket with the options of `listen` that must be set before bind(); raises StartError."""
     address = listen.address
     protocol = 0
     if isinstance(address, UnixAddress):
@@ -188,7 +188,7 @@ def _bind(bound: socket.socket, address: Address, umask: int = _UNIX_UMASK) -> N
 
 
 def _configure(listening: socket.socket, listen: Listen, log: Log) -> None:
-    """Set the options that may change from one cycle to the next; as in nginx, refused ones are ignored."""
+    """Set the options that a reload may change; as in nginx, errors are ignored."""
     for level, name, value in _options(listen):
         try:
             listening.setsockopt(level, name, value)
@@ -221,7 +221,7 @@ def _keepalive_options(keepalive: Keepalive) -> list[tuple[int, int, int]]:
 
 
 def _check_folder(listen: Listen) -> None:
-    """Raise StartError where other users could replace a socket whose access is limited by one of theirs."""
+    """Raise StartError if other users could replace a socket with limited access by one of their own."""
     if listen.access is None or not isinstance(listen.address, UnixAddress):
         return
     folder = Path(listen.address.path).parent
@@ -232,9 +232,9 @@ def _check_folder(listen: Listen) -> None:
             raise StartError(f'stat() "{each}" failed {describe(error)}') from None
         owned = state.st_uid in (0, os.geteuid())
         writable = state.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        sticky = each != folder and state.st_mode & stat.S_ISVTX  # as in /tmp: users can rename only what is theirs
+        sticky = each != folder and state.st_mode & stat.S_ISVTX  # as in /tmp: users can rename only their own files
         if not owned or (writable and not sticky):
-            raise StartError(f'{listen.address} is in the folder "{each}", which others than root and we can write')
+            raise StartError(f'{listen.address} is in the folder "{each}", which other users can write to')
 
 
 def _give_access(listen: Listen) -> None:
@@ -253,7 +253,7 @@ def _give_access(listen: Listen) -> None:
 
 
 def _remove_stale(path: Path) -> None:
-    """Delete a unix socket that no process listens on: its owner was killed before it could."""
+    """Delete a unix socket that no process listens on, as its owner was killed."""
     if not path.is_socket() or path.is_symlink() or _is_bound(path):
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -263,7 +263,7 @@ def _remove_stale(path: Path) -> None:
 
 
 def _is_bound(path: Path) -> bool:
-    """Whether Linux knows a socket bound here: it may be about to listen, and refuses connections until then."""
+    """Whether a socket is bound to this path: until it listens it refuses connections, as a stale one does."""
     try:
         rows = Path("/proc/net/unix").read_text(errors="surrogateescape").splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Counters for the lines of access logs, and for those that error logs have lost."""
+"""Counters of the lines of access logs, and of the lines that error logs have lost."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ WRITTEN: Final = "log_lines"
 DROPPED: Final = "log_dropped"
 
 HANDING: Final = "log writer"
-"""The log that lines are counted under which were lost before their log was known."""
+"""The name that lost lines of unknown logs are counted under."""
 
 ERROR_LOG: Final = "error log"
-"""The log that lines of all error logs are counted under."""
+"""The name that lines of all error logs are counted under."""
 
 
 def log_words(destinations: Sequence[Destination]) -> Iterable[str]:
-    """The names of the words; without access logs that of the error logs alone."""
+    """The names of the counters; without access logs, only that of the error logs."""
     yield word(DROPPED, ERROR_LOG)
     if destinations:
         yield word(DROPPED, HANDING)
@@ -34,13 +34,13 @@ def log_words(destinations: Sequence[Destination]) -> Iterable[str]:
 
 
 def count_handing(counters: Counters | None, losses: Losses) -> None:
-    """Count the lines of all logs that a process loses on the way to the log writer, or before it knows their log."""
+    """Count the lines that are lost on the way to the log writer, whose log is not known there."""
     if counters is not None and counters.row is not None:
         losses.count = partial(Tally(counters.row).gain, counters.place(word(DROPPED, HANDING)))
 
 
 def count_unwritten(counters: Counters | None, logs: Logs) -> None:
-    """Count the lines of a process that error logs have lost."""
+    """Count the lines of this process that error logs have lost."""
     if counters is not None and counters.row is not None:
         logs.count_lost(partial(Tally(counters.row).add, counters.place(word(DROPPED, ERROR_LOG))))
 
@@ -54,14 +54,14 @@ def count_losses(counters: Counters | None, destinations: Sequence[Destination],
 
 
 def line_counts(counters: Counters | None, destinations: Sequence[Destination]) -> list[Callable[[], None]]:
-    """The functions that the log writer calls for each line, by the number of its log; the line may still be lost."""
+    """The functions that the log writer calls for each line that it receives, by the number of its log."""
     if counters is None or counters.row is None:
-        return [_nobody] * len(destinations)
+        return [_ignore] * len(destinations)
     tally = Tally(counters.row)
     return [partial(tally.add, counters.place(word(WRITTEN, _name(each)))) for each in destinations]
 
 
-def _nobody() -> None:
+def _ignore() -> None:
     """Count nothing."""
 
 

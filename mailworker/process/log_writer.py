@@ -1,4 +1,4 @@
-"""The log writer: the helper that writes access logs, so that no worker waits for a disk or a syslog server."""
+"""The log writer: the helper that writes access logs, so that workers do not wait for a disk or a syslog server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mailworker.process.system import sandbox
 
 
 class LogWriter(Helper):
-    """Writes the lines that workers hand over; workers drop what it has no room for."""
+    """Writes the lines that workers send; workers drop lines for which it has no room."""
 
     __slots__ = ("_counts", "_destinations", "_refused")
 
@@ -33,7 +33,7 @@ class LogWriter(Helper):
 
     @classmethod
     def files(cls, cycle: Cycle) -> Mapping[Path, int]:
-        """The files of all logs, with the access logs."""
+        """The files of all logs, including access logs."""
         return cycle.logs.files
 
     def _prepare(self) -> None:
@@ -44,13 +44,13 @@ class LogWriter(Helper):
         count_losses(counters, settings, self._destinations.losses)
         count_handing(counters, self._refused)
 
-    def _fence(self) -> None:
+    def _enter_sandbox(self) -> None:
         sandbox.enter(self._destinations.folders)
 
     def _receive(self, packet: memoryview, channel: socket.socket) -> None:
         line = None if len(packet) == LONGEST else unpack(packet)
         if line is None or line[0] >= len(self._destinations):
-            self._refused.add(1, "a worker has sent no line of an access log, or too long a one")
+            self._refused.add(1, "a worker has sent an invalid or too long line of an access log")
         else:
             self._destinations.take(*line)
             self._counts[line[0]]()

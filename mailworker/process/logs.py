@@ -13,7 +13,7 @@ from mailworker.model import After, Level
 
 
 class Logs:
-    """Nothing is open before `open`, and after `close` until files are adopted.
+    """The logs are closed before `open`, and after `close` until files are adopted.
 
     `limited` is the level that `limit` has set, None for that of the configuration.
     """
@@ -51,19 +51,19 @@ class Logs:
         return self._log, server_logs
 
     def limit(self, level: Level | None) -> None:
-        """Let all error logs take lines of this level and above; None goes back to the configuration."""
+        """Set the level of all error logs; None restores the configured levels."""
         self.limited = level
         for log in self._opened:
             log.limit(level)
 
     def count_lost(self, count: Callable[[], object]) -> None:
-        """Call `count` for each line that a target of an error log has not taken."""
+        """Call `count` for each line that an error log loses."""
         for log in self._opened:
             log.lost = count
 
     @property
     def level(self) -> Level:
-        """The most verbose level that the main error log takes."""
+        """The level of the main error log."""
         return self._log.level
 
     @property
@@ -87,7 +87,7 @@ class Logs:
         return self._writing
 
     def close_all_but(self, paths: Collection[Path]) -> None:
-        """Close the files that this process does not write."""
+        """Close the files that are not among `paths`, as this process does not write them."""
         self._files.close_all_but(paths)
 
     def reopen(self, owner: int | None = None) -> None:
@@ -96,7 +96,7 @@ class Logs:
         self._files.reopen(self._log, owner)
 
     def adopt(self, descriptors: Mapping[Path, int]) -> None:
-        """Continue in files that the master has opened again."""
+        """Continue with the files that the master has reopened."""
         self._end_files()
         self._files.adopt(self._log, descriptors)
 

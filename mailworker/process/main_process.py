@@ -1,4 +1,4 @@
-"""The process that signals are sent to: a master, or a single process that serves by itself."""
+"""The process that signals are sent to: a master, or a single process."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from mailworker.event.timers import Timed
 from mailworker.model import Level
 from mailworker.process.bug import log_bug
 from mailworker.process.cycle import Cycle
-from mailworker.process.file_watch import Call, FileWatch
+from mailworker.process.file_watch import FileWatch, Notify
 from mailworker.process.handover.upgrade import Upgrade, old_pid_file
-from mailworker.process.link import Found
+from mailworker.process.link import FileUpdate
 from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
 from mailworker.process.reopening import Reopening
 from mailworker.process.system import pid_file
 from mailworker.process.system.callbacks import Alarm
 from mailworker.process.system.service_manager import REFUSED
-from mailworker.process.system.signals import UNHEARD, Handler, Received
+from mailworker.process.system.signals import SILENT, Handler, Received
 from mailworker.process.system.titles import title_master
 from mailworker.process.ticket_rotation import TicketRotation
 
 
 class Leaving(IntEnum):
-    """How far a process is in leaving; it never turns back."""
+    """Whether and how the process is exiting; a value never decreases."""
 
     NO = 0
     GRACEFULLY = 1
@@ -40,7 +40,7 @@ class Leaving(IntEnum):
 class MainProcess(ABC):
     """Runs until it is asked to exit; a reload replaces the old cycle by a new one.
 
-    `handlers` are signals that have another meaning, or an additional one, in a subclass; for `call` see FileWatch.
+    `handlers` are a subclass's own signal handlers; for `notify` see FileWatch.
     """
 
     __slots__ = (
@@ -49,7 +49,7 @@ class MainProcess(ABC):
     )  # fmt: skip
 
     def __init__(
-        self, origin: Origin, cycle: Cycle, handlers: Mapping[Signals, Handler], call: Call | None = None
+        self, origin: Origin, cycle: Cycle, handlers: Mapping[Signals, Handler], notify: Notify | None = None
     ) -> None:
         self._cycle = cycle
         self._accepts = True
@@ -60,13 +60,13 @@ class MainProcess(ABC):
         self._reopening: Reopening | None = None
         self._ticket_rotation = TicketRotation(self._expire_after)
         self._upgrade = Upgrade(origin.inheritance)
-        self._file_watch = FileWatch(self._expire_after, self._hand_out, call)
+        self._file_watch = FileWatch(self._expire_after, self._hand_out, notify)
         self._handlers: dict[Signals, Handler] = {
             **dict.fromkeys((signal.SIGTERM, signal.SIGINT), (", exiting", self._terminate)),
             signal.SIGQUIT: (", shutting down", self._shut_down),
             signal.SIGHUP: (", reconfiguring", self._reconfigure),
             signal.SIGUSR1: (", reopening logs", self._reopen_logs),
-            **dict.fromkeys((signal.SIGALRM, signal.SIGIO), UNHEARD),
+            **dict.fromkeys((signal.SIGALRM, signal.SIGIO), SILENT),
             **handlers,
         }
 
@@ -74,7 +74,7 @@ class MainProcess(ABC):
         """Serve; returns the exit code."""
         try:
             title_master(self._origin.invocation.arguments)
-            self._attend()
+            self._maintain()
             return self._serve()
         finally:
             self._file_watch.close()
@@ -87,11 +87,11 @@ class MainProcess(ABC):
     @property
     @abstractmethod
     def _status(self) -> str:
-        """A status line for people."""
+        """The status that service managers show."""
 
     @abstractmethod
     def hold_signals(self) -> None:
-        """Hold signals back until `run` can obey them. Call this before other processes can learn our process id."""
+        """Hold signals back until `run` can obey them. Notify this before other processes can learn our process id."""
 
     @abstractmethod
     def _serve(self) -> int:
@@ -99,7 +99,7 @@ class MainProcess(ABC):
 
     @abstractmethod
     def _end_sessions(self) -> None:
-        """Let sessions finish; after that `_serve` returns."""
+        """Have sessions finish; then `_serve` returns."""
 
     @abstractmethod
     def _end(self) -> None:
@@ -107,18 +107,18 @@ class MainProcess(ABC):
 
     @abstractmethod
     def _succeed(self, old: Cycle) -> None:
-        """Serve the new cycle, and of `old` nothing but its sessions."""
+        """Begin to serve the new cycle, and finish the sessions of `old`."""
 
     @abstractmethod
-    def _begin_logs_anew(self) -> None:
-        """Open the cycle's log files again, for all processes that write them."""
+    def _reopen_files(self) -> None:
+        """Reopen the cycle's log files, for all processes that write them."""
 
     @abstractmethod
     def _expire_after(self, timed: Timed, seconds: float) -> None:
-        """Let `timed` expire after these seconds, instead of its former deadline."""
+        """Have `timed` expire after these seconds; this replaces its former deadline."""
 
-    def _hand_out(self, found: Found) -> None:
-        """See FileWatch; a process that serves by itself has it already."""
+    def _hand_out(self, found: FileUpdate) -> None:
+        """See FileWatch; a single process has adopted the update already."""
         os.close(found.descriptor)
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
@@ -142,7 +142,7 @@ class MainProcess(ABC):
             self._end()
 
     def _shut_down(self) -> None:
-        """End sessions, after shutdown_delay where no other master serves; a second signal ends them at once."""
+        """End sessions, after shutdown_delay unless another master serves; a second signal skips the delay."""
         first = self._leave(Leaving.GRACEFULLY) and not self._upgrade.other_runs
         delay = self._cycle.settings.core.shutdown_delay if first else 0.0
         if delay:
@@ -155,7 +155,7 @@ class MainProcess(ABC):
             self._end_sessions()
 
     def _leave(self, leaving: Leaving) -> bool:
-        """Announce that we leave; False where we are that far already."""
+        """Begin to exit in this way, and announce that; False if that has begun before."""
         if self._leaving >= leaving:
             return False
         self._leaving = leaving
@@ -177,33 +177,33 @@ class MainProcess(ABC):
         self._reload.run()
 
     def _reloaded(self, new: Cycle | None) -> None:
-        """Finish a reload; `new` is None if it failed, and then all stays as it is."""
+        """Finish a reload; `new` is None if it failed, and then the old cycle goes on."""
         failure = None if self._reload is None or new is not None else self._reload.failure
         self._reload = None
         if new is None:
             self._origin.manager.ready(REFUSED)
         else:
-            self._swap(new)
+            self._switch(new)
             self._origin.manager.ready(self._status)
-        self._tell_of_reload(failure)
+        self._report_reload(failure)
         if self._reload_again:
             self._reload_again = False
-            self._reconfigure()  # which may end at once, where the system refuses a process for it
+            self._reconfigure()  # it may fail at once, if no process can be started for it
 
-    def _tell_of_reload(self, failure: str | None) -> None:  # noqa: B027 - a single process tells nobody
-        """Tell the end of a reload to those that wait for it; `failure` is None if it has succeeded."""
+    def _report_reload(self, failure: str | None) -> None:  # noqa: B027 - a single process tells nobody
+        """Report the end of a reload to those that wait for it; `failure` is None if it has succeeded."""
 
-    def _swap(self, new: Cycle) -> None:
+    def _switch(self, new: Cycle) -> None:
         old, self._cycle = self._cycle, new
         new.redirect_stderr()
-        self._attend()
+        self._maintain()
         self._succeed(old)
         if self._reopen_again:
             self._reopen_logs()
 
-    def _attend(self) -> None:
-        """Renew the keys of the present cycle and watch its files, from now on; it serves soon after that."""
-        gc.collect()  # a collection soon after a fork would write to all objects, and so copy them for the children
+    def _maintain(self) -> None:
+        """Rotate the ticket keys of the present cycle and watch its files, from now on."""
+        gc.collect()  # now, as after a fork the collector would copy the memory that is shared with the children
         self._ticket_rotation.follow(self._cycle)
         self._file_watch.follow(self._cycle)
 
@@ -225,10 +225,10 @@ class MainProcess(ABC):
         self._reopening.run()
 
     def _reopened(self, error: StartError | None) -> None:
-        """Reopen the log files, which can be opened now, or leave them as they are because of `error`."""
+        """Reopen the log files, unless a try has failed with `error`."""
         self._reopening = None
         if error is None:
-            self._begin_logs_anew()
+            self._reopen_files()
             self._cycle.redirect_stderr()
         else:
             self._cycle.log.write(Level.EMERG, str(error))

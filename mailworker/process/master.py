@@ -1,4 +1,4 @@
-"""The master: obeys signals, keeps its workers alive, and puts a new cycle in the place of the old."""
+"""The master: it handles signals, replaces workers that end, and switches to a new cycle at a reload."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from mailworker.process.children import Children
 from mailworker.process.cycle import Cycle
 from mailworker.process.file_watch import FileWatch
 from mailworker.process.handover.upgrade import Upgrade
-from mailworker.process.link import MOST_QUESTIONS, Found, call_by_signal
+from mailworker.process.link import MOST_QUESTIONS, FileUpdate, notify_by_signal
 from mailworker.process.main_process import Leaving, MainProcess
 from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
 from mailworker.process.reopening import Reopening
 from mailworker.process.status_process import StatusProcess
 from mailworker.process.steering import Steering
-from mailworker.process.system.signals import TAKEN, UNHEARD, BlockedSignals, Handler, Received
+from mailworker.process.system.signals import SILENT, TAKEN, BlockedSignals, Handler, Received
 from mailworker.process.workforce import Workforce, process_of
-from mailworker.status.standing import Standing
+from mailworker.status.master_state import MasterState
 
-# nginx's, in seconds: the time that new workers get to start before the old ones stop accepting.
+# nginx's, in seconds: the time for new workers to start before the old ones stop accepting.
 _HANDOVER = 0.1
 
 
 class Master(MainProcess):
-    """Runs the workers that serve, and stays until the last of them has gone."""
+    """Runs the workers, and exits after the last of them."""
 
-    __slots__ = ("_children", "_failed", "_resting", "_signals", "_standing", "_steering", "_timers", "_workforce")
+    __slots__ = ("_children", "_failed", "_noaccepting", "_signals", "_state", "_steering", "_timers", "_workforce")
 
     def __init__(self, origin: Origin, cycle: Cycle) -> None:
-        self._failed = self._resting = False
-        self._standing = Standing()
+        self._failed = self._noaccepting = False
+        self._state = MasterState()
         self._timers = Timers()
         self._signals = BlockedSignals(TAKEN)
         self._children = Children(
@@ -45,15 +45,15 @@ class Master(MainProcess):
             daemonised=origin.daemonised,
         )
         self._workforce = Workforce(cycle, self._children, self._after)
-        self._steering = Steering(self, self._children, self._workforce.kicking, self._standing, self._after)
+        self._steering = Steering(self, self._children, self._workforce.kicking, self._state, self._after)
         handlers: dict[Signals, Handler] = {
             signal.SIGUSR2: (", changing binary", self._change_binary),
-            signal.SIGWINCH: (", stop accepting connections", self._rest),
+            signal.SIGWINCH: (", stop accepting connections", self._noaccept),
             signal.SIGTTIN: (", adding a worker process", self._workforce.add),
             signal.SIGTTOU: (", removing a worker process", self._workforce.remove),
             signal.SIGCHLD: ("", self._reap),
         }
-        super().__init__(origin, cycle, handlers, call_by_signal)
+        super().__init__(origin, cycle, handlers, notify_by_signal)
 
     @property
     def _status(self) -> str:
@@ -69,12 +69,12 @@ class Master(MainProcess):
             self._workforce.when_serving(self._started)
             self._origin.manager.keep_alive(self._after)
             while not self._leaving or self._children:
-                self._obey_next()
+                self._handle_next()
         return int(self._failed)
 
-    def _obey_next(self) -> None:
-        """Wait for a signal, or until a timer is due."""
-        self._say_what_there_is()
+    def _handle_next(self) -> None:
+        """Handle the next signal, or the timers that are due before it."""
+        self._publish_state()
         received = self._signals.wait(self._timers.delay(monotonic()))
         try:
             if received is not None:
@@ -84,34 +84,34 @@ class Master(MainProcess):
             self._log_bug(bug)
 
     def _obey(self, received: Received) -> None:
-        """Obey a signal; the log does not mention SIGIO, which the system sends when a child has a message."""
+        """Handle a signal. SIGIO of the system, which announces a message of a child, is not logged."""
         if received.signal == signal.SIGIO and not received.sender:
-            self._steering.hear()
-            self._hear_successor()
-            self._file_watch.hear()
+            self._steering.receive()
+            self._receive_from_successor()
+            self._file_watch.receive()
         else:
             super()._obey(received)
 
-    def _hear_successor(self) -> None:
-        """End sessions for the new master."""
+    def _receive_from_successor(self) -> None:
+        """End the sessions that the new master wants to end."""
         kicks = self._upgrade.take_kicks()
         for sessions in kicks:
             self._steering.kick(sessions)
         if len(kicks) >= MOST_QUESTIONS:  # there may be more, and no other signal will announce them
-            self._after(0.0, self._hear_successor)
+            self._after(0.0, self._receive_from_successor)
 
     def kick_former(self, sessions: bytes) -> bool:
         """See Steered."""
         return self._upgrade.kick_former(sessions)
 
-    def _say_what_there_is(self) -> None:
-        counters = self._cycle.board
+    def _publish_state(self) -> None:
+        counters = self._cycle.scoreboard
         if counters is not None:
-            stopping = self._resting or self._leaving is not Leaving.NO
-            self._standing.publish(counters, map(process_of, self._children), stopping=stopping)
+            stopping = self._noaccepting or self._leaving is not Leaving.NO
+            self._state.publish(counters, map(process_of, self._children), stopping=stopping)
 
     def _started(self) -> None:
-        """Report that a worker serves, or leave if none of them will."""
+        """Report that a worker serves, or exit if none can."""
         self._failed = self._workforce.hopeless
         if self._failed:
             self._origin.fail(self._cycle.log, "no worker process could start")
@@ -125,7 +125,7 @@ class Master(MainProcess):
         if number == signal.SIGUSR2 and self._upgrade.other_runs:
             return ", ignoring", lambda: self._upgrade.refuse(self._cycle)
         if number == signal.SIGWINCH and not self._origin.daemonised:
-            return UNHEARD  # a terminal sends it when its window changes
+            return SILENT  # a terminal sends it when its window changes
         return super()._meaning(number)
 
     def _expire_after(self, timed: Timed, seconds: float) -> None:
@@ -134,25 +134,25 @@ class Master(MainProcess):
 
     # Workers
 
-    def _hand_out(self, found: Found) -> None:
-        self._children.news.add(found)
+    def _hand_out(self, found: FileUpdate) -> None:
+        self._children.file_updates.add(found)
 
     def _reap(self) -> None:
         for ended in self._workforce.reap():
             if self._upgrade.take_back(ended.pid, self._cycle):
                 ended.log(self._cycle.log)
-                self._go_on_alone()
+                self._new_binary_ended()
 
-    def _rest(self) -> None:
-        """Serve no more, but stay: for another binary, or until the next SIGHUP."""
+    def _noaccept(self) -> None:
+        """Stop serving, but do not exit: as another binary serves, or until the next SIGHUP."""
         if not self._leaving:
-            self._resting = True
+            self._noaccepting = True
             self._abandon_reload()
             self._workforce.dismiss()
-            self._origin.serve(self._status)  # if nothing has served yet, nobody should wait for that
+            self._origin.serve(self._status)  # the parent may still wait for the first worker
 
     def _resume(self) -> None:
-        self._resting = False
+        self._noaccepting = False
         self._workforce.start()
 
     def _end(self) -> None:
@@ -166,17 +166,17 @@ class Master(MainProcess):
 
     def _change_binary(self) -> None:
         if not self._leaving:
-            self._abandon_reload()  # the new binary reads the configuration anyway
+            self._abandon_reload()  # the new binary reads the configuration as well
             self._upgrade.start(self._cycle)
 
-    def _go_on_alone(self) -> None:
-        """The new binary has ended: take back what it was to take over."""
+    def _new_binary_ended(self) -> None:
+        """Serve again, as the new binary has ended."""
         if self._leaving:
             return
-        if self._resting:
+        if self._noaccepting:
             self._resume()
-        if self._cycle.board is not None and self._cycle.board.displaced:
-            self._cycle.board.reclaim()
+        if self._cycle.scoreboard is not None and self._cycle.scoreboard.displaced:
+            self._cycle.scoreboard.reclaim()
             self._workforce.renew(StatusProcess)
         self._origin.manager.ready(self._status)
 
@@ -196,7 +196,7 @@ class Master(MainProcess):
     def reconfigure(self) -> str | None:
         """See Steered."""
         if self._leaving:
-            return "it is shutting down"
+            return "the master is shutting down"
         if self._upgrade.other_runs:
             return "another master runs beside this one: end one of them first"
         self._reconfigure()
@@ -207,8 +207,8 @@ class Master(MainProcess):
         """See Steered."""
         return self._reload is not None
 
-    def _tell_of_reload(self, failure: str | None) -> None:
-        self._standing.reload(self._cycle.board, failure)
+    def _report_reload(self, failure: str | None) -> None:
+        self._state.reload(self._cycle.scoreboard, failure)
         self._steering.reloaded()
 
     def _abandon_reload(self) -> None:
@@ -216,19 +216,19 @@ class Master(MainProcess):
         self._steering.abandoned()
 
     def _succeed(self, old: Cycle) -> None:
-        self._resting = False
+        self._noaccepting = False
         old.close(self._cycle, shared=self._upgrade.other_runs)
         self._workforce.follow(self._cycle)
         self._after(_HANDOVER, self._workforce.dismiss_former)
 
-    def _begin_logs_anew(self) -> None:
+    def _reopen_files(self) -> None:
         user = self._cycle.settings.core.user
         self._cycle.logs.reopen(user.uid if user is not None and os.geteuid() == 0 else None)
         self._children.hand_out_logs(self._cycle)
 
 
 def _leave(origin: Origin, *parts: Upgrade | Reload | Reopening | FileWatch | None) -> None:
-    """Close, in a child, what only the master may have."""
+    """Close, in a child, what only the master needs."""
     origin.leave()
     for each in parts:
         if each is not None:

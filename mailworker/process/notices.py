@@ -1,4 +1,4 @@
-"""What a start or a reload writes to the log."""
+"""Log lines of a start or a reload."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _UNTRUSTED = (
 
 
 def log_event_method(log: Log) -> None:
-    """Log how workers will wait: nginx's `using the "epoll" event method`."""
+    """Log nginx's `using the "epoll" event method`."""
     log.write(Level.NOTICE, f'using the "{event_method()}" event method')
 
 
@@ -42,13 +42,13 @@ def log_room(log: Log, settings: Settings) -> None:
 
 
 def log_trust(log: Log, settings: Settings) -> None:
-    """Log a reminder of what `-t` cannot test: whether backends that decide about SMTP logins trust our address."""
+    """Log a reminder for SMTP with `auth_upstream`: `-t` cannot test whether the backend trusts our address."""
     if any(isinstance(server.source, ByBackendSettings) and server.protocol == "smtp" for server in settings.servers):
         log.write(Level.NOTICE, _UNTRUSTED)
 
 
 def log_refusal(log: Log, error: ConfigError | StartError) -> None:
-    """Log why there will be no start, or no reload."""
+    """Log why the start or the reload has failed."""
     log.write(Level.CRIT if isinstance(error, UnreadableError) else Level.EMERG, str(error))
 
 

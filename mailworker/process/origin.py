@@ -1,4 +1,4 @@
-"""Where a master comes from: its command line, the sockets that it was given, and the process that it reports to."""
+"""The origin of a master: its command line, inherited sockets, and the processes that it reports to."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from mailworker.process.system.service_manager import ServiceManager
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """`daemonised` tells whether the process, or its old master, has left the terminal of its parent.
+    """`daemonised`: the process, or its old master, is detached from the terminal.
 
-    `foreign` are descriptors that it has inherited without knowing what they are.
+    `foreign` are inherited descriptors of unknown purpose.
     """
 
     invocation: Invocation
@@ -28,12 +28,12 @@ class Origin:
     foreign: tuple[int, ...] = ()
 
     def serve(self, status: str) -> None:
-        """Tell the waiting processes that we serve; `status` is for people."""
+        """Report to the waiting processes that we serve; service managers show the `status`."""
         self.manager.ready(status)
         self.starter.serves()
 
     def fail(self, log: Log, reason: str) -> None:
-        """Tell the log, and the waiting processes, that we shall never serve."""
+        """Log that we shall not serve, and report it to the waiting parent."""
         log.write(Level.EMERG, reason)
         self.starter.fails(f"[emerg] {reason}, the error log says more")
 

@@ -1,7 +1,7 @@
-"""Reading a configuration, or opening logs, in a process of its own, as a name server or a mount may keep it waiting.
+"""Reading a configuration, and opening logs, in a child of the master, which must never block.
 
-A name server that is silent keeps `getaddrinfo` waiting for half a minute, a dead mount keeps any open() waiting. The
-master has signals to obey, workers to replace and a watchdog to feed, so it forks a child that waits in its place.
+`getaddrinfo` waits for a silent name server for half a minute, and open() for a dead mount for ever. Meanwhile the
+master must handle signals, replace workers and notify a watchdog.
 """
 
 from __future__ import annotations
@@ -37,81 +37,80 @@ from mailworker.process.tls_contexts import TlsContexts
 from mailworker.process.user_files import UserFiles
 
 DEADLINE: Final = 60.0
-"""Seconds: some more than the system's resolver takes to give up a name."""
+"""Seconds: somewhat longer than the system's resolver tries to look up a name."""
 
-# Seconds between looks at the child's messages: none of them is more urgent.
+# Seconds between two reads of the child's messages.
 _PAUSE = 0.01
 
-# Seconds in which a child that is done, or killed, should exit. One that waits for a dead disk is left alone.
+# Seconds to wait until a child that is done, or killed, has exited. If it hangs at a dead disk, it is left alone.
 _LONGEST_END = 1.0
 
 _READING = "reading a file"
 
-# Messages of the child: its next step, a line for the log, and at last its result, or why there is none.
-Told = str | tuple[Level, str] | Settings | None | ConfigError | StartError
-Tell = Callable[[Told], None]
+# Messages of the child: its next step, a line for the log, and as the last one its result, or the reason for none.
+Message = str | tuple[Level, str] | Settings | None | ConfigError | StartError
+Send = Callable[[Message], None]
 Result = TypeVar("Result", bound=Settings | None)
 
 
 @dataclass(frozen=True, slots=True)
-class Errand(Generic[Result]):
-    """The child's task, and words for the log: what it is `doing`, what it `does`, and what is `undone`."""
+class Job(Generic[Result]):
+    """The child's job. The texts are parts of log messages: "while DOING", "process PID that DOES", and what failed."""
 
-    find: Callable[[Tell], Result]
+    run: Callable[[Send], Result]
     doing: str
     does: str
-    undone: str
+    failure: str
 
 
-def read_configuration(invocation: Invocation, users: UserFiles) -> Errand[Settings]:
-    """Read the settings and try all that they name: files, certificates, logs and names.
+def read_configuration(invocation: Invocation, users: UserFiles) -> Job[Settings]:
+    """Read the settings, and try everything that they name: files, certificates, logs, host names.
 
-    Files that are still as in `users` have been tried.
+    User files that are unchanged since `users` were read are not read again.
     """
-    find = partial(_read_and_try, invocation, users)
-    return Errand(find, "reading the configuration", "reads the configuration", "configuration could not be read")
+    run = partial(_read_and_try, invocation, users)
+    return Job(run, "reading the configuration", "reads the configuration", "configuration could not be read")
 
 
-def open_logs_first(paths: Iterable[Path]) -> Errand[None]:
-    """Open log files once, so that the master, which reports failures itself, does not have to wait for them."""
-    return Errand(partial(_open_logs, tuple(paths)), "reopening logs", "reopens logs", "logs could not be reopened")
+def open_logs_first(paths: Iterable[Path]) -> Job[None]:
+    """Open log files once. The master opens them afterwards, without waiting, and reports errors itself."""
+    return Job(partial(_open_logs, tuple(paths)), "reopening logs", "reopens logs", "logs could not be reopened")
 
 
 class Reader(Generic[Result]):
-    """The child, and the pipe that its messages come by."""
+    """The child, and the pipe for its messages."""
 
-    __slots__ = ("_complete", "_data", "_errand", "_pid", "_pipe")
+    __slots__ = ("_complete", "_data", "_job", "_pid", "_pipe")
 
-    def __init__(self, errand: Errand[Result]) -> None:
+    def __init__(self, job: Job[Result]) -> None:
         """Raises StartError."""
-        self._errand = errand
+        self._job = job
         self._complete = False
         self._data = bytearray()
         try:
             self._pipe, theirs = os.pipe()
         except OSError as error:
-            raise StartError(f"pipe() failed while {errand.doing} {describe(error)}") from None
+            raise StartError(f"pipe() failed while {job.doing} {describe(error)}") from None
         try:
             self._pid = os.fork()
         except OSError as error:
             os.close(self._pipe)
             os.close(theirs)
-            raise StartError(f"fork() failed while {errand.doing} {describe(error)}") from None
+            raise StartError(f"fork() failed while {job.doing} {describe(error)}") from None
         if self._pid == 0:
-            os._exit(_live(errand, theirs))
+            os._exit(_run_child(job, theirs))
         os.close(theirs)
         os.set_blocking(self._pipe, False)
 
     def read(self, log: Log) -> Generator[float, None, Result]:
         """The child's result.
 
-        Yields the seconds to wait before it is resumed. Warnings go to `log`. Raises ConfigError and StartError, the
-        latter after DEADLINE seconds too. A child that is still running then, after an error or after this was closed,
-        is killed.
+        Yields the seconds to wait before it is resumed. Warnings go to `log`. Raises ConfigError and StartError, also
+        after DEADLINE seconds. Afterwards, or when this generator is closed, a child that still runs is killed.
         """
         until = monotonic() + DEADLINE
         try:
-            while not self._listen() and monotonic() < until:
+            while not self._receive() and monotonic() < until:
                 yield _PAUSE
         finally:
             self._close()
@@ -125,8 +124,8 @@ class Reader(Generic[Result]):
         if self._pipe >= 0:
             os.close(self._pipe)
 
-    def _listen(self) -> bool:
-        """Take the child's messages; returns whether that is all, as it has closed its end."""
+    def _receive(self) -> bool:
+        """Receive messages; returns whether there will be no more, as the child has closed its end."""
         with suppress(BlockingIOError):
             while data := os.read(self._pipe, 1 << 16):
                 self._data += data
@@ -134,14 +133,14 @@ class Reader(Generic[Result]):
         return self._complete
 
     def _close(self) -> None:
-        """Close the pipe, and let the child end."""
-        if not self._listen():  # while its end is open it lives, so its process id is still its own
+        """Close the pipe, and kill the child if it still runs."""
+        if not self._receive():  # its end is open, so it runs, and its process id is valid
             os.kill(self._pid, signal.SIGKILL)
         os.close(self._pipe)
         self._pipe = -1
 
     def _reaped(self) -> bool:
-        """Whether the child is gone, reaped by us or by the master."""
+        """Whether the child has exited, and was reaped here or by the master."""
         try:
             return os.waitpid(self._pid, os.WNOHANG)[0] != 0
         except ChildProcessError:
@@ -149,113 +148,113 @@ class Reader(Generic[Result]):
 
     def _result(self, log: Log) -> Result:
         """The result among the child's messages. Raises ConfigError and StartError."""
-        step = self._errand.doing
-        for told in self._told():
-            if isinstance(told, str):
-                step = told
-            elif isinstance(told, tuple):
-                log.write(*told)
-            elif isinstance(told, ConfigError | StartError):
-                raise told
+        step = self._job.doing
+        for message in self._messages():
+            if isinstance(message, str):
+                step = message
+            elif isinstance(message, tuple):
+                log.write(*message)
+            elif isinstance(message, ConfigError | StartError):
+                raise message
             else:
-                return told
+                return message
         if self._complete:
-            raise StartError(f"process {self._pid} that {self._errand.does} has ended, {step}")
-        raise StartError(f"{self._errand.undone} within {DEADLINE:g} seconds, {step}")
+            raise StartError(f"process {self._pid} that {self._job.does} has ended, {step}")
+        raise StartError(f"{self._job.failure} within {DEADLINE:g} seconds, {step}")
 
-    def _told(self) -> Iterator[str | tuple[Level, str] | ConfigError | StartError | Result]:
+    def _messages(self) -> Iterator[str | tuple[Level, str] | ConfigError | StartError | Result]:
         stream = io.BytesIO(self._data)
         with suppress(EOFError, pickle.UnpicklingError):  # the last message may be incomplete
             while True:
                 yield pickle.load(stream)
 
 
-def _live(errand: Errand[Result], pipe: int) -> int:
-    """The child's life; returns its exit code. It has no descriptor but the pipe, and SIGALRM ends it in time."""
+def _run_child(job: Job[Result], pipe: int) -> int:
+    """Run the child; returns its exit code. It keeps no descriptor but the pipe, and SIGALRM ends it in any case."""
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
         signal.alarm(int(2 * DEADLINE) + 1)
-        gc.disable()  # a collection would copy all that is shared with the master
+        gc.disable()  # the collector would copy the memory that is shared with the master
         title_child("configuration reader")
         close_all_but(pipe)
         with os.fdopen(pipe, "wb") as stream:
-            _tell_all(errand, partial(_write, stream))
-    except BaseException:  # must not run on into the master's frames; the master learns that no more messages come
+            _run_job(job, partial(_write, stream))
+    except BaseException:  # it must not propagate into the code of the master, which notices the end of messages
         return 1
     return 0
 
 
-def _write(stream: BinaryIO, told: Told) -> None:
-    pickle.dump(told, stream)
+def _write(stream: BinaryIO, message: Message) -> None:
+    pickle.dump(message, stream)
     stream.flush()
 
 
-def _tell_all(errand: Errand[Result], tell: Tell) -> None:
+def _run_job(job: Job[Result], send: Send) -> None:
     try:
-        tell(errand.find(tell))
+        send(job.run(send))
     except (ConfigError, StartError) as error:
-        tell(error)
+        send(error)
     except Exception as bug:
-        tell((Level.ALERT, describe_bug(bug)))
+        send((Level.ALERT, describe_bug(bug)))
 
 
-def _warn(tell: Tell, level: Level, message: str) -> None:
-    tell((level, message))
+def _send_warning(send: Send, level: Level, message: str) -> None:
+    send((level, message))
 
 
-def _read_and_try(invocation: Invocation, users: UserFiles, tell: Tell) -> Settings:
-    tell(_READING)
-    settings = _read(invocation, tell)
-    tell("reading users")
+def _read_and_try(invocation: Invocation, users: UserFiles, send: Send) -> Settings:
+    send(_READING)
+    settings = _read(invocation, send)
+    send("reading users")
     sources = [server.source for server in settings.servers]
-    at_once(UserFiles.read(sources, partial(_warn, tell), users))
-    _try_paths(settings, tell)
+    at_once(UserFiles.read(sources, partial(_send_warning, send), users))
+    _try_paths(settings, send)
     return settings
 
 
-def _read(invocation: Invocation, tell: Tell) -> Settings:
-    warn = partial(_warn, tell)
+def _read(invocation: Invocation, send: Send) -> Settings:
+    warn = partial(_send_warning, send)
     contexts = TlsContexts(invocation.configuration.parent, warn)
 
     def resolve(host: str) -> list[str]:
-        tell(f'looking up "{host}"')
+        send(f'looking up "{host}"')
         addresses = system_addresses(host)
-        tell(_READING)
+        send(_READING)
         return addresses
 
     def add(settings: SslSettings | None, backends: ProxySslSettings | None, protocol: str) -> None:
-        tell("loading certificates")
+        send("loading certificates")
         contexts.add(settings, backends, protocol)
 
     return invocation.read(warn, on_tls=add, resolve=resolve)
 
 
-def _try_paths(settings: Settings, tell: Tell) -> None:
-    """Open what the master will open: if that has to wait, it waits here."""
+def _try_paths(settings: Settings, send: Send) -> None:
+    """Open what the master will open, as that may block."""
     files = OpenFiles()
     try:
         for targets in {settings.core.error_log, *(server.error_log for server in settings.servers)}:
-            tell("opening logs")
+            send("opening logs")
             open_logs(targets, files)
         for path in literal_paths(settings.destinations):
             files.open(path)
     finally:
         files.close()
-    tell("looking at folders of sockets and of the pid file")
+    send("checking the folders of sockets and of the pid file")
     listens = [listen.address for server in settings.servers for listen in server.listens]
     sockets = [Path(address.path) for address in listens if isinstance(address, UnixAddress)]
     for path in (settings.core.pid, *sockets):
         os.path.lexists(path)
 
 
-def _open_logs(paths: Iterable[Path], tell: Tell) -> None:
+def _open_logs(paths: Iterable[Path], send: Send) -> None:
     files = OpenFiles()
     try:
         for path in paths:
-            tell(f'opening "{path}"')
-            with suppress(StartError):  # the master will meet it, too, and report it
+            send(f'opening "{path}"')
+            with suppress(StartError):  # the master gets the same error, and reports it
                 files.open(path)
     finally:
         files.close()

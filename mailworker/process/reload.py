@@ -19,8 +19,8 @@ from mailworker.process.system import pid_file
 class Reload(UnderWay[Cycle | None]):
     """Builds the successor of `old`.
 
-    `finished` gets the new cycle, or None where anything failed. Then the log tells why, `failure` repeats it, and
-    `old` is as it was.
+    `finished` is called with the new cycle, or with None after an error, which is logged. Then `failure` is its text,
+    and `old` is unchanged.
     """
 
     __slots__ = ("_invocation", "_new", "_old", "_reader", "failure")
@@ -34,7 +34,7 @@ class Reload(UnderWay[Cycle | None]):
     ) -> None:
         super().__init__(after, finished)
         self._invocation = invocation
-        self._new: Cycle | None = None  # as far as it is built
+        self._new: Cycle | None = None  # perhaps incomplete
         self._old = old
         self._reader: Reader[Settings] | None = None
         self.failure: str | None = None
@@ -53,7 +53,7 @@ class Reload(UnderWay[Cycle | None]):
         except (ConfigError, StartError) as error:
             log_refusal(self._old.log, error)
             self.failure = str(error)
-        except Exception as bug:  # a reload must never end the service that runs
+        except Exception as bug:  # a reload must not end the running service
             log_bug(self._old.log, bug)
             self.failure = "a bug, see the error log"
         return None

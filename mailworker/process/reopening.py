@@ -1,4 +1,4 @@
-"""Reopening logs: a child opens them first, so that the main process does not have to wait for them."""
+"""Reopening logs: a child opens them first, as that may block."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mailworker.process.steps import UnderWay
 
 
 class Reopening(UnderWay[StartError | None]):
-    """Tries the log files of `cycle`.
+    """Tries to open the log files of `cycle`.
 
-    `finished` gets None when the files can be opened without waiting, or else the reason to leave them as they are.
+    `finished` is called with None when they can be opened without waiting, else with the error.
     """
 
     __slots__ = ("_cycle", "_reader")
@@ -41,7 +41,7 @@ class Reopening(UnderWay[StartError | None]):
             return None
         try:
             self._reader = Reader(open_logs_first(files))
-        except StartError as error:  # logs are rotated even where the system can start no more processes
+        except StartError as error:  # logs must be rotated even if no process can be started
             log.write(Level.ALERT, str(error))
             return None
         try:

@@ -1,4 +1,4 @@
-"""Doing later what cannot be done at once, such as sending to a process whose queue is full."""
+"""Retries of what fails for the moment, such as sending to a process whose queue is full."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LAST: Final = 1.0
 
 
 class Retry:
-    """Repeats `attempt` until it returns True; at most one repetition is due, however often `now` is called.
+    """Calls `attempt` again and again until it returns True. Calls of `now` do not add further retries.
 
     `after(seconds, action)` arranges for a call later.
     """
@@ -27,7 +27,7 @@ class Retry:
         self._pause = _FIRST
 
     def now(self) -> None:
-        """Attempt it at once, and where that fails, later again."""
+        """Attempt it now; if that fails, retry later."""
         if self._attempt():
             self._pause = _FIRST
         elif not self._due:

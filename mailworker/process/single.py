@@ -14,15 +14,15 @@ from mailworker.process.cycle import Cycle, finish
 from mailworker.process.main_process import MainProcess
 from mailworker.process.origin import Origin
 from mailworker.process.system.callbacks import Watch
-from mailworker.process.system.signals import HELD, PASSED_OVER, UNHEARD, BlockedSignals, SignalSocket
+from mailworker.process.system.signals import HELD, IGNORED, SILENT, BlockedSignals, SignalSocket
 from mailworker.shm.conns import tables
 
-# The row that it writes in zones that have rows.
+# Its row in zones that have rows.
 _ROW = 0
 
 
 class SingleProcess(MainProcess):
-    """Serves by itself. It keeps its user: only workers drop privileges."""
+    """Serves without workers. It keeps its user, as only workers drop privileges."""
 
     __slots__ = ("_loop", "_retiring", "_signals")
 
@@ -31,8 +31,8 @@ class SingleProcess(MainProcess):
         self._retiring: list[Cycle] = []
         self._signals = SignalSocket()
         # Without a master the binary cannot be changed, and there are no workers to add or remove.
-        refused = dict.fromkeys((signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU), PASSED_OVER)
-        super().__init__(origin, cycle, {**refused, signal.SIGWINCH: UNHEARD})
+        refused = dict.fromkeys((signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU), IGNORED)
+        super().__init__(origin, cycle, {**refused, signal.SIGWINCH: SILENT})
 
     @property
     def _status(self) -> str:
@@ -41,7 +41,7 @@ class SingleProcess(MainProcess):
     def hold_signals(self) -> None:
         """See MainProcess."""
         self._signals.open(self._handlers)
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps file readers, which end after a reload
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system reaps file readers, which exit after a reload
         BlockedSignals(HELD).unblock()
 
     def _serve(self) -> int:
@@ -75,7 +75,7 @@ class SingleProcess(MainProcess):
         finish(self._cycle, self._after, self._loop.stop)
 
     def _succeed(self, old: Cycle) -> None:
-        # Sockets that both cycles have must leave the selector before they enter it again.
+        # Sockets of both cycles must be removed from the selector before they are added again.
         self._retiring.append(old)
         finish(old, self._after, partial(self._retire, old))
         old.remove_listeners(self._cycle, shared=self._upgrade.other_runs)
@@ -85,7 +85,7 @@ class SingleProcess(MainProcess):
         self._retiring.remove(old)
         old.logs.close()
 
-    def _begin_logs_anew(self) -> None:
+    def _reopen_files(self) -> None:
         self._cycle.logs.reopen()
 
     def _expire_after(self, timed: Timed, seconds: float) -> None:

@@ -15,8 +15,8 @@ from mailworker.log.log import Console, Log, OpenFiles
 from mailworker.log.sinks import StderrSink
 from mailworker.log.terminal import put_out, tell
 from mailworker.model import Level
+from mailworker.process.checks import check_settings
 from mailworker.process.cycle import Cycle
-from mailworker.process.doubts import doubts
 from mailworker.process.handover.inheritance import Inheritance
 from mailworker.process.handover.zones import take_over
 from mailworker.process.invocation import Invocation
@@ -34,20 +34,19 @@ _FAILURE = 1
 
 
 def start(invocation: Invocation) -> int:
-    """Run mailworker; returns the exit code at its end, and never in the parent of a daemon, which exits."""
-    process = _prepare(invocation)  # no variable here refers to the cycle, which must be freed after the first reload
+    """Run mailworker until its end; returns the exit code. The parent of a daemon exits here."""
+    process = _prepare(invocation)  # not inlined: a variable here would keep the first cycle after a reload
     if process is None:
         return _FAILURE
     try:
         return process.run()
     finally:
-        # Python before 3.12 crashes where it collects reference cycles with a memoryview in them, as it does at its
-        # end.
+        # Python before 3.12 crashes when it collects reference cycles with a memoryview, as at exit.
         gc.freeze()
 
 
 def _prepare(invocation: Invocation) -> Master | SingleProcess | None:
-    """Do all that comes before the service begins; None where something failed, which is logged."""
+    """Prepare to serve; None after an error, which is logged."""
     foreign = foreign_descriptors(os.environ)
     console = Console()
     files = OpenFiles()
@@ -94,9 +93,9 @@ def _take_office(origin: Origin, cycle: Cycle, console: Console) -> Master | Sin
 
 
 def test(invocation: Invocation, *, quiet: bool, dump: bool) -> int:
-    """Check the configuration and all that it names, and report on stderr; `dump` prints every file on stdout.
+    """Check the configuration and everything that it names, and report on stderr; `dump` prints its files on stdout.
 
-    `quiet` leaves out the lines that say that all is well. Returns the exit code.
+    `quiet` leaves out the messages of success. Returns the exit code.
     """
     files = OpenFiles()
     log = open_early_log(invocation.error_log, Level.INFO, files, Console())
@@ -106,8 +105,8 @@ def test(invocation: Invocation, *, quiet: bool, dump: bool) -> int:
         pid_file.check(cycle.settings.core.pid)
         cycle.test()
         log_room(log, cycle.settings)
-        for doubt in doubts(cycle.settings, cycle.watched.folders):
-            log.write(Level.WARN, doubt)
+        for warning in check_settings(cycle.settings, cycle.watched.folders):
+            log.write(Level.WARN, warning)
     except (ConfigError, StartError) as error:
         log_refusal(log, error)
         say(f"configuration file {path} test failed")
@@ -119,7 +118,7 @@ def test(invocation: Invocation, *, quiet: bool, dump: bool) -> int:
 
 
 def send_signal(invocation: Invocation, signal: Signals) -> int:
-    """Signal the running master, found by the pid file that the configuration names; returns the exit code."""
+    """Send a signal to the running master, whose pid file the configuration names; returns the exit code."""
     files = OpenFiles()
     log = open_early_log(invocation.error_log, Level.NOTICE, files, Console())
     try:
@@ -143,7 +142,7 @@ def send_signal(invocation: Invocation, signal: Signals) -> int:
 
 
 def open_early_log(path: Path | None, level: Level, files: OpenFiles, console: Console) -> Log:
-    """The log until the configuration's own is open: the file `path`, or stderr for None and where that fails."""
+    """The log before the configured ones are open: the file `path`, or stderr if it is None or cannot be opened."""
     if path is not None:
         try:
             return Log([(level, files.open(path))], console)
@@ -153,7 +152,7 @@ def open_early_log(path: Path | None, level: Level, files: OpenFiles, console: C
 
 
 def say(text: str) -> None:
-    """Tell the person at the terminal, on stderr."""
+    """Print a message on stderr."""
     tell(f"mailworker: {text}")
 
 

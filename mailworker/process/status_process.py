@@ -1,4 +1,4 @@
-"""The status process: the helper that shows metrics to clients that the configuration allows."""
+"""The status process: the helper that serves the status page, metrics, and the control socket."""
 
 from __future__ import annotations
 
@@ -13,61 +13,61 @@ from mailworker.event.listener import BoundListener
 from mailworker.log.line import describe
 from mailworker.mail.counting import label
 from mailworker.model import Level
-from mailworker.process.asking import Asking
-from mailworker.process.control_desk import limit_zones, means
+from mailworker.process.command_context import command_context, limit_zones
 from mailworker.process.cycle import Cycle
 from mailworker.process.helper import Helper
 from mailworker.process.link import PAIRS
+from mailworker.process.questions import Questions
 from mailworker.process.steps import at_once
 from mailworker.process.system import identity
 from mailworker.shm.counters import Counters
 from mailworker.status.answers import Answers
 from mailworker.status.control import Control
 from mailworker.status.control_server import ControlServer
+from mailworker.status.master_state import posted, serving
 from mailworker.status.server import Respond, Response, StatusServer, plain
 from mailworker.status.snapshot import NOTHING, CertificateState, DirectoryState, take
-from mailworker.status.standing import posted, serving
 from mailworker.wire.http_request import parse
 
-# Seconds between two checks whether a worker of a new program serves.
+# Seconds between two checks whether a worker of a new binary serves.
 _LOOK_AGAIN: Final = 0.05
 
-# The workers have processors first: a login cannot wait as a status page can.
+# Workers have a higher priority: a status page can wait, a login cannot.
 _NICENESS: Final = 10
 
 
 class StatusProcess(Helper):
-    """Wakes up when a client asks. Workers tell it nothing: it reads their counters."""
+    """Works only when a client asks. Workers send it nothing: it reads their counters."""
 
-    __slots__ = ("_asking", "_control", "_server")
+    __slots__ = ("_control", "_questions", "_server")
 
-    _asking: Asking
+    _questions: Questions
     _control: ControlServer
     _server: StatusServer
 
     name = "status process"
     asks = True
     uses = (PAIRS,)  # it shows certificates
-    hears = False
-    outlasts = False
+    has_channels = False
+    serves_former = False
 
     @classmethod
     def is_wanted(cls, cycle: Cycle) -> bool:
         """Whether there is a `status` block or a `control` block."""
-        return cycle.board is not None
+        return cycle.scoreboard is not None
 
     @property
     def _counters(self) -> Counters:
-        assert self._cycle.board is not None, "see is_wanted"
-        return self._cycle.board
+        assert self._cycle.scoreboard is not None, "see is_wanted"
+        return self._cycle.scoreboard
 
     def _listens_on(self) -> Sequence[BoundListener]:
         return self._cycle.status_listeners
 
     def _load(self) -> None:
-        self._asking = Asking(self._master.link)
-        desk = means(self._cycle, self._counters, self._loop, self._asking)
-        self._control = ControlServer(self._loop, Control(desk), self._log_bug)
+        self._questions = Questions(self._master.link)
+        context = command_context(self._cycle, self._counters, self._loop, self._questions)
+        self._control = ControlServer(self._loop, Control(context), self._log_bug)
         self._server = StatusServer(self._loop, self._load_answers(), self._log_bug)
 
     def _load_answers(self) -> Respond:
@@ -91,9 +91,9 @@ class StatusProcess(Helper):
             )
             rehearsed = Answers(settings.status, lambda: NOTHING, partial(serving, counters))
         except ImportError as error:
-            raise StartError(f"the status process needs what is not installed: {error}") from None
-        # Answers that load modules do so now: inside the sandbox no file can be opened. These are about no servers, as
-        # those about thousands take seconds.
+            raise StartError(f"the status process needs a module that is not installed: {error}") from None
+        # Each answer is made once now, as it may import modules, and no file can be opened in the sandbox. These are
+        # about no servers, as answers about thousands take seconds.
         for path in rehearsed.paths:
             answer = rehearsed(parse(f"GET {path} HTTP/1.1".encode()), self._cycle.status_listeners[0].address)
             if not isinstance(answer, Response):
@@ -104,7 +104,7 @@ class StatusProcess(Helper):
         identity.give_way(_NICENESS, self._log)
 
     def _begin(self) -> None:
-        """Begin to serve. Of two programs, as after SIGUSR2, the new one answers once a worker of it serves."""
+        """Begin to serve. After SIGUSR2, the new binary takes over the sockets when one of its workers serves."""
         counters = self._counters
         if counters.displaces:
             if not any(each.serves for each in posted(counters)):
@@ -134,7 +134,7 @@ class StatusProcess(Helper):
         raise NotImplementedError("no worker has a channel to it")
 
     def _take_answer(self, number: int, words: bytes) -> None:
-        self._asking.answered(number, words)
+        self._questions.answered(number, words)
 
     def _finish(self, done: Callable[[], None]) -> None:
         open_ones = [self._server, self._control]
@@ -162,6 +162,6 @@ def _certificates(cycle: Cycle) -> list[CertificateState]:
 
 def _directories(cycle: Cycle) -> list[DirectoryState]:
     return [
-        DirectoryState(escape(path), *scan.folder.standing(time()), len(scan.faults))
+        DirectoryState(escape(path), *scan.folder.states(time()), len(scan.faults))
         for path, scan in cycle.watched.folders.scans.items()
     ]

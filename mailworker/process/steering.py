@@ -1,7 +1,6 @@
 """The commands of the control socket that the master executes; the status process forwards them.
 
-The status process has no privileges, and an attacker may have taken it over: it can have done what is written here, and
-nothing else.
+The status process has no privileges, as an attacker may compromise it: it can request these commands alone.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from mailworker.process.cycle import Cycle
 from mailworker.process.kicking import Chosen, Kicking
 from mailworker.process.link import MOST_QUESTIONS, answer
 from mailworker.process.retry import Retry
-from mailworker.status.standing import Standing
+from mailworker.status.master_state import MasterState
 
 # The row of the worker, the row of the session there, and the session's id.
 _SESSION: Final = re.compile(rb"([0-9]{1,9}) ([0-9]{1,9}) ([A-Za-z0-9_-]{1,64})")
@@ -26,7 +25,7 @@ Answer = Mapping[str, Any]
 
 
 class Steered(Protocol):
-    """What Steering needs of a master."""
+    """A master, as Steering needs it."""
 
     @property
     def cycle(self) -> Cycle:
@@ -37,24 +36,32 @@ class Steered(Protocol):
         """Whether a reload is under way."""
 
     def reconfigure(self) -> str | None:
-        """Begin to reload, or queue one more reload; returns why that is impossible, else None."""
+        """Begin a reload, or queue one; returns why that is impossible, else None."""
 
     def kick_former(self, sessions: bytes) -> bool:
-        """Have the master before this one end sessions; False where nobody hears that."""
+        """Have the old master end sessions of its workers; False if there is none, or it has no room."""
 
 
 class Steering:
-    """Receives questions, and answers each of them once: immediately, or when the task is done."""
+    """Receives questions, and answers each once: immediately, or when the command is done."""
 
     __slots__ = (
-        "_after", "_children", "_commands", "_kicking", "_master", "_next", "_standing", "_telling", "_waiting",
+        "_after",
+        "_children",
+        "_commands",
+        "_kicking",
+        "_master",
+        "_next",
+        "_state",
+        "_telling",
+        "_waiting",
     )  # fmt: skip
 
-    def __init__(self, master: Steered, children: Children, kicking: Kicking, standing: Standing, after: After) -> None:
+    def __init__(self, master: Steered, children: Children, kicking: Kicking, state: MasterState, after: After) -> None:
         self._after = after
         self._kicking = kicking
         self._master = master
-        self._standing = standing
+        self._state = state
         self._children = children
         self._telling = Retry(after, self._tell_level)
         self._waiting: list[Asked] = []  # for the end of the reload that is under way
@@ -64,31 +71,31 @@ class Steering:
             b"kick-former": self._kick_former,
             b"level": self._limit_logs,
             b"reload": self._reload,
-            b"reload-status": lambda _: self._standing.last_reload,
+            b"reload-status": lambda _: self._state.last_reload,
         }
 
-    def hear(self) -> None:
-        """Execute what children have asked for."""
+    def receive(self) -> None:
+        """Receive questions, and execute their commands."""
         asked = self._children.take_questions()
         for each in asked:
             command = self._commands.get(each.question.command)
-            found = {"error": "the master knows no such command"} if command is None else command(each)
+            found = {"error": "unknown command of the master"} if command is None else command(each)
             if found is not None:
                 _answer(each, found)
         if len(asked) >= MOST_QUESTIONS:  # there may be more, and no other signal will announce them
-            self._after(0.0, self.hear)
+            self._after(0.0, self.receive)
 
     def reloaded(self) -> None:
-        """Answer those that wait for this reload, which has ended, with success or not."""
+        """Answer those that wait for the reload that has ended."""
         waiting, self._waiting, self._next = self._waiting, self._next, []
         for each in waiting:
-            _answer(each, self._standing.last_reload)
+            _answer(each, self._state.last_reload)
 
     def abandoned(self) -> None:
-        """Answer all that wait: the reload was given up, and those that were to follow."""
+        """Answer all that wait, as the reload was abandoned."""
         waiting, self._waiting, self._next = [*self._waiting, *self._next], [], []
         for each in waiting:
-            _answer(each, {"error": "the reload was given up"})
+            _answer(each, {"error": "the reload was abandoned"})
 
     def _reload(self, asked: Asked) -> Answer | None:
         waiting = self._next if self._master.reloads else self._waiting
@@ -100,23 +107,23 @@ class Steering:
         return {"error": refused}
 
     def kick(self, sessions: bytes) -> Answer:
-        """Kick sessions at once; the status process spreads its requests in time.
+        """End sessions; the status process limits the rate of its requests.
 
-        The first line is the reason for the log, each other one is a session.
+        The first line is the reason for the log, and each further line is a session.
         """
         read = _read(sessions)
         if read is None:
-            return {"error": "that is no list of sessions"}
+            return {"error": "invalid list of sessions"}
         why, chosen = read
         if not self._kicking.kick(chosen, why):
-            return {"error": "too many sessions wait for their end"}
+            return {"error": "too many sessions are already about to be ended"}
         return {"told": len(chosen)}
 
     def _kick_former(self, asked: Asked) -> Answer:
-        """Have the program before this one kick sessions of its own."""
+        """Have the old master end sessions of its workers."""
         read = _read(asked.question.argument)
         if read is None:
-            return {"error": "that is no list of sessions"}
+            return {"error": "invalid list of sessions"}
         return {"told": len(read[1]) if self._master.kick_former(asked.question.argument) else 0}
 
     def _limit_logs(self, asked: Asked) -> Answer:
@@ -126,18 +133,18 @@ class Steering:
             try:
                 level = Level(int(word)) if int(word) else None
             except ValueError:
-                return {"error": "there is no such level"}
+                return {"error": "unknown log level"}
             logs.limit(level)
             self._telling.now()
         return {"level": logs.level.name.lower()}
 
     def _tell_level(self) -> bool:
-        """Tell the children the level, which may have changed since a child had no room for it."""
+        """Send the children the present level; returns False if one has no room for it."""
         return self._children.limit_logs(self._master.cycle.logs.limited)
 
 
 def _read(sessions: bytes) -> tuple[str, list[Chosen]] | None:
-    """The reason and the sessions to kick; None for anything else."""
+    """The reason and the sessions to end; None if the list is invalid."""
     why, *lines = sessions.split(b"\n")
     matches = [*map(_SESSION.fullmatch, lines)]
     text = why.decode(errors="replace")

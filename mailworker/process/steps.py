@@ -1,4 +1,4 @@
-"""Work in steps: generators that yield the seconds to wait, so that the process can do other work in between."""
+"""Long work in steps: generators that yield seconds to wait, so that the process can do other work meanwhile."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from mailworker.model import After
 
 T = TypeVar("T")
 
-# Seconds of work after which other work has its turn.
+# Seconds of work before a pause.
 _TURN = 0.05
 
 
 class Pauses:
-    """The pauses of one piece of work; the first is due a turn from now."""
+    """The pauses of long work, one after each _TURN."""
 
     __slots__ = ("_next",)
 
@@ -24,16 +24,16 @@ class Pauses:
         self._next = monotonic() + _TURN
 
     def due(self) -> Iterator[float]:
-        """Yield once, if a pause is due; the next turn is counted from the end of the pause."""
+        """Yield once if a pause is due."""
         if monotonic() >= self._next:
             yield 0.0
             self._next = monotonic() + _TURN
 
 
 class UnderWay(ABC, Generic[T]):
-    """A task in steps.
+    """Runs steps.
 
-    `after(seconds, action)` arranges for a call later; `finished` gets the result of the steps.
+    `after(seconds, action)` arranges for a call later. `finished` is called with the result.
     """
 
     __slots__ = ("_after", "_finished", "_steps")
@@ -44,23 +44,23 @@ class UnderWay(ABC, Generic[T]):
         self._steps: Generator[float, None, T] | None = None
 
     def run(self) -> None:
-        """Begin; `finished` may be called before this returns."""
+        """Begin. `finished` may be called before this returns."""
         self._steps = self._work()
         self._go_on()
 
     def abandon(self) -> None:
-        """Give up; `finished` is not called any more."""
+        """Stop; `finished` will not be called."""
         if self._steps is not None:
             self._steps.close()
             self._steps = None
 
     @abstractmethod
     def leave(self) -> None:
-        """In a child of the master that is forked meanwhile, close what only the master uses."""
+        """Close, in a child that is forked meanwhile, what only the master needs."""
 
     @abstractmethod
     def _work(self) -> Generator[float, None, T]:
-        """The steps; an exception ends the task, and `finished` is not called."""
+        """The steps. After an exception, `finished` is not called."""
 
     def _go_on(self) -> None:
         if self._steps is None:

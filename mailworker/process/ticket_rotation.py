@@ -11,8 +11,8 @@ from mailworker.process.cycle import Cycle
 class TicketRotation(Timed):
     """Rotates the ticket keys that a cycle's workers share; this process is their only writer.
 
-    `expire_after(timed, seconds)` arranges for `timed` to expire then, instead of at its former deadline. So no timer
-    keeps a replaced cycle, with its zones, in memory.
+    `expire_after(timed, seconds)` sets the deadline of `timed`, and replaces its former one, as a timer of its own for
+    each cycle would keep replaced cycles in memory.
     """
 
     __slots__ = ("_cycle", "_expire_after")
@@ -23,12 +23,12 @@ class TicketRotation(Timed):
         self._cycle: Cycle | None = None
 
     def follow(self, cycle: Cycle) -> None:
-        """Rotate the keys of this cycle from now on, and no longer those of the one before."""
+        """Rotate the keys of this cycle, and no longer those of the previous one."""
         self._cycle = cycle
         self.expire()
 
     def expire(self) -> None:
-        """Rotate the keys: they are due, or the cycle is another one."""
+        """Rotate the keys, if that is due."""
         pause = None if self._cycle is None else self._cycle.rotate_ticket_keys()
         if pause is not None:
             self._expire_after(self, pause)

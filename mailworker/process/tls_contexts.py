@@ -22,14 +22,14 @@ from mailworker.tls.context import TlsContext
 
 
 class TlsContexts:
-    """The contexts of each server that was added, in that order; equal servers share them."""
+    """The contexts of servers, in the order of adding; servers with equal settings share them."""
 
     __slots__ = ("_backends", "_built", "_conf_prefix", "_of_servers", "_pairs", "_warn", "folders")
 
     def __init__(self, conf_prefix: Path, warn: Warn, folders: CertificateFolders | None = None) -> None:
         """`conf_prefix`: see `TlsContext.build`; `warn` gets warnings.
 
-        Folders of certificates that are not in `folders` yet are read when a server that uses them is added.
+        A certificate folder that is not in `folders` is read when a server that uses it is added.
         """
         self._built: dict[tuple[SslSettings, tuple[bytes, ...]], TlsContext] = {}
         self._conf_prefix = conf_prefix
@@ -50,9 +50,9 @@ class TlsContexts:
         self._of_servers.append(self._pairs.setdefault(pair, pair))
 
     def share(self, zones: Zones) -> dict[TicketKeys, int]:
-        """Join the contexts to their zones.
+        """Give the contexts their zones.
 
-        Returns the ticket keys, which are still to be rotated, each with the seconds that it serves: the longest
+        Returns the ticket keys, which must be rotated from now on, each with its lifetime in seconds: the longest
         timeout of the servers that use the zone.
         """
         lifetimes: dict[TicketKeys, int] = {}
@@ -67,7 +67,7 @@ class TlsContexts:
     def _get(self, settings: SslSettings, alpn: tuple[bytes, ...]) -> TlsContext:
         context = self._built.get((settings, alpn))
         if context is None:
-            at_once(self.folders.read([settings], self._warn))  # a master, which may not block, has read them before
+            at_once(self.folders.read([settings], self._warn))  # this blocks; a running master has read them before
             folders = self.folders.of(settings, self._warn)
             context = TlsContext.build(settings, *alpn, conf_prefix=self._conf_prefix, folders=folders)
             self.folders.use(context.native, settings, self._warn)

@@ -1,4 +1,4 @@
-"""The files of `auth_user_file`: the master reads them, and the workers share the result."""
+"""The files of `auth_user_file`, which the master reads for all workers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mailworker.shm.sealed import read_sealed, seal
 
 
 class Stamp(NamedTuple):
-    """The attributes of a file that differ when its content does. All are None for a file that does not exist."""
+    """The attributes that change with the content of a file. All are None for a file that does not exist."""
 
     device: int | None = None
     inode: int | None = None
@@ -27,7 +27,7 @@ class Stamp(NamedTuple):
 
 
 class UserFiles:
-    """The users of each file that a configuration names, and the stamps of the files when they were read."""
+    """The users in each file that a configuration names, and the stamps of the files when they were read."""
 
     __slots__ = ("stamps", "users")
 
@@ -39,10 +39,10 @@ class UserFiles:
     def read(
         cls, sources: Iterable[LoginSource], warn: Warn, earlier: UserFiles | None = None
     ) -> Generator[float, None, UserFiles]:
-        """Read the files of all `sources`, one source per server; broken lines are reported to `warn`.
+        """Read the files of all `sources`; `warn` is called for invalid lines.
 
-        Takes from `earlier` the users of a file that has the same content there: a million users take seconds to read.
-        Yields the seconds to wait before it is resumed. Raises ConfigError where a file cannot be read.
+        If `earlier` has a file with the same content, its users are used, as a million users take seconds to read.
+        Yields the seconds to wait before it is resumed. Raises ConfigError if a file cannot be read.
         """
         files = cls()
         for path in {source.path for source in sources if isinstance(source, UserFileSettings)}:
@@ -57,17 +57,17 @@ class UserFiles:
         return files
 
     def of(self, source: LoginSource) -> Users | None:
-        """The users of a server's source, None where there are none."""
+        """The users of a server's source, None if it is not a file."""
         return self.users[source.path] if isinstance(source, UserFileSettings) else None
 
     def count(self, path: str) -> int:
-        """How many users a file has."""
+        """The number of users in a file."""
         return self.users[path].table.count
 
     def adopt(self, path: str, descriptor: int) -> bool:
-        """Take over what another process has found in a file, and close its descriptor. Raises OSError.
+        """Use the content that another process has read, and close its descriptor. Raises OSError.
 
-        Returns whether the file is one of these: workers of a former cycle get others too.
+        Returns whether this configuration uses the file, as workers of a former cycle get updates of other files too.
         """
         memory = read_sealed(descriptor)
         if path not in self.users:
@@ -77,7 +77,7 @@ class UserFiles:
 
 
 def read_users(path: str, warn: Warn) -> Generator[float, None, bytes]:
-    """The content that a UserTable is made of; for the rest see `UserFiles.read`."""
+    """The content for a UserTable; see `UserFiles.read`."""
     return (yield from _build(_read(path), path, warn))
 
 
@@ -113,7 +113,7 @@ def stamp(path: str) -> Stamp:
 
 
 def _shared(content: bytes) -> object:
-    """Memory that no process can write; where the system has none, the content itself."""
+    """Memory that no process can write to; if the system has none, the content itself."""
     try:
         return read_sealed(seal("mailworker users", content))
     except OSError:

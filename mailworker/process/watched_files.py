@@ -1,4 +1,4 @@
-"""What a configuration names that may change while it is served: files of users, folders of certificates."""
+"""The files of a configuration that may change while it is in use: user files and folders of certificates."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import socket
 
 from mailworker.errors import counted
 from mailworker.process.certificate_folders import CertificateFolders
-from mailworker.process.link import PAIRS, Found
+from mailworker.process.link import PAIRS, FileUpdate
 from mailworker.process.user_files import UserFiles
 
 
 class WatchedFiles:
-    """These files as they were read; `link` brings the master the changes."""
+    """The content of these files. The master receives updates by `link`."""
 
     __slots__ = ("folders", "link", "users")
 
@@ -25,17 +25,17 @@ class WatchedFiles:
         return bool(self.users.users or self.folders.scans)
 
     def close(self) -> None:
-        """Close the master's end of the link: nothing is watched any more, or this is a child that has inherited it."""
+        """Close the master's end of the link, to stop watching, or in a child that has inherited it."""
         if self.link is not None:
             self.link.close()
             self.link = None
 
-    def adopt(self, found: Found) -> str:
-        """Take over what another process has found, and close its descriptor. Raises OSError.
+    def adopt(self, update: FileUpdate) -> str:
+        """Apply an update, and close its descriptor. Raises OSError.
 
-        Returns the line for the log, empty if there is none.
+        Returns a line for the log, empty if nothing has changed here.
         """
-        kind, path, descriptor = found
+        kind, path, descriptor = update
         if not (self.folders if kind == PAIRS else self.users).adopt(path, descriptor):
             return ""
         if kind == PAIRS:

@@ -42,15 +42,18 @@ class Worker(ChildProcess):
         self._cycle.service.start(self._loop, self._number, self._cycle.workers, lines=self._lines())
         if core.worker_sandbox:
             sandbox.enter()
-        if self._cycle.board is not None:
-            self._cycle.board.serve()
+        if self._cycle.scoreboard is not None:
+            self._cycle.scoreboard.serve()
 
     def _enlist(self) -> None:
         table = self._cycle.session_table
         if table is not None:
             self._cycle.service.enlist(table)
             if table.own is None:
-                self._log.write(Level.WARN, "the session table is full of former workers: no session here is listed")
+                self._log.write(
+                    Level.WARN,
+                    "the session table has no room, because of former workers: sessions of this worker are not listed",
+                )
 
     def _finish(self, done: Callable[[], None]) -> None:
         finish(self._cycle, self._after, done)
@@ -58,7 +61,7 @@ class Worker(ChildProcess):
             listener.close()
 
     def _lines(self) -> LineSink | None:
-        """The sink that hands lines of access logs to the log writer, None where there is no log writer."""
+        """The sink that sends lines of access logs to the log writer, None without a log writer."""
         channel = self._master.channels.get(LogWriter.name)
         if channel is None:
             return None

@@ -1,4 +1,4 @@
-"""The processes of the present cycle, and those of former ones that are leaving."""
+"""Keeps as many workers and helpers running as are needed, and ends those of former cycles."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from mailworker.process.link import Kick, send_kick
 from mailworker.process.log_writer import LogWriter
 from mailworker.process.status_process import StatusProcess
 from mailworker.process.worker import Worker
-from mailworker.status.standing import Process
+from mailworker.status.master_state import Process
 
-# nginx's, in seconds: the delay after the first SIGTERM, doubling up to the last; then SIGKILL follows.
+# nginx's, in seconds: the delay after the first SIGTERM, doubling up to the last, after which SIGKILL is sent.
 _FIRST_TERM_DELAY = 0.05
 _LAST_TERM_DELAY = 1.0
-# Seconds between two tries where the system refuses to start a process: doubling up to the last.
+# Seconds between two tries to start a process if the system refuses it: doubling up to the last.
 _FIRST_RETRY = 0.25
 _LAST_RETRY = 8.0
 # Seconds between two checks whether new workers serve: doubling up to the last.
 _FIRST_LOOK = 0.01
 _LAST_LOOK = 1.0
 
-# Seconds that a helper may take to finish after the last worker, and again to die of SIGKILL: a nice process waits long
-# for a busy processor.
+# Seconds that a helper may take to exit after the last worker, and then after SIGKILL: with its low priority it may
+# wait long for a busy processor.
 _LONGEST_END = 5.0
 
 HELPERS: Final[tuple[type[Helper], ...]] = (LogWriter, StatusProcess)
-"""A cycle has one process of each, if it needs it: started before the workers, ended after the last of them."""
+"""A cycle has one process of each that it needs. Helpers start before the workers, and exit after the last worker."""
 
 
 class Workforce:
-    """Places of workers and helpers, each kept filled with a process of the present cycle while that is wanted.
+    """Has a place for each worker and helper of the present cycle, and replaces processes that end.
 
-    Whether the cycle serves depends on the workers alone: a helper that fails does not stop anything.
-    `after(seconds, action)` arranges for a call later. `kicking` ends sessions, those of former cycles too.
+    A helper that fails does not keep the workers from serving. `after(seconds, action)` arranges for a call later.
+    `kicking` ends sessions, also those of former cycles.
     """
 
     __slots__ = (
@@ -56,7 +56,7 @@ class Workforce:
         self._after = after
         self._children = children
         self._cycle = cycle
-        self._failed: set[Place] = set()  # places that no process of this cycle can fill
+        self._failed: set[Place] = set()  # places whose processes exited with the fatal code
         self._postponed = self._wanted = False
         self._refusals = Refusals()
         self._workers = cycle.workers
@@ -64,16 +64,16 @@ class Workforce:
 
     @property
     def status(self) -> str:
-        """A status line for people."""
+        """The status that service managers show."""
         return f"Serving with {self._workers} worker process{'' if self._workers == 1 else 'es'}"
 
     @property
     def hopeless(self) -> bool:
-        """Whether no worker of this cycle could start, and none will."""
+        """Whether no worker of this cycle can start."""
         return self._failed.issuperset(self._places_of_workers)
 
     def start(self) -> None:
-        """Fill all places from now on, as many as the configuration demands."""
+        """Fill all places from now on, as many as the configuration asks for."""
         self._cycle.log.write(Level.NOTICE, "start worker processes")
         self._workers = self._cycle.workers
         self._failed.clear()
@@ -82,17 +82,17 @@ class Workforce:
         self._fill_all()
 
     def follow(self, cycle: Cycle) -> None:
-        """Work for another cycle, with as many workers as it demands; the old ones are not told yet."""
+        """Switch to another cycle and its number of workers; the old workers go on for now."""
         self._cycle = cycle
         self.start()
 
     def add(self) -> None:
-        """Have one worker more, until the configuration is read again."""
+        """Add a worker, until the next reload."""
         self._workers += 1
         self._fill(Place(Worker, self._workers - 1), self._cycle)
 
     def remove(self) -> None:
-        """Have one worker less, until the configuration is read again; the last one stays."""
+        """Remove a worker, but not the last one, until the next reload."""
         if self._workers > 1:
             self._workers -= 1
             self._dismiss_surplus()
@@ -102,11 +102,11 @@ class Workforce:
         self._children.shut_down(lambda child: child.stays_in(here) and not self._is_wanted(child.place, here))
 
     def dismiss_former(self) -> None:
-        """Tell the workers of former cycles to finish as soon as those of the present one serve in their places."""
+        """Shut down the workers of former cycles as soon as those of the present cycle serve."""
         self._when(self._is_complete, self._dismiss_former)
 
     def when_serving(self, action: Callable[[], None]) -> None:
-        """Call `action` when the first worker serves, or when it is certain that none will."""
+        """Call `action` when the first worker serves, or when none can start."""
         self._when(lambda: bool(self._serving()) or self.hopeless, action)
 
     def renew(self, helper: type[Helper]) -> None:
@@ -115,18 +115,18 @@ class Workforce:
         self._fill(Place(helper, 0), self._cycle)
 
     def dismiss(self) -> None:
-        """Tell all workers to finish, and fill no place until `start`."""
+        """Shut down all workers, and replace none until `start`."""
         self._wanted = False
         self._children.shut_down(_works)
         self._dismiss_helpers()
 
     def terminate(self) -> None:
-        """Send SIGTERM repeatedly, at growing intervals, and at last SIGKILL."""
+        """End all processes at once, see `_Termination`."""
         self._wanted = False
         _Termination(self._children, self._after).insist()
 
     def reap(self) -> list[Exit]:
-        """Replace the processes that have ended but are needed; returns those that were neither workers nor helpers."""
+        """Reap ended processes, and replace those that are needed. Returns the others: no workers and no helpers."""
         others = []
         for ended in self._children.reap():
             child = ended.child
@@ -140,48 +140,48 @@ class Workforce:
         return others
 
     def _is_needed(self, child: Child) -> bool:
-        """Whether a process that has ended is to be replaced; former cycles need helpers while they have workers."""
-        return not child.leaving and (child.cycle is self._cycle or _outlasts(child))
+        """Whether an ended process must be replaced; former cycles need helpers while they have workers."""
+        return not child.leaving and (child.cycle is self._cycle or _serves_former(child))
 
     @property
     def _places_of_workers(self) -> list[Place]:
         return [Place(Worker, number) for number in range(self._workers)]
 
     def _dismiss_former(self) -> None:
-        self._children.shut_down(lambda child: not _outlasts(child) and child.cycle is not self._cycle)
+        self._children.shut_down(lambda child: not _serves_former(child) and child.cycle is not self._cycle)
         self._dismiss_helpers()
 
     def _dismiss_helpers(self) -> None:
-        """Tell those helpers to finish whose cycle has no workers and will have none."""
+        """Shut down the helpers of cycles that have no workers and will have none."""
         told = self._children.shut_down(lambda child: not _works(child) and not self._has_workers(child.cycle))
         if told:
             self._after(_LONGEST_END, lambda: self._kill(told))
 
     def _kill(self, children: list[Child]) -> None:
-        """A dead disk must keep neither them nor us."""
+        """Kill these, as they may hang at a dead disk; after a while wait for them no longer."""
         self._children.signal(signal.SIGKILL, lambda child: child in children)
         self._after(_LONGEST_END, lambda: self._children.forget(children, self._cycle.log))
 
     def _has_workers(self, cycle: Cycle) -> bool:
-        """Whether a cycle has workers, or will have some."""
+        """Whether a cycle has workers, or will have."""
         return (self._wanted and cycle is self._cycle) or any(
             _works(child) and child.cycle is cycle for child in self._children
         )
 
     def _serving(self) -> set[Place]:
-        """The places with a worker that serves."""
+        """The places whose workers serve."""
         return {each.place for each in self._children if _works(each) and each.serves and each.stays_in(self._cycle)}
 
     def _is_complete(self) -> bool:
-        """Whether all places that can be filled have a worker that serves."""
+        """Whether workers serve in all places that can be filled."""
         serving = self._serving()
         return bool(serving) and (serving | self._failed).issuperset(self._places_of_workers)
 
     def _when(self, holds: Callable[[], bool], action: Callable[[], None], pause: float = _FIRST_LOOK) -> None:
-        """Call `action` as soon as `holds` returns true, if workers are still wanted then."""
+        """Call `action` as soon as `holds` returns true, unless workers are no longer wanted."""
         if not self._wanted:
             return
-        self._children.hear()
+        self._children.receive()
         if holds():
             action()
         else:
@@ -199,13 +199,13 @@ class Workforce:
             self._fill(child.place, child.cycle)
 
     def _fill_all(self) -> None:
-        """Start the missing processes, until the system refuses one."""
+        """Start all missing processes, unless the system refuses one."""
         self._postponed = False
         for place in (*(Place(helper, 0) for helper in _helpers(self._cycle)), *self._places_of_workers):
             self._fill(place, self._cycle)
 
     def _fill(self, place: Place, cycle: Cycle) -> None:
-        """Start the process of this place, if it is missing. When the system refuses one, all missing ones wait."""
+        """Start the process of this place if it is missing. If the system refuses, all missing ones are tried later."""
         if (
             self._postponed
             or place in self._failed
@@ -213,11 +213,11 @@ class Workforce:
             or not self._is_wanted(place, cycle)
         ):
             return
-        helpers = [helper for helper in _helpers(cycle) if helper.hears] if place.kind is Worker else ()
+        helpers = [helper for helper in _helpers(cycle) if helper.has_channels] if place.kind is Worker else ()
         error = self._children.spawn(cycle, place, self._cycle, helpers)
         if error is None:
             self._refusals.end(place)
-            self._children.giving.now()
+            self._children.channel_retry.now()
         elif self._refusals.are_final(error):
             self._failed.update(self._places_of_workers)
         else:
@@ -231,26 +231,26 @@ class Workforce:
 
 
 class Refusals:
-    """How often in a row the system has refused to start a process."""
+    """Counts the tries in a row that the system has refused to start a process."""
 
     __slots__ = ("_begun", "_count", "_pause")
 
     def __init__(self) -> None:
-        self._begun = False  # whether a worker has ever been started
+        self._begun = False  # whether any worker has been started
         self._count = 0
         self._pause = _FIRST_RETRY
 
     def end(self, place: Place) -> None:
-        """The process of that place has been started."""
+        """Note that the process of that place was started."""
         self._begun = self._begun or place.kind is Worker
         self._count, self._pause = 0, _FIRST_RETRY
 
     def are_final(self, error: OSError) -> bool:
-        """Whether it is of no use to wait: without a worker, nothing of ours will free descriptors."""
+        """Whether further tries are useless: without workers, no descriptors will be freed."""
         return error.errno == EMFILE and not self._begun
 
     def pause(self, log: Log) -> float:
-        """Seconds until the next try, which are logged."""
+        """Log the next try, and return the seconds before it."""
         pause = self._pause
         self._count += 1
         self._pause = min(pause * 2, _LAST_RETRY)
@@ -260,7 +260,7 @@ class Refusals:
 
 
 class _Termination:
-    """Ends all processes, the workers first: helpers take their last messages, and are ended then."""
+    """Ends all processes: first the workers, and then the helpers, which receive the workers' last packets."""
 
     __slots__ = ("_after", "_children", "_delay")
 
@@ -279,30 +279,30 @@ class _Termination:
 
 
 def _works(child: Child) -> bool:
-    """Whether it is a worker, not a helper."""
+    """Whether it is a worker."""
     return child.place.kind is Worker
 
 
 def _send_kick(children: Children, row: int, kick: Kick) -> bool:
-    """Whether the worker that writes that row of shared zones has got the message, or is gone."""
+    """Send the message to the worker of that row; False if it has no room."""
     return all(send_kick(child.link, kick) for child in children if child.row == row and _works(child))
 
 
 def process_of(child: Child) -> Process:
-    """What the status process shows of a child."""
+    """The child, as it is posted for the status process."""
     return Process(child.pid, child.row, child.place.number, _works(child), child.leaving)
 
 
 def _note(ended: Exit, child: Child, present: Cycle) -> None:
-    """Log that a child has ended, and count it if it had not been told to."""
+    """Log that a child has ended, and count it if that was not intended."""
     ended.log(present.log)
-    if _works(child) and not child.leaving and present.board is not None:
-        present.board.add(respawns(bool(ended.signal)))
+    if _works(child) and not child.leaving and present.scoreboard is not None:
+        present.scoreboard.add(respawns(bool(ended.signal)))
 
 
-def _outlasts(child: Child) -> bool:
+def _serves_former(child: Child) -> bool:
     """Whether it is a helper that a former cycle needs while it has workers."""
-    return issubclass(child.place.kind, Helper) and child.place.kind.outlasts
+    return issubclass(child.place.kind, Helper) and child.place.kind.serves_former
 
 
 def _helpers(cycle: Cycle) -> list[type[Helper]]:

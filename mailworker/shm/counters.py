@@ -1,4 +1,4 @@
-"""Counters of processes: each counts in a row of its own, and the master adds up the rows of those that have ended."""
+"""Counters of processes. Each process has a row of its own; the master adds up the rows of ended processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LATEST: Final = "latest"
 """The prefix of the names of words whose total is the maximum of all rows, and not the sum."""
 
 MOST: Final = 1 << 62
-"""A bound that no counter reaches: a greater value was not counted, but written by a compromised worker."""
+"""A bound that no counter reaches: greater values were written by a compromised worker."""
 
 ROWS: Final = 1024
 """Rows for workers and helpers of all cycles at one time; a process without a row does not count."""
@@ -29,24 +29,24 @@ SERVES: Final = 2
 
 _WORD: Final = 8  # bytes
 _LINE: Final = 8  # words: a row begins at a cache line
-# The header: a sequence number that is odd while the master adds up, whether another program shows these counters, and
-# words of the master.
+# The header: a sequence number that is odd while the master changes the sums, whether another binary shows these
+# counters now, and words of the master.
 _HEADER: Final = 64
 _SEQUENCE: Final = 0
 _DISPLACED: Final = 1
 _MASTER: Final = 2
-# Bits of a word that counters reach after centuries. Rows without them are added as one number each: no word's sum of
-# ROWS rows reaches the next word.
+# Bits of a word that counters reach after centuries. Rows without them are added as long numbers, as no word of a sum
+# of ROWS rows can overflow into the next one.
 _RARE: Final = 0x7FF << 53
-# Attempts to read without a change in between, and seconds between them.
+# The number of tries to read without a change meanwhile, and seconds between them.
 _TRIES: Final = 10
 _PAUSE: Final = 0.001
 
 
 class Reading(NamedTuple):
-    """All counters at one time, by the names of their words.
+    """All counters at one time, by name.
 
-    `totals` are of all processes there ever were, `living` of those that count now; `rows` are the rows of the latter.
+    `totals` are those of all processes since the start, `living` those of running processes; `rows` are their rows.
     """
 
     totals: dict[str, int]
@@ -55,7 +55,7 @@ class Reading(NamedTuple):
 
 
 class _Plan:
-    """The layout, in words: header, marks, the master's entries for the rows, the sums, and the rows."""
+    """The layout, in words: header, marks, the master's entries for rows, sums, and rows."""
 
     __slots__ = ("first", "latest", "marks", "places", "rare", "retired", "roster", "size", "stride", "words")
 
@@ -82,7 +82,7 @@ class _Plan:
         return self._keep_latest(values, rows)
 
     def add(self, rows: Sequence[memoryview]) -> list[int]:
-        """As `join`, for rows in memory, where a compromised worker may have written anything."""
+        """As `join`, for rows in shared memory, where a compromised worker may have written anything."""
         numbers = [*map(_as_one, rows)]
         if not numbers or any(number & self.rare for number in numbers):
             return self.join([[*map(_clipped, row.tolist())] for row in rows]) if rows else [0] * len(self.words)
@@ -96,14 +96,14 @@ class _Plan:
 
 
 class Counters(Lent[_Plan]):
-    """Words of 64 bits; `words` names those of a row. `claim` gives a process its row, in which it alone counts.
+    """Counters of 64 bits; `words` are the names of those in a row. `claim` gives a process its row.
 
-    A word is written in one step, by a memoryview, so a reader finds the number before or after. A compromised worker
-    can write anything anywhere, so a number that cannot be is read as 0.
+    A word is written atomically, by a memoryview. A compromised worker can write anything anywhere, so an impossible
+    number is read as 0.
 
-    Where a reload or another binary has other words, there are new counters for these. Processes with rows in the
-    former counters go on there, and these are read as well. Where the master ends, or the system has no memfd, another
-    binary begins at 0.
+    If a reload or another binary has other words, there are new counters. Processes with rows in the former counters go
+    on there, and these are read as well. If the master has ended, or the system has no memfd, another binary begins at
+    0.
     """
 
     __slots__ = ("_row", "_sequence", "row")
@@ -125,7 +125,7 @@ class Counters(Lent[_Plan]):
         return self._plan.words
 
     def place(self, name: str) -> int:
-        """The place in a row of the word `name`. Raises KeyError."""
+        """The index of a counter in a row. Raises KeyError."""
         return self._plan.places[name]
 
     def claim(self, row: int) -> None:
@@ -138,12 +138,12 @@ class Counters(Lent[_Plan]):
             self._row = row
 
     def serve(self) -> None:
-        """Mark the row that this process has claimed: the process has started and does its work."""
+        """Mark the row of this process, which serves now."""
         if self._row is not None:
             self._view()[self._plan.marks + self._row] = SERVES
 
     def free(self, row: int) -> None:
-        """See Shared: the row is added to the sums."""
+        """See Shared. Adds the row to the sums."""
         view, plan = self._view(), self._plan
         if row >= ROWS or not view[plan.marks + row]:
             return
@@ -157,12 +157,12 @@ class Counters(Lent[_Plan]):
         view[_SEQUENCE] = self._sequence
 
     def add(self, name: str, amount: int = 1) -> None:
-        """Count an event of the master; called by the master alone."""
+        """Count an event of the master; only the master calls this."""
         view, place = self._view(), self._plan.retired + self.place(name)
         view[place] = _joined(name, view[place], amount)
 
     def post(self, entries: Mapping[int, int]) -> None:
-        """Write the master's entries for the processes that have rows, up to 62 bits each; by the master alone."""
+        """Write the master's entries for processes, by their rows, 62 bits each; only the master calls this."""
         roster = [0] * ROWS
         for row, entry in entries.items():
             if row < ROWS:
@@ -177,39 +177,39 @@ class Counters(Lent[_Plan]):
         return {row: (_clipped(entry), marks[row] == SERVES) for row, entry in enumerate(roster) if entry}
 
     def word_of(self, row: int, name: str) -> int:
-        """A word that a process has written in its row."""
+        """A counter of a process."""
         return _clipped(self._view()[self._plan.row(row) + self.place(name)])
 
     @property
     def displaces(self) -> bool:
-        """Whether another binary has shown counters that this one now shows too."""
+        """Whether another binary shows counters that are read here as well."""
         return any(former.foreign for former in self._formers)
 
     def displace(self) -> None:
-        """Tell the other binary to stop showing them."""
+        """Tell the other binary that its counters are shown here now."""
         for former in self._formers:
             if former.foreign:
                 memoryview(former.memory).cast("Q")[_DISPLACED] = 1
 
     @property
     def displaced(self) -> bool:
-        """Whether another binary has told us to stop showing these counters."""
+        """Whether another binary shows these counters now."""
         return self._view()[_DISPLACED] == 1
 
     def reclaim(self) -> None:
-        """The other binary has ended; called by the master alone."""
+        """Show the counters here again, as the other binary has ended; only the master calls this."""
         self._view()[_DISPLACED] = 0
 
-    def say(self, number: int, value: int) -> None:
-        """Write word `number`, from 0 on, of the master; called by the master alone."""
+    def set_master_word(self, number: int, value: int) -> None:
+        """Write word `number`, from 0 on, of the master; only the master calls this."""
         self._view()[_MASTER + number] = value
 
-    def said(self, number: int) -> int:
+    def master_word(self, number: int) -> int:
         """Word `number` of the master."""
         return _clipped(self._view()[_MASTER + number])
 
     def read(self) -> Reading:
-        """All counters, former ones included."""
+        """All counters, including former ones."""
         own, *others = (_read(each.plan, each.memory) for each in self._readable)
         totals, living = (dict(zip(self.words, values, strict=True)) for values in (own.totals, own.living))
         rows = own.rows
@@ -226,7 +226,7 @@ class Counters(Lent[_Plan]):
         return _Plan(words)
 
     def _adopt(self, former: Readable[_Plan]) -> None:
-        """See Lent: former counters in which no process counts any more are added to these."""
+        """See Lent. Former counters that no process uses any more are added to these."""
         sums = _read(former.plan, former.memory)
         if sums.rows:
             self._formers.append(former)
@@ -248,7 +248,7 @@ class _Sums(NamedTuple):
 
 
 def _read(plan: _Plan, memory: Any) -> _Sums:
-    """The counters between two changes by the master; a master that was killed may have left a change unfinished."""
+    """The counters without a change by the master meanwhile; if it was killed, a change may be unfinished."""
     view = memoryview(memory).cast("Q")
     for _ in range(_TRIES):
         for _ in range(_TRIES):
@@ -271,7 +271,7 @@ def _read_once(plan: _Plan, view: memoryview) -> _Sums:
 
 
 def _as_one(row: memoryview) -> int:
-    """The words of a row as the digits of one number."""
+    """The words of a row as one long number."""
     return int.from_bytes(row, sys.byteorder)
 
 

@@ -1,4 +1,4 @@
-"""The status process's answers to HTTP requests, and who gets them."""
+"""The status process's answers to HTTP requests, and its access rules."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Final
 from mailworker.config.status import StatusSettings
 from mailworker.mail.client.access import Access
 from mailworker.model import Address
+from mailworker.status.master_state import Serving
 from mailworker.status.metrics import Metrics
 from mailworker.status.page import Page, render
-from mailworker.status.server import Making, Response, plain
+from mailworker.status.server import Response, ResponseSteps, plain
 from mailworker.status.snapshot import Snapshot
-from mailworker.status.standing import Serving
 from mailworker.status.tree import tree
 from mailworker.wire.http_request import HttpRequest
 
@@ -22,12 +22,12 @@ _HTML: Final = "text/html; charset=utf-8"
 # gzip's level: it makes a thirtieth of thousands of servers' metrics, in 2 ms for each megabyte.
 _FAST: Final = 1
 _LOCAL: Final = ("localhost", "")
-# What the form of the metrics depends on, for caches.
+# For caches: the headers on which the format of the metrics depends.
 _VARY: Final = ("Vary", "Accept, Accept-Encoding")
 
 
 class Answers:
-    """Made before the sandbox: it loads all that it will need."""
+    """Answers requests. It is made before the sandbox is entered, and loads everything that it needs."""
 
     __slots__ = ("_access", "_look", "_metrics", "_page", "_pages", "_settings", "_take")
 
@@ -36,7 +36,7 @@ class Answers:
         self._look = look
         self._metrics = Metrics(take)
         self._page = Page()
-        self._pages: dict[str, Callable[[HttpRequest], Response | Making]] = {
+        self._pages: dict[str, Callable[[HttpRequest], Response | ResponseSteps]] = {
             "/": self._show,
             "/snapshot": self._show_again,
             "/metrics": self._render_metrics,
@@ -53,12 +53,12 @@ class Answers:
         """The paths that have a page."""
         return tuple(self._pages)
 
-    def __call__(self, request: HttpRequest, peer: Address) -> Response | Making:
+    def __call__(self, request: HttpRequest, peer: Address) -> Response | ResponseSteps:
         """See `Respond`."""
         if not self._access.allows(peer):
             return plain(403)
         if not self._is_for_us(request):
-            return plain(421, "Host is no name of this server: see server_name in the status block")
+            return plain(421, "Host is not a name of this server: see server_name in the status block")
         page = self._pages.get(request.path)
         return plain(404) if page is None else page(request)
 
@@ -72,7 +72,7 @@ class Answers:
     def _show_again(self, _: HttpRequest) -> Response:
         return Response(200, render(self._take()).encode(), _HTML, (("Content-Security-Policy", "default-src 'none'"),))
 
-    def _render_metrics(self, request: HttpRequest) -> Making:
+    def _render_metrics(self, request: HttpRequest) -> ResponseSteps:
         content, kind = yield from self._metrics.render(request.headers.get("accept", ""))
         if not request.takes_gzip:
             return Response(200, content, kind, (_VARY,))
@@ -83,7 +83,7 @@ class Answers:
         return Response(200, json.dumps(tree(self._take())).encode(), "application/json")
 
     def _health(self, _: HttpRequest) -> Response:
-        """Healthy as long as a worker serves, whatever backends do: restarting proxies does not mend backends."""
+        """Healthy as long as a worker serves, whatever backends do: a restart of the proxy would not repair them."""
         return plain(200, "ok") if self._look().alive else plain(503, "no workers")
 
     def _readiness(self, _: HttpRequest) -> Response:

@@ -1,4 +1,4 @@
-"""The commands of the control socket: a table with a row for each."""
+"""The commands of the control socket, as rows of a table."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from mailworker.status.listing import SELECTORS, Selection, is_logged_in, shown
 from mailworker.wire.control_request import Read, flag, one_of, take, text, whole
 
 RATE: Final = 100
-"""Sessions that are ended per second by default: their clients reconnect at once."""
+"""The default rate of `kick`, in sessions a second, as the clients reconnect at once."""
 
-# Seconds between two slices of sessions to end, and the sessions after which other tasks have their turn.
+# Seconds between two slices of sessions to end, and the number of sessions after which other tasks have their turn.
 _SLICE: Final = 0.1
 _TURN: Final = 1000
 
-# Sessions in one request to the master: each has some 40 bytes.
+# The most sessions in one request to the master: each takes some 40 bytes.
 _AT_ONCE: Final = 500
 
-# Seconds that the master may take: for quick commands, and for reading a configuration.
+# Timeouts in seconds for the master: for quick commands, and for a reload.
 _SOON: Final = 10.0
 _RELOAD: Final = 300.0
 
@@ -36,13 +36,13 @@ _LEVELS: Final = {"default": 0, **{level.name.lower(): int(level) for level in L
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
-    """What the commands work with.
+class CommandContext:
+    """The functions and data that the commands use.
 
-    `sessions` returns all sessions, None where there is no table of them, and `unlisted` how many did not fit into it.
-    `ask` sends the master a command and an argument, and waits for so many seconds. `certificates` and `shutdown` are
-    objects to show; `probe` tries backends. `note` writes to the log, and returns whether its level admits that.
-    `limits` are the zones of limits.
+    `sessions` returns all sessions; it is None without a session table. `unlisted` returns the number of sessions that
+    did not fit into it. `ask` sends the master a command and an argument, with a timeout in seconds. `certificates` and
+    `shutdown` return objects to show; `probe` tests backends. `note` writes to the log, and returns whether its level
+    allows that. `limits` are the zones of limits.
     """
 
     sessions: Callable[[], Iterable[SessionRow]] | None
@@ -56,13 +56,13 @@ class Means:
 
 
 class Command(NamedTuple):
-    """A row: the keys that it takes, its function, and whether it changes anything, which `readonly` sockets refuse.
+    """A row: the keys of the request, the function, and whether it is a change, which `readonly` sockets refuse.
 
-    `changes` names keys where it changes something only by these.
+    If only some keys make it a change, `changes` are these.
     """
 
     keys: Mapping[str, Read]
-    run: Callable[[Means, Mapping[str, Any], Asker], Answers]
+    run: Callable[[CommandContext, Mapping[str, Any], Asker], Answers]
     changes: bool | tuple[str, ...] = False
 
     def is_change(self, found: Mapping[str, Any]) -> bool:
@@ -73,119 +73,121 @@ class Command(NamedTuple):
 class Control:
     """Runs the commands of the table."""
 
-    __slots__ = ("_means",)
+    __slots__ = ("_context",)
 
-    def __init__(self, means: Means) -> None:
-        self._means = means
+    def __init__(self, context: CommandContext) -> None:
+        self._context = context
 
     def __call__(self, command: str, request: Mapping[str, Any], asker: Asker) -> Answers:
-        """See `Obey`."""
+        """See `RunCommand`."""
         row = COMMANDS.get(command)
         if row is None:
             raise Denied(f'unknown command "{escape(command[:40])}"')
         found = take(request, row.keys)
         if asker.readonly and row.is_change(found):
-            raise Denied("nothing can be changed by this socket")
-        return row.run(self._means, found, asker)
+            raise Denied("this socket is read-only")
+        return row.run(self._context, found, asker)
 
 
-async def _help(_means: Means, _found: Mapping[str, Any], _asker: Asker) -> Answers:
+async def _help(_context: CommandContext, _found: Mapping[str, Any], _asker: Asker) -> Answers:
     for name, row in COMMANDS.items():
         yield {"command": {"cmd": name, "keys": [*row.keys], "changes": row.changes}}
     yield {"ok": True}
 
 
-def _all(means: Means) -> Iterable[SessionRow]:
-    if means.sessions is None:
-        raise Denied('there is no table of sessions: see "session_table"')
-    return means.sessions()
+def _all(context: CommandContext) -> Iterable[SessionRow]:
+    if context.sessions is None:
+        raise Denied('there is no session table: see "session_table"')
+    return context.sessions()
 
 
-async def _sessions(means: Means, found: Mapping[str, Any], _asker: Asker) -> Answers:
+async def _sessions(context: CommandContext, found: Mapping[str, Any], _asker: Asker) -> Answers:
     selection, most, number = Selection.of(found), found.get("limit"), 0
-    for turn, session in enumerate(_all(means), 1):
+    for turn, session in enumerate(_all(context), 1):
         if number == most:
             break
-        if selection.means(session):
+        if selection.selects(session):
             number += 1
             yield {"session": shown(session)}
         if not turn % _TURN:
             yield {}
-    yield {"ok": True, "count": number, "unlisted": means.unlisted()}
+    yield {"ok": True, "count": number, "unlisted": context.unlisted()}
 
 
-async def _kick(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers:
+async def _kick(context: CommandContext, found: Mapping[str, Any], asker: Asker) -> Answers:
     selection = Selection.of(found)
     if not selection and not found.get("all"):
-        raise Denied('"kick" needs somebody to end: a selector, or "all" (--all of mailworker-ctl)')
-    meant: list[SessionRow] = []
-    for turn, session in enumerate(_all(means), 1):
-        if selection.means(session):
-            meant.append(session)
+        raise Denied('"kick" needs a selector, or "all" (--all of mailworker-ctl)')
+    selected: list[SessionRow] = []
+    for turn, session in enumerate(_all(context), 1):
+        if selection.selects(session):
+            selected.append(session)
         if not turn % _TURN:
             yield {}
-    banned = _ban_users(means, found, meant, asker) if "ban" in found and not found.get("dry_run") else {}
+    banned = _ban_users(context, found, selected, asker) if "ban" in found and not found.get("dry_run") else {}
     if found.get("dry_run"):
-        for session in meant:
+        for session in selected:
             yield {"session": shown(session)}
-        yield {"ok": True, "count": len(meant)}
+        yield {"ok": True, "count": len(selected)}
         return
     told, rate = 0, found.get("rate", RATE)
     why = f"kicked by {asker}{_reason(found)}"
     try:
-        for turn, part in enumerate(_slices(meant, rate)):
+        for turn, part in enumerate(_slices(selected, rate)):
             if turn:
-                yield {"kicked": told, "of": len(meant)}
+                yield {"kicked": told, "of": len(selected)}
                 yield {}
                 await sleep(max(_SLICE, 1 / rate))
-            told += await _end(means, part, why)
+            told += await _end(context, part, why)
     finally:
-        means.note(_said(asker, told, found))
-    yield {"ok": True, "kicked": told, "foreign": len(meant) - told, **banned}
+        context.note(_kick_message(asker, told, found))
+    yield {"ok": True, "kicked": told, "foreign": len(selected) - told, **banned}
 
 
 def _ban_users(
-    means: Means, found: Mapping[str, Any], meant: Iterable[SessionRow], asker: Asker
+    context: CommandContext, found: Mapping[str, Any], selected: Iterable[SessionRow], asker: Asker
 ) -> Mapping[str, Sequence[str]]:
-    """Ban the users whose sessions end from logging in, for a while; gives the zones that do so, and those that cannot.
+    """Ban the users of these sessions for some time; returns the zones with the bans, and those that have none.
 
-    Users whose names were shortened are not known. A stranger before the login may have sent anybody's name.
+    Sessions that are not logged in are skipped, as anybody may have sent the name, and so are shortened names.
     """
-    known = (each.name for each in meant if is_logged_in(each) and not each.shortened)
+    known = (each.name for each in selected if is_logged_in(each) and not each.shortened)
     users = {name.decode(errors="surrogateescape"): None for name in known if name}
     mask = found.get("user")
     if mask is not None and mask.is_name:
-        users[str(mask)] = None  # a session of this user may be about to log in
+        users[str(mask)] = None  # another session of this user may be about to log in
     if not users:
-        raise Denied('"ban" needs users: nobody who is meant is logged in')
-    zones = [*dict.fromkeys(zone for user in users for zone in means.limits.ban_user(user, found["ban"]))]
-    beyond = means.limits.beyond_users
+        raise Denied('"ban" needs users: none of the selected sessions is logged in')
+    zones = [*dict.fromkeys(zone for user in users for zone in context.limits.ban_user(user, found["ban"]))]
+    beyond = context.limits.beyond_users
     but = f", not in {', '.join(beyond)}, whose key is not the user alone" if beyond else ""
     if not zones:
         raise Denied(f'"ban" needs a zone of "limit_auth" with "ban=" whose key is the user{but}')
-    means.note(f"control: {asker} banned {counted(len(users), 'user')} for {found['ban']}s in {', '.join(zones)}{but}")
+    context.note(
+        f"control: {asker} banned {counted(len(users), 'user')} for {found['ban']}s in {', '.join(zones)}{but}"
+    )
     return {"banned_in": zones, "not_banned_in": beyond}
 
 
-async def _end(means: Means, sessions: Sequence[SessionRow], why: str) -> int:
-    """End sessions; returns how many masters were told of: one before ours may not hear it."""
+async def _end(context: CommandContext, sessions: Sequence[SessionRow], why: str) -> int:
+    """End sessions; returns the number that masters have accepted: an old master may not reply."""
     told = 0
     for command, foreign in (("kick", False), ("kick-former", True)):
         chosen = [f"{each.worker} {each.number} {each.id}" for each in sessions if each.foreign is foreign]
         for start in range(0, len(chosen), _AT_ONCE):
             lines = (why, *chosen[start : start + _AT_ONCE])
-            answer = await means.ask(command, "\n".join(lines).encode(), _SOON)
+            answer = await context.ask(command, "\n".join(lines).encode(), _SOON)
             told += answer["told"]
     return told
 
 
-def _slices(meant: Sequence[SessionRow], rate: int) -> Iterable[Sequence[SessionRow]]:
+def _slices(selected: Sequence[SessionRow], rate: int) -> Iterable[Sequence[SessionRow]]:
     size = max(int(rate * _SLICE), 1)
-    return (meant[start : start + size] for start in range(0, len(meant), size))
+    return (selected[start : start + size] for start in range(0, len(selected), size))
 
 
-def _said(asker: Asker, told: int, found: Mapping[str, Any]) -> str:
-    """The selectors for the log, as they were given: each login is logged with its name as well."""
+def _kick_message(asker: Asker, told: int, found: Mapping[str, Any]) -> str:
+    """The log message, with the selectors of the request."""
     chosen = [f'{key} "{escape(str(found[key]))}"' for key in SELECTORS if key in found]
     return f"control: {asker} kicked {counted(told, 'session')} of {', '.join(chosen) or 'all'}{_reason(found)}"
 
@@ -194,59 +196,59 @@ def _reason(found: Mapping[str, Any]) -> str:
     return f" ({escape(found['reason'])})" if "reason" in found else ""
 
 
-async def _certificates(means: Means, _found: Mapping[str, Any], _asker: Asker) -> Answers:
+async def _certificates(context: CommandContext, _found: Mapping[str, Any], _asker: Asker) -> Answers:
     number = 0
-    for number, certificate in enumerate(means.certificates(), 1):  # noqa: B007 - it counts
+    for number, certificate in enumerate(context.certificates(), 1):  # noqa: B007 - it counts
         yield {"certificate": certificate}
     yield {"ok": True, "count": number}
 
 
-async def _reload_status(means: Means, _found: Mapping[str, Any], _asker: Asker) -> Answers:
-    yield {"ok": True, "reload": await means.ask("reload-status", b"", _SOON)}
+async def _reload_status(context: CommandContext, _found: Mapping[str, Any], _asker: Asker) -> Answers:
+    yield {"ok": True, "reload": await context.ask("reload-status", b"", _SOON)}
 
 
-async def _reload(means: Means, _found: Mapping[str, Any], asker: Asker) -> Answers:
-    means.note(f"control: {asker} reloads")
-    last = await means.ask("reload", b"", _RELOAD)
+async def _reload(context: CommandContext, _found: Mapping[str, Any], asker: Asker) -> Answers:
+    context.note(f"control: {asker} reloads")
+    last = await context.ask("reload", b"", _RELOAD)
     yield {"ok": last["error"] is None, "reload": last}
 
 
-async def _log_level(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers:
+async def _log_level(context: CommandContext, found: Mapping[str, Any], asker: Asker) -> Answers:
     level = found.get("level")
     if level is None:
-        yield {"ok": True, **await means.ask("level", b"", _SOON)}
+        yield {"ok": True, **await context.ask("level", b"", _SOON)}
         return
-    name = Level(level).name.lower() if level else "what is configured"
+    name = Level(level).name.lower() if level else "the configured one"
     change = f"control: {asker} sets the level of the error log to {name}"
-    noted = means.note(change)
-    answer = await means.ask("level", b"%d" % level, _SOON)
-    if not noted:  # the new level admits it
-        means.note(change)
+    noted = context.note(change)
+    answer = await context.ask("level", b"%d" % level, _SOON)
+    if not noted:  # the new level may allow it
+        context.note(change)
     yield {"ok": True, **answer}
 
 
-async def _shutdown_status(means: Means, _found: Mapping[str, Any], _asker: Asker) -> Answers:
-    yield {"ok": True, "shutdown": means.shutdown()}
+async def _shutdown_status(context: CommandContext, _found: Mapping[str, Any], _asker: Asker) -> Answers:
+    yield {"ok": True, "shutdown": context.shutdown()}
 
 
-async def _probe(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers:
-    means.note(f"control: {asker} probes whether a backend relays")
-    async for finding in means.probe(found):
+async def _probe(context: CommandContext, found: Mapping[str, Any], asker: Asker) -> Answers:
+    context.note(f"control: {asker} probes whether a backend relays")
+    async for finding in context.probe(found):
         yield {"probe": finding}
         yield {}
     yield {"ok": True}
 
 
-async def _limits(means: Means, _found: Mapping[str, Any], _asker: Asker) -> Answers:
-    usage = means.limits.usage()
+async def _limits(context: CommandContext, _found: Mapping[str, Any], _asker: Asker) -> Answers:
+    usage = context.limits.usage()
     for zone in usage:
         yield {"limit": zone._asdict()}
     yield {"ok": True, "count": len(usage)}
 
 
-async def _bans(means: Means, found: Mapping[str, Any], _asker: Asker) -> Answers:
-    zone, most = _zone(means, found), found.get("limit", MOST)
-    bans = [ban for ban in means.limits.bans(most) if zone in {None, ban.zone}][:most]
+async def _bans(context: CommandContext, found: Mapping[str, Any], _asker: Asker) -> Answers:
+    zone, most = _zone(context, found), found.get("limit", MOST)
+    bans = [ban for ban in context.limits.bans(most) if zone in {None, ban.zone}][:most]
     for turn, ban in enumerate(bans, 1):
         yield {"ban": ban._asdict()}
         if not turn % _TURN:
@@ -254,31 +256,31 @@ async def _bans(means: Means, found: Mapping[str, Any], _asker: Asker) -> Answer
     yield {"ok": True, "count": len(bans)}
 
 
-async def _ban(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers:
-    key, seconds, zone = found.get("key"), found.get("seconds"), _zone(means, found)
+async def _ban(context: CommandContext, found: Mapping[str, Any], asker: Asker) -> Answers:
+    key, seconds, zone = found.get("key"), found.get("seconds"), _zone(context, found)
     if key is None or seconds is None:
         raise Denied('"ban" needs "key" and "seconds"')
-    zones = means.limits.ban(key, seconds, zone)
+    zones = context.limits.ban(key, seconds, zone)
     if not zones:
         raise Denied('"ban" needs a zone of "limit_auth" with "ban=" that has such keys')
-    means.note(f'control: {asker} banned "{escape(key)}" for {seconds}s in {", ".join(zones)}')
+    context.note(f'control: {asker} banned "{escape(key)}" for {seconds}s in {", ".join(zones)}')
     yield {"ok": True, "zones": zones}
 
 
-async def _unban(means: Means, found: Mapping[str, Any], asker: Asker) -> Answers:
-    key, zone = found.get("key"), _zone(means, found)
+async def _unban(context: CommandContext, found: Mapping[str, Any], asker: Asker) -> Answers:
+    key, zone = found.get("key"), _zone(context, found)
     if key is None:
         raise Denied('"unban" needs "key"')
-    zones = means.limits.unban(key, zone)
+    zones = context.limits.unban(key, zone)
     if zones:
-        means.note(f'control: {asker} lifted the ban of "{escape(key)}" in {", ".join(zones)}')
+        context.note(f'control: {asker} lifted the ban of "{escape(key)}" in {", ".join(zones)}')
     yield {"ok": True, "zones": zones}
 
 
-def _zone(means: Means, found: Mapping[str, Any]) -> str | None:
+def _zone(context: CommandContext, found: Mapping[str, Any]) -> str | None:
     zone: str | None = found.get("zone")
-    if zone is not None and zone not in means.limits.names:
-        raise Denied(f'there is no zone "{escape(zone)}"')
+    if zone is not None and zone not in context.limits.names:
+        raise Denied(f'unknown zone "{escape(zone)}"')
     return zone
 
 

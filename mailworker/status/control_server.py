@@ -1,4 +1,4 @@
-"""A server of lines on our own loop: clients send requests in lines and get answers in lines; everything is bounded."""
+"""The server of the control socket: requests and answers are lines. Connections, times and sizes are limited."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from mailworker.status.server import Server
 from mailworker.wire.control_request import VERSION, BadControlRequest, ControlLines, parse
 
 MOST: Final = 32
-"""Connections at one time; a further one replaces the one that has been idle for the longest time."""
+"""The most connections; a further one replaces the one that has been idle for the longest time."""
 
 IDLE: Final = 60.0
 """Seconds that a connection may be idle."""
 
 SLOW: Final = 10.0
-"""Seconds that a peer may take to read what was sent to it."""
+"""Seconds that a client may take to read an answer."""
 
 GRACE: Final = 1.0
-"""Seconds that a client which has not asked anything yet may stay when the server is closing."""
+"""Seconds that a client without a request may stay connected when the server is closing."""
 
-# Bytes that are collected before they are sent and other tasks have their turn.
+# Bytes that are collected before they are sent, and other tasks have their turn.
 _PAGE: Final = 16384
 
 # struct ucred (unix(7))
@@ -39,11 +39,11 @@ _CREDENTIALS: Final = struct.Struct("@3i")
 
 
 class Denied(MailworkerError):
-    """A request that cannot be fulfilled; the text is for the client."""
+    """A request cannot be fulfilled; the text is for the client."""
 
 
 class Asker(NamedTuple):
-    """The client: its user id, None where the system does not tell it; a `readonly` one changes nothing."""
+    """The client: its user id, None if the system does not tell it. A `readonly` client may not change anything."""
 
     uid: int | None
     readonly: bool
@@ -53,49 +53,53 @@ class Asker(NamedTuple):
 
 
 Answers = AsyncIterator[Mapping[str, Any]]
-"""The lines of an answer, each an object. It may raise Denied and BadControlRequest instead of any line."""
+"""The lines of an answer, as objects. Raises Denied and BadControlRequest."""
 
 
-class Obey(Protocol):
+class RunCommand(Protocol):
     """Answers a command."""
 
     def __call__(self, command: str, request: Mapping[str, Any], asker: Asker) -> Answers: ...
 
 
-class _Visit:
-    """A connection: `busy` while a request is unanswered, `heard` when that was last so, `asked` if there was any."""
+class _Connection:
+    """A connection. `busy`: a request is unanswered. `active` is the end of the last one. `asked`: there was one."""
 
-    __slots__ = ("asked", "busy", "heard", "stream", "task")
+    __slots__ = ("active", "asked", "busy", "stream", "task")
 
     task: Task
 
     def __init__(self, stream: SocketStream, now: float) -> None:
         self.asked = self.busy = False
-        self.heard = now
+        self.active = now
         self.stream = stream
 
 
-class ControlServer(Server[_Visit]):
-    """Obeys requests; clients that have none under way leave when it closes."""
+class ControlServer(Server[_Connection]):
+    """Executes requests. When it closes, clients without an unanswered request are disconnected."""
 
-    __slots__ = ("_obey",)
+    __slots__ = ("_run",)
 
-    def __init__(self, loop: Loop, obey: Obey, on_bug: Callable[[BaseException], None]) -> None:
+    def __init__(self, loop: Loop, run: RunCommand, on_bug: Callable[[BaseException], None]) -> None:
         super().__init__(loop, on_bug)
-        self._obey = obey
+        self._run = run
 
     def close(self, done: Callable[[], None]) -> None:
         """See Server."""
-        for visit in [visit for visit in self._visits if not visit.busy]:
-            if visit.asked:
-                visit.task.cancel()
+        for connection in [connection for connection in self._connections if not connection.busy]:
+            if connection.asked:
+                connection.task.cancel()
             else:  # its request may be on its way
-                self._loop.set_deadline(visit.task, self._loop.now + GRACE)
+                self._loop.set_deadline(connection.task, self._loop.now + GRACE)
         super().close(done)
 
     def _accept(self, readonly: bool, descriptor: int, _peer: Address) -> None:
-        if len(self._visits) >= MOST:
-            idle = min((visit for visit in self._visits if not visit.busy), key=lambda each: each.heard, default=None)
+        if len(self._connections) >= MOST:
+            idle = min(
+                (connection for connection in self._connections if not connection.busy),
+                key=lambda each: each.active,
+                default=None,
+            )
             if idle is None:
                 with suppress(OSError):
                     os.write(descriptor, _line({"error": "too many connections"}))
@@ -103,37 +107,39 @@ class ControlServer(Server[_Visit]):
                 return
             idle.task.cancel()
         asker = Asker(_user_of(descriptor), readonly)
-        visit = _Visit(SocketStream(self._loop, descriptor, Party.CLIENT, lambda: self._leave(visit)), self._loop.now)
-        self._visits[visit] = None
-        visit.task = Task(self._loop, self._serve(visit, asker))
-        visit.task.resume()
+        connection = _Connection(
+            SocketStream(self._loop, descriptor, Party.CLIENT, lambda: self._leave(connection)), self._loop.now
+        )
+        self._connections[connection] = None
+        connection.task = Task(self._loop, self._serve(connection, asker))
+        connection.task.resume()
 
-    async def _serve(self, visit: _Visit, asker: Asker) -> None:
+    async def _serve(self, connection: _Connection, asker: Asker) -> None:
         try:
             with suppress(PeerError):
-                await self._converse(visit, asker)
+                await self._answer_requests(connection, asker)
         finally:
-            visit.stream.close()
+            connection.stream.close()
 
-    async def _converse(self, visit: _Visit, asker: Asker) -> None:
-        stream, lines = visit.stream, ControlLines()
+    async def _answer_requests(self, connection: _Connection, asker: Asker) -> None:
+        stream, lines = connection.stream, ControlLines()
         await _Page(stream, self._loop).send({"mailworker": __version__, "control": VERSION})
         open_ended = True
         while open_ended:
             stream.deadline = self._loop.now + IDLE
             data = await stream.read(lines.room)
             lines.feed(data)
-            visit.asked = visit.busy = True
+            connection.asked = connection.busy = True
             open_ended = bool(data) and await self._answer_all(stream, lines, asker)
             if not data and (rest := lines.rest()):
                 await self._answer(stream, rest, asker)
-            visit.busy = False
-            visit.heard = self._loop.now
+            connection.busy = False
+            connection.active = self._loop.now
             if self._closed is not None:
                 return
 
     async def _answer_all(self, stream: SocketStream, lines: ControlLines, asker: Asker) -> bool:
-        """Answer all complete lines; False where one is too long, as the next line cannot be found then."""
+        """Answer all complete lines; False if one is too long, as then the next one cannot be found."""
         try:
             while (line := lines.next()) is not None:
                 if line.strip():
@@ -147,7 +153,7 @@ class ControlServer(Server[_Visit]):
         page = _Page(stream, self._loop)
         try:
             command, request = parse(line)
-            async for each in self._obey(command, request, asker):
+            async for each in self._run(command, request, asker):
                 await page.add(each)
             await page.flush()
         except (BadControlRequest, Denied) as error:
@@ -171,16 +177,16 @@ class _Page:
         self._stream = stream
 
     async def add(self, line: Mapping[str, Any]) -> None:
-        """Add a line; an empty one sends the lines collected so far, and is not sent itself."""
+        """Add a line. An empty one is not sent, but sends those before it."""
         if line:
             self._lines.append(_line(line))
             self._length += len(self._lines[-1])
         if self._length >= _PAGE or not line:
             await self.flush()
-            await next_round()  # other tasks have their turn, however fast this peer reads
+            await next_round()  # other tasks have their turn, even if this client reads fast
 
     async def send(self, line: Mapping[str, Any]) -> None:
-        """Add a line, and send all of them at once."""
+        """Add a line, and send all lines."""
         await self.add(line)
         await self.flush()
 
@@ -195,7 +201,7 @@ def _line(words: Mapping[str, Any]) -> bytes:
 
 
 def _user_of(descriptor: int) -> int | None:
-    """The user id of the process that has connected."""
+    """The user id of the client's process."""
     if not hasattr(socket, "SO_PEERCRED"):  # macOS
         return None
     with socket.socket(fileno=os.dup(descriptor)) as same:

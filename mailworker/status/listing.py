@@ -1,4 +1,4 @@
-"""Sessions as the control socket shows them, and their selection."""
+"""Selecting sessions, and showing them on the control socket."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UNIX: Final = "unix:"
 
 
 def shown(session: SessionRow) -> dict[str, Any]:
-    """A session as clients get it; ages are in seconds."""
+    """A session for clients; ages are in seconds."""
     client = f"[{session.client}]" if ":" in session.client.removeprefix(_UNIX) else session.client
     return {
         "id": session.id,
@@ -45,7 +45,7 @@ SELECTORS: Final[Mapping[str, Read]] = {
     "older": request.whole(0, 1 << 31),
     "id": request.text,
 }
-"""The keys that select sessions."""
+"""The keys of a request that select sessions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +56,19 @@ class Selection:
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Selection:
-        """The selection that the keys of a request make."""
+        """The selection by the keys of a request."""
         return cls(tuple(_TESTS[key](found[key]) for key in SELECTORS if key in found))
 
     def __bool__(self) -> bool:
         return bool(self.tests)
 
-    def means(self, session: SessionRow) -> bool:
+    def selects(self, session: SessionRow) -> bool:
         """Whether the session is selected."""
         return all(test(session) for test in self.tests)
 
 
 def is_logged_in(session: SessionRow) -> bool:
-    """Whether the client has logged in, so that its name is not only what a stranger has sent."""
+    """Whether the client has logged in; before that, it may have sent any name."""
     return session.state is State.RELAY
 
 

@@ -1,6 +1,7 @@
-"""The counters in the formats of Prometheus and OpenMetrics. prometheus_client is imported only where it is needed.
+"""The counters in the formats of Prometheus and OpenMetrics.
 
-It writes each line once for each format; later only the values are written anew, behind the beginnings of its lines.
+prometheus_client, which is imported here alone, writes each line once for each format. Later answers have the
+beginnings of its lines with new values.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ from mailworker import __version__
 from mailworker.mail.counting import DURATION, LATENCY
 from mailworker.mail.vitals import LAG
 from mailworker.native.tls.version import running_with
+from mailworker.status.master_state import MICROSECONDS
 from mailworker.status.snapshot import CertificateState, Snapshot
-from mailworker.status.standing import MICROSECONDS
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 _PREFIX: Final = "mailworker_"
 
-# A family of words, its metric, its help text, and its labels.
+# A family of counters, its metric, the help text, and the labels.
 _COUNTERS: Final[Sequence[tuple[str, str, str, Sequence[str]]]] = (
     ("reloads", "config_reloads", "Reloads of the configuration, by result.", ("result",)),
     ("respawns", "worker_respawns", "Workers that ended unexpectedly and were replaced.", ("reason",)),
@@ -62,7 +63,7 @@ _HISTOGRAMS: Final[Sequence[tuple[str, str, str, Sequence[str], Sequence[float]]
 )  # fmt: skip
 
 
-# Formats whose lines are kept: an Accept header can ask for any number of versions.
+# The most formats whose lines are kept, as Accept headers can ask for any version.
 _MOST_FORMATS: Final = 4
 # Series or lines that are written at one time.
 _PORTION: Final = 1000
@@ -86,7 +87,7 @@ class Family(NamedTuple):
 
 
 class _Lines(NamedTuple):
-    """What prometheus_client has written for a family with these series: comments, and the beginnings of lines."""
+    """The output of prometheus_client for a family with these series: comments, and the beginnings of lines."""
 
     series: list[Labels]
     comments: str
@@ -94,7 +95,7 @@ class _Lines(NamedTuple):
 
 
 class _Texts(dict[float, str]):
-    """The texts of values in one answer; most of them are 0."""
+    """A cache of the texts of values in one answer; most values are 0."""
 
     def __init__(self, write: Callable[[float], str]) -> None:
         self._write = write
@@ -105,12 +106,12 @@ class _Texts(dict[float, str]):
 
 
 class Metrics:
-    """Renders the snapshot that `take` returns, each time anew."""
+    """Renders the snapshots that `take` returns."""
 
     __slots__ = ("_choose", "_core", "_lines", "_take", "_write")
 
     def __init__(self, take: Callable[[], Snapshot]) -> None:
-        """Raises ImportError without the library."""
+        """Raises ImportError without prometheus_client."""
         from prometheus_client import core, exposition, utils  # noqa: PLC0415 - 14 MB, needed only here
 
         self._choose = exposition.choose_encoder
@@ -120,10 +121,10 @@ class Metrics:
         self._write: Callable[[float], str] = utils.floatToGoString
 
     def render(self, accept: str) -> Generator[None, None, tuple[bytes, str]]:
-        """The text in the format that an Accept header asks for, and its type; yields after each portion of it."""
+        """The metrics in the format for an Accept header, and the content type; yields after each portion."""
         try:
             encode, kind = self._choose(accept)
-        except (TypeError, ValueError):  # the library fails at a version that is no number
+        except (TypeError, ValueError):  # the library fails if a version is not a number
             encode, kind = self._choose("")
         lines, texts = self._lines_of(kind), _Texts(self._write)
         written: list[bytes] = []
@@ -157,7 +158,7 @@ class Metrics:
         return found
 
     def _lines_of(self, kind: str) -> dict[str, _Lines]:
-        """The lines that are known in a format, which is named by its type."""
+        """The lines that are known in the format with this content type."""
         if kind not in self._lines:
             while len(self._lines) >= _MOST_FORMATS:
                 del self._lines[next(iter(self._lines))]
@@ -165,7 +166,7 @@ class Metrics:
         return self._lines[kind]
 
     def _learn(self, encode: Encode, family: Family) -> Generator[None, None, _Lines]:
-        """The library's lines, in portions: it takes a kilobyte for each while it writes."""
+        """The library's lines. It gets portions of the series, as it takes a kilobyte for each."""
         comments, beginnings = "", list[str]()
         for start in _portions(len(family.series)):
             if start:
@@ -178,12 +179,12 @@ class Metrics:
 
 
 def _portions(count: int) -> range:
-    """Where the portions of so many series or lines begin; there is always one."""
+    """The starts of the portions of so many series or lines; there is at least one."""
     return range(0, max(1, count), _PORTION)
 
 
 class _Only:
-    """A registry that has these metrics alone."""
+    """A registry with only these metrics."""
 
     __slots__ = ("_metrics",)
 
@@ -240,7 +241,7 @@ def _process(snapshot: Snapshot) -> Iterator[Family]:
 
 
 def _workers(snapshot: Snapshot) -> Iterator[Family]:
-    """The figures of each worker: during a reload two have the same number, and the one that began last is shown."""
+    """The metrics of each worker. During a reload two have the same number; the newer one is shown."""
     staying = (each for each in snapshot.workers if not each.process.leaving)
     workers = {(str(each.process.number),): each for each in sorted(staying, key=lambda each: each.started)}.items()
     cpu = [(name, each.cpu) for name, each in workers if each.cpu is not None]
@@ -296,7 +297,7 @@ def _single(values: Iterable[tuple[Labels, float]]) -> list[tuple[Labels, tuple[
 def _histogram(
     name: str, text: str, labels: Sequence[str], bounds: Sequence[float], words: Iterable[tuple[Labels, int]]
 ) -> Family:
-    """A histogram: its words are the buckets, which are not cumulative, and the sum of microseconds."""
+    """A histogram: the values of `words` are its buckets, not cumulative, and the sum in microseconds."""
     names, series = (*map(repr, bounds), "+Inf"), []
     found: dict[Labels, dict[str, int]] = {}
     for parts, value in words:

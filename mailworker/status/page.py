@@ -1,4 +1,4 @@
-"""The page for people: a complete snapshot without scripts; with scripts it is fetched again and again."""
+"""The status page. It is complete without scripts; with scripts it is refreshed again and again."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from mailworker.status.snapshot import Snapshot
 from mailworker.tls.folder import notice
 
 _DAY: Final = 86400
-# Days that a certificate is still valid, see `notice`: it should have been renewed, or is about to expire.
+# Days before the end of a certificate, see `notice`: it should have been renewed, and it is about to expire.
 _SOON, _LATE = 21, 7
 _USUAL: Final = frozenset(end.word for end in USUAL)
 _MOST_ENDS: Final = 3
 _RESUMED: Final = {"no": "in full", "yes": "resumed"}
-# The used part of worker_connections above which a worker is nearly full.
+# The part of worker_connections above which a worker is marked as nearly full.
 _FULL: Final = 0.9
-# A table with more columns than this needs a wide window.
+# Tables with more columns need a wide window.
 _WIDE: Final = 8
 
-# As html.escape does: its module also has the names of all characters, 350 KB in each process, with a page or without.
+# As html.escape, whose module takes 350 KB for the names of characters.
 _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"})
 
 _UNITS: Final = ("B", "KB", "MB", "GB", "TB", "PB")
 
 
 class Page:
-    """Loads its template, and needs no file after that."""
+    """Renders the page; its template is loaded once."""
 
     __slots__ = ("_after", "_before", "policy")
 
@@ -48,7 +48,7 @@ class Page:
         )  # fmt: skip
 
     def render(self, snapshot: Snapshot) -> str:
-        """The whole page; `policy` is its Content-Security-Policy."""
+        """The whole page, whose Content-Security-Policy is `policy`."""
         return f"{self._before}{render(snapshot)}{self._after}"
 
 
@@ -221,12 +221,12 @@ def _directories(snapshot: Snapshot) -> Iterable[Sequence[str]]:
 
 
 def _colored(*counts: tuple[str, int]) -> Iterable[str]:
-    """Counts with the classes that they have unless they are 0."""
+    """Cells with counts, each marked with its class, or "good" if it is 0."""
     return (f"\0{kind if count else 'good'} {count:,}" for kind, count in counts)
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table. Headings of text columns begin with "-"; a cell that begins with NUL and a class is marked by it."""
+    """A table. The headings of text columns begin with "-"; a marked cell begins with NUL and its class."""
     head = "".join(f'<th scope="col"{_kind(column)}>{_escape(column.removeprefix("-"))}</th>' for column in columns)
     body = "".join(f"<tr>{_row(columns, row)}</tr>" for row in rows)
     wide = ' class="wide"' if len(columns) > _WIDE else ""
@@ -258,7 +258,7 @@ def _marked(kind: str, text: str) -> str:
 
 
 def _by_server(snapshot: Snapshot, family: str) -> Mapping[tuple[str, ...], Mapping[str, int]]:
-    """The counters of each server by their last label, summed up over the labels before it."""
+    """The counters of each server by their last label, added up over the labels before it."""
     found: dict[tuple[str, ...], dict[str, int]] = {}
     for parts, value in snapshot.family(family).items():
         below = found.setdefault(parts[:2], {})
@@ -267,7 +267,7 @@ def _by_server(snapshot: Snapshot, family: str) -> Mapping[tuple[str, ...], Mapp
 
 
 def _quantile(buckets: Mapping[str, int], bounds: Sequence[float], count: int, part: float) -> str:
-    """The bound below which that part of all times lies."""
+    """The bound below which that part of the times is."""
     if not count:
         return "-"
     total = 0
@@ -279,7 +279,7 @@ def _quantile(buckets: Mapping[str, int], bounds: Sequence[float], count: int, p
 
 
 def _ago(seconds: float) -> str:
-    """A duration, in its largest unit; 0 for a time that lies ahead, as the clock was set back since."""
+    """A duration, in its largest unit; 0 for a time in the future, after the clock was set back."""
     if seconds < 1:
         return f"{max(0, seconds) * 1000:.0f} ms"
     for unit, size in (("days", _DAY), ("hours", 3600), ("minutes", 60)):

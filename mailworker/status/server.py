@@ -1,4 +1,4 @@
-"""A small HTTP server on our own loop: one answer for each connection, no threads, and everything is bounded."""
+"""A small HTTP server without threads: one answer per connection. Connections, times and sizes are limited."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from mailworker.model import Address
 from mailworker.wire.http_request import BadRequest, HttpRequest, HttpRequestParser
 
 MOST: Final = 64
-"""Connections at one time; a further one replaces the oldest."""
+"""The most connections; a further one replaces the oldest."""
 
 SECONDS: Final = 5.0
-"""The time that a client has for its request, and then for reading the answer."""
+"""The timeout for a request, and then for reading the answer."""
 
-# Bytes that are read and discarded after the answer: without that the system would reset the connection.
-_DEAF: Final = 1 << 16
+# Bytes that are read and discarded after the answer, as closing with unread data would reset the connection.
+_MOST_DISCARDED: Final = 1 << 16
 
 # Other sites can neither frame nor load the pages, and browsers do not guess their types.
 _ALWAYS: Final = (
@@ -62,21 +62,21 @@ class Response:
 
 
 def plain(status: int, text: str | None = None) -> Response:
-    """A line of text; None is the status's own phrase."""
+    """A line of text, by default the phrase of the status."""
     return Response(status, f"{HTTPStatus(status).phrase if text is None else text}\n".encode())
 
 
-Making = Generator[None, None, Response]
-"""Makes an answer that takes long, in steps."""
+ResponseSteps = Generator[None, None, Response]
+"""The steps that make a large response."""
 
-Respond = Callable[[HttpRequest, Address], Response | Making]
-"""Answers a request from an address."""
+Respond = Callable[[HttpRequest, Address], Response | ResponseSteps]
+"""Returns the response to a request from an address."""
 
 
 class YieldingListener(Listener):
-    """Accepts until another program serves. All listeners of the socket are woken, as the client may be for another.
+    """Accepts until another binary serves. All processes that listen on the socket are woken, as one may not accept.
 
-    `displaced`, which is to be set before `open`, tells whether another program serves.
+    `displaced`, which must be set before `open`, tells whether another binary serves.
     """
 
     __slots__ = ("displaced",)
@@ -95,23 +95,23 @@ class YieldingListener(Listener):
             super().ready(mask)
 
 
-VisitT = TypeVar("VisitT")
+ConnectionT = TypeVar("ConnectionT")
 
 
-class Server(ABC, Generic[VisitT]):
-    """Serves on listening sockets, each with what is to be known of its clients. `on_bug` gets unexpected exceptions.
+class Server(ABC, Generic[ConnectionT]):
+    """Serves clients of listening sockets. `on_bug` is called with unexpected exceptions.
 
-    `_visits` are the clients that are there, the oldest first.
+    `_connections` are the connections, the oldest first.
     """
 
-    __slots__ = ("_closed", "_listeners", "_loop", "_on_bug", "_visits")
+    __slots__ = ("_closed", "_connections", "_listeners", "_loop", "_on_bug")
 
     def __init__(self, loop: Loop, on_bug: Callable[[BaseException], None]) -> None:
         self._closed: Callable[[], None] | None = None
         self._listeners: list[YieldingListener] = []
         self._loop = loop
         self._on_bug = on_bug
-        self._visits: dict[VisitT, Any] = {}
+        self._connections: dict[ConnectionT, Any] = {}
 
     def open(
         self,
@@ -120,9 +120,9 @@ class Server(ABC, Generic[VisitT]):
         failed: Callable[[OSError], None],
         displaced: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Begin to accept, until a client comes while `displaced` returns true: another program serves that one.
+        """Begin to accept, until `displaced` returns true, as another binary serves then.
 
-        Each socket comes with whether its clients are readonly. `failed` gets refused accepts.
+        Each socket comes with whether its clients are readonly. `failed` is called when accept() fails.
         """
         for each, readonly in listening:
             receive = partial(self._receive, readonly)
@@ -132,7 +132,7 @@ class Server(ABC, Generic[VisitT]):
             self._listeners.append(listener)
 
     def close(self, done: Callable[[], None]) -> None:
-        """Accept no more, and call `done` when all clients are answered."""
+        """Stop accepting, and call `done` when all clients have their answers."""
         listeners, self._listeners = self._listeners, []
         for listener in listeners:
             listener.close()
@@ -144,37 +144,37 @@ class Server(ABC, Generic[VisitT]):
 
     @abstractmethod
     def _accept(self, readonly: bool, descriptor: int, peer: Address) -> None:
-        """Receive a client."""
+        """Serve a client."""
 
-    def _leave(self, visit: VisitT) -> None:
-        self._visits.pop(visit, None)
+    def _leave(self, connection: ConnectionT) -> None:
+        self._connections.pop(connection, None)
         self._end_if_idle()
 
     def _end_if_idle(self) -> None:
-        if self._closed is not None and not self._visits:
+        if self._closed is not None and not self._connections:
             done, self._closed = self._closed, None
             done()
 
 
 class StatusServer(Server[object]):
-    """Answers requests by HTTP; all of its clients are readonly."""
+    """Answers HTTP requests; all clients are readonly."""
 
     __slots__ = ("_making", "_respond")
 
-    _visits: dict[object, Task]
+    _connections: dict[object, Task]
 
     def __init__(self, loop: Loop, respond: Respond, on_bug: Callable[[BaseException], None]) -> None:
         super().__init__(loop, on_bug)
-        self._making = False  # whether an answer is being made in steps
+        self._making = False  # whether a response is being made in steps
         self._respond = respond
 
     def _accept(self, _readonly: bool, descriptor: int, peer: Address) -> None:
-        if len(self._visits) >= MOST:
-            self._visits[next(iter(self._visits))].cancel()
+        if len(self._connections) >= MOST:
+            self._connections[next(iter(self._connections))].cancel()
         key = object()
         stream = SocketStream(self._loop, descriptor, Party.CLIENT, lambda: self._leave(key))
         stream.deadline = self._loop.now + SECONDS
-        self._visits[key] = task = Task(self._loop, self._serve(stream, peer))
+        self._connections[key] = task = Task(self._loop, self._serve(stream, peer))
         task.resume()
 
     async def _serve(self, stream: SocketStream, peer: Address) -> None:
@@ -195,24 +195,24 @@ class StatusServer(Server[object]):
             response = await self._response(request, peer)
         except BadRequest as bad:
             response = plain(bad.status)
-        stream.deadline = self._loop.clock() + SECONDS  # metrics of thousands of servers may take longer to make
+        stream.deadline = self._loop.clock() + SECONDS  # the clock, as metrics of thousands of servers take long
         await stream.write(response.encode(head=request is not None and request.method == "HEAD"))
-        await _hear_out(stream)
+        await _drain(stream)
 
     async def _response(self, request: HttpRequest, peer: Address) -> Response:
         if request.method not in {"GET", "HEAD"}:
             return Response(405, b"Method Not Allowed\n", headers=(("Allow", "GET, HEAD"),))
         try:
             found = self._respond(request, peer)
-            return found if isinstance(found, Response) else await self._made(found)
+            return found if isinstance(found, Response) else await self._run_steps(found)
         except Exception as bug:
             self._on_bug(bug)
             return plain(500)
 
-    async def _made(self, steps: Making) -> Response:
-        """The answer; others, as those to probes, are given between its steps.
+    async def _run_steps(self, steps: ResponseSteps) -> Response:
+        """The response. Other requests, such as probes, are answered between the steps.
 
-        Of two such answers the later one is made at once, so that only one takes memory while it is not finished.
+        A second response in steps is made without a pause, so that only one unfinished response takes memory.
         """
         alone, self._making = not self._making, True
         try:
@@ -229,10 +229,10 @@ class StatusServer(Server[object]):
                 self._making = False
 
 
-async def _hear_out(stream: SocketStream) -> None:
-    """End our side, and discard what comes until the peer ends its own."""
+async def _drain(stream: SocketStream) -> None:
+    """Shut down our side, and discard input until the end of file."""
     with suppress(OSError), socket.socket(fileno=os.dup(stream.descriptor)) as same:
         same.shutdown(socket.SHUT_WR)
-    left = _DEAF
+    left = _MOST_DISCARDED
     while left > 0 and (data := await stream.read(left)):
         left -= len(data)

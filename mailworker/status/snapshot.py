@@ -1,4 +1,4 @@
-"""The state at one time, read from the counters: all pages and formats are made from it."""
+"""A snapshot of the counters, from which all pages and formats are made."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from mailworker.mail.counting import DURATION, Label, word
 from mailworker.mail.limits.zones import ZoneUse
 from mailworker.mail.vitals import CONNECTIONS, MEMORY, STARTED
 from mailworker.shm.counters import Counters
-from mailworker.status.standing import MICROSECONDS, Process, Said, Serving, posted
+from mailworker.status.master_state import MICROSECONDS, MasterWord, Process, Serving, posted
 
-# Families that count sessions that have begun, and their signs in the sum.
+# The families whose sum, with these signs, is the number of sessions that have begun.
 _BEGUN = (("accepted", 1), ("arrived", 1), ("moved", -1))
 
 Families = Mapping[str, Mapping[tuple[str, ...], int]]
@@ -24,14 +24,14 @@ Families = Mapping[str, Mapping[tuple[str, ...], int]]
 
 
 class Sessions(NamedTuple):
-    """The open sessions: before their login, and after it."""
+    """The open sessions: before the login, and after it."""
 
     login: int
     relay: int
 
 
 class WorkerState(NamedTuple):
-    """A worker: `cpu` is in seconds, None where the system does not tell it; `memory` is in bytes, 0 where it does not.
+    """A worker: `cpu` is in seconds, None if it is unknown; `memory` is in bytes, 0 if it is unknown.
 
     `started` is when it began to serve, in seconds since 1970, 0 before that.
     """
@@ -85,7 +85,7 @@ class Snapshot:
 
     @property
     def ready(self) -> bool:
-        """Whether clients are accepted, and will be for a while."""
+        """Whether clients are accepted, and no shutdown has begun."""
         return Serving(self.stopping, [each.process for each in self.workers]).ready
 
     @property
@@ -95,7 +95,7 @@ class Snapshot:
 
     @property
     def draining(self) -> int:
-        """The number of workers that finish their sessions."""
+        """The number of workers that only finish their sessions."""
         return sum(each.process.leaving for each in self.workers)
 
     def family(self, name: str) -> Mapping[tuple[str, ...], int]:
@@ -103,12 +103,12 @@ class Snapshot:
         return self.families.get(name, {})
 
     def count(self, family: str, *labels: str) -> int:
-        """One value, 0 where there is none."""
+        """One value, 0 if there is none."""
         return self.family(family).get(labels, 0)
 
 
 NOTHING: Final = Snapshot(0.0, 0.0, 0.0, False, 0, False, (), {}, {}, 0)
-"""What is shown where nothing is counted."""
+"""A snapshot without any servers or counts."""
 
 
 def take(  # noqa: PLR0913, PLR0917 - what is shown beside the counters
@@ -128,11 +128,11 @@ def take(  # noqa: PLR0913, PLR0917 - what is shown beside the counters
     names, totals = _parsed((*reading.totals,)), reading.totals.values()
     return Snapshot(
         clock(),
-        counters.said(Said.STARTED) / MICROSECONDS,
-        counters.said(Said.RELOADED) / MICROSECONDS,
-        bool(counters.said(Said.RELOAD_FAILED)),
-        counters.said(Said.GENERATION),
-        bool(counters.said(Said.STOPPING)),
+        counters.master_word(MasterWord.STARTED) / MICROSECONDS,
+        counters.master_word(MasterWord.RELOADED) / MICROSECONDS,
+        bool(counters.master_word(MasterWord.RELOAD_FAILED)),
+        counters.master_word(MasterWord.GENERATION),
+        bool(counters.master_word(MasterWord.STOPPING)),
         [_worker(each, counters) for each in posted(counters) if each.works],
         _grouped(names, totals),
         _sessions(_grouped(names, reading.living.values()), labels),
@@ -152,10 +152,7 @@ class _Name(NamedTuple):
 
 @lru_cache(maxsize=2)  # the names are those of a configuration
 def _parsed(words: tuple[str, ...]) -> tuple[_Name, ...]:
-    """The names of words; who has seen a name's labels before finds the same object.
-
-    Texts are interned: thousands of servers have dozens of words each, with the same few labels.
-    """
+    """The names of counters. Texts are interned, as thousands of servers have counters with the same labels."""
     return tuple(_Name(family, tuple(labels)) for family, *labels in (map(intern, name.split("\0")) for name in words))
 
 
@@ -167,7 +164,7 @@ def _grouped(names: Iterable[_Name], values: Iterable[int]) -> Families:
 
 
 def _sessions(living: Families, labels: Iterable[Label]) -> dict[Label, Sessions]:
-    """The sessions that living workers have begun and not ended: a killed worker has left none."""
+    """The sessions that living workers have begun and not ended; those of killed workers are not included."""
     ended: Counter[tuple[str, ...]] = Counter()
     relays: Counter[tuple[str, ...]] = Counter()
     buckets = {*map(repr, DURATION), "+Inf"}
@@ -191,8 +188,8 @@ def _worker(process: Process, counters: Counters) -> WorkerState:
 
 
 def _cpu(pid: int) -> float | None:
-    """Seconds of processor time. The kernel has a clock for each process, which every user may read."""
+    """Seconds of processor time, by the kernel's clock of the process, which every user may read."""
     try:
         return time.clock_gettime(~pid << 3 | 2)  # CPUCLOCK_SCHED, as clock_getcpuclockid(3) has it
-    except (OSError, OverflowError, TypeError):  # Python 3.13 says TypeError of a number that is too large
+    except (OSError, OverflowError, TypeError):  # Python 3.13 raises TypeError for a number that is too large
         return None

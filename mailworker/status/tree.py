@@ -1,4 +1,4 @@
-"""The counters as a tree, for programs."""
+"""The counters as JSON, for programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OF_SERVERS = ("bytes", "ended", "handshakes", "handshake_failures")
 
 
 def tree(snapshot: Snapshot) -> dict[str, Any]:
-    """The whole tree: totals since the start, and the present state. It contains no names of users."""
+    """Totals since the start, and the present state. It contains no names of users."""
     servers: dict[str, dict[str, Any]] = {}
     counted = {family: _of(snapshot, family) for family in _OF_SERVERS}
     for each in snapshot.sessions:

@@ -25,15 +25,14 @@ from mailworker.tls.loading import (
     use_certificate,
 )
 
-# One session for each backend: with more backends, some handshakes are full ones.
+# The most sessions, one for each backend; with more backends, some handshakes are full.
 _MOST_SESSIONS: Final = 1024
 
 
 class BackendTls:
-    """What the TLS connections to the backends of one server have in common.
+    """The TLS context for the backends of a server.
 
-    The master makes it once, and every worker uses it and resumes its own sessions. `warnings` are texts to be logged
-    at [warn].
+    The master makes it, and each worker uses it, with sessions of its own. `warnings` are log messages for [warn].
     """
 
     __slots__ = ("native", "sessions", "settings", "warnings")
@@ -65,7 +64,7 @@ class BackendTls:
         return cls(settings, native, warnings)
 
     def peer(self, address: Address, name: str | None = None) -> TlsPeer:
-        """The backend at `address`; `name` is its name from the auth service, None where that gives none."""
+        """The backend at `address`; `name` is its name in the auth service's answer, None without one."""
         return TlsPeer(self, address, self.settings.name or name)
 
 
@@ -81,11 +80,11 @@ class TlsPeer:
 
     @property
     def starttls(self) -> bool:
-        """Whether TLS has to be begun by STARTTLS, or the protocol's command for it."""
+        """Whether TLS begins after STARTTLS, or the protocol's command for it."""
         return self._tls.settings.starttls
 
     def connection(self, descriptor: int) -> TlsConnection:
-        """A connection whose handshake we begin, as the client; see `Connection`."""
+        """A connection in which we are the TLS client; see `Connection`."""
         tls = self._tls
         connection = TlsConnection(tls.native, descriptor, Party.BACKEND)
         name = self._name
@@ -97,7 +96,7 @@ class TlsPeer:
         return connection
 
     def refusal(self, connection: TlsConnection) -> str | None:
-        """After the handshake: why no password may be sent there, in nginx's words; None where it may."""
+        """After the handshake: nginx's error if the certificate is not accepted, else None."""
         if not self._tls.settings.verify:
             return None
         code, text = connection.verify_result
@@ -110,7 +109,7 @@ class TlsPeer:
         return None
 
     def remember(self, connection: TlsConnection) -> None:
-        """Keep the session of this connection, so that later connections resume it."""
+        """Keep the session of this connection for later ones to resume."""
         sessions = self._tls.sessions
         session = connection.session if self._tls.settings.session_reuse else None
         if session is not None:

@@ -1,6 +1,6 @@
-"""Checks of certificates for faults that OpenSSL and nginx do not report.
+"""Checks of certificates for faults that OpenSSL and nginx do not report, for `-t`.
 
-Only this module imports cryptography and pyOpenSSL, which bring an OpenSSL of their own; only `-t` needs it.
+Only this module imports cryptography and pyOpenSSL, which bring an OpenSSL of their own.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from mailworker.config.ssl_files import shown
 from mailworker.errors import counted, escape
 from mailworker.tls.folder import notice
 
-# A certificate should have been renewed so many days before it expires.
+# Days before the end of a certificate within which it should have been renewed.
 _NOTICE = 30
-# The least bits that NIST SP 800-57 (part 1, table 2) allows, those of 112 bits of security.
+# The smallest keys that NIST SP 800-57 (part 1, table 2) allows: 112 bits of security.
 _LEAST_BITS = 2048
 _LEAST_CURVE_BITS = 224
 # Debian 12's cryptography (38) loads only one certificate at a time.
@@ -36,7 +36,7 @@ _NO_ISSUER = (2, 20, 21)
 
 
 def check_servers(servers: Iterable[MailServer], now: datetime | None = None) -> list[str]:
-    """Warnings about all certificates that `servers` use, each once; with `now` None, as of the present."""
+    """Warnings about all certificates of `servers`, each once; `now` None is the present time."""
     examiner = _Examiner(datetime.now(timezone.utc) if now is None else now)
     uses: dict[tuple[str, bytes | None], None] = {}  # a certificate, and its server's name or None for backends
     for server in servers:
@@ -49,7 +49,7 @@ def check_servers(servers: Iterable[MailServer], now: datetime | None = None) ->
 
 @dataclass(frozen=True, slots=True)
 class _Findings:
-    """The faults in a certificate file; `names` are the names that its certificate is for."""
+    """The faults in a certificate file, and the names of its certificate."""
 
     of_leaf: tuple[str, ...]
     of_chain: tuple[str, ...]
@@ -67,7 +67,7 @@ class _Examiner:
         self._examined: dict[str, _Findings | str] = {}
 
     def warnings(self, source: str, server_name: bytes | None) -> Iterator[str]:
-        """Warnings about a file; `server_name` None: it is sent to backends, whose requirements we do not know."""
+        """Warnings about a file. `server_name` None: it is for backends, whose requirements are unknown."""
         found = self._findings(source)
         faults = [found] if isinstance(found, str) else _faults(found, server_name)
         yield from (f'certificate "{shown(source)}" {fault}' for fault in faults)
@@ -83,7 +83,7 @@ class _Examiner:
     def _examine(self, source: str) -> _Findings:
         chain = [x509.load_pem_x509_certificate(text) for text in _CERTIFICATE.findall(_pem(source))]
         if not chain:
-            raise ValueError("there is no certificate in it")
+            raise ValueError("it contains no certificate")
         return _Findings(
             tuple(_faults_of_leaf(chain[0], self._now)),
             tuple(_faults_of_chain(chain, self._roots)),
@@ -111,7 +111,7 @@ def _faults(found: _Findings, server_name: bytes | None) -> Iterator[str]:
 
 
 def _host() -> str:
-    """The name of a server without `server_name`."""
+    """The default of `server_name`."""
     return socket.gethostname().lower()
 
 
@@ -133,9 +133,9 @@ def _faults_of_leaf(leaf: x509.Certificate, now: datetime) -> Iterator[str]:
 
 
 def _time(text: bytes | None) -> datetime:
-    """A time of ASN.1, as pyOpenSSL gives it: 20260131120000Z."""
+    """A time in the format of ASN.1: 20260131120000Z."""
     if text is None:
-        raise ValueError("it does not say how long it is valid")
+        raise ValueError("it has no validity period")
     return datetime.strptime(text.decode(), "%Y%m%d%H%M%SZ").replace(tzinfo=timezone.utc)
 
 
@@ -161,7 +161,7 @@ def _known_roots() -> crypto.X509Store:
 
 
 def _lacks_issuer(chain: list[x509.Certificate], roots: crypto.X509Store) -> bool:
-    """Whether a client that knows `roots` cannot build the chain; other faults do not matter here."""
+    """Whether a client that knows `roots` cannot build the chain; other faults are ignored."""
     leaf, *others = [crypto.X509.from_cryptography(certificate) for certificate in chain]
     try:
         crypto.X509StoreContext(roots, leaf, others).verify_certificate()
@@ -180,7 +180,7 @@ def _alternative_names(leaf: x509.Certificate) -> list[str]:
 
 
 def _matches(pattern: str, name: str) -> bool:
-    """Whether `pattern` matches: an asterisk stands for the whole first label (RFC 6125 section 6.4.3)."""
+    """Whether `pattern` matches; an asterisk matches one whole label, the first (RFC 6125 section 6.4.3)."""
     pattern, name = pattern.lower(), name.lower()
     if pattern.startswith("*."):
         return name.partition(".")[2] == pattern[2:]

@@ -1,4 +1,4 @@
-"""A TLS connection over a non-blocking socket: steps that never wait, and the results of the handshake."""
+"""A TLS connection over a non-blocking socket."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _WAITS = {-READ: READ, -WRITE: WRITE}
 class TlsConnection(Connection):
     """Our side of a TLS connection.
 
-    A step that cannot go on returns what the socket must be ready for; then the caller repeats it with the same
-    arguments. It raises TlsError where OpenSSL refuses what the peer sent, ConnectionLost where a system call fails.
+    A step that would block returns the Readiness to wait for; then the caller repeats it with the same arguments. Steps
+    raise TlsError if OpenSSL refuses what the peer sent, and ConnectionLost if a system call fails.
     """
 
     __slots__ = ("_broken", "party")
@@ -30,7 +30,7 @@ class TlsConnection(Connection):
 
     @classmethod
     def adopted(cls, context: Context, address: int) -> TlsConnection:
-        """A client's connection whose SSL, at `address`, C has made of `context`; the SSL is freed with this object."""
+        """A client's connection whose SSL, at `address`, was made in C; the SSL is freed with this object."""
         connection = cls.__new__(cls)
         connection._broken = False
         connection.party = Party.CLIENT
@@ -38,10 +38,10 @@ class TlsConnection(Connection):
         return connection
 
     def handshake(self, *, more: bool = False) -> Readiness | None:
-        """Do the handshake; None once it is done.
+        """Do the handshake; None when it is done.
 
-        `more` promises a `send` right after it, so the last bytes of the handshake may be sent with that. Raises
-        ConnectionLost with errno 0 where the peer closes within it, nginx's "peer closed connection in SSL handshake".
+        `more`: a `send` follows at once, so the last bytes of the handshake may be sent with that. Raises
+        ConnectionLost with errno 0 if the peer closes, nginx's "peer closed connection in SSL handshake".
         """
         return self._shaken(steps.handshake(self.handle, more))
 
@@ -58,21 +58,21 @@ class TlsConnection(Connection):
         return PAGE_VIEW[:result] if result >= 0 else self._wait(result, "SSL_read()")
 
     def send(self, data: bytes) -> int | Readiness:
-        """How many bytes of `data` were taken; after a Readiness, the next call must start with the same bytes."""
+        """The number of bytes of `data` that were accepted; after a Readiness, repeat the call with the same bytes."""
         if not data:
             return 0
         result = steps.write(self.handle, data, len(data))
         return result if result > 0 else self._wait(result, "SSL_write()")
 
     def close_notify(self) -> Readiness | None:
-        """End our side: None once close_notify is sent, or the peer is gone. The peer's side can still be read."""
+        """End our side: None when close_notify is sent, or the peer is gone. The peer's data can still be read."""
         return None if self._broken else self._farewell(steps.close_notify(self.handle))
 
     def shutdown(self) -> Readiness | None:
-        """End both sides: None once both have sent close_notify, or the peer is gone.
+        """End both sides: None when both have sent close_notify, or the peer is gone.
 
-        READ means that ours is sent: waiting for the peer's is optional and needs a time limit. Other data of the peer
-        raises TlsError.
+        READ means that ours is sent; to wait for the peer's is optional, and needs a timeout. Raises TlsError if the
+        peer sends other data.
         """
         return None if self._broken else self._farewell(steps.shutdown(self.handle))
 
@@ -88,9 +88,9 @@ class TlsConnection(Connection):
         raise self.failure(call, steps.last_errno() if result == Io.SYSTEM else 0)
 
     def failure(self, call: str, error: int | None) -> ConnectionLost | TlsError:
-        """The exception for a step of `call` that failed.
+        """The exception for a failed call.
 
-        `error` is an errno, 0 where OpenSSL's error queue has the reason, None where the peer has closed.
+        `error` is an errno, 0 if the reason is in OpenSSL's error queue, None if the peer has closed.
         """
         self._broken = True
         if error == 0:

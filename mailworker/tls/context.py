@@ -32,11 +32,10 @@ _IDENTITY_SIZE = 20
 
 
 class TlsContext:
-    """What the TLS connections of one server have in common; made once in the master, used by every worker.
+    """The TLS context of a server, which the master makes and each worker uses.
 
-    A shared session cache caches nothing before `share`: its zone is made after the whole configuration is read.
-    `leaves` are the certificates that directives name, not those of folders. `warnings` are texts to be logged at
-    [warn].
+    A shared session cache stores nothing before `share`, as its zone is made after the whole configuration is read.
+    `leaves` are the certificates of files, not those of folders. `warnings` are log messages for [warn].
     """
 
     __slots__ = ("_folders", "_identity", "leaves", "native", "settings", "warnings")
@@ -67,8 +66,8 @@ class TlsContext:
         """Apply all of `settings`, in the order of nginx's mail ssl module.
 
         `alpn` are the protocol's names in ALPN; a client that offers only others is refused with the fatal alert 120.
-        `folders` are the settings' certificate folders, read. `conf_prefix` is the folder where relative files of
-        ssl_conf_command start, None: the working folder. Raises ConfigError, which never repeats a data: value.
+        `folders` are the settings' certificate folders, read. `conf_prefix` is the folder of relative files in
+        ssl_conf_command, None for the working folder. Raises ConfigError, which never contains a data: value.
         """
         with failure():
             native = Context(*alpn)
@@ -92,7 +91,7 @@ class TlsContext:
 
     @property
     def chooses(self) -> bool:
-        """Whether the client's SNI matters even where the address has no other server."""
+        """Whether the client's SNI matters even if the address has no other server."""
         return self.settings.reject_handshake or bool(self._folders)
 
     def connection(self, descriptor: int) -> TlsConnection:
@@ -101,11 +100,11 @@ class TlsContext:
 
     @property
     def address(self) -> int:
-        """The address of the SSL_CTX, for C code that makes connections by itself."""
+        """The address of the SSL_CTX, for C code."""
         return self.native.address
 
     def adopt(self, address: int) -> TlsConnection:
-        """The connection whose SSL, at `address`, C has made of this context."""
+        """The connection whose SSL, at `address`, was made in C."""
         return TlsConnection.adopted(self.native, address)
 
     def identity_of(self, name: bytes | None) -> bytes:
@@ -113,11 +112,11 @@ class TlsContext:
         return hashlib.sha256(self._identity + (name or b"")).digest()[:_IDENTITY_SIZE]
 
     def admit(self, connection: TlsConnection, name: bytes | None, own_name: bytes, identity: bytes) -> None:
-        """Let a connection that chooses go on with this context; `identity` is `identity_of(name)`.
+        """Use this context for a connection that chooses; `identity` is `identity_of(name)`.
 
-        It presents the folders' certificates for the SNI `name`, else the context's certificate, else, where there is
-        none, the folders' certificates for the server's `own_name`. All these names are in lower case.
-        Its sessions resume under `name` alone, whatever else servers have in common. Raises OpenSslError.
+        The connection sends the folders' certificates for the SNI `name`, else the certificates of files, else the
+        folders' certificates for the server's `own_name`. All these names are in lower case. Its sessions can be
+        resumed only with the same `name`. Raises OpenSslError.
         """
         connection.follow(self.native)
         connection.bind_sessions(identity)
@@ -150,9 +149,9 @@ class TlsContext:
 class _Identity:
     """The session id context of a server: a hash of its certificates, ciphers and all rules of client verification.
 
-    nginx leaves out the verify mode and depth, trusted certificates, revocation lists and ssl_conf_command. Here a
-    session that was made under other rules never resumes, neither at another server nor after a reload. So every
-    directive that affects verification belongs here; ciphers do so by their @SECLEVEL.
+    A session that was made under other rules must not be resumed, neither at another server nor after a reload. So all
+    directives that affect verification belong here, including ciphers, for their @SECLEVEL. nginx leaves out the verify
+    mode and depth, trusted certificates, revocation lists and ssl_conf_command.
     """
 
     __slots__ = ("_hash",)
@@ -165,7 +164,7 @@ class _Identity:
         self._hash.update(hashlib.sha256(os.fsencode(kind) + b"\0" + content).digest())
 
     def digest(self) -> bytes:
-        """20 bytes, not more, as every stored session repeats them, and they only need to differ."""
+        """The hash, shortened to 20 bytes, as each stored session has a copy."""
         return self._hash.digest()[:_IDENTITY_SIZE]
 
 

@@ -1,4 +1,4 @@
-"""A folder of certificates in memory: names, and the pairs of certificate and key for each."""
+"""A folder of certificates in memory: the pairs of certificate and key for each name."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _DAY: Final = 86400  # seconds
 _NOTICE: Final = 14
 
 STATES: Final = ("valid", "due", "invalid", "unused")
-"""What pairs of a folder are counted by: those that should have been renewed, those that have expired or are not valid
-yet, and those that others of the folder precede."""
+"""The states of pairs: `due` should have been renewed, `invalid` has expired or is not valid yet, and other pairs are
+used instead of an `unused` one."""
 
 
 def notice(begins: float, ends: float, days: int) -> float:
-    """The time before the end of a certificate, in seconds, in which it should have been renewed.
+    """The time before the end of a certificate, in seconds, within which it should have been renewed.
 
-    It is so many days, and a quarter of the time for which a certificate is valid that is short-lived.
+    It is `days`, but at most a quarter of the validity of a short-lived certificate.
     """
     return min(days * _DAY, (ends - begins) / 4)
 
 
 class BadPair(MailworkerError):
-    """A certificate cannot be used; the text says why."""
+    """A certificate cannot be used; the text is the reason."""
 
 
 class NamedPair(Pair):
@@ -59,24 +59,24 @@ class NamedPair(Pair):
 
 
 def _names(leaf: Certificate) -> tuple[bytes, ...]:
-    """The common name and alternative names of a certificate, as far as they are host names."""
+    """The common name and alternative names of a certificate that are host names."""
     names = dict.fromkeys(name.lower() for name in (leaf.common_name, *other_names(leaf)))
     return tuple(name for name in names if is_host_name(name.removeprefix(_WILDCARD)))
 
 
 class Folder:
-    """The pairs below a folder; a unit is a set of files that are read together, see `folder_units`."""
+    """The pairs below a folder. A unit is a set of files that are read together, see `folder_units`."""
 
     __slots__ = ("_chains", "_named", "_units", "path")
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._chains: dict[bytes, Certificate] = {}  # intermediates, which thousands of pairs share
+        self._chains: dict[bytes, Certificate] = {}  # intermediate certificates, which many pairs have in common
         self._named: dict[bytes, tuple[NamedPair, ...]] = {}
         self._units: dict[str, tuple[NamedPair, ...]] = {}
 
     def __iter__(self) -> Iterator[NamedPair]:
-        """All pairs that are there at the call, whatever is `put` until the last one is taken."""
+        """All pairs at the time of the call, whatever `put` changes during the iteration."""
         return iter([pair for pairs in self._units.values() for pair in pairs])
 
     def __len__(self) -> int:
@@ -86,20 +86,20 @@ class Folder:
         return name in self._named
 
     def find(self, name: bytes) -> tuple[NamedPair, ...]:
-        """The pairs for a name in lower case or a wildcard, one for each kind of key."""
+        """The pairs for a name or a wildcard, in lower case: one for each kind of key."""
         pairs = self._named.get(name, ())
         return pairs if len(pairs) < 2 else _latest(pairs)
 
     def served(self, pair: NamedPair) -> list[bytes]:
-        """The names for which clients get this pair, unless a folder that comes first has them."""
+        """The names for which clients get this pair, unless an earlier folder has them."""
         return [
             name
             for name in pair.names
             if any(each is pair or each.leaf.der == pair.leaf.der for each in self.find(name))
         ]
 
-    def standing(self, now: float) -> tuple[dict[str, int], float | None]:
-        """The number of pairs for each of STATES, and when the first one that is in use ends; None if there is none."""
+    def states(self, now: float) -> tuple[dict[str, int], float | None]:
+        """The number of pairs in each of STATES, and the earliest end of those in use, None if there is none."""
         counts, first = dict.fromkeys(STATES, 0), inf
         for pair in self:
             state = _state(pair, now) if self.served(pair) else "unused"
@@ -113,14 +113,14 @@ class Folder:
         return self._units.get(unit, ())
 
     def build(self, data: PairData) -> NamedPair:
-        """A pair for `put` that another process has read; raises BadPair."""
+        """Make a pair that another process has read; raises BadPair."""
         try:
             return self.complete(Loaded(data, certificate_from(data.leaf), key_from(data.label, data.key)))
         except OpenSslError as error:
             raise BadPair(f"cannot be used ({error.call}() failed)") from None
 
     def complete(self, loaded: Loaded) -> NamedPair:
-        """A pair for `put` that this process has read; raises BadPair."""
+        """Make a pair that this process has read; raises BadPair."""
         try:
             return NamedPair(loaded, [self._intermediate(der) for der in loaded.data.chain])
         except OpenSslError as error:
@@ -142,10 +142,10 @@ class Folder:
             for name in pair.names:
                 self._named[name] = (*self._named.get(name, ()), pair)
 
-    def doubles(self, before: Collection[Folder]) -> Iterator[str]:
+    def duplicates(self, before: Collection[Folder]) -> Iterator[str]:
         """Warnings about certificates that are not used for some of their names.
 
-        There is another one with such a key, or one of a folder that comes `before` this one.
+        Another one with the same kind of key is used, or one in a folder of the server `before` this one.
         """
         told: set[tuple[str, str]] = set()
         for name, pairs in self._named.items():
@@ -159,12 +159,12 @@ class Folder:
                     if pair.leaf.der != other.leaf.der:
                         told.add((pair.path, other.path))
                         better = "became valid later" if other.begins >= pair.begins else "is valid now"
-                        yield f'{_unused(pair, name)}: "{escape(other.path)}" {better}'
+                        yield f'{_unused_message(pair, name)}: "{escape(other.path)}" {better}'
         for pair in self if before else ():
             for name in pair.names:
                 first = next((folder.find(name)[0] for folder in before if name in folder), None)
                 if first is not None and first.leaf.der != pair.leaf.der:
-                    yield f'{_unused(pair, name)}: the directory of "{escape(first.path)}" comes first'
+                    yield f'{_unused_message(pair, name)}: the directory of "{escape(first.path)}" comes first'
                     break
 
     def _intermediate(self, der: bytes) -> Certificate:
@@ -180,14 +180,14 @@ def _state(pair: NamedPair, now: float) -> str:
     return "due" if pair.ends - now < notice(pair.begins, pair.ends, _NOTICE) else "valid"
 
 
-def _unused(pair: NamedPair, name: bytes) -> str:
+def _unused_message(pair: NamedPair, name: bytes) -> str:
     return f'"{escape(pair.path)}" is not used for "{name.decode("latin-1")}"'
 
 
 def _latest(pairs: Iterable[NamedPair]) -> tuple[NamedPair, ...]:
-    """For each kind of key the pair whose validity began last: the one that ends later may be the older one.
+    """For each kind of key, the pair whose validity began last; the one that ends last may be older.
 
-    Pairs that are valid now precede all others.
+    Pairs that are valid now come first.
     """
     now = time.time()
     found: dict[int, NamedPair] = {}
@@ -197,7 +197,7 @@ def _latest(pairs: Iterable[NamedPair]) -> tuple[NamedPair, ...]:
 
 
 def find_pairs(folders: Iterable[Folder], name: bytes) -> tuple[NamedPair, ...]:
-    """The pairs for a name in lower case: its own, or those of a wildcard for its first label (RFC 6125)."""
+    """The pairs for a name in lower case, or for the wildcard that matches it (RFC 6125)."""
     for asked in (name, b"*" + name[name.find(b".") :] if b"." in name else b""):
         for folder in folders:
             pairs = folder.find(asked)

@@ -1,4 +1,4 @@
-"""The files of a certificate folder that are safe to read: only root or the folder's owner can have put them there."""
+"""The files of a certificate folder: only those that root or the folder's owner has put there are read."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from mailworker.log.line import describe
 from mailworker.regular_file import read_regular
 
 LONGEST: Final = 1 << 20
-"""Bytes: a longer file is no certificate and no key."""
+"""The most bytes of a file with a certificate or a key."""
 
 _NOT_REGULAR: Final = "is not a regular file"
 _TOO_LONG: Final = f"is longer than {LONGEST} bytes, so it is not a certificate or a key"
 
 SUFFIXES: Final = (".pem", ".crt", ".cer", ".cert", ".key")
 
-_MOST_LINKS: Final = 40  # the kernel's own bound (path_resolution(7))
+_MOST_LINKS: Final = 40  # the kernel's limit (path_resolution(7))
 
 
-class Unfit(MailworkerError):
-    """A file is left out; the text says why, and continues a sentence that begins with the file."""
+class Unusable(MailworkerError):
+    """A file cannot be used; the text is the predicate of a sentence about the file."""
 
 
 class File(NamedTuple):
-    """A file: `path` is where it was found, `real` is that with links resolved. The rest changes with its content."""
+    """A file: `path` is where it was found, `real` is the path without links. The others change with the content."""
 
     path: str
     real: str
@@ -38,20 +38,20 @@ class File(NamedTuple):
 
 
 Wanted = Callable[[list[str]], list[str]]
-"""Selects from the names of a folder's files those to be read."""
+"""Selects the files to read from the names in a folder."""
 
 
 class Walk:
-    """One scan of all that is below a folder.
+    """A scan of everything below a folder.
 
-    `files` are keyed by the folders in which they were found. `folders` are the real folders, to be watched for
-    changes. `faults` gives the reason for each path that was left out.
+    `files` are by the folders in which they were found. `folders` are the real folders, to watch for changes. `faults`
+    are the reasons for the paths that were left out.
     """
 
     __slots__ = ("_real", "_trusted", "_walked", "_wanted", "faults", "files", "folders")
 
     def __init__(self, root: str, wanted: Wanted) -> None:
-        """Raises OSError where the folder cannot be read."""
+        """Raises OSError if the folder cannot be read."""
         self.faults: dict[str, str] = {}
         self.files: dict[str, list[File]] = {}
         self.folders: set[str] = set()
@@ -74,11 +74,11 @@ class Walk:
             found = f"{path}/{name}"
             try:
                 self._take(path, found, f"{real}/{name}", entries[name])
-            except Unfit as fault:
+            except Unusable as fault:
                 self.faults[found] = str(fault)
             except FileNotFoundError:
-                if _leads_nowhere(f"{real}/{name}"):  # else it was removed or replaced meanwhile
-                    self.faults[found] = "is a link that leads to nothing"
+                if _is_dangling(f"{real}/{name}"):  # otherwise it has been removed or replaced meanwhile
+                    self.faults[found] = "is a link to a file that does not exist"
             except OSError as error:
                 self.faults[found] = f"could not be read {describe(error)}"
 
@@ -96,7 +96,7 @@ class Walk:
             self._walk(found, real)
 
     def _follow(self, path: str, links: int) -> str:
-        """The real path of `path`. Raises Unfit for a link that other users could have made, and OSError."""
+        """The path without links. Raises OSError, and Unusable for a link that another user may have made."""
         known = self._real.get(path)
         if known is not None:
             return known
@@ -115,54 +115,54 @@ class Walk:
         step = f"{base}/{name}"
         info = os.lstat(step)
         if info.st_uid not in self._trusted:
-            raise Unfit(f'is a link whose way leads by "{escape(step)}", which belongs to user {info.st_uid}')
+            raise Unusable(f'is a link through "{escape(step)}", which belongs to user {info.st_uid}')
         if not stat.S_ISLNK(info.st_mode):
             return step
         if links >= _MOST_LINKS:
-            raise Unfit("is a link that leads to no end")
+            raise Unusable("is one of too many links")
         target = os.readlink(step)  # noqa: PTH115 - there are thousands
         return self._follow(target if target.startswith("/") else f"{base}/{target}", links + 1)
 
 
-def _leads_nowhere(path: str) -> bool:
+def _is_dangling(path: str) -> bool:
     return os.path.islink(path) and not os.path.exists(path)  # noqa: PTH110, PTH114 - as for os.readlink
 
 
 def _may_be_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        return entry.is_dir() or (entry.is_symlink() and _leads_nowhere(entry.path))
-    except OSError:  # a link that leads to no end, as `_follow` says
+        return entry.is_dir() or (entry.is_symlink() and _is_dangling(entry.path))
+    except OSError:  # too many links, which `_follow` reports
         return True
 
 
 def _split(path: str) -> tuple[str, str]:
-    """The folder of a path, "" for the root, and the path's last part."""
+    """The folder of a path, "" for the root, and the last part."""
     above, _, name = path.rpartition("/")
     return above, name
 
 
 def _file(path: str, real: str, info: os.stat_result) -> File:
     if not stat.S_ISREG(info.st_mode):
-        raise Unfit(_NOT_REGULAR)
+        raise Unusable(_NOT_REGULAR)
     if info.st_size > LONGEST:
-        raise Unfit(_TOO_LONG)
+        raise Unusable(_TOO_LONG)
     return File(path, real, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns)
 
 
 def read(file: File) -> bytes:
-    """The content. Raises OSError, and Unfit where the path has become something else."""
+    """The content. Raises OSError, and Unusable where the path has become something else."""
     content = read_regular(file.real, most=LONGEST + 1, follow=False)
     if content is None:
-        raise Unfit(_NOT_REGULAR)
+        raise Unusable(_NOT_REGULAR)
     if len(content) > LONGEST:
-        raise Unfit(_TOO_LONG)
+        raise Unusable(_TOO_LONG)
     return content
 
 
 def is_readable(file: File) -> bool:
-    """Whether `read` gives the content."""
+    """Whether `read` succeeds."""
     try:
         read(file)
-    except (OSError, Unfit):
+    except (OSError, Unusable):
         return False
     return True

@@ -1,4 +1,4 @@
-"""Reading a folder of certificates: at first all of it, later only what has changed."""
+"""Reading a folder of certificates: first all of it, then what has changed."""
 
 from __future__ import annotations
 
@@ -9,26 +9,25 @@ from mailworker.errors import escape
 from mailworker.log.line import describe
 from mailworker.tls.folder import BadPair, Folder, NamedPair
 from mailworker.tls.folder_files import File, Walk, is_readable
-from mailworker.tls.folder_units import PairData, hidden, pairs_of, units, wanted
+from mailworker.tls.folder_units import PairData, pairs_of, units, units_left_out, wanted
 
 GRACE: Final = 1.0
-"""Seconds for which a certificate may lack its key, or be missing, as files are written one after the other."""
+"""Seconds for which a certificate or its key may be missing, as files are written one after the other."""
 
-# Files with the same fault that are named one by one: a file system that fails has thousands.
-_MOST_TOLD: Final = 10
+# The most files with the same fault that are named: with a failing file system, there are thousands.
+_MOST_NAMED: Final = 10
 
 _KEPT: Final = "its certificates stay as they were"
 
 Check = Callable[[NamedPair], str | None]
-"""Gives the reason why a pair cannot be used by its servers, None where it can."""
+"""Returns the reason why a pair cannot be used by its servers, None if it can."""
 
 
 class Change(NamedTuple):
     """The new pairs of a unit: `pairs` were read, and `kept` are the paths of former pairs that stay.
 
-    `stamp` is a hash of its files' names, sizes and times, None where there are no files any more. `faults` gives the
-    reason for each path that cannot be used. The unit that is named like the folder itself stands for what a walk has
-    left out: it has faults alone.
+    `stamp` is a hash of its files' names, sizes and times, None if its files are gone. `faults` are the reasons for the
+    paths that cannot be used. A change of the unit with the folder's own path has only faults, those of the walk.
     """
 
     unit: str
@@ -38,8 +37,8 @@ class Change(NamedTuple):
     faults: Mapping[str, str]
 
 
-class Look(NamedTuple):
-    """The changes, the texts to be logged, and whether all changes that were seen have been read."""
+class Changes(NamedTuple):
+    """The changes, the messages for the log, and whether all changes have been read."""
 
     changes: list[Change]
     texts: list[str]
@@ -47,10 +46,10 @@ class Look(NamedTuple):
 
 
 class FolderScan:
-    """Reads a folder. `check` is called for each pair; `watched` are the folders to be watched for changes."""
+    """Reads a folder. `check` is called for each pair; `watched` are the folders to watch for changes."""
 
     __slots__ = (
-        "_before", "_doubles", "_failing", "_faults", "_left_out", "_missed", "_read", "_seen", "_unread", "check",
+        "_before", "_duplicates", "_failing", "_faults", "_left_out", "_missed", "_read", "_seen", "_unread", "check",
         "folder", "watched",
     )  # fmt: skip
 
@@ -58,30 +57,27 @@ class FolderScan:
         self.check: Check = lambda pair: None
         self.folder = Folder(path)
         self.watched: set[str] = set()
-        self._before: dict[str, Folder] = {}  # folders that come first in a server, by their paths
-        self._failing: dict[str, tuple[int, float]] = {}  # units with faults: their stamp, and since when
-        # Of units that the next `load` reads again, though their files are the same.
+        self._before: dict[str, Folder] = {}  # earlier folders of the servers, by their paths
+        self._failing: dict[str, tuple[int, float]] = {}  # units with faults: their stamps, and since when
+        # By units, which the next `load` reads again, even if their files are the same.
         self._faults: dict[str, Mapping[str, str]] = {}
         self._left_out: Mapping[str, str] = {}  # the faults of the last walk
         self._missed: dict[str, float] = {}  # units without files: since when
-        self._read: dict[str, int] = {}  # stamps of units: hashes, as the files' names would take a kilobyte for each
+        self._read: dict[str, int] = {}  # stamps of units: hashes, as lists of files would take a kilobyte each
         self._seen: dict[str, int] = {}
-        self._unread: set[str] = set()  # units with files that may be read later, though they are the same
-        self._doubles: set[str] = set()
+        self._unread: set[str] = set()  # units with files that could not be read, but may be later
+        self._duplicates: set[str] = set()
 
     @property
     def faults(self) -> dict[str, str]:
-        """Why files below the folder, or all of it, are not used as they are now, by their paths."""
+        """The reasons why files, or the whole folder, are not used as they are, by their paths."""
         return dict(pair for each in (self._left_out, *self._faults.values()) for pair in each.items())
 
     def load(self, earlier: FolderScan | None) -> Generator[str, None, None]:
-        """Read the folder, except units that an `earlier` scan has and that are unchanged; gives warnings.
+        """Read the folder, except units that are the same in an `earlier` scan; yields warnings.
 
-        Units with faults are read again, and keep the pairs of the earlier scan that they cannot replace.
-
-        It also gives "" after each unit, so that the caller can do other work in between.
-
-        Raises OSError where the folder cannot be read.
+        Units with faults are read again, and keep the pairs of the earlier scan that are not replaced. Yields "" after
+        each unit, so that the caller can do other work in between. Raises OSError if the folder cannot be read.
         """
         walk = Walk(self.folder.path, wanted)
         self.watched = walk.folders
@@ -89,8 +85,8 @@ class FolderScan:
         present = units(walk.files)
         former = FolderScan(self.folder.path) if earlier is None else earlier
         left_out = _left_out(walk, former.folder)
-        warnings = self._tell(left_out)
-        for unit in hidden(former._read.keys() - present.keys(), left_out):
+        warnings = self._fault_messages(left_out)
+        for unit in units_left_out(former._read.keys() - present.keys(), left_out):
             self.folder.put(unit, former.folder.unit(unit))
             self._read[unit] = former._read[unit]
         for unit, files in present.items():
@@ -102,16 +98,16 @@ class FolderScan:
                 faults.update(wrong)
             yield ""
         yield from warnings
-        yield from _texts(faults)
-        yield from self._tell_doubles()
+        yield from _messages(faults)
+        yield from self._new_duplicates()
 
-    def follow(self, others: Iterable[Folder]) -> list[str]:
-        """Note folders that precede this one in a server; gives warnings of the names that they have, too."""
+    def note_earlier(self, others: Iterable[Folder]) -> list[str]:
+        """Note earlier folders of a server; returns warnings of names that they have as well."""
         self._before.update((folder.path, folder) for folder in others)
-        return self._tell_doubles()
+        return self._new_duplicates()
 
-    def sift(self, check: Check) -> list[str]:
-        """Drop the pairs that `check` refuses; gives texts with the reasons."""
+    def remove_refused(self, check: Check) -> list[str]:
+        """Remove the pairs that `check` refuses; returns messages with the reasons."""
         faults: dict[str, str] = {}
         for unit in self._read:
             pairs = self.folder.unit(unit)
@@ -120,21 +116,21 @@ class FolderScan:
                 self.folder.put(unit, [pair for pair in pairs if pair.path not in refused])
                 self._faults[unit] = {**self._faults.get(unit, {}), **refused}
                 faults.update(refused)
-        return _texts(faults)
+        return _messages(faults)
 
-    def look(self, now: float) -> Look:
-        """Find changes; `now` is in seconds. Files that still change, or that do not match yet, are read later."""
+    def find_changes(self, now: float) -> Changes:
+        """Find changes; `now` is in seconds. Files that still change, or do not match yet, are read later."""
         changes: list[Change] = []
         try:
             walk = Walk(self.folder.path, wanted)
         except OSError as error:
             fault = f"could not be read {describe(error)}, {_KEPT}"
-            return Look(changes, self._tell({self.folder.path: fault}, changes), True)
+            return Changes(changes, self._fault_messages({self.folder.path: fault}, changes), True)
         self.watched = walk.folders
         left_out = _left_out(walk, self.folder)
         if self.folder.path in left_out and self._is_early(self.folder.path, now):
-            return Look([], [], False)
-        texts = self._tell(left_out, changes)
+            return Changes([], [], False)
+        texts = self._fault_messages(left_out, changes)
         faults: dict[str, str] = {}
         settled = True
         present = units(walk.files)
@@ -147,15 +143,15 @@ class FolderScan:
                 continue
             settled = self._renew(unit, files, now, changes, faults) and settled
         absent = self._read.keys() - present.keys()
-        absent -= hidden(absent, left_out)
+        absent -= units_left_out(absent, left_out)
         for unit in absent:
-            settled = self._drop(unit, now, changes) and settled
+            settled = self._remove(unit, now, changes) and settled
         kept = absent | left_out.keys()
         self._missed = {path: since for path, since in self._missed.items() if path in kept}
-        texts += _texts(faults)
+        texts += _messages(faults)
         if changes:
-            texts += self._tell_doubles()
-        return Look(changes, texts, settled)
+            texts += self._new_duplicates()
+        return Changes(changes, texts, settled)
 
     def note(self, change: Change, pairs: Sequence[NamedPair]) -> None:
         """Apply a change; `pairs` are made from its data."""
@@ -174,8 +170,8 @@ class FolderScan:
         if change.faults:
             self._faults[change.unit] = change.faults
 
-    def _drop(self, unit: str, now: float, changes: list[Change]) -> bool:
-        """Drop a unit whose files are gone; False where it is too early."""
+    def _remove(self, unit: str, now: float, changes: list[Change]) -> bool:
+        """Remove a unit whose files are gone; False if it is too early."""
         if self._is_early(unit, now):
             return False
         changes.append(Change(unit, None, (), (), {}))
@@ -183,13 +179,13 @@ class FolderScan:
         return True
 
     def _is_early(self, path: str, now: float) -> bool:
-        """Whether files have been missed for a moment only: they may have been removed to be replaced."""
+        """Whether files are missing only for a moment, as they may be about to be replaced."""
         return now - self._missed.setdefault(path, now) < GRACE
 
     def _renew(
         self, unit: str, files: tuple[File, ...], now: float, changes: list[Change], faults: dict[str, str]
     ) -> bool:
-        """Read a unit that has changed; False where it has to be read again later."""
+        """Read a unit that has changed; False if it must be read again later."""
         change, pairs, wrong = self._read_unit(unit, files)
         if wrong:
             stamp = hash(files)
@@ -205,7 +201,7 @@ class FolderScan:
         return True
 
     def _read_unit(self, unit: str, files: tuple[File, ...]) -> tuple[Change, list[NamedPair], dict[str, str]]:
-        """The change of a unit, the pairs that can be used, and the faults of other files, whose former pairs stay."""
+        """The change of a unit, its usable pairs, and the faults of its other files, whose former pairs are kept."""
         found = pairs_of(files)
         pairs, loaded = [], []
         for each in found.pairs:
@@ -227,34 +223,34 @@ class FolderScan:
             kept = tuple(pair.path for pair in self.folder.unit(unit) if pair.path in there)
         return Change(unit, hash(files), tuple(loaded), kept, found.faults), pairs, found.faults
 
-    def _tell(self, faults: dict[str, str], changes: list[Change] | None = None) -> list[str]:
-        """Texts of a walk's faults that are new since the last one, which are added to `changes` if they are others."""
+    def _fault_messages(self, faults: dict[str, str], changes: list[Change] | None = None) -> list[str]:
+        """Messages for the faults of a walk that are new. If any have changed, `changes` gets them all."""
         fresh = {path: fault for path, fault in faults.items() if self._left_out.get(path) != fault}
         if changes is not None and faults != self._left_out:
             changes.append(Change(self.folder.path, 0, (), (), faults))
         self._left_out = faults
-        return _texts(fresh)
+        return _messages(fresh)
 
-    def _tell_doubles(self) -> list[str]:
-        earlier, self._doubles = self._doubles, set(self.folder.doubles(self._before.values()))
-        return sorted(self._doubles - earlier)
+    def _new_duplicates(self) -> list[str]:
+        earlier, self._duplicates = self._duplicates, set(self.folder.duplicates(self._before.values()))
+        return sorted(self._duplicates - earlier)
 
 
 def _left_out(walk: Walk, folder: Folder) -> dict[str, str]:
-    """The faults of a walk. No files at all are one where there were some, as a disk may not be mounted."""
+    """The faults of a walk. A folder without any files has one if it had files, as a disk may not be mounted."""
     if walk.files or walk.faults or not len(folder):
         return walk.faults
     return {folder.path: f"has no files any more, {_KEPT}"}
 
 
-def _texts(faults: Mapping[str, str]) -> list[str]:
+def _messages(faults: Mapping[str, str]) -> list[str]:
     alike: dict[str, list[str]] = {}
     for path, fault in faults.items():
         alike.setdefault(fault, []).append(escape(path))
-    return [text for fault, paths in alike.items() for text in _told(fault, paths)]
+    return [text for fault, paths in alike.items() for text in _named(fault, paths)]
 
 
-def _told(fault: str, paths: Sequence[str]) -> Iterator[str]:
-    yield from (f'"{path}" {fault}' for path in paths[:_MOST_TOLD])
-    if len(paths) > _MOST_TOLD:
-        yield f'{len(paths) - _MOST_TOLD} more files, of which "{paths[-1]}" is the last, have the same fault: {fault}'
+def _named(fault: str, paths: Sequence[str]) -> Iterator[str]:
+    yield from (f'"{path}" {fault}' for path in paths[:_MOST_NAMED])
+    if len(paths) > _MOST_NAMED:
+        yield f'{len(paths) - _MOST_NAMED} more files, up to "{paths[-1]}", have the same fault: {fault}'

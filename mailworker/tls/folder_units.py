@@ -13,7 +13,7 @@ from mailworker.native.tls.certificate import Certificate
 from mailworker.native.tls.key import Key
 from mailworker.native.tls.pair import KEY_FORMS, certificate_from, key_from, matches
 from mailworker.native.tls.queue import OpenSslError
-from mailworker.tls.folder_files import File, Unfit, read
+from mailworker.tls.folder_files import File, Unusable, read
 
 # File names that tell a file's role and not its host: certbot, acme.sh, cert-manager.
 _ROLES: Final = frozenset(
@@ -73,7 +73,7 @@ def units(files: Mapping[str, Sequence[File]]) -> dict[str, tuple[File, ...]]:
     return found
 
 
-def hidden(names: Iterable[str], faults: Mapping[str, str]) -> set[str]:
+def units_left_out(names: Iterable[str], faults: Mapping[str, str]) -> set[str]:
     """Those of the units `names` that files and folders which were left out, the keys of `faults`, may belong to."""
     left_out = {unit for path in faults for unit in (f"{path.rpartition('/')[0]}/", path.rpartition(".")[0])}
     return {name for name in names if name in left_out or any(above in faults for above in _above(name))}
@@ -126,7 +126,7 @@ class _Contents:
         for file in files:
             try:
                 self._take(file, read(file))
-            except Unfit as fault:
+            except Unusable as fault:
                 self.faults[file.path] = str(fault)
             except OSError as error:
                 self.faults[file.path] = f"could not be read {describe(error)}"
@@ -139,10 +139,10 @@ class _Contents:
         chain = [a2b_base64(body) for label, body in blocks if label in _CERTIFICATE]
         keys = [(label, body) for label, body in blocks if label.endswith(b"PRIVATE KEY")]
         if not chain and not keys:
-            raise Unfit("holds no certificate and no key")
+            raise Unusable("holds no certificate and no key")
         for label, body in keys:
             if label not in KEY_FORMS or b"ENCRYPTED" in body:
-                raise Unfit("holds a key that needs a password, or is of no known kind")
+                raise Unusable("holds a key that needs a password, or is of no known kind")
             der = a2b_base64(body)
             self.keys.append((file, key_from(label, der), label, der))
         if chain:

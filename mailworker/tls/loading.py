@@ -1,4 +1,4 @@
-"""Loading the parts of contexts: certificates, keys, authorities, commands; errors have nginx's words."""
+"""Loading certificates, keys, authorities and commands into contexts, with nginx's errors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _because(error: OpenSslError) -> str:
 
 @contextmanager
 def failure() -> Iterator[None]:
-    """Raise ConfigError with the OpenSSL call that has failed."""
+    """Raise ConfigError for an OpenSslError, with the name of the call."""
     try:
         yield
     except OpenSslError as error:
@@ -52,7 +52,7 @@ def failure_of(*values: str) -> Iterator[None]:
 
 @contextmanager
 def failure_to_load(what: str, source: str) -> Iterator[None]:
-    """As `failure`, with what cannot be loaded."""
+    """As `failure`, with the name of what cannot be loaded."""
     try:
         yield
     except OpenSslError as error:
@@ -91,7 +91,7 @@ def authorities(source: str | None) -> tuple[Certificate, ...]:
 def use_certificate(
     native: Context, certificate: str, key: str, passwords: Sequence[bytes] | None
 ) -> tuple[Certificate, Key]:
-    """Let `native` present a certificate with its chain; gives the certificate and the key."""
+    """Use a certificate with its chain and key; returns the certificate and the key."""
     with failure_to_load("certificate", certificate):
         leaf, *chain = load_certificates(certificate)
     with failure_of(certificate):
@@ -103,10 +103,10 @@ def use_certificate(
 
 
 def keyless(sources: Iterable[str], pairs: Sequence[tuple[Certificate, Key]]) -> tuple[str, ...]:
-    """Warnings about certificates, read from `sources`, whose key is not among the keys.
+    """Warnings about certificates without a matching key; `sources` are their names.
 
-    OpenSSL refuses a wrong key only where it is of the certificate's type. It uses a pair in which the types differ for
-    no handshake, and reports nothing.
+    OpenSSL refuses a wrong key only if it is of the certificate's type. With a key of another type, the certificate is
+    never used, and there is no error.
     """
     keys = [key for _, key in pairs]
     return tuple(
@@ -117,7 +117,7 @@ def keyless(sources: Iterable[str], pairs: Sequence[tuple[Certificate, Key]]) ->
 
 
 def trust(native: Context, source: str | None) -> tuple[Certificate, ...]:
-    """Trust the certificates in a file; gives them."""
+    """Trust the certificates in a file; returns them."""
     trusted = authorities(source)
     for authority in trusted:
         with failure_of(source or ""):
@@ -126,7 +126,7 @@ def trust(native: Context, source: str | None) -> tuple[Certificate, ...]:
 
 
 def revoke(native: Context, source: str | None) -> tuple[RevocationList, ...]:
-    """Check the revocation lists in a file; gives them."""
+    """Use the revocation lists in a file; returns them."""
     if not source:
         return ()
     with failure_to_load("CRL", source):
@@ -138,7 +138,7 @@ def revoke(native: Context, source: str | None) -> tuple[RevocationList, ...]:
 
 
 def set_groups(native: Context, groups: str) -> None:
-    """Set the groups for key exchange, `auto` for OpenSSL's; an error names a group that this OpenSSL lacks."""
+    """Set the groups for key exchange; `auto` is OpenSSL's default. An error names a group that OpenSSL lacks."""
     if groups == "auto":
         return
     try:
@@ -165,7 +165,7 @@ def run_conf_commands(
 ) -> list[tuple[str, str, bytes]]:
     """Apply ssl_conf_command or proxy_ssl_conf_command; for `conf_prefix` see `TlsContext.build`.
 
-    Gives the commands with their final values, and a hash of the file or folder that a value names.
+    Returns the commands with their final values, and a hash of the file or folder that a value names.
     """
     done: list[tuple[str, str, bytes]] = []
     if not conf_commands:
@@ -181,7 +181,7 @@ def run_conf_commands(
 
 
 def _content(path: Path) -> bytes:
-    """A hash of a file, or the hashes of all files in a folder; b"" where OpenSSL has to report an unreadable file."""
+    """A hash of a file, or the hashes of all files in a folder; b"" for an unreadable file, which OpenSSL reports."""
     if path.is_dir():
         return b"".join(b"%b\0%b\0" % (os.fsencode(each.name), _content(each)) for each in sorted(path.iterdir()))
     try:

@@ -1,11 +1,11 @@
-"""The log level of a TLS failure: peers often break rules, but any other failure deserves attention."""
+"""The log level of TLS errors: those that a peer can cause are frequent; others need attention."""
 
 from __future__ import annotations
 
 from mailworker.errors import TlsError
 from mailworker.model import Level
 
-# Reason numbers of OpenSSL's SSL library (sslerr.h) that a peer alone can bring about: those of nginx's
+# Reason numbers of OpenSSL's SSL library (sslerr.h) that a peer can cause: those of nginx's
 # ngx_ssl_connection_error(), and others of broken handshakes. A number never changes its meaning.
 _PEER_REASONS = frozenset(
     {
@@ -107,7 +107,7 @@ _REASON_BITS = 0xFFF  # the reason in an error number, in OpenSSL 1.1.1 and 3
 
 
 def severity(error: TlsError) -> Level:
-    """INFO for a failure that a peer caused, else CRIT; like nginx, it looks at the last reason."""
+    """INFO for an error that a peer has caused, else CRIT. As in nginx, the last reason decides."""
     if not error.reasons:
         return Level.INFO
     _, number, library, *_ = error.reasons[-1].split(":")

@@ -69,11 +69,11 @@ def test_a_connection_that_was_kept_for_too_long_is_made_anew(scripted: Server) 
 @pytest.mark.parametrize(
     ("greeting", "why"),
     [
-        ({**GREETING, "control": 2}, "it is no control socket of this version"),
-        ({}, "it is no control socket of this version"),
-        ([], "it does not speak as a control socket does"),
-        (b"220 mail.example ESMTP\r\n", "it does not speak as a control socket does"),
-        (b"\xff\n", "it does not speak as a control socket does"),
+        ({**GREETING, "control": 2}, "it is not a control socket of this version"),
+        ({}, "it is not a control socket of this version"),
+        ([], "it is not a control socket"),
+        (b"220 mail.example ESMTP\r\n", "it is not a control socket"),
+        (b"\xff\n", "it is not a control socket"),
         ({"error": "too many connections"}, "too many connections"),
     ],
 )

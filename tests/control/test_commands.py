@@ -125,7 +125,7 @@ def test_a_kick_of_nobody_says_so(scripted: Server) -> None:
     ran = Ran(scripted, "kick --all", [{"ok": True, "kicked": 0, "foreign": 2}])
     assert ran.requests == [{"cmd": "kick", "all": True}]
     assert ran.code == 1
-    assert ran.lines[1].startswith("2 sessions more of the program before USR2")
+    assert ran.lines[1].startswith("2 sessions more of the old binary")
     for kicked, code in ((1, 0), (0, 1)):
         ran = Ran(scripted, "kick --all --json", [{"ok": True, "kicked": kicked, "foreign": 2}])
         assert ([json.loads(line) for line in ran.lines], ran.code) == ([{"kicked": kicked, "foreign": 2}], code)

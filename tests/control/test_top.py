@@ -17,10 +17,10 @@ from textual.pilot import Pilot
 from textual.widgets import DataTable, Static
 
 from mailworker.control.client import Client
-from mailworker.control.people import MOST, Row, Source
+from mailworker.control.table_view import MOST, Row, Source
 from mailworker.control.top import Top, main
 from tests.control.conftest import Server
-from tests.control.test_people import ROWS
+from tests.control.test_table_view import ROWS
 from tests.support.patience import PATIENCE
 
 SCRIPT = Path(__file__).resolve().parents[2] / "bin" / "mailworker-top"

@@ -9,7 +9,7 @@ from tests.event.bench import Bench, anonymous_client, thread
 from tests.support.certificates import Certificate
 from tests.support.peer import Peer
 from tests.support.settings import ssl_settings
-from tests.tls.doors import door_to
+from tests.tls.servers import door_to
 
 
 def test_talks_in_the_context_that_the_client_has_chosen(bench: Bench, certificate: Certificate) -> None:
@@ -21,7 +21,7 @@ def test_talks_in_the_context_that_the_client_has_chosen(bench: Bench, certifica
     received: list[bytes] = []
 
     async def server() -> None:
-        await stream.start_tls(door.visit())
+        await stream.start_tls(door.selection())
         await stream.write(b"welcome")
         received.append(await stream.read(100))
         stream.close()

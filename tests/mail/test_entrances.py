@@ -39,20 +39,20 @@ def secure(context: TlsContext, protocol: str, *names: bytes, **changes: Any) ->
 
 
 def found(entrance: Entrance, name: bytes | None, *offers: bytes) -> Server | None:
-    assert entrance.door is not None
-    chosen = entrance.door.guest(name, offers)
-    return None if chosen is None else chosen.host.server
+    assert entrance.virtual_servers is not None
+    chosen = entrance.virtual_servers.lookup(name, offers)
+    return None if chosen is None else chosen.server.server
 
 
 def test_a_single_server_has_no_door(context: TlsContext) -> None:
     alone = secure(context, "imap", b"a")
-    assert new_entrance(LISTEN, [alone], alone, Sessions(CLOCK)).door is None
+    assert new_entrance(LISTEN, [alone], alone, Sessions(CLOCK)).virtual_servers is None
 
 
 def test_a_server_that_rejects_handshakes_has_one(tmp_path: Path) -> None:
     settings = ssl_settings(self_signed(tmp_path, "a", "/CN=a"), reject_handshake=True)
     alone = secure(TlsContext.build(settings, b"imap"), "imap")
-    assert new_entrance(LISTEN, [alone], alone, Sessions(CLOCK)).door is not None
+    assert new_entrance(LISTEN, [alone], alone, Sessions(CLOCK)).virtual_servers is not None
 
 
 def test_names_lead_to_those_that_speak_tls(context: TlsContext) -> None:
@@ -64,7 +64,7 @@ def test_names_lead_to_those_that_speak_tls(context: TlsContext) -> None:
 
 def test_where_the_default_one_speaks_no_tls_it_serves_all(context: TlsContext) -> None:
     servers = [server("imap"), secure(context, "imap", b"a"), secure(context, "imap", b"b")]
-    assert new_entrance(LISTEN, servers, servers[0], Sessions(CLOCK)).door is None
+    assert new_entrance(LISTEN, servers, servers[0], Sessions(CLOCK)).virtual_servers is None
 
 
 def test_each_protocol_has_its_names_and_its_default(context: TlsContext) -> None:
@@ -87,7 +87,7 @@ def test_a_greeting_comes_at_once_where_none_has_to_wait(context: TlsContext) ->
 def test_who_is_watched_is_watched_everywhere(context: TlsContext) -> None:
     servers = [secure(context, "imap", b"a"), secure(context, "imap", b"b")]
     entrance = new_entrance(LISTEN, servers, servers[0], Sessions(CLOCK)).verbose()
-    assert (entrance.watched, entrance.door is not None, entrance.log.talkative) == (True, True, True)
+    assert (entrance.watched, entrance.virtual_servers is not None, entrance.log.talkative) == (True, True, True)
 
 
 def test_a_session_has_facts_where_a_server_asks_for_some_that_it_may_come_to(context: TlsContext) -> None:
@@ -127,10 +127,10 @@ def test_what_servers_ask_for_is_asked_when_it_is_known_which_one_it_is(
     )
     listen = Listen(InetAddress("127.0.0.1", 993), ssl=ssl)
     entrance = new_entrance(listen, [first, second], first, Sessions(CLOCK))
-    assert entrance.door is not None
-    guest = entrance.door.guest(b"b", ())
-    assert guest is not None
-    other = guest.host
+    assert entrance.virtual_servers is not None
+    selected = entrance.virtual_servers.lookup(b"b", ())
+    assert selected is not None
+    other = selected.server
     assert entrance.at_accept == new_checks(mail_server("imap", access=denying(*at_accept)))
     expected = tuple(new_checks(mail_server("imap", access=denying(*who))) for who in in_tls)
     assert (entrance.in_tls, other.in_tls) == expected

@@ -59,7 +59,7 @@ def test_of_two_folders_with_a_name_the_first_is_used_with_a_warning(
 
     put(other, two, "other.pem")
     scan = folders.scans[str(two)]
-    told = [text for moment in (0, GRACE, 2 * GRACE) for text in scan.look(moment).texts]
+    told = [text for moment in (0, GRACE, 2 * GRACE) for text in scan.find_changes(moment).texts]
     assert told == [f'"{two}/other.pem" is not used for "c.example": the directory of "{one}/c.pem" comes first']
     assert [pair.path for pair in find_pairs(folders, b"c.example")] == [f"{one}/c.pem"]
 
@@ -92,7 +92,7 @@ def test_what_another_process_has_read_is_adopted(
     )
     put(maker.issue_server("a", ecdsa_key(), ("a.example",)), folder, "a.pem")
     scan = theirs.scans[str(folder)]
-    changes = [change for moment in (0, 1) for change in scan.look(moment).changes]
+    changes = [change for moment in (0, 1) for change in scan.find_changes(moment).changes]
     assert ours.adopt(str(folder), seal("test", pickle.dumps(changes)))
     assert [pair.names for pair in ours.scans[str(folder)].folder] == [(b"a.example",)]
     assert not ours.adopt("/unknown", seal("test", pickle.dumps([])))

@@ -11,9 +11,9 @@ import pytest
 
 from mailworker.errors import StartError
 from mailworker.model import Level
-from mailworker.process.child_process import FATAL, ChildProcess, FromMaster, end_by, live
+from mailworker.process.child_process import FATAL, ChildProcess, FromMaster, exit_with, run_child
 from mailworker.process.cycle import Cycle
-from mailworker.process.link import Receiver, hear, open_link, send_level
+from mailworker.process.link import Receiver, open_link, receive_messages, send_level
 from mailworker.process.system.signals import SignalSocket
 from mailworker.process.worker import Worker
 from mailworker.shm.sessions import SessionTable
@@ -119,7 +119,7 @@ def test_the_master_hears_of_service_when_a_child_has_started(master: Master, ki
     child = kind(master.cycle, 0, master.ends)
     master.die()
     child.run()
-    assert hear(master.link) == ([], serves)
+    assert receive_messages(master.link) == ([], serves)
 
 
 def test_a_child_that_cannot_start_says_why_and_is_not_started_again(master: Master) -> None:
@@ -172,7 +172,9 @@ def test_a_bug_never_goes_on_in_the_master_s_frames(
     unblocked: list[bool] = []
     monkeypatch.setattr(SignalSocket, "open", lambda *_: None)
     with pytest.raises(Ended):
-        end_by(lambda: live(Broken, 0, master.cycle, master.ends, lambda: unblocked.append(True)), master.log.log)
+        exit_with(
+            lambda: run_child(Broken, 0, master.cycle, master.ends, lambda: unblocked.append(True)), master.log.log
+        )
     assert unblocked == [True]
     assert exit_code == [1]
     (line,) = master.log.lines
@@ -184,7 +186,7 @@ def test_a_child_ends_even_where_nothing_can_be_logged(exit_code: list[int], fai
     log = Mock()
     log.write.side_effect = failure
     with pytest.raises(Ended):
-        end_by(Mock(side_effect=RuntimeError), log)
+        exit_with(Mock(side_effect=RuntimeError), log)
     assert exit_code == [1]
 
 
@@ -201,4 +203,6 @@ def test_a_worker_without_rows_says_that_its_sessions_are_not_listed(
         table.claim(row)
         worker._enlist()
         assert len(master.log.lines) == lines
-    assert master.log.lines == ["[warn] the session table is full of former workers: no session here is listed"]
+    assert master.log.lines == [
+        "[warn] the session table has no room, because of former workers: sessions of this worker are not listed"
+    ]

@@ -16,7 +16,7 @@ from mailworker.process.channels import close_ends, open_channels
 from mailworker.process.child_process import ChildProcess
 from mailworker.process.children import Child, Children, Exit, Place
 from mailworker.process.cycle import Cycle
-from mailworker.process.link import USERS, Found, Question, Receiver, ask, open_link, send_files, tell_service
+from mailworker.process.link import USERS, FileUpdate, Question, Receiver, ask, open_link, report_serving, send_files
 from mailworker.process.log_writer import LogWriter
 from mailworker.process.status_process import StatusProcess
 from mailworker.process.worker import Worker
@@ -142,7 +142,7 @@ def test_what_a_worker_has_told_before_its_end_is_heard_after_it(children: Child
         ours, theirs = open_link()
         pid = os.fork()
         if pid == 0:
-            tell_service(theirs)
+            report_serving(theirs)
             os._exit(0)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         cycle = Cycle(configuration(), (), RecordedLog().log)
@@ -189,8 +189,8 @@ def test_a_helper_that_leaves_is_told_of_no_more_workers(children: Children) -> 
         children._children[pid] = Child(pid, Place(LogWriter, 0), cycle, 0.0, link, row=0, leaving=pid == 0)
     theirs, own = open_channels([LogWriter.name])
     children._channels.keep(cycle, 4711, theirs)
-    children.giving.now()
-    assert [Receiver(end).waits for _, end in links] == [False, True]
+    children.channel_retry.now()
+    assert [Receiver(end).has_message for _, end in links] == [False, True]
     close_ends((*own.values(), *links[0], *links[1]))
 
 
@@ -204,10 +204,10 @@ def test_a_helper_without_room_is_told_later(children: Children, later: list[Cal
     ends, own = open_channels([LogWriter.name])
     children._channels.keep(cycle, 4711, ends)
     for _ in range(3):
-        children.giving.now()
+        children.channel_retry.now()
     adopted: list[socket.socket] = []
-    receiver = Receiver(theirs, adopt_channel=adopted.append)
-    while receiver.waits:
+    receiver = Receiver(theirs, on_channel=adopted.append)
+    while receiver.has_message:
         receiver.take()
     (again,) = later
     again()
@@ -231,7 +231,7 @@ def test_a_worker_without_room_keeps_no_change_from_the_others(
     heard = [list[str](), list[str](), list[str]()]
     receivers = [Receiver(end, partial(note, paths)) for (_, end), paths in zip(links, heard, strict=True)]
     for path in ("a", "b", "a", "c"):
-        children.news.add(Found(USERS, path, os.open(os.devnull, os.O_RDONLY)))
+        children.file_updates.add(FileUpdate(USERS, path, os.open(os.devnull, os.O_RDONLY)))
     take_all(receivers)
     assert heard == [[], ["a", "b", "a", "c"], []]  # a log writer knows no users
     (again,) = later
@@ -241,14 +241,14 @@ def test_a_worker_without_room_keeps_no_change_from_the_others(
     close_ends(end for link in links for end in link)
 
 
-def note(paths: list[str], found: Found) -> None:
+def note(paths: list[str], found: FileUpdate) -> None:
     paths.append(found.path)
     os.close(found.descriptor)
 
 
 def take_all(receivers: Iterable[Receiver]) -> None:
     for receiver in receivers:
-        while receiver.waits:
+        while receiver.has_message:
             receiver.take()
 
 
@@ -332,27 +332,27 @@ def test_a_fork_that_is_refused_is_told_and_leaves_nothing_open(
 
 def test_what_children_say_is_heard_once(children: Children, make: Made) -> None:
     (worker, from_worker), (status, from_status) = make(1), make(2, StatusProcess)
-    children.hear()
+    children.receive()
     assert (worker.serves, status.serves) == (False, False)
     questions = [Question(number, b"level", b"") for number in range(3)]
     for said in questions[:2]:
         ask(from_status, said)
-        children.hear()
-    tell_service(from_worker)
-    tell_service(from_status)
+        children.receive()
+    report_serving(from_worker)
+    report_serving(from_status)
     ask(from_worker, questions[0])  # which may ask nothing
-    children.hear()
+    children.receive()
     ask(from_status, questions[2])
     assert children.take_questions() == [(status, said) for said in questions]
     assert children.take_questions() == []
-    children.hear()
+    children.receive()
     assert (worker.serves, status.serves) == (True, True)
 
 
 def level_of(theirs: socket.socket) -> list[int]:
     levels: list[int] = []
-    receiver = Receiver(theirs, levelled=levels.append)
-    while receiver.waits:
+    receiver = Receiver(theirs, on_level=levels.append)
+    while receiver.has_message:
         receiver.take()
     return levels
 

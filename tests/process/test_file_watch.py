@@ -272,7 +272,7 @@ def test_a_process_that_is_called_does_not_look_for_messages(called: bool, monke
         close_all_but(link.fileno())
         return len(link.recv(1))
 
-    monkeypatch.setattr("mailworker.process.file_watch._live", live)
+    monkeypatch.setattr("mailworker.process.file_watch._run_child", live)
     timers, links, users = list[float](), list[socket.socket](), UserFiles()
     users.users["users"] = Mock()
     cycle = Cycle(configuration(), (), RecordedLog().log)
@@ -282,13 +282,13 @@ def test_a_process_that_is_called_does_not_look_for_messages(called: bool, monke
         lambda _timed, seconds: timers.append(seconds), lambda found: None, links.append if called else None
     )
     watch.follow(cycle)
-    watch.hear()
+    watch.receive()
     assert timers == ([] if called else [0.5, 0.5])
     assert links == ([cycle.watched.link] if called else [])
     child = watch._pid
     assert child is not None
     watch.close()
-    watch.hear()
+    watch.receive()
     watch.expire()
     assert len(timers) == (0 if called else 2)
     with suppress(ChildProcessError):
@@ -312,5 +312,5 @@ def test_a_reader_that_ends_again_and_again_is_replaced_later_and_later(monkeypa
     monkeypatch.setattr("os.fork", lambda: 1 << 30)  # a child that nobody has, so its end of the link is closed
     watch.expire()
     now[0] += 61
-    watch.hear()
+    watch.receive()
     assert timers[-2:] == [0.5, 1]

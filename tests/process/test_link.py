@@ -12,18 +12,18 @@ import pytest
 from mailworker.process.link import (
     MOST_QUESTIONS,
     USERS,
-    Found,
+    FileUpdate,
     Question,
     Receiver,
     answer,
     ask,
-    hear,
     open_link,
+    receive_messages,
+    report_serving,
     send_channel,
     send_files,
-    send_found,
     send_level,
-    tell_service,
+    send_update,
 )
 from mailworker.process.system.inherited_state import close_all, foreign_descriptors
 from mailworker.shm.sealed import read_sealed, seal
@@ -118,22 +118,22 @@ def test_who_is_gone_gets_nothing(link: Link) -> None:
 
 
 def test_the_master_hears_once_that_a_worker_serves(link: Link) -> None:
-    assert hear(link[0]) == ([], False)
-    tell_service(link[1])
-    assert hear(link[0]) == ([], True)
-    assert hear(link[0]) == ([], False)
+    assert receive_messages(link[0]) == ([], False)
+    report_serving(link[1])
+    assert receive_messages(link[0]) == ([], True)
+    assert receive_messages(link[0]) == ([], False)
 
 
 def test_nobody_is_told_by_a_worker_whose_master_is_gone(link: Link) -> None:
     link[0].close()
-    tell_service(link[1])
+    report_serving(link[1])
 
 
 @pytest.mark.parametrize("path", ["/etc/users", "/\udcff\n", "/" + "x" * 4000])
 def test_users_come_with_the_path_of_their_file_between_log_files(link: Link, path: str) -> None:
     adopted: list[tuple[str, bytes]] = []
     descriptor = seal("test", b"content")
-    assert send_found(link[0], Found(USERS, path, descriptor))
+    assert send_update(link[0], FileUpdate(USERS, path, descriptor))
     assert send_files(link[0], {})
     os.close(descriptor)
     receiver = Receiver(link[1], lambda found: adopted.append((found.path, bytes(read_sealed(found.descriptor)))))
@@ -144,7 +144,7 @@ def test_users_come_with_the_path_of_their_file_between_log_files(link: Link, pa
 def test_users_that_nobody_wants_are_closed(link: Link) -> None:
     before = foreign_descriptors({})
     descriptor = seal("test", b"content")
-    assert send_found(link[0], Found(USERS, "/users", descriptor))
+    assert send_update(link[0], FileUpdate(USERS, "/users", descriptor))
     os.close(descriptor)
     assert Receiver(link[1]).take() is None
     assert foreign_descriptors({}) == before
@@ -152,13 +152,13 @@ def test_users_that_nobody_wants_are_closed(link: Link) -> None:
 
 def test_who_has_no_room_for_users_gets_them_later_and_who_is_gone_needs_none(link: Link) -> None:
     descriptor = seal("test", b"content")
-    while send_found(link[0], Found(USERS, "/users", descriptor)):
+    while send_update(link[0], FileUpdate(USERS, "/users", descriptor)):
         pass
     receiver = Receiver(link[1])
     receiver.take()
-    assert send_found(link[0], Found(USERS, "/users", descriptor))
+    assert send_update(link[0], FileUpdate(USERS, "/users", descriptor))
     link[1].close()
-    assert send_found(link[0], Found(USERS, "/users", descriptor))
+    assert send_update(link[0], FileUpdate(USERS, "/users", descriptor))
     os.close(descriptor)
 
 
@@ -169,15 +169,15 @@ def test_a_channel_comes_ready_to_be_used_and_is_closed_where_nobody_wants_it(li
         with theirs:
             assert send_channel(link[0], theirs)
             assert send_channel(link[0], theirs)
-        receiver = Receiver(link[1], adopt_channel=adopted.append)
-        assert receiver.waits
+        receiver = Receiver(link[1], on_channel=adopted.append)
+        assert receiver.has_message
         assert receiver.take() is None
         with adopted[0] as channel:
             assert not channel.getblocking()
             ours.send(b"heard")
             assert channel.recv(10) == b"heard"
         assert Receiver(link[1]).take() is None
-        assert not receiver.waits
+        assert not receiver.has_message
         with pytest.raises(BrokenPipeError):
             ours.send(b"unheard")
         link[1].close()
@@ -185,11 +185,11 @@ def test_a_channel_comes_ready_to_be_used_and_is_closed_where_nobody_wants_it(li
 
 
 def test_questions_come_with_what_else_is_said(link: Link) -> None:
-    tell_service(link[1])
+    report_serving(link[1])
     sent = [Question(7, b"kick", b"1\0002"), Question(8, b"reload", b"")]
     assert all(ask(link[1], question) for question in sent)
-    assert hear(link[0]) == (sent, True)
-    assert hear(link[0]) == ([], False)
+    assert receive_messages(link[0]) == (sent, True)
+    assert receive_messages(link[0]) == ([], False)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_questions_come_with_what_else_is_said(link: Link) -> None:
 def test_what_is_no_question_is_passed_over(link: Link, message: bytes) -> None:
     link[1].send(message)
     ask(link[1], Question(1, b"reload", b""))
-    assert hear(link[0]) == ([Question(1, b"reload", b"")], False)
+    assert receive_messages(link[0]) == ([Question(1, b"reload", b"")], False)
 
 
 def test_a_child_that_asks_all_the_time_is_heard_in_turns(link: Link) -> None:
@@ -209,7 +209,7 @@ def test_a_child_that_asks_all_the_time_is_heard_in_turns(link: Link) -> None:
     while ask(link[1], Question(asked, b"a", b"")):
         asked += 1
     heard = 0
-    while questions := hear(link[0])[0]:
+    while questions := receive_messages(link[0])[0]:
         assert len(questions) <= MOST_QUESTIONS
         heard += len(questions)
     assert heard == asked > 0
@@ -217,10 +217,10 @@ def test_a_child_that_asks_all_the_time_is_heard_in_turns(link: Link) -> None:
 
 _CALLED = """
 import signal
-from mailworker.process.link import Question, ask, call_by_signal, open_link
+from mailworker.process.link import Question, ask, notify_by_signal, open_link
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGIO})
 ours, theirs = open_link()
-call_by_signal(ours)
+notify_by_signal(ours)
 assert signal.SIGIO not in signal.sigpending()
 ask(theirs, Question(1, b"reload", b""))
 assert signal.sigwaitinfo({signal.SIGIO}).si_pid == 0
@@ -234,7 +234,7 @@ def test_a_question_sends_a_signal_to_whom_it_is_for() -> None:
 def test_answers_and_levels_come_where_they_belong(link: Link) -> None:
     answers: list[tuple[int, bytes]] = []
     levels: list[int] = []
-    receiver = Receiver(link[1], answered=lambda *words: answers.append(words), levelled=levels.append)
+    receiver = Receiver(link[1], on_answer=lambda *words: answers.append(words), on_level=levels.append)
     assert answer(link[0], 3, b"a\0b")
     assert send_level(link[0], 8)
     assert send_level(link[0], 0)

@@ -158,7 +158,7 @@ def test_no_socket_is_somebodys_alone_in_a_folder_of_others(tmp_path: Path, mode
     within = [tmp_path / "f" / "s"] if mode == 0o1777 else [tmp_path / "f" / "s", tmp_path / "f" / "g" / "s"]
     for path in within:  # who can write a folder above can put another one in its place
         listen = Listen(UnixAddress(str(path)), access=Access())
-        refused = pytest.raises(StartError, match=r'is in the folder ".*/f", which others than root and we can write')
+        refused = pytest.raises(StartError, match=r'is in the folder ".*/f", which other users can write to')
         with refused:
             open_all([listen])
         with refused:

@@ -69,13 +69,13 @@ class Main(MainProcess):
     def _succeed(self, old: Cycle) -> None:
         self.steps.append("succeed")
 
-    def _begin_logs_anew(self) -> None:
+    def _reopen_files(self) -> None:
         self.steps.append("logs")
 
     def _expire_after(self, timed: Timed, seconds: float) -> None:
         raise AssertionError("nobody waits")
 
-    def _tell_of_reload(self, failure: str | None) -> None:
+    def _report_reload(self, failure: str | None) -> None:
         self.told.append(failure)
 
 

@@ -105,7 +105,7 @@ def test_a_reader_that_cannot_be_made_is_an_error(
 @pytest.mark.parametrize(
     ("text", "step"),
     [
-        ("include fifo;", "reading a file"),
+        ("mail { ssl_password_file fifo; }", "reading a file"),
         (
             "events { } mail { auth_http auth.example:80; server { listen 127.0.0.1:1; } }",
             'looking up "auth.example"',

@@ -15,7 +15,7 @@ from mailworker.process.kicking import Kicking
 from mailworker.process.link import Kick, Question, Receiver, open_link
 from mailworker.process.status_process import StatusProcess
 from mailworker.process.steering import Steering
-from mailworker.status.standing import Standing
+from mailworker.status.master_state import MasterState
 
 
 class Logs:
@@ -50,15 +50,13 @@ class Master:
         self.child = Child(1, Place(StatusProcess, 0), self.cycle, 0.0, link, 0)
         self._answers: list[tuple[int, Any]] = []
         self._receiver = Receiver(
-            self._theirs, answered=lambda number, words: self._answers.append((number, json.loads(words)))
+            self._theirs, on_answer=lambda number, words: self._answers.append((number, json.loads(words)))
         )
-        self.standing = Standing()
+        self.state = MasterState()
         children = cast("Children", self)
         self.kicks: list[tuple[int, Kick]] = []
         kicking = Kicking(self.kick, lambda seconds, action: self.later.append(action))
-        self.steering = Steering(
-            self, children, kicking, self.standing, lambda seconds, action: self.later.append(action)
-        )
+        self.steering = Steering(self, children, kicking, self.state, lambda seconds, action: self.later.append(action))
 
     def take_questions(self) -> list[Asked]:
         questions, self.questions = self.questions, []
@@ -82,13 +80,13 @@ class Master:
         return self.refused
 
     def ask(self, *questions: Question) -> list[tuple[int, Any]]:
-        """Let these be heard; gives the answers that have come since."""
+        """Have these received; gives the answers that have come since."""
         self.questions += questions
-        self.steering.hear()
+        self.steering.receive()
         return self.answers()
 
     def answers(self) -> list[tuple[int, Any]]:
-        while self._receiver.waits:
+        while self._receiver.has_message:
             self._receiver.take()
         answers, self._answers = self._answers, []
         return answers
@@ -106,7 +104,7 @@ def master() -> Iterator[Master]:
 
 
 def test_what_it_does_not_know_is_refused(master: Master) -> None:
-    assert master.ask(Question(1, b"exec", b"/bin/sh")) == [(1, {"error": "the master knows no such command"})]
+    assert master.ask(Question(1, b"exec", b"/bin/sh")) == [(1, {"error": "unknown command of the master"})]
 
 
 def test_the_level_of_all_logs_is_set_and_told(master: Master) -> None:
@@ -118,7 +116,7 @@ def test_the_level_of_all_logs_is_set_and_told(master: Master) -> None:
 
 @pytest.mark.parametrize("word", [b"9", b"-1", b"debug", b"1.0", b"\xff", b"9" * 5000])
 def test_a_level_that_is_none_is_refused(master: Master, word: bytes) -> None:
-    assert master.ask(Question(1, b"level", word)) == [(1, {"error": "there is no such level"})]
+    assert master.ask(Question(1, b"level", word)) == [(1, {"error": "unknown log level"})]
     assert master.levels == []
 
 
@@ -150,16 +148,16 @@ def test_a_reload_ends_a_level_that_a_child_had_no_room_for(master: Master) -> N
 
 def test_a_reload_is_answered_when_it_has_ended(master: Master) -> None:
     assert master.ask(Question(1, b"reload", b"")) == []
-    master.standing.reload(None, None)
+    master.state.reload(None, None)
     master.steering.reloaded()
-    assert master.answers() == [(1, master.standing.last_reload)]
-    assert master.standing.last_reload["generation"] == 2
-    assert master.ask(Question(2, b"reload-status", b"")) == [(2, master.standing.last_reload)]
+    assert master.answers() == [(1, master.state.last_reload)]
+    assert master.state.last_reload["generation"] == 2
+    assert master.ask(Question(2, b"reload-status", b"")) == [(2, master.state.last_reload)]
 
 
 def test_a_reload_that_fails_tells_why(master: Master) -> None:
     master.ask(Question(1, b"reload", b""))
-    master.standing.reload(None, "unknown directive")
+    master.state.reload(None, "unknown directive")
     master.steering.reloaded()
     ((_, answer),) = master.answers()
     assert (answer["error"], answer["generation"]) == ("unknown directive", 1)
@@ -181,14 +179,14 @@ def test_a_reload_that_cannot_begin_or_is_given_up_is_told_of(master: Master) ->
     master.refused = None
     master.ask(Question(2, b"reload", b""), Question(3, b"reload", b""))
     master.steering.abandoned()
-    assert master.answers() == [(number, {"error": "the reload was given up"}) for number in (2, 3)]
+    assert master.answers() == [(number, {"error": "the reload was abandoned"}) for number in (2, 3)]
     master.steering.reloaded()
     assert master.answers() == []
 
 
 def test_a_child_that_asks_all_the_time_leaves_others_their_turn(master: Master) -> None:
     master.ask(*(Question(number, b"level", b"") for number in range(64)))
-    assert master.later == [master.steering.hear]
+    assert master.later == [master.steering.receive]
 
 
 def test_a_child_that_is_gone_is_answered_nothing(master: Master) -> None:
@@ -218,6 +216,6 @@ def test_sessions_of_the_program_before_go_to_its_master(master: Master) -> None
      b"a\x1b[m\n1 2 a", b"x\n1 2 a\n"],
 )  # fmt: skip
 def test_what_names_no_sessions_ends_none(master: Master, places: bytes, command: bytes) -> None:
-    assert master.ask(Question(1, command, places)) == [(1, {"error": "that is no list of sessions"})]
+    assert master.ask(Question(1, command, places)) == [(1, {"error": "invalid list of sessions"})]
     assert master.kicks == []
     assert master.former == []

@@ -8,7 +8,7 @@ import pytest
 
 from mailworker.mail.authentication.user_table import build
 from mailworker.process.certificate_folders import CertificateFolders
-from mailworker.process.link import PAIRS, USERS, Found
+from mailworker.process.link import PAIRS, USERS, FileUpdate
 from mailworker.process.steps import at_once
 from mailworker.process.user_files import UserFiles
 from mailworker.process.watched_files import WatchedFiles
@@ -44,6 +44,6 @@ def test_what_another_cycle_watches_is_not_told(kind: bytes, content: bytes) -> 
     """Workers of a former cycle are sent what the present one has."""
     watched = WatchedFiles(UserFiles(), CertificateFolders())
     descriptor = seal("test", content)
-    assert watched.adopt(Found(kind, "/unknown", descriptor)) == ""
+    assert watched.adopt(FileUpdate(kind, "/unknown", descriptor)) == ""
     with pytest.raises(OSError):
         os.fstat(descriptor)

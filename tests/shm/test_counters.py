@@ -83,10 +83,10 @@ def test_the_master_counts_and_says_what_it_does_itself() -> None:
     zone = counters()
     zone.add("ended")
     zone.add("ended", 2)
-    zone.say(3, 1234)
+    zone.set_master_word(3, 1234)
     assert zone.read().totals["ended"] == 3
-    assert zone.said(3) == 1234
-    assert zone.said(0) == 0
+    assert zone.master_word(3) == 1234
+    assert zone.master_word(0) == 0
 
 
 @pytest.mark.parametrize("value", [MOST, (1 << 64) - 1, (1 << 64) - MOST])
@@ -123,7 +123,7 @@ def test_whatever_a_worker_writes_anywhere_the_master_and_readers_go_on(seed: in
         reading = zone.read()
         assert all(0 <= value < MOST for value in reading.totals.values())
         assert all(0 <= value < MOST for value in reading.living.values())
-        assert 0 <= zone.said(1) < MOST
+        assert 0 <= zone.master_word(1) < MOST
 
 
 def test_a_sum_that_never_ends_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from mailworker.event.loop import Loop
 from mailworker.event.task import Task
 from mailworker.mail.limits.zones import LimitZones
 from mailworker.shm.session_row import SessionRow, State
-from mailworker.status.control import Control, Means
+from mailworker.status.control import CommandContext, Control
 from mailworker.status.control_server import Asker
 from tests.mail.limits.test_zones import Bench as Zones
 from tests.status.sessions import session
@@ -38,7 +38,7 @@ class Desk:
         self.loop = Loop(self.bugs.append)
         self.made.append(self)
         self.control = Control(
-            Means(
+            CommandContext(
                 None if sessions is None else self.sessions,
                 lambda: 3,
                 self.ask,

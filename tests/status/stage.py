@@ -16,9 +16,9 @@ from mailworker.process.log_counts import log_words
 from mailworker.process.steps import at_once
 from mailworker.shm.counters import Counters
 from mailworker.status.answers import Answers
+from mailworker.status.master_state import MasterState, Process, serving
 from mailworker.status.server import Response
 from mailworker.status.snapshot import CertificateState, DirectoryState, Snapshot, take
-from mailworker.status.standing import Process, Standing, serving
 from mailworker.wire.http_request import HttpRequest
 from tests.support.settings import mail_server
 
@@ -33,7 +33,7 @@ class Scene:
     def __init__(self, settings: StatusSettings | None = None) -> None:
         self.counters = Counters("status", (*words_of_workers(SERVERS), *log_words(LOGS)))
         self.counters.stop_publishing()  # else its descriptor is there until the collector finds this circle
-        self.standing = Standing()
+        self.state = MasterState()
         self.processes: list[Process] = []
         self.certificates: list[CertificateState] = []
         self.directories: list[DirectoryState] = []
@@ -55,7 +55,7 @@ class Scene:
         self.post()
 
     def post(self, *, stopping: bool = False) -> None:
-        self.standing.publish(self.counters, self.processes, stopping=stopping)
+        self.state.publish(self.counters, self.processes, stopping=stopping)
 
     def count(self, row: int, *name: str, amount: int = 1) -> None:
         self.counters.claim(row)

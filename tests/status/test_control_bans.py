@@ -56,8 +56,8 @@ def test_limits_tell_how_full_they_are() -> None:
         ("ban", {"seconds": 5}, 'needs "key" and "seconds"'),
         ("ban", {"key": "192.0.2.0/24", "seconds": 5}, 'needs a zone of "limit_auth" with "ban=" that has such keys'),
         ("unban", {}, 'needs "key"'),
-        ("bans", {"zone": "x"}, 'there is no zone "x"'),
-        ("ban", {"key": "x", "seconds": 5, "zone": "x"}, 'there is no zone "x"'),
+        ("bans", {"zone": "x"}, 'unknown zone "x"'),
+        ("ban", {"key": "x", "seconds": 5, "zone": "x"}, 'unknown zone "x"'),
     ],
 )
 def test_bans_need_what_they_are_about(command: str, keys: Mapping[str, Any], reason: str) -> None:
@@ -117,7 +117,7 @@ def test_a_kick_tells_which_zones_keep_users_out_and_which_cannot() -> None:
     ("zone", "keys", "reason"),
     [
         (zone("$remote_addr$remote_user", name="pairs"), {"user": "bob*"}, "the user, not in pairs, whose key is not"),
-        (USER, {"state": "login"}, "nobody who is meant is logged in"),
+        (USER, {"state": "login"}, "none of the selected sessions is logged in"),
         (PREFIX, {"user": "bob*"}, "whose key is the user"),
     ],
 )

@@ -198,14 +198,14 @@ def test_whoever_says_nothing_or_reads_nothing_is_given_up(
     monkeypatch.setattr(module, "IDLE", 0.1)
     with served.connect() as silent:
         assert rest(silent).count(b"\n") == 1
-    wait_until(lambda: not served.server._visits, "the end of all connections")
+    wait_until(lambda: not served.server._connections, "the end of all connections")
 
 
 def test_whoever_goes_away_ends_what_was_done_for_him(served: ControlServed) -> None:
     with served.connect() as client:
         client.sendall(request("slow") + request("slow"))
         assert client.recv(10)
-    wait_until(lambda: not served.server._visits, "its end")
+    wait_until(lambda: not served.server._connections, "its end")
     assert served.bugs == []
 
 
@@ -215,7 +215,7 @@ def test_a_thousand_connections_keep_nobody_from_an_answer(served: ControlServed
         began = time.monotonic()
         assert served.ask(request("a")) == [GREETING, *LINES]
         assert time.monotonic() - began < PATIENCE
-        assert len(served.server._visits) <= MOST
+        assert len(served.server._connections) <= MOST
         assert rest(crowd[0]).count(b"\n") == 1  # the ones that were idle longest have been given up
 
 

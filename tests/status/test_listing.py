@@ -10,8 +10,8 @@ from mailworker.wire.control_request import BadControlRequest, take
 from tests.status.sessions import session
 
 
-def means(row: SessionRow, **keys: Any) -> bool:
-    return Selection.of(take(keys, SELECTORS)).means(row)
+def selects(row: SessionRow, **keys: Any) -> bool:
+    return Selection.of(take(keys, SELECTORS)).selects(row)
 
 
 def test_a_session_is_told_of_in_the_order_of_the_columns() -> None:
@@ -62,7 +62,7 @@ def test_clients_are_written_as_addresses_are() -> None:
     ],
 )
 def test_each_selector_chooses(key: str, value: Any, meant: bool) -> None:
-    assert means(session(), **{key: value}) is meant
+    assert selects(session(), **{key: value}) is meant
 
 
 @pytest.mark.parametrize(
@@ -77,64 +77,64 @@ def test_a_protocol_or_state_that_nobody_can_have_is_refused(key: str, value: st
 
 
 def test_all_selectors_must_hold() -> None:
-    assert means(session(), user="bob*", protocol="imap")
-    assert not means(session(), user="bob*", protocol="pop3")
+    assert selects(session(), user="bob*", protocol="imap")
+    assert not selects(session(), user="bob*", protocol="pop3")
 
 
 def test_a_name_may_have_any_bytes() -> None:
-    assert means(session(name=b"caf\xe9"), user="caf?")
-    assert not means(session(name=b"caf\xe9"), user="caf")
+    assert selects(session(name=b"caf\xe9"), user="caf?")
+    assert not selects(session(name=b"caf\xe9"), user="caf")
 
 
 def test_without_selectors_everybody_is_meant_and_whoever_asks_can_tell() -> None:
     assert not Selection.of({})
     assert Selection.of(take({"user": "*"}, SELECTORS))
-    assert means(session())
+    assert selects(session())
 
 
 def test_who_has_not_logged_in_is_nobodys_session() -> None:
     row = session(user="", backend=None, state=State.LOGIN)
-    assert not means(row, user="*")
+    assert not selects(row, user="*")
     for name in ("198.51.100.1", "unix:", "unix:/run/imap.sock"):
-        assert not means(row, **{"upstream": name})
-    assert means(row, address="192.0.2.1")
+        assert not selects(row, **{"upstream": name})
+    assert selects(row, address="192.0.2.1")
 
 
 def test_ipv6_is_meant_with_and_without_brackets_and_ipv4_in_it_as_ipv4() -> None:
     row = session(backend="[2001:db8::2]:143", client="::ffff:192.0.2.1")
-    assert means(row, **{"upstream": "[2001:db8::2]:143"})
-    assert means(row, **{"upstream": "[2001:db8::2]"})
-    assert means(row, **{"upstream": "2001:db8::2"})
+    assert selects(row, **{"upstream": "[2001:db8::2]:143"})
+    assert selects(row, **{"upstream": "[2001:db8::2]"})
+    assert selects(row, **{"upstream": "2001:db8::2"})
     for client in ("192.0.2.1", "::ffff:192.0.2.1"):
         for address in ("192.0.2.1", "::ffff:192.0.2.1", "::ffff:192.0.2.0/120", "::ffff:0:0/96"):
-            assert means(session(client=client), address=address)
-        assert not means(session(client=client), address="::ffff:192.0.2.2")
+            assert selects(session(client=client), address=address)
+        assert not selects(session(client=client), address="::ffff:192.0.2.2")
 
 
 def test_a_unix_socket_is_a_client_too() -> None:
     row = session(client="unix:", client_port=0, backend="unix:")
-    assert means(row, address="unix:")
-    assert means(row, **{"upstream": "unix:"})
-    assert not means(row, address="0.0.0.0/0")
-    assert not means(row, **{"upstream": "unix"})
+    assert selects(row, address="unix:")
+    assert selects(row, **{"upstream": "unix:"})
+    assert not selects(row, address="0.0.0.0/0")
+    assert not selects(row, **{"upstream": "unix"})
 
 
 def test_a_backend_that_is_a_unix_socket_is_chosen_by_its_whole_path_as_it_is_listed_or_with_all_others() -> None:
     path = "/run/dovecot/imap.sock"
     row = session(backend="unix:...ot/imap.sock", path=path)
     for name in ("unix:", f"unix:{path}", "unix:...ot/imap.sock"):
-        assert means(row, **{"upstream": name})
-        assert not means(session(), **{"upstream": name})
+        assert selects(row, **{"upstream": name})
+        assert not selects(session(), **{"upstream": name})
     for name in ("unix:/run/other/imap.sock", "unix:imap.sock", "unix", path, "[]"):
-        assert not means(row, **{"upstream": name})
+        assert not selects(row, **{"upstream": name})
 
 
 def test_a_name_that_was_shortened_is_found_whole_and_by_its_ends() -> None:
     whole = "a-very-long-name-of-somebody-at-this-place@example.com"
     row = session(user=whole)._replace(user="a-very-long-name...ace@example.com")
-    assert means(row, user=whole)
-    assert means(row, user="*@example.com")
-    assert means(row, user="a-very*")
-    assert not means(row, user="b-very*")
-    assert not means(row, user=row.user)
-    assert not means(row, user=whole.replace("some", "any"))
+    assert selects(row, user=whole)
+    assert selects(row, user="*@example.com")
+    assert selects(row, user="a-very*")
+    assert not selects(row, user="b-very*")
+    assert not selects(row, user=row.user)
+    assert not selects(row, user=whole.replace("some", "any"))

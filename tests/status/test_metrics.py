@@ -170,7 +170,7 @@ def test_a_directory_has_as_many_series_whatever_is_below_it(scene: Scene) -> No
 
 @pytest.mark.parametrize("error", [None, "it failed"])
 def test_the_last_reload_is_told_of(scene: Scene, error: str | None) -> None:
-    scene.standing.reload(scene.counters, error)
+    scene.state.reload(scene.counters, error)
     scene.post()
     found = samples(scene, OPENMETRICS)
     assert found[labelled("config_last_reload_successful")] == (error is None)

@@ -149,7 +149,7 @@ def test_the_state_is_told_in_words() -> None:
     scene.work(0)
     scene.post(stopping=True)
     assert "stopping" in render(scene.take())
-    scene.standing.reload(scene.counters, "it failed")
+    scene.state.reload(scene.counters, "it failed")
     scene.post()
     assert "failed, see the error log" in render(scene.take())
 

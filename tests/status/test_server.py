@@ -10,7 +10,7 @@ import pytest
 
 from mailworker.model import Address
 from mailworker.status import server as module
-from mailworker.status.server import MOST, Making, Response, StatusServer, plain
+from mailworker.status.server import MOST, Response, ResponseSteps, StatusServer, plain
 from mailworker.wire.http_request import LIMIT, HttpRequest
 from tests.status.served import Served, rest
 from tests.support.daemon import wait_until
@@ -31,7 +31,7 @@ class HttpServed(Served):
         self.begun, self.probed = threading.Event(), threading.Event()
         self.steps = 0
 
-    def respond(self, request: HttpRequest, peer: Address) -> Response | Making:
+    def respond(self, request: HttpRequest, peer: Address) -> Response | ResponseSteps:
         if request.path == "/bug":
             raise ZeroDivisionError
         if request.path == "/slow":
@@ -40,7 +40,7 @@ class HttpServed(Served):
             return self._second()
         return Response(200, LARGE if request.path == "/large" else f"{request.path} {peer}\n".encode())
 
-    def _slow(self) -> Making:
+    def _slow(self) -> ResponseSteps:
         latest = time.monotonic() + PATIENCE
         while not self.probed.is_set() and time.monotonic() < latest:
             self.steps += 1
@@ -48,7 +48,7 @@ class HttpServed(Served):
             yield
         return plain(200, "slow")
 
-    def _second(self) -> Making:
+    def _second(self) -> ResponseSteps:
         before = self.steps
         yield
         yield
@@ -115,7 +115,7 @@ def test_whoever_says_nothing_or_reads_nothing_is_given_up(served: HttpServed, m
         deaf.sendall(GET.replace(b" / ", b" /large "))
         assert silent.recv(1) == b""
         assert slow.recv(1) == b""
-        wait_until(lambda: not served.server._visits, "the end of all connections")
+        wait_until(lambda: not served.server._connections, "the end of all connections")
         assert 0 < len(_all(deaf)) < len(LARGE)
 
 
@@ -164,7 +164,7 @@ def test_a_thousand_connections_keep_nobody_from_an_answer(served: HttpServed) -
         began = time.monotonic()
         assert served.ask(GET).startswith(b"HTTP/1.1 200 ")
         assert time.monotonic() - began < module.SECONDS
-        assert len(served.server._visits) <= MOST
+        assert len(served.server._connections) <= MOST
         assert crowd[0].recv(1) == b""  # the oldest ones have been given up
 
 
@@ -174,7 +174,7 @@ def test_whoever_comes_when_another_serves_is_left_to_it(served: HttpServed) -> 
     with served.connect() as client:
         client.sendall(GET)
         wait_until(lambda: served.server._listeners[0]._descriptor < 0, "the end of listening")
-        assert not served.server._visits
+        assert not served.server._connections
         other = HttpServed(served.listening.dup())
         assert rest(client).startswith(b"HTTP/1.1 200 ")
         other.close()

@@ -50,7 +50,7 @@ ROOMS: Final[Mapping[str, str]] = {
 # Modules directly in a folder, beside its inner rooms -> the room that they make up together.
 GROUND: Final[Mapping[str, str]] = {
     **dict.fromkeys(
-        ("process.bug", "process.doubts", "process.invocation", "process.link", "process.listeners"), "process.cycle"
+        ("process.bug", "process.checks", "process.invocation", "process.link", "process.listeners"), "process.cycle"
     ),
     **dict.fromkeys(("process.logs", "process.notices", "process.steps", "process.tls_contexts"), "process.cycle"),
     **dict.fromkeys(("process.certificate_folders", "process.file_reader", "process.log_counts"), "process.cycle"),

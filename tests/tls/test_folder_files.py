@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.tls.folder_files import LONGEST, Unfit, Walk, read
+from mailworker.tls.folder_files import LONGEST, Unusable, Walk, read
 
 
 def walk(folder: Path) -> Walk:
@@ -40,7 +40,7 @@ def test_links_lead_to_files_and_folders(tmp_path: Path) -> None:
         ("a/cert.pem", "absolute.pem", "folder/cert1.pem"), target
     )
     assert str(archive / "a") in seen.folders
-    assert seen.faults == {f"{live}/gone.pem": "is a link that leads to nothing"}
+    assert seen.faults == {f"{live}/gone.pem": "is a link to a file that does not exist"}
 
 
 @pytest.mark.parametrize("planted", ["link", "target", "way"])
@@ -58,7 +58,7 @@ def test_what_another_user_may_have_planted_is_left_out(tmp_path: Path, planted:
     seen = walk(root)
     assert seen.files == {}
     assert seen.faults == {
-        f"{root}/a.pem": f'is a link whose way leads by "{other}", which belongs to user 1234'
+        f"{root}/a.pem": f'is a link through "{other}", which belongs to user 1234'
     }  # fmt: skip
 
 
@@ -89,7 +89,7 @@ def test_what_is_no_certificate_by_its_kind_or_size_is_named(tmp_path: Path) -> 
         "fifo.pem": "is not a regular file",
         "huge.pem": "is longer than 1048576 bytes, so it is not a certificate or a key",
         "null.pem": "is not a regular file",
-        **dict.fromkeys(("circle", "circle.pem", "one.pem", "two.pem"), "is a link that leads to no end"),
+        **dict.fromkeys(("circle", "circle.pem", "one.pem", "two.pem"), "is one of too many links"),
     }
 
 
@@ -107,7 +107,7 @@ def test_what_has_become_something_else_is_not_read(tmp_path: Path) -> None:
     assert read(file) == b"content"
     (tmp_path / "a.pem").unlink()
     os.mkfifo(tmp_path / "a.pem")
-    with pytest.raises(Unfit):
+    with pytest.raises(Unusable):
         read(file)
     (tmp_path / "a.pem").unlink()
     (tmp_path / "a.pem").symlink_to("/etc/passwd")
@@ -115,5 +115,5 @@ def test_what_has_become_something_else_is_not_read(tmp_path: Path) -> None:
         read(file)
     (tmp_path / "a.pem").unlink()
     (tmp_path / "a.pem").write_bytes(bytes(LONGEST + 1))
-    with pytest.raises(Unfit):
+    with pytest.raises(Unusable):
         read(file)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.tls.folder_scan import GRACE, FolderScan, Look
+from mailworker.tls.folder_scan import GRACE, Changes, FolderScan
 from tests.process.tls.folders import Certbot, put
 from tests.support.certificates import CertificateAuthority, PrivateKey, ecdsa_key
 
@@ -22,20 +22,20 @@ class Site:
         for scan in (self.scan, self.other):
             assert [text for text in scan.load(None) if text] == []
 
-    def look(self, seconds: float = 0.0) -> Look:
+    def look(self, seconds: float = 0.0) -> Changes:
         self.now += seconds
-        look = self.scan.look(self.now)
-        for change in look.changes:
+        found = self.scan.find_changes(self.now)
+        for change in found.changes:
             self.other.note(change, [self.other.folder.build(data) for data in change.pairs])
-        return look
+        return found
 
     def settle(self) -> list[str]:
         """Looks until all is read; gives what was told."""
         told = []
         while True:
-            look = self.look(GRACE / 2)
-            told += look.texts
-            if look.settled:
+            found = self.look(GRACE / 2)
+            told += found.texts
+            if found.settled:
                 return [text.replace(f"{self.folder}/", "") for text in told]
 
     @property
@@ -55,12 +55,12 @@ def test_a_pair_is_read_when_both_of_its_files_are_there_and_still(tmp_path: Pat
     first = site.names
     certbot.issue("a.example")
     certbot.issue("b.example")
-    assert site.look() == Look([], [], False)
-    look = site.look()
-    assert (len(look.changes), look.texts, look.settled) == (2, [], True)
+    assert site.look() == Changes([], [], False)
+    found = site.look()
+    assert (len(found.changes), found.texts, found.settled) == (2, [], True)
     assert site.names.keys() == {b"a.example", b"b.example"}
     assert site.names[b"a.example"] != first[b"a.example"]
-    assert site.look() == Look([], [], True)
+    assert site.look() == Changes([], [], True)
 
 
 def test_a_pair_that_is_still_written_is_looked_at_again_whatever_else_was_read(
@@ -85,7 +85,7 @@ def test_a_key_that_does_not_fit_yet_is_waited_for(tmp_path: Path, maker: Certif
     first, second = site.names, maker.issue_server("2", ecdsa_key(), ("a.example",))
     put(second, tmp_path / "certs", "a.crt", "elsewhere")
     for _ in range(3):
-        assert site.look() == Look([], [], False)
+        assert site.look() == Changes([], [], False)
     (tmp_path / "certs/a.key").write_bytes(second.key.read_bytes())
     assert site.settle() == []
     assert site.names != first
@@ -136,7 +136,7 @@ def test_links_that_lead_to_nothing_keep_all(tmp_path: Path, maker: CertificateA
     for folder in (tmp_path / "etc/archive", tmp_path / "b"):
         folder.rename(f"{folder}.away")
     links = ("a.example/fullchain.pem", "a.example/privkey.pem", "b.example")
-    assert sorted(site.settle()) == [f'"{link}" is a link that leads to nothing' for link in links]
+    assert sorted(site.settle()) == [f'"{link}" is a link to a file that does not exist' for link in links]
     assert (site.settle(), site.names) == ([], first)
     for folder in (tmp_path / "etc/archive", tmp_path / "b"):
         Path(f"{folder}.away").rename(folder)
@@ -154,9 +154,7 @@ def test_of_many_files_with_one_fault_the_first_are_named(tmp_path: Path, maker:
         (folder / f"{number:04}.pem").touch()
     *first, last = site.settle()
     assert first == [f'"{number:04}.pem" holds no certificate and no key' for number in range(10)]
-    assert (
-        last == '2990 more files, of which "2999.pem" is the last, have the same fault: holds no certificate and no key'
-    )
+    assert last == '2990 more files, up to "2999.pem", have the same fault: holds no certificate and no key'
     assert len(site.scan.faults) == 3000
 
 
@@ -167,7 +165,7 @@ def test_both_know_what_is_wrong_until_it_is_mended(tmp_path: Path, maker: Certi
     (folder / "a.crt").write_text("nothing")
     (folder / "b.pem").symlink_to("b.pem")
     assert len(site.settle()) == 2
-    wrong = {f"{folder}/a.crt": "holds no certificate and no key", f"{folder}/b.pem": "is a link that leads to no end"}
+    wrong = {f"{folder}/a.crt": "holds no certificate and no key", f"{folder}/b.pem": "is one of too many links"}
     again = FolderScan(str(folder))
     assert len([text for text in again.load(site.other) if text]) == 2
     assert site.scan.faults == site.other.faults == again.faults == wrong
@@ -175,7 +173,7 @@ def test_both_know_what_is_wrong_until_it_is_mended(tmp_path: Path, maker: Certi
     (folder / "b.pem").unlink()
     assert site.settle() == []
     assert site.scan.faults == site.other.faults == {}
-    site.scan.sift(lambda pair: "is bad")
+    site.scan.remove_refused(lambda pair: "is bad")
     assert site.scan.faults == {f"{folder}/a.crt": "is bad"}
 
 
@@ -186,7 +184,7 @@ def test_a_folder_that_is_gone_keeps_all_and_comes_back(tmp_path: Path, maker: C
     first = site.names
     folder.rename(tmp_path / "away")
     folder.mkdir()
-    assert site.look() == Look([], [], False)
+    assert site.look() == Changes([], [], False)
     folder.rmdir()
     (told,) = site.settle()
     assert told.endswith("could not be read (2: No such file or directory), its certificates stay as they were")
@@ -237,7 +235,7 @@ def test_what_was_refused_may_be_wanted_after_a_reload(tmp_path: Path, maker: Ce
     folder = tmp_path / "certs"
     put(maker.issue_server("1", ecdsa_key(), ("a.example",)), folder, "a.pem")
     site = Site(folder)
-    site.scan.sift(lambda pair: "is bad")
+    site.scan.remove_refused(lambda pair: "is bad")
     again = FolderScan(str(folder))
     assert [text for text in again.load(site.scan) if text] == []
     assert [pair.names for pair in again.folder] == [(b"a.example",)]
@@ -302,5 +300,5 @@ def test_what_is_refused_is_left_out_and_told(tmp_path: Path, maker: Certificate
     put(maker.issue_server("2", key, ("b.example",)), folder, "b.pem")
     assert site.settle() == ['"b.pem" is not wanted']
     assert site.names.keys() == {b"a.example"}
-    assert site.scan.sift(lambda pair: "is bad") == [f'"{folder}/a.pem" is bad']
+    assert site.scan.remove_refused(lambda pair: "is bad") == [f'"{folder}/a.pem" is bad']
     assert list(site.scan.folder) == []

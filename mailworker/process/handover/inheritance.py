@@ -1,4 +1,4 @@
-"""Listening sockets that a parent hands down: an old master on a change of binary, or a service manager."""
+"""Listening sockets inherited from an old master, when the binary is changed, or from a service manager."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VARIABLE = "MAILWORKER"
 
 @dataclass(frozen=True, slots=True)
 class Inheritance:
-    """Sockets for the first cycle to take over, and whether they come from an old master.
+    """Sockets for the first cycle, and whether they come from an old master.
 
     For `zones` see `zone_handover.take_over`, for `predecessor` see `Predecessor.of`.
     """
@@ -36,7 +36,7 @@ class Inheritance:
 
     @classmethod
     def receive(cls, environment: MutableMapping[str, str], log: Log) -> Inheritance:
-        """Take over what `environment` announces, and remove the announcement, as it is meant for us alone."""
+        """Receive what `environment` announces, and remove the variables, as they are for this process alone."""
         passed = passed_descriptors(environment)
         for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"):
             environment.pop(name, None)
@@ -53,7 +53,7 @@ class Inheritance:
         return cls(tuple(_listeners(passed, log, borrowed=True)))
 
     def close_unused(self, used: Iterable[BoundListener], log: Log) -> None:
-        """Close the sockets that are not among `used`. A unix socket stays in its folder: others may use it."""
+        """Close the sockets that are not among `used`. Files of unix sockets stay, as other processes may use them."""
         kept = {listener.address for listener in used}
         for listener in self.listeners:
             if listener.address not in kept:

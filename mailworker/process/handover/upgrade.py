@@ -23,9 +23,9 @@ from mailworker.process.system.signals import HELD
 
 
 class Upgrade:
-    """Knows the other master: the new binary that we started, or the old one that started us.
+    """The other master: the new binary that we started, or the old one that started us.
 
-    While it runs no third one is started, and unix sockets and the pid file's name are not ours alone.
+    While it runs, no third one is started, and unix sockets and the pid file's name are shared with it.
     """
 
     __slots__ = ("_new", "_old", "_predecessor", "_successor", "_turn")
@@ -48,7 +48,7 @@ class Upgrade:
         return self.new_runs or (self._old is not None and self._old == os.getppid())
 
     def refuse(self, cycle: Cycle) -> None:
-        """Say that there are two masters already."""
+        """Log that there are two masters already."""
         cycle.log.write(
             Level.CRIT,
             "the changing binary signal is ignored: "
@@ -56,7 +56,7 @@ class Upgrade:
         )
 
     def start(self, cycle: Cycle) -> None:
-        """Start the new binary, which gets the sockets and the pid file's name; failures are logged."""
+        """Start the new binary, which gets the sockets and the pid file's name; errors are logged."""
         cycle.log.write(Level.NOTICE, "changing binary")
         pid, old_pid = cycle.settings.core.pid, old_pid_file(cycle)
         binary = sys.executable
@@ -78,7 +78,7 @@ class Upgrade:
             cycle.log.write(Level.ALERT, str(error))
 
     def take_back(self, pid: int, cycle: Cycle) -> bool:
-        """Whether the process `pid`, which has ended, was the new binary; if so, we are the only master again."""
+        """Restore the pid file if `pid`, which has ended, was the new binary; returns whether it was."""
         if pid != self._new:
             return False
         self._new = None
@@ -91,7 +91,7 @@ class Upgrade:
         return True
 
     def announce_leaving(self, manager: ServiceManager) -> None:
-        """Report that we leave; where another master runs, the service goes on, and the newer one is in charge."""
+        """Report to the service manager that we exit, or that the new binary is the main process now."""
         if self._new is not None and self._turn is not None:
             manager.hand_over(self._new)
             self._turn.give()
@@ -99,15 +99,15 @@ class Upgrade:
             manager.stopping()
 
     def kick_former(self, sessions: bytes) -> bool:
-        """Have the old master end these sessions of its workers; False where there is none, or it has no room."""
+        """Have the old master end sessions of its workers; False if there is none, or it has no room."""
         return self._predecessor.kick(sessions)
 
     def take_kicks(self) -> list[bytes]:
-        """Sessions of ours that the new master wants to end."""
+        """The sessions of our workers that the new master wants to end."""
         return [] if self._successor is None else self._successor.take_kicks()
 
     def leave(self) -> None:
-        """Close, in a child, what only the master may have."""
+        """Close, in a child, what only the master needs."""
         self._predecessor.close()
         self._close_links()
 
@@ -128,16 +128,16 @@ def old_pid_file(cycle: Cycle) -> Path:
 
 
 def new_environment(cycle: Cycle, current: Mapping[str, str]) -> dict[str, str]:
-    """The new binary's environment: the variables that `env` keeps, the sockets, and where to report readiness."""
+    """The new binary's environment: the variables that `env` keeps, the sockets, and the service manager's."""
     environment = worker_environment(cycle.settings.core.env, current)
     environment[inheritance.VARIABLE] = inheritance.announce(cycle.listeners)
     environment.update({name: current[name] for name in service_manager.VARIABLES if name in current})
-    environment["PYTHONDONTWRITEBYTECODE"] = "1"  # for what the interpreter loads before `inherited_state.settle`
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"  # for modules that are loaded before `inherited_state.settle`
     return environment
 
 
 def _spawn(binary: str, cycle: Cycle, environment: Mapping[str, str]) -> int:
-    """Run our own command line again, with the sockets and copies of the zones; raises OSError."""
+    """Execute our command line again, with the sockets and copies of the zones; raises OSError."""
     sockets = [listener.socket for listener in cycle.listeners]
     handover = Handover(cycle.zones)
     for failure in handover.failures:
@@ -146,7 +146,7 @@ def _spawn(binary: str, cycle: Cycle, environment: Mapping[str, str]) -> int:
         for listening in sockets:
             listening.set_inheritable(True)
         with handover.announced() as announcement:
-            # Blocked signals stay blocked across exec: these would end a binary that does not take them yet.
+            # Signals stay blocked across exec; these would end the new binary before it has installed its handlers.
             return execute(binary, sys.orig_argv, {**environment, **announcement}, HELD)
     finally:
         for listening in sockets:

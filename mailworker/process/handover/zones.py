@@ -1,7 +1,7 @@
-"""Shared zones, of any kind, handed over to a new binary.
+"""The copies of shared zones for a new binary.
 
-It gets copies, not the memory itself: ticket keys have one writer, the master, and there are two masters for a while.
-What only the master may write is copied from its own memory.
+The memory itself cannot be shared, as some zones have the master as their only writer, and there are two masters for a
+while. Such a zone is copied from the master's own memory.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from mailworker.shm.shared import Shared
 
 # The environment variable that names the descriptors, each ended by a semicolon.
 VARIABLE = "MAILWORKER_ZONES"
-# The beginning of a copy. A change of the layout behind it needs another mark, so that no version misreads it.
+# The beginning of a copy. It must change with the layout of what follows, so that no version misreads it.
 _MARK = "mailworker zone 3"
 
 
 class Handover:
-    """Copies of zones in memory files, which have no name and end with their last descriptor."""
+    """Copies of zones in memory files, which exist until their last descriptor is closed."""
 
     __slots__ = ("_descriptors", "_lent", "failures")
 
@@ -43,9 +43,9 @@ class Handover:
 
     @contextmanager
     def announced(self) -> Iterator[dict[str, str]]:
-        """The environment variable that announces the copies, which are inheritable until the end.
+        """The environment variable with the descriptors of the copies, which are inheritable within the context.
 
-        Descriptors that zones lend come after them: the new binary closes those by itself, as they are no copies.
+        Descriptors that zones lend follow. They are no copies: the new binary has duplicated them when it closes them.
         """
         told = (*self._descriptors, *self._lent)
         try:
@@ -60,7 +60,7 @@ class Handover:
 
 
 def take_over(value: str, zones: Iterable[Shared]) -> None:
-    """Fill each of `zones` from the copy of the same label that `value` announces; all copies are closed."""
+    """Fill each of `zones` from the copy with its label, and close all copies; `value` is that of VARIABLE."""
     wanted = {_label(zone): zone for zone in zones}
     for text in value.split(";"):
         descriptor = number(text)
@@ -85,7 +85,7 @@ def _copy(zone: Shared) -> int:
 
 
 def _append(descriptor: int, content: bytes | memoryview) -> None:
-    """Write `content` behind what is there; pages of zeros become holes, as zones are large and often nearly empty."""
+    """Append `content`. Pages of zeros become holes, as zones are large and often nearly empty."""
     end = os.fstat(descriptor).st_size
     os.ftruncate(descriptor, end + len(content))
     for start, page in pages(content):
@@ -107,4 +107,4 @@ def _fill(descriptor: int, wanted: dict[bytes, Shared]) -> None:
                 zone.take_over(copy[len(label) :])
         os.close(descriptor)
     except (OSError, OverflowError, ValueError):
-        return  # no copy: the zone begins empty
+        return  # not a copy: the zone begins empty

@@ -1,4 +1,4 @@
-"""Sockets that a master hands to its new binary, which environment variables name."""
+"""Sockets for a new binary, whose descriptors are in environment variables."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mailworker.process.system.inherited_state import number
 
 @contextmanager
 def announced(theirs: socket.socket, variable: str) -> Iterator[dict[str, str]]:
-    """The variable that names `theirs`, which is inheritable and stays open here until the end."""
+    """The variable with the descriptor of `theirs`, which is inheritable, and open here, within the context."""
     with theirs:
         theirs.set_inheritable(True)
         yield {variable: str(theirs.fileno())}
 
 
 def inherited(descriptor: str) -> socket.socket | None:
-    """The socket that an old master has announced, None where there is no valid one."""
+    """The socket that an old master has announced, None if there is no valid one."""
     found = number(descriptor)
     if found is None:
         return None

@@ -17,13 +17,13 @@ from mailworker.log.terminal import tell
 from mailworker.process.system.inherited_state import UMASK
 from mailworker.process.system.pipe import open_pipe
 
-# What a daemon writes to its waiting parent. Other messages are text for stderr, an empty one means that it has died.
+# Messages of a daemon to its waiting parent. Any other one is text for stderr; an end without one means that it died.
 _SERVES = b"\0"
 _FAILED = b"\1"
 
 
 class Starter:
-    """The parent that has started a daemon and waits to exit with the result; without a pipe, calls have no effect."""
+    """The parent that has started a daemon and waits for its report. Without a pipe, calls have no effect."""
 
     __slots__ = ("_pipe",)
 
@@ -31,11 +31,11 @@ class Starter:
         self._pipe = pipe
 
     def serves(self) -> None:
-        """The daemon serves: let the parent exit with code 0."""
+        """Report that the daemon serves: the parent exits with code 0."""
         self._tell(_SERVES)
 
     def fails(self, reason: str = "") -> None:
-        """The daemon ends without having served: let the parent print `reason`, if there is any, and exit with 1."""
+        """Report that the daemon has failed: the parent prints `reason`, if there is any, and exits with code 1."""
         self._tell(reason.encode() or _FAILED)
 
     def leave(self) -> None:
@@ -46,7 +46,7 @@ class Starter:
 
     def _tell(self, message: bytes) -> None:
         if self._pipe is not None:
-            with suppress(OSError):  # it did not wait for us
+            with suppress(OSError):  # the parent has not waited
                 os.write(self._pipe, message)
             self.leave()
 
@@ -54,7 +54,7 @@ class Starter:
 def become_daemon(descriptors: Iterable[int]) -> Starter:
     """Detach from the terminal; the parent waits for the Starter's report. Raises StartError.
 
-    The working directory stays, as do `descriptors` and stderr; stdin and stdout become /dev/null, all other
+    The working directory, `descriptors` and stderr are kept. stdin and stdout become /dev/null, and all other
     descriptors are closed.
     """
     reading, writing = open_pipe()
@@ -99,7 +99,7 @@ def wait_for_daemon(pipe: int) -> int:
 
 
 def redirect_stderr(log: Log) -> None:
-    """Let stderr end up in the log's first file, unless the log goes to stderr anyway."""
+    """Redirect stderr to the log's first file, unless the log goes to stderr."""
     sys.stderr.flush()
     if log.descriptor is not None:
         os.dup2(log.descriptor, 2)

@@ -1,4 +1,4 @@
-"""Executing a program in a child, even where a container's seccomp filter refuses posix_spawn(3)."""
+"""Executing a program in a child, even if a container's seccomp filter refuses posix_spawn(3)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def execute(
 ) -> int:
     """Execute `program` in a child that has these signals blocked and no others; returns its process id.
 
-    Raises OSError. Signals that are blocked here would otherwise stay blocked.
+    Raises OSError. Without `blocked` the child would inherit the mask of this process.
 
     posix_spawn(3) of glibc makes a child by clone3(2) and does not cope with EPERM, which older containers return for
     it. fork(2) does not need clone3(2).
@@ -32,7 +32,7 @@ def execute(
 def _fork(
     program: str, arguments: list[str], environment: Mapping[str, str], blocked: Collection[signal.Signals]
 ) -> int:
-    """Like `execute`. By a pipe, which exec closes, the child reports the error with which it has failed."""
+    """As `execute`. The child reports an error by a pipe, which exec closes."""
     reading, writing = os.pipe()
     try:
         pid = os.fork()

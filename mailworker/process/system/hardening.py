@@ -1,4 +1,4 @@
-"""Privileges that a worker gives up for good, by Linux's prctl(2) where there is one."""
+"""Privileges that a worker gives up for good, by prctl(2) of Linux."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from mailworker.model import Level
 _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
 
-# Loaded by the master: a worker may not be able to read the library any more.
+# Loaded by the master, as a worker may not be able to read the library.
 LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 def harden(log: Log, *, core_dumps: bool) -> None:
-    """Keep programs that we execute from gaining privileges, and other processes of our user from reading our memory.
+    """Prevent programs that we execute from gaining privileges, and processes of our user from reading our memory.
 
-    `core_dumps` tells that the administrator wants core files, which the second step would prevent; after a change of
-    the user they must even be allowed. A refusal is logged at [alert].
+    The latter also prevents core files, so it is not done if `core_dumps` are wanted; after a change of the user they
+    must even be enabled. Errors are logged at [alert].
     """
     _set(_PR_SET_NO_NEW_PRIVS, 1, "PR_SET_NO_NEW_PRIVS", log)
     _set(_PR_SET_DUMPABLE, int(core_dumps), "PR_SET_DUMPABLE", log)
@@ -36,5 +36,5 @@ def _set(option: int, value: int, name: str, log: Log) -> None:
 
 
 def reason() -> str:
-    """Why the last call of LIBC has failed, as `describe` puts it."""
+    """The error of the last call of LIBC, as `describe` gives it."""
     return describe(OSError(ctypes.get_errno(), ""))

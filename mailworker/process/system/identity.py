@@ -19,10 +19,10 @@ from mailworker.process.system.processors import allowed_processors
 def assume(core: CoreSettings, number: int | None, log: Log) -> None:
     """Turn the calling process into worker `number` (from 0), in nginx's order, with no way back.
 
-    `number` None is a helper, which like nginx's has no priority and no processors of its own.
+    `number` None is a helper, for which priority and processors are not set, as in nginx.
 
-    Failures that only make it slower or smaller than configured are logged at [alert]; raises StartError where it must
-    not go on: as the wrong user or in the wrong folder.
+    Errors in limits, priority and processors are logged at [alert]. Raises StartError if the user or the folder cannot
+    be changed.
     """
     _set_environment(core.env)
     if number is not None:
@@ -42,7 +42,7 @@ def assume(core: CoreSettings, number: int | None, log: Log) -> None:
 
 
 def give_way(niceness: int, log: Log) -> None:
-    """Let processes of the present priority run first; a failure is logged at [alert]."""
+    """Lower the priority of this process; an error is logged at [alert]."""
     try:
         os.nice(niceness)
     except OSError as error:
@@ -50,7 +50,7 @@ def give_way(niceness: int, log: Log) -> None:
 
 
 def worker_environment(env: tuple[str, ...], current: Mapping[str, str]) -> dict[str, str]:
-    """The environment that `env` directives leave: TZ, the variables named, and the values given."""
+    """The environment by the `env` directives: TZ, the variables that they keep, and those that they set."""
     kept = {}
     for entry in ("TZ", *env):
         name, equals, value = entry.partition("=")
@@ -62,10 +62,10 @@ def worker_environment(env: tuple[str, ...], current: Mapping[str, str]) -> dict
 
 
 def processors_of_worker(affinity: CpuAffinity, number: int, usable: list[int]) -> list[int] | None:
-    """Numbers of the processors that worker `number` (from 0) is bound to, None if it is not bound.
+    """The numbers of the processors that worker `number` (from 0) is bound to, None if it is not bound.
 
-    `auto` assigns them one by one, from the mask or else from `usable`; otherwise each worker has its mask and the last
-    mask serves all remaining workers.
+    With `auto` it is one from the mask, or else from `usable`; as in nginx, an empty mask binds no worker. Otherwise
+    each worker has a mask of its own; the last mask is for all remaining workers.
     """
     if affinity.auto:
         processors = _members(affinity.masks[0]) if affinity.masks else usable
@@ -102,7 +102,7 @@ def _set_limit(limit: int, name: str, value: int | None, log: Log) -> None:
 
 def _bind_to_processors(affinity: CpuAffinity, number: int, log: Log) -> None:
     if not hasattr(os, "sched_setaffinity"):
-        return  # a warning has been given for the directive
+        return  # the directive has caused a warning
     processors = processors_of_worker(affinity, number, allowed_processors())
     if processors is None:
         return
@@ -115,7 +115,7 @@ def _bind_to_processors(affinity: CpuAffinity, number: int, log: Log) -> None:
 
 
 def _become(user: User) -> None:
-    """Give up root: group, supplementary groups, user. Each step must succeed, or privileges of root would remain."""
+    """Change group, supplementary groups and user. Each step must succeed, or privileges of root would remain."""
     steps: tuple[tuple[str, Callable[[], None]], ...] = (
         (f"setgid({user.gid})", lambda: os.setgid(user.gid)),
         (f"initgroups({user.name}, {user.gid})", lambda: os.initgroups(user.name, user.gid)),

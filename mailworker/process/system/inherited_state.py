@@ -1,16 +1,16 @@
-"""What a process inherits from its parent, set right once before anything else is done.
+"""The state that a process inherits from its parent; `settle` sets it to known values.
 
-Workers, helpers and the next binary inherit what `settle` sets, and each new binary calls it again.
+Workers, helpers and the next binary inherit these values, and each new binary calls `settle` again.
 
 | Inherited | Afterwards |
 |---|---|
 | dispositions and mask of signals | those of `signals.settle`: SIG_IGN and blocked signals survive exec |
-| umask | UMASK at the least; a daemon has UMASK, as nginx's does not care for what is inherited either |
-| descriptors 0, 1, 2 | /dev/null where they are closed, or a log or socket would get their number |
-| other descriptors | the master keeps them, as they may be locks; its children close them |
-| environment | `env` decides what workers and the next binary get of it |
+| umask | UMASK and the inherited bits; only UMASK in a daemon, as in nginx |
+| descriptors 0, 1, 2 | /dev/null if they are closed, as a log or a socket could get their numbers |
+| other descriptors | stay open in the master, as they may be locks; its children close them |
+| environment | stays; `env` selects the variables of workers and of the next binary |
 | working directory | stays; only relative paths need it |
-| limits, priority | stay, as in nginx: they are the administrator's; directives change those of workers |
+| limits, priority | stay, as in nginx; directives change those of workers |
 """
 
 from __future__ import annotations
@@ -34,29 +34,29 @@ _DESCRIPTORS = Path("/proc/self/fd")
 
 
 def settle() -> None:
-    """Set right what this process has inherited; call this before anything is opened or written."""
-    sys.dont_write_bytecode = True  # the installation decides whether root's bytecode is kept
+    """Set the inherited state to known values; call this before anything is opened or written."""
+    sys.dont_write_bytecode = True  # no bytecode is written as root
     os.umask(os.umask(UMASK) | UMASK)
     _open_standard_streams()
     signals.settle()
 
 
 def foreign_descriptors(environment: Mapping[str, str]) -> tuple[int, ...]:
-    """Open descriptors that were not announced to us; call this before we open any ourselves."""
+    """Open descriptors that were not announced to us; call this before any other is opened."""
     ours = {*_STANDARD, *_announced(environment)}
     with suppress(OSError):
         opened = (int(path.name) for path in _DESCRIPTORS.iterdir())
         return tuple(number for number in opened if number not in ours and _is_open(number))
-    return ()  # a system that does not tell
+    return ()  # a system without /proc
 
 
 def number(text: str) -> int | None:
-    """The number in a variable of the environment; None where there is none, or one out of range."""
+    """The number in a variable of the environment; None if it is no number, or out of range."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER else None
 
 
 def passed_descriptors(environment: Mapping[str, str]) -> range:
-    """The descriptors that a service manager passes to this very process (sd_listen_fds(3))."""
+    """The descriptors that a service manager passes to this process (sd_listen_fds(3))."""
     count = number(environment.get("LISTEN_FDS", "")) if environment.get("LISTEN_PID") == str(os.getpid()) else None
     return range(_FIRST_PASSED, _FIRST_PASSED + min(count or 0, _MOST_PASSED))
 
@@ -69,13 +69,13 @@ def close_all(descriptors: Iterable[int]) -> None:
 
 
 def close_all_but(descriptor: int) -> None:
-    """Close all descriptors that a fork has left open, except the standard streams and `descriptor`."""
+    """Close all descriptors except the standard streams and `descriptor`, in a process that was forked."""
     os.closerange(max(_STANDARD) + 1, descriptor)
     os.closerange(descriptor + 1, os.sysconf("SC_OPEN_MAX"))
 
 
 def _announced(environment: Mapping[str, str]) -> set[int]:
-    """The descriptors that another master or a service manager announces; any number in these variables counts."""
+    """The descriptors that another master or a service manager announces: all numbers in their variables."""
     variables = ("MAILWORKER", "MAILWORKER_FORMER", "MAILWORKER_TURN", "MAILWORKER_ZONES")
     values = (environment.get(name, "") for name in variables)
     numbers = (number(text) for value in values for text in re.findall(r"[0-9]+", value))
@@ -83,7 +83,7 @@ def _announced(environment: Mapping[str, str]) -> set[int]:
 
 
 def _open_standard_streams() -> None:
-    """Open /dev/null in place of closed standard streams; like these it can be inherited."""
+    """Open /dev/null for each closed standard stream, inheritable like those."""
     for number in _STANDARD:
         if not _is_open(number):
             opened = os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one

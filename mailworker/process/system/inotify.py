@@ -36,7 +36,7 @@ _MOUNTS: Final = Path("/proc/self/mountinfo")
 
 
 class Inotify:
-    """Its `descriptor` becomes readable when something has changed in a folder; -1 where there is no inotify."""
+    """Its `descriptor` becomes readable when something changes in a watched folder; it is -1 without inotify."""
 
     __slots__ = ("_library", "descriptor")
 
@@ -48,14 +48,14 @@ class Inotify:
             self.descriptor = self._library.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def watch(self, folder: str) -> bool:
-        """Watch a folder, or watch it again; returns whether its changes will be reported."""
+        """Watch a folder; returns whether its changes will be reported. It may be watched already."""
         if self.descriptor < 0:
             return False
         watched: int = self._library.inotify_add_watch(self.descriptor, os.fsencode(folder), _MASK)
         return watched >= 0
 
     def drain(self) -> None:
-        """Discard the events: it is enough to know that there were some."""
+        """Discard the events."""
         with suppress(BlockingIOError):
             while os.read(self.descriptor, 1 << 16):
                 pass
@@ -68,7 +68,7 @@ class Inotify:
 
 
 def is_remote(folder: str) -> bool:
-    """Whether other machines may write there, whose changes this system does not report."""
+    """Whether other machines may write to the folder: this system does not report their changes."""
     try:
         device = Path(folder).stat().st_dev
         mounts = _MOUNTS.read_text(errors="surrogateescape").splitlines()

@@ -18,11 +18,11 @@ _MAX_TEXT = 22
 def write(path: Path) -> None:
     """Write our process id to `path`; raises StartError.
 
-    The file appears complete or not at all, and a symbolic link at `path` is replaced, not followed.
+    The file is never incomplete. A symbolic link at `path` is replaced, not followed.
     """
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        temporary.unlink(missing_ok=True)  # left by a killed process that had the same id
+        temporary.unlink(missing_ok=True)  # a killed process with the same id may have left it
         with open(temporary, "xb", buffering=0, opener=_open) as file:
             _fill(path, file)
         temporary.replace(path)
@@ -30,7 +30,7 @@ def write(path: Path) -> None:
         raise _cannot_open(path, error) from None
     finally:
         with suppress(OSError):
-            temporary.unlink()  # it has become `path`, unless something failed
+            temporary.unlink()  # after an error; otherwise it is renamed
 
 
 def _open(path: str, flags: int) -> int:
@@ -43,12 +43,12 @@ def _fill(path: Path, file: FileIO) -> None:
         written = file.write(text)
     except OSError as error:
         raise StartError(f'write() "{path}" failed {describe(error)}') from None
-    if written != len(text):  # a part of the text would be another process's id
+    if written != len(text):  # a part of the number would be the id of another process
         raise StartError(f'write() "{path}" failed (28: No space left on device)')
 
 
 def check(path: Path) -> None:
-    """Check for `-t` that `path` can be written, creating it empty if it is missing; raises StartError."""
+    """Check for `-t` that `path` can be written, and create it empty if it is missing; raises StartError."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE))
     except OSError as error:
@@ -60,7 +60,7 @@ def remove(path: Path) -> None:
     try:
         ours = read(path) == os.getpid()
     except StartError:
-        return  # gone already, or another process's
+        return  # it is deleted already, or invalid
     if ours:
         try:
             path.unlink()

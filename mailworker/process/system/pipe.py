@@ -1,4 +1,4 @@
-"""Pipes of a start."""
+"""Pipes, with nginx's error message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mailworker.log.line import describe
 
 
 def open_pipe() -> tuple[int, int]:
-    """The end to read from, and the one to write to. Raises StartError."""
+    """The reading end and the writing end. Raises StartError."""
     try:
         return os.pipe()
     except OSError as error:

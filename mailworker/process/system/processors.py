@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def usable_processors() -> int:
-    """Processors in our affinity mask, or fewer where a control group allows less time; at least 1."""
+    """The number of processors in our affinity mask, or fewer if a control group allows less time; at least 1."""
     return max(1, ceil(min(cgroup_quota(), float(len(allowed_processors())))))
 
 
@@ -21,9 +21,9 @@ def allowed_processors() -> list[int]:
 
 
 def cgroup_quota(root: Path = Path("/")) -> float:
-    """The processors' worth of time that our control groups and their parents grant; `inf` without a limit.
+    """The limit of processor time of our control groups and their parents, in processors; `inf` without a limit.
 
-    `root` is where /proc and /sys are found.
+    `root` is the folder of /proc and /sys.
     """
     try:
         membership = (root / "proc/self/cgroup").read_text()
@@ -41,7 +41,7 @@ def cgroup_quota(root: Path = Path("/")) -> float:
 
 
 def _with_parents(path: str) -> Iterator[str]:
-    """A group and all above it. In a container the outer part of the path may be invisible: such groups are skipped."""
+    """A group and its parents. In a container, the outer ones may be invisible; they are skipped."""
     group = Path(path.strip("/"))
     yield str(group)
     yield from (str(parent) for parent in group.parents)

@@ -1,4 +1,4 @@
-"""Descriptors in reserve, to receive others where clients have taken all that a process may open."""
+"""Reserved descriptors, for receiving others when clients use all that the process may open."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from contextlib import suppress
 
 from mailworker.process.system.inherited_state import close_all
 
-# Any descriptor that is open all the time will do: its duplicates keep nothing else open.
+# A descriptor that is always open, so that its duplicates keep no file open.
 _OPEN = 0
 
 
 class Reserve:
-    """Holds `size` descriptors after `fill`, but not within a `with` block, which may use as many for itself.
+    """Holds `size` descriptors after `fill`. Within a `with` block they are free for other use.
 
-    What is sent to a process comes only once: descriptors that it has no number for are closed by the system.
+    A process that has no free descriptor numbers loses the descriptors of a message, as the system closes them.
     """
 
     __slots__ = ("_held", "_size")
@@ -30,12 +30,12 @@ class Reserve:
         self.fill()
 
     def close(self) -> None:
-        """Hold none, as in a child that has inherited them."""
+        """Release them, also in a child that has inherited them."""
         close_all(self._held)
         self._held.clear()
 
     def fill(self) -> None:
-        """Hold them from now on, as far as the process may open so many."""
-        with suppress(OSError):  # the end of the next block tries again
+        """Reserve them, or as many as the process may open."""
+        with suppress(OSError):  # the next `with` block tries again
             while len(self._held) < self._size:
                 self._held.append(os.dup(_OPEN))

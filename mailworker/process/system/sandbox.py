@@ -1,7 +1,7 @@
 """`worker_sandbox on`: a sandbox for a worker, by Linux's seccomp(2) and, where the kernel has it, Landlock.
 
-A worker then has only the system calls that it needs to serve: it can execute no program, make no process, look into or
-signal none, and open no file. Reopened logs come from the master. Refused calls fail with EPERM or EACCES.
+A worker then has only the system calls that it needs to serve: it cannot execute programs, make, inspect or signal
+processes, or open files. The master sends it reopened logs. Refused calls fail with EPERM or EACCES.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _CALLS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Test:
-    """Whether an argument of a system call, counted from 0, has one of `values` under `mask`."""
+    """Tests whether an argument of a system call, counted from 0, has one of `values` under `mask`."""
 
     argument: int
     mask: int
@@ -56,7 +56,7 @@ class _Test:
 
 @dataclass(frozen=True, slots=True)
 class _Condition:
-    """A system call that is harmless where all `tests` hold; one matching condition of a call is enough."""
+    """Allows a system call if all `tests` hold. One condition that holds is enough."""
 
     numbers: tuple[int, int]
     tests: tuple[_Test, ...]
@@ -114,7 +114,7 @@ _MOST_RIGHTS: Final = 16
 
 
 def is_supported() -> bool:
-    """Whether the table has this machine. A Python of 32 bits has other system calls than its kernel's machine."""
+    """Whether the table has this machine. A 32-bit Python on a 64-bit kernel has other system calls."""
     return LIBC is not None and platform.machine() in _MACHINES and sys.maxsize > 2**32
 
 
@@ -162,7 +162,7 @@ def _conditional(condition: _Condition, column: int) -> Iterable[bytes]:
 
 
 def _tested(test: _Test, rest: int) -> Iterable[bytes]:
-    """Continue with the next step where the test holds, or else skip `rest` more steps."""
+    """Continue with the next step if the test holds, else skip `rest` more steps."""
     yield _step(_LOAD, _ARGUMENTS + 8 * test.argument)  # the lower half, as these machines are little-endian
     yield _step(_AND, test.mask)
     *others, last = test.values
@@ -177,9 +177,9 @@ def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
 
 
 def _landlock(libc: ctypes.CDLL, folders: Sequence[int] = ()) -> None:
-    """Permit access to files below `folders` only, whatever seccomp lets through.
+    """Allow access to files below `folders` only.
 
-    A kernel without Landlock has the seccomp filter alone.
+    On a kernel without Landlock, seccomp alone restricts it.
     """
     version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)
     if version < 1:

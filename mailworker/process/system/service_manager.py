@@ -22,10 +22,10 @@ REFUSED = "Serving as before: the new configuration was refused, see the error l
 
 
 class Turn:
-    """How an old master tells its new binary: you are the main process now, so you are heard (NotifyAccess=main).
+    """A pair of sockets by which an old master tells its new binary that it is the main process now.
 
-    It is a pair of sockets, of which the end of file is the message. No child has a copy of either: with one of ours
-    it would put that off, and with either it could cause it.
+    With NotifyAccess=main, systemd accepts notifications of that process alone. The message is an end of file. No
+    child has a copy of either socket: with one of ours it would delay the message, and with either it could cause it.
     """
 
     __slots__ = ("_ours", "_theirs")
@@ -35,29 +35,29 @@ class Turn:
         self._ours, self._theirs = socket.socketpair()
 
     def announced(self) -> AbstractContextManager[dict[str, str]]:
-        """The environment variable that names the other end, which is inheritable and stays open here until the end."""
+        """The environment variable for the other end, which is inheritable, and open here, within the context."""
         return announced(self._theirs, TURN)
 
     def give(self) -> None:
-        """Pass the turn to the other master, for good."""
+        """Make the other master the main process."""
         with suppress(OSError):
             self._ours.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """Close our end: there is no other master."""
+        """Close our end, as there is no other master."""
         self._ours.close()
 
 
 class ServiceManager:
-    """The service manager that supervises us; where there is none, notifications have no effect.
+    """The service manager that supervises us; without one, notifications have no effect.
 
-    A new binary sends none until its old master has given it the turn or is gone: only the main process is heard.
+    A new binary sends none before it is the main process, or before its old master has ended: see `Turn`.
     """
 
     __slots__ = ("_address", "_turn", "_watchdog")
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """Learn from the environment where to report, and how often; call this before the process id changes."""
+        """Read the environment; call this before the process id changes."""
         address = environment.get("NOTIFY_SOCKET", "")
         self._address = f"\0{address[1:]}" if address.startswith("@") else address  # in Linux's abstract namespace
         self._turn = inherited(environment.get(TURN, ""))
@@ -71,7 +71,7 @@ class ServiceManager:
             self._turn.close()
 
     def ready(self, status: str) -> None:
-        """Report that we serve, and that signals are for this process; `status` is for people."""
+        """Report that we serve, and are the main process; `status` is shown to administrators."""
         self._tell("READY=1", f"MAINPID={os.getpid()}", f"STATUS={status}")
 
     def reloading(self) -> None:
@@ -83,7 +83,7 @@ class ServiceManager:
         self._tell("STOPPING=1", "STATUS=Finishing the sessions that are open")
 
     def hand_over(self, pid: int) -> None:
-        """Name another process as the main one, and report nothing from now on."""
+        """Report that another process is the main one, and nothing from now on."""
         self._tell(f"MAINPID={pid}", "WATCHDOG=1", f"STATUS=Serving with a new binary, process {pid}")
         self._address = ""
 

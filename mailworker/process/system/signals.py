@@ -1,7 +1,7 @@
-"""Signals, taken when it suits us: a handler never does more than wake the process.
+"""Signals, which are handled synchronously.
 
-The master waits for signals alone, so it keeps them blocked and fetches them one by one; so it learns who sent them,
-and none can interrupt it. A worker waits for descriptors: there a socket becomes readable.
+The master waits for signals alone: it keeps them blocked and fetches them one by one, so it knows the senders, and is
+never interrupted. A worker waits for descriptors, so a socket becomes readable when it receives a signal.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ COMMANDS = {
     "reload": signal.SIGHUP,
 }
 
-# The system's default action is right: end a faulty or killed process, stop it, let it continue.
+# Signals with the system's default action: to end, stop or continue the process.
 _SYSTEMS = frozenset(
     {
         signal.SIGKILL, signal.SIGSTOP, signal.SIGTSTP, signal.SIGCONT,
         signal.SIGILL, signal.SIGTRAP, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV,
     }
 )  # fmt: skip
-# Our parent may end us before we serve; a parent that ignores SIGCHLD never learns that its children have ended.
+# A process must never ignore these: its parent may end it early, and without SIGCHLD it cannot reap its children.
 _NEEDED = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGCHLD})
-# Signals that would end or stop a process that does not take them yet: they wait until it does.
+# Signals that would end or stop a process that has no handlers yet: they stay pending until then.
 HELD = frozenset(
     {
         signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH,
@@ -44,10 +44,10 @@ TAKEN = _NEEDED | HELD
 
 
 def settle() -> None:
-    """Set the disposition of every signal and the mask, whatever they were, until the process installs its handlers.
+    """Set the disposition of every signal and the mask to known values, until the process installs its handlers.
 
-    A signal that our processes have no use for is ignored. nginx does that with SIGPIPE and SIGSYS alone, and is ended
-    by SIGVTALRM, SIGPROF, SIGPWR, SIGXCPU and others.
+    All signals without a meaning are ignored. nginx ignores only SIGPIPE and SIGSYS, so SIGVTALRM, SIGPROF, SIGPWR,
+    SIGXCPU and others end it.
     """
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         known = number in _SYSTEMS or number in TAKEN
@@ -63,8 +63,8 @@ def _ignore() -> None:
     """Do nothing."""
 
 
-UNHEARD: Final[Handler] = ("", _ignore)
-PASSED_OVER: Final[Handler] = (", ignoring", _ignore)
+SILENT: Final[Handler] = ("", _ignore)
+IGNORED: Final[Handler] = (", ignoring", _ignore)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class BlockedSignals:
         signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
 
     def unblock(self) -> None:
-        """Deliver them again, in a child too: the mask is inherited."""
+        """Unblock them, as in a child, which inherits the mask."""
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self._signals)
 
     def wait(self, timeout: float | None) -> Received | None:
@@ -102,9 +102,9 @@ class BlockedSignals:
 
 
 def _wait_by_alarm(signals: frozenset[Signals], timeout: float) -> Received | None:
-    """The next of `signals`; None after `timeout` seconds, whose end is announced by a signal as well.
+    """The next of `signals`; None after `timeout` seconds, by SIGALRM.
 
-    signal.sigtimedwait cannot be used: macOS lacks it, and where a process is stopped and continues after the timeout,
+    signal.sigtimedwait is not used: macOS does not have it, and if the process is stopped until after the timeout,
     CPython returns uninitialised memory as a signal number.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})

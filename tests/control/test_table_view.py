@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mailworker.control.client import Client
-from mailworker.control.people import KEYS, Source, View
+from mailworker.control.table_view import KEYS, Source, View
 from tests.control.conftest import Server
 
 ROWS: list[dict[str, Any]] = [

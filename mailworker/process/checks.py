@@ -18,21 +18,21 @@ from mailworker.tls.folder import Folder, NamedPair, notice
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _DAY: Final = 86400  # seconds
-# A program that renews certificates does so earlier than so many days before their end.
+# Days before the end of a certificate within which it should have been renewed.
 _NOTICE: Final = 7
 
 
-def doubts(settings: Settings, folders: Iterable[Folder] = ()) -> Iterator[str]:
-    """The warnings, one after the other; `folders` are those of certificates that `settings` name."""
-    yield from _of_certificates(settings.servers)
-    yield from of_secrets(settings.secrets)
+def check_settings(settings: Settings, folders: Iterable[Folder] = ()) -> Iterator[str]:
+    """The warnings; `folders` are the certificate folders that `settings` name, read."""
+    yield from _check_certificates(settings.servers)
+    yield from check_secrets(settings.secrets)
     for folder in folders:
-        yield from of_pairs(folder, time.time())
-    yield from of_logins_in_clear(settings.servers)
-    yield from of_loops(settings.servers)
+        yield from check_pairs(folder, time.time())
+    yield from check_clear_logins(settings.servers)
+    yield from check_loops(settings.servers)
 
 
-def _of_certificates(servers: tuple[MailServer, ...]) -> Iterator[str]:
+def _check_certificates(servers: tuple[MailServer, ...]) -> Iterator[str]:
     if any(server.ssl is not None or server.proxy.ssl is not None for server in servers):
         # A service needs none of the libraries that this loads.
         from mailworker.tls.certificate import check_servers  # noqa: PLC0415
@@ -40,16 +40,16 @@ def _of_certificates(servers: tuple[MailServer, ...]) -> Iterator[str]:
         yield from check_servers(servers)
 
 
-def of_pairs(folder: Folder, now: float) -> Iterator[str]:
-    """Certificates in use that are not valid, or not for long, or have a wrong chain, and keys open to others."""
+def check_pairs(folder: Folder, now: float) -> Iterator[str]:
+    """Warn of certificates in use that are not valid or expire soon, of wrong chains, and of keys open to others."""
     for pair in folder:
         if folder.served(pair):
-            yield from _of_time(pair, now)
-            yield from _of_chain(pair)
-        yield from of_secrets([SecretFile("certificate key", pair.key_path)])
+            yield from _check_validity(pair, now)
+            yield from _check_chain(pair)
+        yield from check_secrets([SecretFile("certificate key", pair.key_path)])
 
 
-def _of_time(pair: NamedPair, now: float) -> Iterator[str]:
+def _check_validity(pair: NamedPair, now: float) -> Iterator[str]:
     moment = time.strftime("%Y-%m-%d %H:%M", time.gmtime(pair.begins if now < pair.begins else pair.ends))
     if now < pair.begins:
         yield f'certificate "{escape(pair.path)}" is not valid before {moment} UTC'
@@ -60,14 +60,14 @@ def _of_time(pair: NamedPair, now: float) -> Iterator[str]:
         yield f'certificate "{escape(pair.path)}" expires on {moment} UTC, in {days}'
 
 
-def _of_chain(pair: NamedPair) -> Iterator[str]:
+def _check_chain(pair: NamedPair) -> Iterator[str]:
     issuer = pair.leaf.issuer
     if pair.chain and all(each.subject != issuer for each in pair.chain):
         yield f'certificate "{escape(pair.path)}" is followed by others, of which none is its issuer "{escape(issuer)}"'
 
 
-def of_secrets(files: Iterable[SecretFile]) -> Iterator[str]:
-    """Secret files that users other than their owner may read or write."""
+def check_secrets(files: Iterable[SecretFile]) -> Iterator[str]:
+    """Warn of secret files that users other than their owner may read or write."""
     for file in files:
         try:
             mode = Path(file.path).stat().st_mode
@@ -78,31 +78,31 @@ def of_secrets(files: Iterable[SecretFile]) -> Iterator[str]:
                 yield f'{file.kind} "{file.path}" is open to others than its owner (mode {stat.S_IMODE(mode):04o})'
 
 
-def of_logins_in_clear(servers: Iterable[MailServer]) -> Iterator[str]:
-    """Servers that demand a client certificate, but take logins without TLS, where clients show none."""
+def check_clear_logins(servers: Iterable[MailServer]) -> Iterator[str]:
+    """Warn of servers that require a client certificate, but accept logins without TLS, which has none."""
     for server in servers:
         demands = server.ssl is not None and server.ssl.verify_client is VerifyClient.ON
         clear = [str(listen.address) for listen in server.listens if not listen.ssl]
         if demands and clear and server.starttls is not Starttls.ONLY:
             yield (
-                f'"ssl_verify_client" is on, but clients of {", ".join(clear)} may log in without TLS, so without a '
-                f'certificate: "starttls only" demands both in {server.where}'
+                f'"ssl_verify_client" is on, but clients of {", ".join(clear)} may log in without TLS, without a '
+                f'certificate: "starttls only" requires both in {server.where}'
             )
 
 
-def of_loops(servers: Iterable[MailServer]) -> Iterator[str]:
-    """Servers whose backend is an address of their own, so that one login takes all connections."""
+def check_loops(servers: Iterable[MailServer]) -> Iterator[str]:
+    """Warn of servers whose backend is one of their own addresses: one login would take all connections."""
     for server in servers:
         for address in server.proxy.addresses:
             if any(_takes(listen, address) for listen in server.listens):
                 yield (
-                    f'"proxy_pass" leads to {address}, where this server listens itself: a login goes round and round '
-                    f"until no connections are left in {server.where}"
+                    f'"proxy_pass" leads to {address}, an address of this server itself: one login would take all '
+                    f"connections in {server.where}"
                 )
 
 
 def _takes(listen: Listen, address: Address) -> bool:
-    """Whether a connection to `address` surely comes to that listener; the other addresses of this host are unknown."""
+    """Whether a connection to `address` certainly reaches that listener; other addresses of this host are unknown."""
     own = listen.address
     if not isinstance(own, InetAddress) or not isinstance(address, InetAddress):
         return own == address

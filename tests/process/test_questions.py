@@ -9,8 +9,8 @@ import pytest
 
 from mailworker.event.loop import Loop
 from mailworker.event.task import Task
-from mailworker.process.asking import Asking
-from mailworker.process.link import Question, answer, hear, open_link
+from mailworker.process.link import Question, answer, open_link, receive_messages
+from mailworker.process.questions import Questions
 from mailworker.status.control_server import Denied
 
 Link = tuple[socket.socket, socket.socket]
@@ -34,14 +34,14 @@ class Helper:
     def __init__(self, link: Link) -> None:
         self.master, own = link
         self.loop = Loop(lambda bug: None)
-        self.asking = Asking(own)
+        self.questions = Questions(own)
         self.answers: list[Any] = []
         self.made.append(self)
 
     def ask(self, command: str, argument: bytes = b"", seconds: float = 10.0) -> Task:
         async def run() -> None:
             try:
-                self.answers.append(await self.asking.ask(command, argument, seconds))
+                self.answers.append(await self.questions.ask(command, argument, seconds))
             except Denied as error:
                 self.answers.append(str(error))
             self.loop.stop()
@@ -55,18 +55,18 @@ def test_each_question_gets_its_own_answer(link: Link) -> None:
     helper = Helper(link)
     helper.ask("one", b"a\0b")
     helper.ask("two")
-    assert hear(link[0]) == ([Question(1, b"one", b"a\0b"), Question(2, b"two", b"")], False)
-    helper.asking.answered(2, b'{"b": 2}')
-    helper.asking.answered(1, b'{"a": 1}')
+    assert receive_messages(link[0]) == ([Question(1, b"one", b"a\0b"), Question(2, b"two", b"")], False)
+    helper.questions.answered(2, b'{"b": 2}')
+    helper.questions.answered(1, b'{"a": 1}')
     assert helper.answers == [{"b": 2}, {"a": 1}]
 
 
 def test_what_the_master_refuses_is_refused(link: Link) -> None:
     helper = Helper(link)
     helper.ask("one")
-    helper.asking.answered(1, b'{"error": "no"}')
+    helper.questions.answered(1, b'{"error": "no"}')
     helper.ask("two")
-    helper.asking.answered(2, b'{"error": "of a reload", "generation": 1}')
+    helper.questions.answered(2, b'{"error": "of a reload", "generation": 1}')
     assert helper.answers == ["no", {"error": "of a reload", "generation": 1}]
 
 
@@ -74,14 +74,14 @@ def test_a_silent_master_is_given_up_and_its_late_answer_passed_over(link: Link)
     helper = Helper(link)
     helper.ask("one", seconds=0.01)
     helper.loop.run()
-    helper.asking.answered(1, b"{}")
+    helper.questions.answered(1, b"{}")
     assert helper.answers == ["the master does not answer"]
 
 
 def test_an_answer_for_somebody_who_has_gone_is_passed_over(link: Link) -> None:
     helper = Helper(link)
     helper.ask("one").cancel()
-    helper.asking.answered(1, b"{}")
+    helper.questions.answered(1, b"{}")
     assert helper.answers == []
 
 

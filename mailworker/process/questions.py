@@ -1,4 +1,4 @@
-"""A helper's questions to the master, which answers when it has done what was asked for."""
+"""Questions of a helper to the master, which answers each when it has done what was asked for."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mailworker.process.link import Question, ask
 from mailworker.status.control_server import Denied
 
 
-class _Silent(Denied):
+class _NoAnswer(Denied):
     """The master has not answered in time."""
 
 
-class _Reply:
-    """The master's reply to one question; the task that asked waits for it."""
+class _Answer:
+    """The answer to one question; the task that asked waits for it. See Waitable."""
 
     __slots__ = ("_seconds", "_task", "words")
 
@@ -28,49 +28,47 @@ class _Reply:
         self.words: Any = None
 
     def park(self, task: Task) -> None:
-        """See Waitable."""
         self._task = task
         task.loop.set_deadline(task, task.loop.now + self._seconds)
 
     def timed_out(self) -> MailworkerError:
-        """See Waitable."""
         self._task = None
-        return _Silent("the master does not answer")
+        return _NoAnswer("the master does not answer")
 
-    def come(self, words: Any) -> None:
+    def arrive(self, words: Any) -> None:
         self.words = words
         task, self._task = self._task, None
         if task is not None:
             task.resume()
 
 
-class Asking:
-    """Numbers questions, and hands each answer to the task that asked."""
+class Questions:
+    """Numbers questions, and gives each answer to the task that asked."""
 
-    __slots__ = ("_link", "_numbers", "_replies")
+    __slots__ = ("_answers", "_link", "_numbers")
 
     def __init__(self, link: socket.socket) -> None:
+        self._answers: dict[int, _Answer] = {}
         self._link = link
         self._numbers = count(1)
-        self._replies: dict[int, _Reply] = {}
 
     async def ask(self, command: str, argument: bytes, seconds: float) -> dict[str, Any]:
-        """The master's answer. Raises Denied, with the master's words, or when `seconds` have passed."""
+        """The master's answer. Raises Denied with the master's words, or after `seconds`."""
         number = next(self._numbers)
-        self._replies[number] = reply = _Reply(seconds)
+        self._answers[number] = answer = _Answer(seconds)
         try:
             if not ask(self._link, Question(number, command.encode(), argument)):
                 raise Denied("the master has too much to do")
-            await wait_for(reply)
+            await wait_for(answer)
         finally:
-            del self._replies[number]
-        words: dict[str, Any] = reply.words
+            del self._answers[number]
+        words: dict[str, Any] = answer.words
         if words.get("error") is not None and len(words) == 1:
             raise Denied(words["error"])
         return words
 
     def answered(self, number: int, words: bytes) -> None:
         """Take the answer to a question; the link calls this."""
-        reply = self._replies.get(number)
-        if reply is not None:
-            reply.come(json.loads(words))
+        answer = self._answers.get(number)
+        if answer is not None:
+            answer.arrive(json.loads(words))

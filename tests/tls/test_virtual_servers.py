@@ -14,12 +14,12 @@ from mailworker.config.session_cache import SessionCache
 from mailworker.errors import ConnectionLost, TlsError
 from mailworker.model import VerifyClient
 from mailworker.tls.context import TlsContext
-from mailworker.tls.door import Door
 from mailworker.tls.folder_scan import FolderScan
+from mailworker.tls.virtual_servers import VirtualServers
 from tests.support.certificates import Certificate, CertificateAuthority
 from tests.support.settings import ssl_settings
-from tests.tls.doors import Host, door, door_to, room
 from tests.tls.peers import Pair, build, client_context
+from tests.tls.servers import Host, door, door_to, room
 
 Visits = Callable[..., tuple[Pair, str]]
 
@@ -30,15 +30,15 @@ def visit() -> Iterator[Visits]:
     with ExitStack() as stack:
 
         def shake(
-            at: Door[Host],
+            at: VirtualServers[Host],
             name: str | None,
             client: ssl.SSLContext | None = None,
             session: ssl.SSLSession | None = None,
         ) -> tuple[Pair, str]:
-            visit = at.visit()
+            visit = at.selection()
             pair = Pair(visit, client, session, server_name=name)
             stack.callback(pair.close)
-            return pair.shake_hands(), visit.host[0]
+            return pair.shake_hands(), visit.server[0]
 
         yield shake
 
@@ -136,7 +136,7 @@ def test_the_name_is_that_of_this_handshake_and_not_of_the_session(
 def test_a_second_hello_must_ask_for_the_same_name(ecdsa: Certificate) -> None:
     """After a HelloRetryRequest the client sends another one, which the server might take for that of another name."""
     at = door_to({"a.example": build(ecdsa, ecdh_curve="secp521r1"), "b.example": build(ecdsa)})
-    visit = at.visit()
+    visit = at.selection()
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = client_context().wrap_bio(incoming, outgoing, server_hostname="a.example")
     pair = Pair(visit, server_name="unused.example")
@@ -163,7 +163,7 @@ def test_a_second_hello_must_ask_for_the_same_name(ecdsa: Certificate) -> None:
 
 def test_a_hello_in_many_pieces_is_read_whole(ecdsa: Certificate, rsa: Certificate) -> None:
     at = door_to({"a.example": build(ecdsa), "b.example": build(rsa)})
-    visit = at.visit()
+    visit = at.selection()
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = client_context().wrap_bio(incoming, outgoing, server_hostname="b.example")
     pair = Pair(visit)
@@ -180,7 +180,7 @@ def test_a_hello_in_many_pieces_is_read_whole(ecdsa: Certificate, rsa: Certifica
             client.do_handshake()
             raw.send(outgoing.read())
             assert pair.server.handshake() is None
-        assert visit.host[0] == "b.example"
+        assert visit.server[0] == "b.example"
     finally:
         pair.close()
 
@@ -230,7 +230,7 @@ def test_names_count_within_the_protocol(ecdsa: Certificate, visit: Visits) -> N
 
 def test_a_handshake_that_is_given_up_before_the_choice_leaves_nothing(ecdsa: Certificate) -> None:
     at = door_to({"a.example": build(ecdsa), "b.example": build(ecdsa)})
-    pair = Pair(at.visit(), server_name="b.example")
+    pair = Pair(at.selection(), server_name="b.example")
     pair.client.close()
     with pytest.raises(ConnectionLost):
         while pair.server.handshake() is not None:

@@ -4,7 +4,7 @@ import time
 
 from mailworker.mail.counting import reloads
 from mailworker.shm.counters import Counters
-from mailworker.status.standing import Process, Said, Standing, posted
+from mailworker.status.master_state import MasterState, MasterWord, Process, posted
 
 
 def counters() -> Counters:
@@ -14,20 +14,20 @@ def counters() -> Counters:
 
 
 def test_what_the_master_says_can_be_read() -> None:
-    zone, standing = counters(), Standing()
+    zone, state = counters(), MasterState()
     processes = [Process(4_000_000, 3, 12, True, False), Process(77, 5, 0, False, True)]
-    standing.publish(zone, processes, stopping=False)
+    state.publish(zone, processes, stopping=False)
     assert posted(zone) == processes
-    assert abs(zone.said(Said.STARTED) / 1e6 - time.time()) < 10
-    assert (zone.said(Said.STOPPING), zone.said(Said.GENERATION)) == (0, 1)
-    standing.publish(zone, [], stopping=True)
+    assert abs(zone.master_word(MasterWord.STARTED) / 1e6 - time.time()) < 10
+    assert (zone.master_word(MasterWord.STOPPING), zone.master_word(MasterWord.GENERATION)) == (0, 1)
+    state.publish(zone, [], stopping=True)
     assert posted(zone) == []
-    assert zone.said(Said.STOPPING) == 1
+    assert zone.master_word(MasterWord.STOPPING) == 1
 
 
 def test_a_process_tells_itself_that_it_serves() -> None:
     zone = counters()
-    Standing().publish(zone, [Process(1, 2, 0, True, False)], stopping=False)
+    MasterState().publish(zone, [Process(1, 2, 0, True, False)], stopping=False)
     zone.serve()
     zone.claim(2)
     assert [each.serves for each in posted(zone)] == [False]
@@ -38,11 +38,11 @@ def test_a_process_tells_itself_that_it_serves() -> None:
 
 
 def test_reloads_are_counted_and_the_last_one_is_told_of() -> None:
-    zone, standing = counters(), Standing()
+    zone, state = counters(), MasterState()
     for succeeded in (True, False, False):
-        standing.reload(zone, None if succeeded else "it failed")
-    standing.reload(None, None)
-    standing.publish(zone, [], stopping=False)
+        state.reload(zone, None if succeeded else "it failed")
+    state.reload(None, None)
+    state.publish(zone, [], stopping=False)
     assert zone.read().totals == {reloads(True): 1, reloads(False): 2}
-    assert (zone.said(Said.GENERATION), zone.said(Said.RELOAD_FAILED)) == (3, 0)
-    assert zone.said(Said.RELOADED) > zone.said(Said.STARTED)
+    assert (zone.master_word(MasterWord.GENERATION), zone.master_word(MasterWord.RELOAD_FAILED)) == (3, 0)
+    assert zone.master_word(MasterWord.RELOADED) > zone.master_word(MasterWord.STARTED)

@@ -10,7 +10,7 @@ import pytest
 
 from mailworker.config.load import load
 from mailworker.mail.protocols.table import PROTOCOLS
-from mailworker.process.doubts import doubts, of_logins_in_clear, of_loops, of_pairs, of_secrets
+from mailworker.process.checks import check_clear_logins, check_loops, check_pairs, check_secrets, check_settings
 from mailworker.tls.folder_scan import FolderScan
 from tests.process.conftest import Install
 from tests.process.tls.folders import put
@@ -52,7 +52,7 @@ def test_a_secret_that_others_may_read_or_write_is_told(
     path = tmp_path / "c.conf"
     path.write_text(SERVER % (directives % secret))
     expected = [f'{kind} "{secret}" is open to others than its owner (mode {mode:04o})']
-    assert list(of_secrets(load(path, protocols=PROTOCOLS, prefix=tmp_path).secrets)) == (expected if told else [])
+    assert list(check_secrets(load(path, protocols=PROTOCOLS, prefix=tmp_path).secrets)) == (expected if told else [])
 
 
 @pytest.mark.parametrize("key", ["data:y", "engine:x:y", "store:pkcs11:object=x"])
@@ -66,7 +66,7 @@ def test_a_secret_that_is_gone_is_told_of_once(tmp_path: Path) -> None:
     path = tmp_path / "c.conf"
     directives = "starttls on; ssl_certificate x; ssl_certificate_key gone;"
     path.write_text(SERVER % (directives + " } server { listen 127.0.0.1:2; protocol imap; " + directives))
-    told = list(of_secrets(load(path, protocols=PROTOCOLS, prefix=tmp_path).secrets))
+    told = list(check_secrets(load(path, protocols=PROTOCOLS, prefix=tmp_path).secrets))
     assert told == [f'certificate key "{tmp_path}/gone" could not be checked: No such file or directory']
 
 
@@ -91,10 +91,10 @@ def test_logins_in_clear_beside_a_demand_for_certificates_are_told(
 ) -> None:
     path = tmp_path / "c.conf"
     path.write_text(f"events {{}} mail {{ auth_http 127.0.0.1;\nserver {{ protocol imap; {directives} }} }}")
-    told = list(of_logins_in_clear(load(path, protocols=PROTOCOLS, prefix=tmp_path).servers))
+    told = list(check_clear_logins(load(path, protocols=PROTOCOLS, prefix=tmp_path).servers))
     expected = [
-        f'"ssl_verify_client" is on, but clients of {clear} may log in without TLS, so without a certificate: '
-        f'"starttls only" demands both in {path}:2'
+        f'"ssl_verify_client" is on, but clients of {clear} may log in without TLS, without a certificate: '
+        f'"starttls only" requires both in {path}:2'
     ]
     assert told == ([] if clear is None else expected)
 
@@ -125,18 +125,18 @@ def test_a_backend_that_is_the_server_itself_is_told(
         f"events {{}} mail {{ auth_upstream on; server {{ listen {listen}; protocol imap; proxy_pass {backend}; }} }}"
     )
     settings = load(path, protocols=PROTOCOLS, prefix=tmp_path)
-    assert list(of_loops(settings.servers)) == (
+    assert list(check_loops(settings.servers)) == (
         []
         if told is None
         else [
-            f'"proxy_pass" leads to {told}, where this server listens itself: a login goes round and round '
-            f"until no connections are left in {path}:1"
+            f'"proxy_pass" leads to {told}, an address of this server itself: one login would take all '
+            f"connections in {path}:1"
         ]
     )
-    assert set(of_loops(settings.servers)) <= set(doubts(settings))
+    assert set(check_loops(settings.servers)) <= set(check_settings(settings))
 
 
-def test_a_test_of_the_configuration_tells_all_doubts_and_passes(install: Install, port: int, folder: Path) -> None:
+def test_a_test_of_the_configuration_gives_all_warnings_and_passes(install: Install, port: int, folder: Path) -> None:
     made = self_signed(folder, "mail", "/CN=mail.example")
     for name, content in {"ticket": b"t" * 80, "pass": b"word\n"}.items():
         (folder / name).write_bytes(content)
@@ -168,7 +168,7 @@ def test_certificates_of_a_folder_with_the_chain_of_another_issuer_are_told(tmp_
     scan = FolderScan(str(tmp_path / "certs"))
     assert [text for text in scan.load(None) if text] == []
     wrong = f'certificate "{tmp_path}/certs/wrong.crt" is followed by others, of which none is its issuer "CN=One"'
-    assert [*of_pairs(scan.folder, time.time())] == [wrong]
+    assert [*check_pairs(scan.folder, time.time())] == [wrong]
 
 
 def test_certificates_of_a_folder_that_end_soon_or_have_open_keys_are_told(
@@ -188,11 +188,11 @@ def test_certificates_of_a_folder_that_end_soon_or_have_open_keys_are_told(
     (folder / "good.key").chmod(0o644)
     scan = FolderScan(str(folder))
     assert len([text for text in scan.load(None) if text]) == 2
-    told = [text.replace(f"{folder}/", "") for text in of_pairs(scan.folder, time.time())]
+    told = [text.replace(f"{folder}/", "") for text in check_pairs(scan.folder, time.time())]
     assert len(told) == 3
     assert told[0].startswith('certificate "expired.crt" has expired on ')
     assert told[1] == 'certificate key "good.key" is open to others than its owner (mode 0644)'
     assert told[2].startswith('certificate "soon.crt" expires on ')
     assert told[2].endswith(" UTC, in 1 day")
-    early = [text for text in of_pairs(scan.folder, time.time() - 86400 * 5) if "is not valid before" in text]
+    early = [text for text in check_pairs(scan.folder, time.time() - 86400 * 5) if "is not valid before" in text]
     assert len(early) == 2

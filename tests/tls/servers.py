@@ -6,24 +6,24 @@ from collections.abc import Mapping
 
 from mailworker.config.server_name import NameTable, ServerName
 from mailworker.tls.context import TlsContext
-from mailworker.tls.door import Door, Room
+from mailworker.tls.virtual_servers import ProtocolServers, VirtualServers
 
 Host = tuple[str, TlsContext]
 """A server: what the test calls it, and its context."""
 
 
-def room(servers: Mapping[str, TlsContext], *alpn: bytes) -> Room[Host]:
+def room(servers: Mapping[str, TlsContext], *alpn: bytes) -> ProtocolServers[Host]:
     """Servers by their names; the first is the default one."""
     hosts: list[Host] = list(servers.items())
     names: NameTable[Host] = NameTable()
     for host in hosts:
         names.add(ServerName(host[0].encode()), host)
-    return Room(alpn, names, hosts[0])
+    return ProtocolServers(alpn, names, hosts[0])
 
 
-def door(*rooms: Room[Host]) -> Door[Host]:
-    return Door(rooms, lambda host: host[1], lambda host: host[0].encode())
+def door(*rooms: ProtocolServers[Host]) -> VirtualServers[Host]:
+    return VirtualServers(rooms, lambda host: host[1], lambda host: host[0].encode())
 
 
-def door_to(servers: Mapping[str, TlsContext]) -> Door[Host]:
+def door_to(servers: Mapping[str, TlsContext]) -> VirtualServers[Host]:
     return door(room(servers, b"imap"))

@@ -99,10 +99,10 @@ def test_a_folder_that_others_can_write_is_refused(start: Start, folder_mode: in
     steered.configure(text.replace(f"listen unix:{steered.path};", f"listen unix:{steered.folder}/open/c.sock;"))
     tested = steered.run("-t")
     assert tested.returncode == 1
-    assert b"which others than root and we can write" in tested.stderr
+    assert b"which other users can write to" in tested.stderr
     answer = steered.last("reload")
     assert answer["ok"] is False
-    assert "which others than root and we can write" in answer["reload"]["error"]
+    assert "which other users can write to" in answer["reload"]["error"]
     assert steered.last("shutdown-status")["ok"]
 
 
@@ -171,14 +171,14 @@ def test_the_level_of_the_log_is_set_in_all_processes_until_a_reload(start: Star
     steered.await_true(lambda: bool(greeting(port)) and len(steered.lines("client")) > before, "lines as before")
     assert steered.ctl("log-level", "default").stdout == "info\n"
     said = [line.partition("log to ")[2] for line in steered.lines("control: uid .* level of the error log to")]
-    assert said == ["debug", "error", "what is configured", "error", "what is configured"]
+    assert said == ["debug", "error", "the configured one", "error", "the configured one"]
 
 
 def test_a_readonly_socket_changes_nothing(start: Start) -> None:
     steered = start()
     path = Path(f"{steered.path}.ro")
     for command, keys in (("reload", {}), ("kick", {"all": True}), ("log-level", {"level": "debug"})):
-        assert steered.ask(command, path, **keys) == [{"error": "nothing can be changed by this socket"}]
+        assert steered.ask(command, path, **keys) == [{"error": "this socket is read-only"}]
     assert steered.ask("log-level", path) == [{"ok": True, "level": "info"}]
     assert steered.ask("reload-status", path)[-1]["reload"]["generation"] == 1
     assert not steered.lines("control: ")
@@ -186,7 +186,7 @@ def test_a_readonly_socket_changes_nothing(start: Start) -> None:
 
 def test_requests_that_are_none_are_refused(start: Start) -> None:
     steered = start()
-    assert steered.last("kick")["error"].startswith('"kick" needs somebody to end')
+    assert steered.last("kick")["error"].startswith('"kick" needs a selector')
     assert steered.last("kick", usr="bob")["error"] == 'unknown key "usr"'
     assert steered.last("exec")["error"] == 'unknown command "exec"'
     assert steered.ctl("kick").returncode == 2
@@ -226,7 +226,7 @@ def test_certificates_are_listed_with_those_of_folders(start: Start, folder: Pat
         "two.example/fullchain.pem": "is a certificate without its key",
         "two.example/privkey.pem": "is the key of no certificate beside it",
         "three.example/fullchain.pem": None,
-        "four.pem": "is a link that leads to nothing",
+        "four.pem": "is a link to a file that does not exist",
     }
 
 
@@ -276,7 +276,7 @@ def test_it_answers_until_the_last_session_has_ended(start: Start, port: int) ->
         steered.signal(signal.SIGQUIT)
         steered.await_true(lambda: steered.last("shutdown-status")["shutdown"]["stopping"], "the shutdown")
         steered.await_true(lambda: len(steered.last("shutdown-status")["shutdown"]["workers"]) == 1, "one worker")
-        assert steered.last("reload")["error"] == "it is shutting down"
+        assert steered.last("reload")["error"] == "the master is shutting down"
         assert steered.ctl("shutdown-status").stdout.startswith("shutting down\n")
     assert steered.await_exit() == 0
 

@@ -1,4 +1,4 @@
-"""What the master tells of itself and its processes, for the status process."""
+"""The state of the master and its processes, which the master writes for the status process."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _PID_BITS, _NUMBER_BITS = 32, 16
 _WORKS, _LEAVING = 1 << 48, 1 << 49
 
 
-class Said(IntEnum):
-    """Words that the master writes: times are in microseconds since 1970."""
+class MasterWord(IntEnum):
+    """Words of the master in the counters; times are in microseconds since 1970."""
 
     STOPPING = 0
     STARTED = 1
@@ -26,9 +26,9 @@ class Said(IntEnum):
 
 
 class Process(NamedTuple):
-    """A child of the master: `number` counts workers of one cycle, `works` tells whether it is a worker.
+    """A child of the master. `number` counts the workers of a cycle; `works`: it is a worker.
 
-    `serves` is what the process itself tells; the master does not post it.
+    `serves` is reported by the process itself, not by the master.
     """
 
     pid: int
@@ -40,24 +40,24 @@ class Process(NamedTuple):
 
 
 class Serving(NamedTuple):
-    """What probes ask: whether the master is stopping, and its workers."""
+    """The state for probes: whether the master is stopping, and its workers."""
 
     stopping: bool
     workers: Sequence[Process]
 
     @property
     def alive(self) -> bool:
-        """Whether a worker serves, if only its last sessions."""
+        """Whether a worker serves, even if it only finishes its sessions."""
         return any(each.serves for each in self.workers)
 
     @property
     def ready(self) -> bool:
-        """Whether clients are accepted, and will be for a while."""
+        """Whether clients are accepted, and no shutdown has begun."""
         return not self.stopping and any(each.serves and not each.leaving for each in self.workers)
 
 
-class Standing:
-    """The master's state; `generation` counts cycles from 1, `failure` is why the last reload has failed."""
+class MasterState:
+    """The master's state: `generation` counts cycles from 1; `failure` is the last reload's error, None for none."""
 
     __slots__ = ("_generation", "_reloaded", "_started", "failure")
 
@@ -67,7 +67,7 @@ class Standing:
         self.failure: str | None = None
 
     def reload(self, counters: Counters | None, failure: str | None) -> None:
-        """Note the end of a reload, with success if `failure` is None; `counters` are those of the serving cycle."""
+        """Note the end of a reload; `failure` None is success. `counters` are those of the serving cycle."""
         succeeded = failure is None
         self.failure = failure
         self._reloaded = _now()
@@ -77,7 +77,7 @@ class Standing:
 
     @property
     def last_reload(self) -> dict[str, Any]:
-        """When the configuration was read, and the result; the start is no reload, and counts as success."""
+        """The time and the result of the last reload; before the first one, of the start."""
         return {
             "time": self._reloaded / MICROSECONDS,
             "started": self._started / MICROSECONDS,
@@ -86,15 +86,15 @@ class Standing:
         }
 
     def publish(self, counters: Counters, processes: Iterable[Process], *, stopping: bool) -> None:
-        """Write all of it to the counters."""
-        for said, value in (
-            (Said.STOPPING, stopping),
-            (Said.STARTED, self._started),
-            (Said.RELOADED, self._reloaded),
-            (Said.RELOAD_FAILED, self.failure is not None),
-            (Said.GENERATION, self._generation),
+        """Write the state to the counters."""
+        for word, value in (
+            (MasterWord.STOPPING, stopping),
+            (MasterWord.STARTED, self._started),
+            (MasterWord.RELOADED, self._reloaded),
+            (MasterWord.RELOAD_FAILED, self.failure is not None),
+            (MasterWord.GENERATION, self._generation),
         ):
-            counters.say(said, int(value))
+            counters.set_master_word(word, int(value))
         counters.post({process.row: _entry(process) for process in processes})
 
 
@@ -108,8 +108,8 @@ def posted(counters: Counters) -> list[Process]:
 
 
 def serving(counters: Counters) -> Serving:
-    """Tell who serves, without reading what is counted: that takes long for many servers."""
-    return Serving(bool(counters.said(Said.STOPPING)), [each for each in posted(counters) if each.works])
+    """The state for probes. It is read without the counters of servers, which takes long for many of them."""
+    return Serving(bool(counters.master_word(MasterWord.STOPPING)), [each for each in posted(counters) if each.works])
 
 
 def _entry(process: Process) -> int:

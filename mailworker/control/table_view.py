@@ -1,4 +1,4 @@
-"""The rows of a live table and their order: the part that is independent of a terminal."""
+"""The rows of mailworker-top, and their order; this part does not use a terminal."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ KEYS: Final = tuple(column.key for column in SESSIONS)
 _LARGEST_FIRST: Final = frozenset({"age", "idle", "in", "out"})
 
 MOST: Final = 10_000
-"""Sessions to ask for at most: no terminal shows more."""
+"""The most sessions that are requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the user has chosen to see: each of `words` must occur somewhere in a row."""
+    """The order and the filter: each of `words` must occur somewhere in a row."""
 
     key: str = "age"
     reverse: bool = True
@@ -77,10 +77,10 @@ class Source:
         self.rows: list[Row] = []
 
     def refresh(self) -> None:
-        """Ask again; without an answer the old rows stay."""
+        """Request the rows again; after an error the old rows are kept."""
         try:
             *lines, last = self._client.ask("sessions", limit=MOST, **self._selectors)
-        except Exception as error:  # whatever it is, the next try may succeed
+        except Exception as error:  # the next try may succeed
             self._client.close()
             self.error = printable(str(error))
             return

@@ -21,27 +21,27 @@ from mailworker.mail.server import Server
 from mailworker.model import Address, BackendName, Level
 from mailworker.native.tls.certificate import Certificate
 from mailworker.native.tls.pair import other_names
-from mailworker.process.asking import Asking
 from mailworker.process.cycle import Cycle
+from mailworker.process.questions import Questions
 from mailworker.shm.counters import Counters
 from mailworker.shm.limits import Limits
 from mailworker.shm.sessions import SessionTable
-from mailworker.status.control import Means
+from mailworker.status.control import CommandContext
 from mailworker.status.control_server import Denied
-from mailworker.status.standing import Said, posted
+from mailworker.status.master_state import MasterWord, posted
 
 _DAY: Final = 86400
 # Connections that probes may have open at one time.
 _MOST_PROBES: Final = 64
 
 
-def means(cycle: Cycle, counters: Counters, loop: Loop, asking: Asking) -> Means:
+def command_context(cycle: Cycle, counters: Counters, loop: Loop, questions: Questions) -> CommandContext:
     """What the commands of the control socket work with."""
     table = cycle.session_table
-    return Means(
+    return CommandContext(
         sessions=None if table is None else table.rows,
         unlisted=lambda: 0 if table is None else table.unlisted,
-        ask=asking.ask,
+        ask=questions.ask,
         certificates=partial(certificates, cycle),
         shutdown=partial(shutdown, counters, table),
         probe=partial(_probe, cycle.service.servers, Connections(loop, _MOST_PROBES)),
@@ -62,7 +62,7 @@ def _note(log: Log, text: str) -> bool:
 
 
 def certificates(cycle: Cycle) -> Iterator[Mapping[str, Any]]:
-    """The certificates that servers show to clients, each with its file: of directives, and below folders."""
+    """The certificates that servers send to clients, from files and from folders, each with its path."""
     told = set()
     for server, leaf, path in cycle.certificates:
         name = label(server).server
@@ -112,7 +112,7 @@ def shutdown(counters: Counters, table: SessionTable | None) -> Mapping[str, Any
         for each in posted(counters)
         if each.works
     ]
-    return {"stopping": bool(counters.said(Said.STOPPING)), "workers": workers}
+    return {"stopping": bool(counters.master_word(MasterWord.STOPPING)), "workers": workers}
 
 
 async def _probe(
@@ -135,7 +135,7 @@ async def _probe(
 
 def _mailbox(text: str) -> str:
     if any(character in " <>" or not 32 < ord(character) < 127 for character in text):
-        raise Denied(f'"{escape(text)}" is no address of mail')
+        raise Denied(f'"{escape(text)}" is not a mail address')
     return text
 
 
@@ -151,7 +151,7 @@ def _targets(servers: Sequence[Server], name: str | None, wanted: str | None) ->
     configured = [(server, address) for server in candidates for address in server.settings.proxy.addresses]
     if name is None:
         if not configured:
-            raise Denied("no SMTP server has a backend of its own: name one")
+            raise Denied("no SMTP server has a configured backend: name one")
         return configured
     address = _address(name)
     mine = [server for server, each in configured if each == address]
@@ -164,5 +164,5 @@ def _address(name: str) -> Address:
     except BadAddress as reason:
         raise Denied(f'{reason} in "{escape(name)}"') from None
     if isinstance(address, BackendName):
-        raise Denied(f'"{escape(name)}" is no address')
+        raise Denied(f'"{escape(name)}" is not an address')
     return address

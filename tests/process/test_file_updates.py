@@ -5,19 +5,19 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from mailworker.process.link import PAIRS, USERS, Found
-from mailworker.process.news import News
+from mailworker.process.file_updates import FileUpdates
+from mailworker.process.link import PAIRS, USERS, FileUpdate
 
 
 class Child:
-    """Has room for so many items; `heard` is as Listener has it."""
+    """Has room for so many items; `received` is as Subscriber has it."""
 
     def __init__(self, room: int) -> None:
-        self.got: list[Found] = []
-        self.heard = 0
+        self.got: list[FileUpdate] = []
+        self.received = 0
         self.room = room
 
-    def hear(self, found: Found) -> bool:
+    def send(self, found: FileUpdate) -> bool:
         if not self.room:
             return False
         self.room -= 1
@@ -37,17 +37,17 @@ def later() -> list[Callable[[], None]]:
 
 
 @pytest.fixture
-def news(children: list[Child], later: list[Callable[[], None]]) -> Iterator[News]:
-    news = News(children, lambda seconds, action: later.append(action))
-    yield news
-    news.close()
+def updates(children: list[Child], later: list[Callable[[], None]]) -> Iterator[FileUpdates]:
+    updates = FileUpdates(children, lambda seconds, action: later.append(action))
+    yield updates
+    updates.close()
 
 
-def found(kind: bytes, path: str) -> Found:
-    return Found(kind, path, os.open(os.devnull, os.O_RDONLY))
+def found(kind: bytes, path: str) -> FileUpdate:
+    return FileUpdate(kind, path, os.open(os.devnull, os.O_RDONLY))
 
 
-def is_open(item: Found) -> bool:
+def is_open(item: FileUpdate) -> bool:
     try:
         os.fstat(item.descriptor)
     except OSError:
@@ -56,13 +56,13 @@ def is_open(item: Found) -> bool:
 
 
 def test_each_hears_all_in_order_though_another_takes_nothing(
-    news: News, children: list[Child], later: list[Callable[[], None]]
+    updates: FileUpdates, children: list[Child], later: list[Callable[[], None]]
 ) -> None:
     quick, slow = Child(9), Child(0)
     children += quick, slow
     items = [found(PAIRS, str(number)) for number in range(5)]
     for item in items:
-        news.add(item)
+        updates.add(item)
     assert quick.got == items
     assert all(map(is_open, items))
     assert len(later) == 1
@@ -74,37 +74,37 @@ def test_each_hears_all_in_order_though_another_takes_nothing(
     later.pop()()
     assert quick.got == slow.got == items
     assert not any(map(is_open, items))
-    assert (quick.heard, slow.heard, news.end, later) == (5, 5, 5, [])
+    assert (quick.received, slow.received, updates.end, later) == (5, 5, 5, [])
 
 
 def test_of_a_file_of_users_only_the_newest_content_is_kept(
-    news: News, children: list[Child], later: list[Callable[[], None]]
+    updates: FileUpdates, children: list[Child], later: list[Callable[[], None]]
 ) -> None:
     """Each content has a descriptor: a process that takes nothing for hours would have used up all of them."""
     child = Child(0)
     children.append(child)
     items = [found(USERS, "a"), found(PAIRS, "a"), found(USERS, "b"), found(USERS, "a"), found(USERS, "a")]
     for item in items:
-        news.add(item)
+        updates.add(item)
     assert list(map(is_open, items)) == [False, True, True, False, True]
     child.room = 9
     later.pop()()
     assert child.got == [items[1], items[2], items[4]]
-    assert child.heard == news.end
+    assert child.received == updates.end
 
 
-def test_nothing_is_kept_where_nobody_hears(news: News) -> None:
+def test_nothing_is_kept_where_nobody_hears(updates: FileUpdates) -> None:
     item = found(USERS, "a")
-    news.add(item)
+    updates.add(item)
     assert not is_open(item)
 
 
 def test_who_ends_without_having_heard_all_is_not_waited_for(
-    news: News, children: list[Child], later: list[Callable[[], None]]
+    updates: FileUpdates, children: list[Child], later: list[Callable[[], None]]
 ) -> None:
     children.append(Child(0))
     item = found(USERS, "a")
-    news.add(item)
+    updates.add(item)
     children.clear()
     later.pop()()
     assert not is_open(item)
