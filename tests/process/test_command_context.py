@@ -218,7 +218,7 @@ def test_certificates_are_listed_with_those_of_folders(start: Start, folder: Pat
     steered.await_true(lambda: "three.example" in steered.ctl("certificates").stdout, "what has come meanwhile")
     (folder / "live" / "two.example" / "fullchain.pem").write_bytes(one.certificate.read_bytes())
     (folder / "live" / "four.pem").symlink_to("nowhere")
-    steered.await_true(lambda: "leads to nothing" in steered.ctl("certificates").stdout, "what is wrong now")
+    steered.await_true(lambda: "does not exist" in steered.ctl("certificates").stdout, "what is wrong now")
     steered.await_true(lambda: "without its key" in steered.ctl("certificates").stdout, "what else is wrong now")
     found = [line.get("certificate") for line in steered.ask("certificates")]
     faults = {each["path"].removeprefix(f"{folder}/live/"): each.get("fault") for each in found[1:-1]}
