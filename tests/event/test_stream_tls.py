@@ -14,7 +14,7 @@ from mailworker.event.stream import SocketStream
 from mailworker.event.task import sleep
 from mailworker.tls.connection import TlsConnection
 from mailworker.tls.context import TlsContext
-from mailworker.tls.door import ChoosingConnection
+from mailworker.tls.virtual_servers import ChoosingConnection
 from tests.event.bench import Bench, anonymous_client, secure, thread
 from tests.support.patience import PATIENCE
 from tests.support.peer import Peer

@@ -107,10 +107,10 @@ def test_who_asks_for_another_server_is_served_as_that_one_demands(certificate: 
     session = Session(SessionRecord(entrance), connections, Relays(connections, set()))
     session.stream = SocketStream(loop, -1, Party.CLIENT, lambda: None)
     assert not session.limited_here
-    assert entrance.door is not None
-    chosen = entrance.door.guest(b"b", ())
+    assert entrance.virtual_servers is not None
+    chosen = entrance.virtual_servers.lookup(b"b", ())
     assert chosen is not None
-    session.log.entrance = chosen.host
+    session.log.entrance = chosen.server
     session._change_server()
     assert (session.server, session._plain_source) == (servers[1], servers[1].plain_source)
     assert session.limited_here
