@@ -45,6 +45,7 @@ SETTINGS: tuple[dict[str, Any], ...] = (
 LOGINS: tuple[dict[str, Any], ...] = (
     {"helo": b"client", "esmtp": True},
     {"helo": b"client"},
+    {"esmtp": True},
     {},
     {"helo": b"client", "esmtp": True, "passed_on": True},
     {"mechanism": AuthMethod.LOGIN, "esmtp": True},
