@@ -37,11 +37,11 @@ FIRST: Final = {
     "session.begin": "the session begins",
     "session.begin_heard": "the client's words",
     "session._heard": "the client's words",
-    "session._log_in": "the question",
+    "asking._log_in": "the question",
     "auth_http._read": "its answer",
     "session.judged": "its answer",
     "entering.enter": "connection and login at the backend",
-    "entering._entered": "the relay begins",
+    "entering._note_entry": "the relay begins",
 }
 OTHERS: Final = "whatever comes between"
 LINE: Final = "{:<12} {:<38} {:>9.1f} {:>7.1f}"

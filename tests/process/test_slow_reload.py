@@ -23,6 +23,9 @@ from tests.support.process import GREETING, Mailworker, configuration, greeting,
 # In a mount namespace of its own, so that nobody else asks that name server.
 _ENTER = 'mount --bind "$1" /etc/resolv.conf; shift; exec "$@"'
 
+# The only file that may be a pipe, as in nginx.
+_WAITING = "ssl_password_file fifo;"
+
 _RECONFIGURING = r"#\d+: reconfiguring$"
 
 
@@ -39,7 +42,7 @@ def running(install: Install, port: int) -> Mailworker:
 def slow_down(mailworker: Mailworker, text: str) -> None:
     """Let the next reloads wait until they are released, and then have the configuration `text`."""
     os.mkfifo(mailworker.folder / "conf" / "fifo")
-    mailworker.configure("include fifo;" + text)
+    mailworker.configure(text.replace("mail {", "mail { " + _WAITING, 1))
 
 
 def reload(mailworker: Mailworker) -> None:
@@ -50,7 +53,7 @@ def reload(mailworker: Mailworker) -> None:
 
 
 def release(mailworker: Mailworker) -> None:
-    """Let whoever waits for the pipe go on; what is no file is empty to a configuration."""
+    """Let whoever waits for the pipe go on, without a password."""
     with (mailworker.folder / "conf" / "fifo").open("wb"):
         pass
 
@@ -179,7 +182,7 @@ def test_the_watchdog_is_fed(running: Mailworker, manager: socket.socket, monkey
     monkeypatch.setenv("NOTIFY_SOCKET", str(manager.getsockname()))
     monkeypatch.setenv("WATCHDOG_USEC", "200000")
     slow = (running.folder / "conf" / "mailworker.conf").read_text()
-    running.configure(slow.removeprefix("include fifo;"))
+    running.configure(slow.replace(_WAITING, ""))
     running.start()
     while not manager.recv(4096).startswith(b"READY=1"):
         pass

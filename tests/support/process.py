@@ -264,13 +264,18 @@ def has_ended(pid: int) -> bool:
     return True
 
 
-def opened(pid: int) -> list[str]:
-    """What the descriptors of a process lead to, but for those that it closes meanwhile."""
-    found = []
+def descriptors(pid: int) -> dict[Path, str]:
+    """The descriptors of a process, as paths, and what they lead to, but for those that it closes meanwhile."""
+    found = {}
     for path in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):
-            found.append(str(path.readlink()))
+            found[path] = str(path.readlink())
     return found
+
+
+def opened(pid: int) -> list[str]:
+    """What the descriptors of a process lead to."""
+    return list(descriptors(pid).values())
 
 
 def greeting(port: int, timeout: float = PATIENCE) -> bytes:

@@ -19,7 +19,7 @@ from tests.support.certificates import Certificate, CertificateAuthority
 from tests.support.daemon import wait_until
 from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
-from tests.support.process import Mailworker
+from tests.support.process import Mailworker, descriptors
 
 # MAILWORKER_LONG_TESTS=1 resumes as often as a busy server does.
 RESUMPTIONS = 2000 if os.environ.get("MAILWORKER_LONG_TESTS") else 300
@@ -184,8 +184,7 @@ def test_a_daemon_publishes_new_ticket_keys(install: Install, port: int, ecdsa: 
 
 def _published_keys(master: int) -> bytes:
     """What the master's workers read."""
-    folder = Path("/proc") / str(master) / "fd"
-    (content,) = (path.read_bytes() for path in folder.iterdir() if "ticket keys" in str(path.readlink()))
+    (content,) = (path.read_bytes() for path, link in descriptors(master).items() if "ticket keys" in link)
     return content
 
 
