@@ -125,26 +125,8 @@ def _at_once(place: Place, login: Login, by_auth: bool) -> tuple[Foreseen, ...] 
     return (welcome.greeting, steps[0]) if len(steps) == 1 else None
 
 
-def _usual_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
-    """All steps of most logins by clients that send EHLO: XCLIENT at once, and that EHLO. None for any other login.
-
-    The functions for all logins give the same steps, but take longer.
-    """
-    server = place.server
-    proxy, welcome = server.settings.proxy, server.offers.welcome(place.log.backend)
-    if welcome is None or proxy.xclient_fields is not None or login.envelope is not None or _goes_by_auth(proxy, login):
-        return None
-    address, host = place.client_names()
-    xclient = xclient_command(welcome.listed, address, login.name, host)
-    hello = command_line(b"EHLO ", login.helo) if login.helo and login.esmtp else None
-    return (welcome.greeting, (xclient, _XCLIENT), (hello, _CLIENT_HELLO)) if xclient and hello else None
-
-
 def first_steps(place: Place, login: Login) -> tuple[Foreseen, ...] | None:
     """See `Protocol.first_steps`: None unless the backend's replies are foreseen."""
-    steps = _usual_steps(place, login)
-    if steps is not None:
-        return steps
     action, by_auth = place.log.action, _goes_by_auth(place.server.settings.proxy, login)
     try:
         begin = _at_once(place, login, by_auth)
