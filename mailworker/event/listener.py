@@ -124,7 +124,7 @@ class Listener(Timed):
         """Accept up to `most` connections that wait already: the kernel resets them once no process has the socket."""
         while most > 0 and self._descriptor >= 0:
             failure = sockets.hand_on(self._descriptor, self._accepted or self._accept_first)
-            if failure and not self._survives(failure):
+            if failure and not self._may_go_on(failure):
                 return
             most -= 1
 
@@ -135,7 +135,7 @@ class Listener(Timed):
         elif self._descriptor >= 0:  # it may be closed in the present round
             failure = sockets.hand_on(self._descriptor, self._accepted or self._accept_first)
             if failure:
-                self._survives(failure)
+                self._may_go_on(failure)
 
     def expire(self) -> None:
         """The pause is over."""
@@ -148,8 +148,8 @@ class Listener(Timed):
         self._accepted = accepted = self._receive(self._listening)
         accepted(descriptor, peer)
 
-    def _survives(self, failure: int) -> bool:
-        """Whether a failure was one of a single connection, so that more may wait; after others nothing is accepted."""
+    def _may_go_on(self, failure: int) -> bool:
+        """Whether more connections may wait after a failed call; a shortage makes the listener pause."""
         if failure in sockets.WOULD_BLOCK:  # another process was faster
             return False
         if -failure in _GONE:

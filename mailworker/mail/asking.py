@@ -10,7 +10,7 @@ from mailworker.mail.attempting import Attempting
 from mailworker.mail.dialogue.dialogue import AnyDialogue, catch_up
 from mailworker.mail.record import SessionRecord
 from mailworker.model import AuthMethod
-from mailworker.wire.auth_request import AuthRequest
+from mailworker.wire.auth_request import AuthRequest, TlsFacts
 from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login
 
@@ -24,10 +24,9 @@ class Asking(Attempting):
     """A session that asks the login source about its client's login.
 
     `attempts` counts how often it was asked about a `login`, `_asks` tells whether it is being asked now, and `_began`
-    when that began, or the login at the backend. `_quiet`: no log takes more than errors, nothing is limited, and no
-    policy service, counters, session table or variables need the results. `_plain_source` is the source if plain
-    questions are enough for it, else None. `_first_login` is that of the protocol, None if no login is accepted without
-    a dialogue.
+    when that began, or the login at the backend. `_quiet`: no log takes [info], nothing is limited, and no policy
+    service, counters, session table or variables need the results. `_plain_source` is the source if plain questions are
+    enough for it, else None. `_first_login` is that of the protocol, None if no login is accepted without a dialogue.
     """
 
     __slots__ = (
@@ -99,17 +98,21 @@ class Asking(Attempting):
         request.facts = self.facts
         return server.login_source.judge(request, self)
 
+    @property
+    def _tls_facts(self) -> TlsFacts | None:
+        agreement = self.stream.agreement
+        return None if agreement is None else self.server.agreements.facts(agreement)
+
     def tls_headers(self) -> bytes:
         """See `Plain.tls_headers`."""
-        agreement = self.stream.agreement
-        return b"" if agreement is None else self.server.agreements.facts(agreement).headers
+        facts = self._tls_facts
+        return b"" if facts is None else facts.headers
 
     def plain_request(self) -> AuthRequest:
         """See `Plain.plain_request`."""
-        server, source, agreement = self.server, self._plain_source, self.stream.agreement
+        source, log = self._plain_source, self.log
         assert source is not None
-        tls = None if agreement is None else server.agreements.facts(agreement)
-        return source.request(self.login, server.settings.protocol, self.attempts, self.log.client, tls)
+        return source.request(self.login, self.server.settings.protocol, self.attempts, log.client, self._tls_facts)
 
     def judged(self, verdict: Accepted | Rejected) -> Link:
         """See `Applicant.judged`."""

@@ -78,22 +78,8 @@ class Entrance:
     """
 
     __slots__ = (
-        "at_accept",
-        "greets_at_once",
-        "has_variables",
-        "host",
-        "in_tls",
-        "listen",
-        "local",
-        "log",
-        "name",
-        "port",
-        "protocol",
-        "server",
-        "sessions",
-        "source",
-        "virtual_servers",
-        "watched",
+        "at_accept", "greets_at_once", "has_variables", "host", "in_tls", "listen", "local", "log", "name", "port",
+        "protocol", "server", "sessions", "source", "virtual_servers", "watched",
     )  # fmt: skip
 
     def __init__(self, listen: Listen, server: Server, log: Log, sessions: Sessions) -> None:

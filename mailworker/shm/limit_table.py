@@ -45,8 +45,9 @@ class LimitTable:
     """Entries for keys, in shared memory; times are seconds of the monotonic clock.
 
     An excess is in thousandths of a request, as in nginx's limit_req, and falls by `gain / period` in a millisecond.
-    An entry takes 97 bytes. Without room, an entry is evicted: an idle one, else the trust that was renewed first, else
-    the entry that was used first, and banned keys last. `dropped` counts evicted entries that were not idle.
+    An entry takes 97 bytes. Without room, an entry is evicted: an idle one, else the trust that was not renewed for
+    longest, else the entry that was unused for longest, and banned keys last. `dropped` counts evicted entries that
+    were not idle.
 
     The memory may hold anything. This table, unlike the one in C, must be its only writer; layout and meaning are the
     same, see native/core/limit_table.c.

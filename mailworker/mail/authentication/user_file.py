@@ -43,17 +43,8 @@ class UserFile:
     """See `LoginSource`."""
 
     __slots__ = (
-        "_has_backend",
-        "_logged",
-        "_names",
-        "_port",
-        "_refusals",
-        "_tls",
-        "_users",
-        "action",
-        "authzid",
-        "name",
-    )
+        "_has_backend", "_logged", "_names", "_port", "_refusals", "_tls", "_users", "action", "authzid", "name",
+    )  # fmt: skip
 
     kind = "file"
 

@@ -103,8 +103,9 @@ static PyObject *say(PyObject *self, PyObject *head)
 /* AuthHttp.judge_plainly(applicant). */
 static PyObject *judge_plainly(PyObject *self, PyObject *applicant)
 {
-    PyObject *pattern = path_follow(&ways.pattern, self), *write = path_follow(&ways.plain_text, self);
-    PyObject *question = pattern == NULL || write == NULL ? NULL : copied(NULL, pattern), *head = NULL, *link = NULL;
+    PyObject *pattern = path_follow(&ways.pattern, self);
+    PyObject *write = pattern == NULL ? NULL : path_follow(&ways.plain_text, self);
+    PyObject *question = write == NULL ? NULL : copied(NULL, pattern), *head = NULL, *link = NULL;
 
     if (question != NULL && step_set(question, &fields.applicant, applicant) &&
         step_set(question, &fields.plain, applicant)) {
