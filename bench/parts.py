@@ -93,8 +93,11 @@ def login() -> Iterator[Row]:
     for name, others in (("three headers", b""), ("the same with Date, Server, Content-Type, Connection", OTHERS)):
         answer, answers = ANSWER % others, Answers(reading=READING)
         yield f"answer of the auth service, {name}: parsed", cost(partial(parsed, answer))
-        yield f"answer of the auth service, {name}: read as usual", cost(partial(answers.read, answer))
-        yield f"answer of the auth service, {name}: remembered", cost(partial(READING.recalled, answers.known, answer))
+        for told, headers in (("", b""), (" but for its Auth-User", b"Auth-User: demo\r\n\r\n")):
+            data = answer[:-2] + headers if headers else answer
+            answers.read(data)
+            step = partial(READING.recalled, answers.known, data, answers.tell)
+            yield f"answer of the auth service, {name}: remembered{told}", cost(step)
     yield "the usual LOGIN by one expression", cost(partial(usual_login, LOGIN))
     yield "the same by the parser", cost(commanded)
 

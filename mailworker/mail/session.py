@@ -138,7 +138,9 @@ class Session(Entering):
 
     def judged(self, verdict: Accepted | Rejected) -> Link:
         """See `Applicant.judged`."""
-        if self._quiet and verdict.unchanged and self.login.method is _PLAIN:  # as most often: the password stays, too
+        if self._quiet and verdict.only_renames and self.login.method is _PLAIN:  # as most often
+            if verdict.login is not None:
+                self.login.name = self.log.login = verdict.login
             return self.enter(verdict)
         if verdict.login is not None:
             self.rename(verdict.login)

@@ -96,7 +96,7 @@ class Accepted:
 
     None leaves login or password as the client sent it. `passed_on`: the backend decides whether they are right, so it
     gets them unchanged, by the client's own mechanism if that has no password. `mechanism` and `master` are those of
-    `Login`. `unchanged`: nothing is said but the address, so that `Login.adopt` changes no login by PLAIN.
+    `Login`. `only_renames`: nothing is said but the address and the name, so a login by PLAIN keeps all but its name.
     """
 
     accepted: ClassVar[Literal[True]] = True
@@ -107,7 +107,11 @@ class Accepted:
     passed_on: bool = False
     mechanism: AuthMethod | None = None
     master: bytes | None = None
-    unchanged: bool = field(default=False, init=False, compare=False)  # so replace() does not keep it
+    only_renames: bool = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        more = self.passed_on or self.password is not None or self.mechanism is not None or self.master is not None
+        object.__setattr__(self, "only_renames", not more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ class Rejected:
     """
 
     accepted: ClassVar[Literal[False]] = False
-    unchanged: ClassVar[Literal[False]] = False
+    only_renames: ClassVar[Literal[False]] = False
 
     text: bytes
     wait: int = 0
@@ -199,11 +203,6 @@ class AuthResponseParser:
         except InvalidResponse as error:
             raise InvalidResponse(str(error), (self._fields or {}).get(b"auth-user")) from None
         return self._verdict
-
-    @property
-    def tells_password(self) -> bool:
-        """Whether there was an Auth-Pass."""
-        return b"auth-pass" in (self._fields or ())
 
     @property
     def left(self) -> int:

@@ -40,9 +40,7 @@ from mailworker.wire.login import Login
 __all__ = ["READING", "AuthHttp", "Plain", "recalled"]
 
 READING: Final = (
-    Reading(copied=copied)
-    if accelerator is None
-    else Reading(accelerator.recalled, accelerator.usual_answer, accelerator.without_date, copied)
+    Reading(copied=copied) if accelerator is None else Reading(accelerator.counting, accelerator.recalled, copied)
 )
 """The functions that read answers, in C where the C module was built."""
 
@@ -156,8 +154,8 @@ class _Question:
     """
 
     __slots__ = (
-        "_address", "_head", "_keeps", "_known", "_request", "_reused", "_service", "_stream", "_timeout", "_wait",
-        "_waits", "applicant", "plain",
+        "_address", "_head", "_keeps", "_known", "_request", "_reused", "_service", "_stream", "_tell", "_timeout",
+        "_wait", "_waits", "applicant", "plain",
     )  # fmt: skip
 
     _head: bytes
@@ -172,6 +170,7 @@ class _Question:
         self._known: Mapping[bytes, Answer] = {} if service.answer_headers else service.answers.known
         self._reused = False
         self._service = service
+        self._tell = service.answers.tell
         self._timeout = settings.timeout
         self._wait: Wait | None = None  # the last one
         self._waits = 0
@@ -207,7 +206,7 @@ class _Question:
         return Plan(self._stream, _READ_SIZE, ((head, UNKNOWN),), self._heard, self._lost)
 
     def _heard(self, _usual: int, data: bytes) -> Link:
-        answer = recalled(self._known, data)
+        answer = recalled(self._known, data, self._tell)
         if answer is None:
             return self._read(data)
         return self._follow(answer) if self._keeps else self._settle(answer.verdict)

@@ -1,274 +1,216 @@
-/* Finds what an auth service has answered before, and reads usual answers. wire/auth_answers.py has it in Python. */
+/* Finds what an auth service has answered before, by the headers that count. wire/auth_answers.py has it in Python. */
 
 #include "core.h"
 
 #include <string.h>
 #include <strings.h>
 
-#define DATE_LENGTH 29 /* RFC 9110 section 5.6.7, IMF-fixdate */
-#define HEADER_LIMIT 32768
-#define LENGTH_DIGITS 5
+static const char blank_line[] = "\r\n\r\n", known_letters[] = "act";
 
-static const char date_name[] = "Date: ", blank_line[] = "\r\n\r\n";
+/* The headers that are told apart from the others, and what stands for their lines. */
+enum told { LOGIN, PASSWORD, TOLD };
 
-#define NAME_LENGTH ((Py_ssize_t) sizeof(date_name) - 1)
-#define DATE_LINE (2 + NAME_LENGTH + DATE_LENGTH) /* with the end of the line before it */
+static const char *const told_names[TOLD] = {[LOGIN] = "auth-user", [PASSWORD] = "auth-pass"};
+static const char *const told_lines[TOLD] = {[LOGIN] = "\0user\n", [PASSWORD] = "\0pass\n"};
 
-static int is_date(const char *value)
-{
-    return memchr(value, '\r', DATE_LENGTH) == NULL && memchr(value, '\n', DATE_LENGTH) == NULL &&
-           memchr(value, '\0', DATE_LENGTH) == NULL && value[DATE_LENGTH] == '\r' && value[DATE_LENGTH + 1] == '\n';
-}
+#define NAME_LENGTH ((Py_ssize_t) strlen("auth-user"))
+#define TOLD_LENGTH 6 /* of the lines that stand for them */
 
-/* Where the first Date begins, with the end of the line before it; NULL where there is none, or a broken one. */
-static const char *find_date(const char *start, const char *end)
-{
-    const char *at = start;
-
-    while ((at = memchr(at, '\n', (size_t) (end - at))) != NULL) {
-        int is_end = at > start && at[-1] == '\r';
-
-        at++;
-        if (is_end && end - at >= NAME_LENGTH && memcmp(at, date_name, (size_t) NAME_LENGTH) == 0) {
-            const char *value = at + NAME_LENGTH;
-
-            return end - value >= DATE_LENGTH + 2 && is_date(value) ? at - 2 : NULL;
-        }
-    }
-    return NULL;
-}
-
-/* The bytes that an answer is remembered by. */
-static PyObject *without_date(PyObject *data)
-{
-    const char *start = PyBytes_AS_STRING(data), *end = start + PyBytes_GET_SIZE(data), *date = find_date(start, end);
-    PyObject *rest;
-
-    if (date == NULL) {
-        return Py_NewRef(data);
-    }
-    rest = PyBytes_FromStringAndSize(NULL, end - start - DATE_LINE);
-    if (rest != NULL) {
-        memcpy(PyBytes_AS_STRING(rest), start, (size_t) (date - start));
-        memcpy(PyBytes_AS_STRING(rest) + (date - start), date + DATE_LINE, (size_t) (end - date - DATE_LINE));
-    }
-    return rest;
-}
-
-static int is_header(PyObject *data)
-{
-    size_t length = (size_t) PyBytes_GET_SIZE(data), end = sizeof(blank_line) - 1;
-
-    return length >= end && memcmp(PyBytes_AS_STRING(data) + length - end, blank_line, end) == 0;
-}
-
-PyObject *answer_recalled(PyObject *known, PyObject *data)
-{
-    PyObject *key, *answer;
-
-    if (!PyDict_Check(known) || !PyBytes_Check(data)) {
-        return PyErr_Format(PyExc_TypeError, "recalled(known, data)");
-    }
-    key = is_header(data) ? without_date(data) : Py_NewRef(Py_None);
-    answer = key == NULL ? NULL : PyDict_GetItemWithError(known, key);
-    Py_XDECREF(key);
-    return answer == NULL ? none_if(!PyErr_Occurred()) : Py_NewRef(answer);
-}
-
-static PyObject *recalled(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
-{
-    return counted(given, 2) ? answer_recalled(arguments[0], arguments[1]) : NULL;
-}
-
-static PyObject *key_of(PyObject *Py_UNUSED(module), PyObject *data)
-{
-    return is_bytes(data) ? without_date(data) : NULL;
-}
-
-/* A value of a header; `bytes` is NULL where the header is absent. */
-struct value {
-    const char *bytes;
-    Py_ssize_t length;
+/* What counts in a header, while it is read and after it; the references are its own. */
+struct counting {
+    PyObject *lines;      /* NULL while all lines count */
+    char *end;            /* of those that are copied */
+    const char *rest;     /* where those begin that are not copied yet */
+    PyObject *told[TOLD]; /* NULL if absent */
 };
 
-/* The headers that a usual answer may have, beside those without meaning. */
-enum used { STATUS, SERVER, PORT, USER, CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, USED };
-
-static const struct value used_names[USED] = {
-    [STATUS] = {"auth-status", 11},
-    [SERVER] = {"auth-server", 11},
-    [PORT] = {"auth-port", 9},
-    [USER] = {"auth-user", 9},
-    [CONNECTION] = {"connection", 10},
-    [CONTENT_LENGTH] = {"content-length", 14},
-    [TRANSFER_ENCODING] = {"transfer-encoding", 17},
-};
+static void forget(struct counting *header)
+{
+    Py_CLEAR(header->lines);
+    Py_CLEAR(header->told[LOGIN]);
+    Py_CLEAR(header->told[PASSWORD]);
+}
 
 static int is_alphanumeric(char byte)
 {
     return (byte >= '0' && byte <= '9') || ((byte | 0x20) >= 'a' && (byte | 0x20) <= 'z');
 }
 
-static int is_text(char byte)
+/* Whether a line, without its end, is a valid header whose name begins with another letter than all known ones. */
+static int is_unread(const char *at, const char *end)
 {
-    return (unsigned char) byte >= ' ' && byte != 0x7f;
-}
-
-static int begins(const char *start, Py_ssize_t length, const char *with)
-{
-    Py_ssize_t least = (Py_ssize_t) strlen(with);
-
-    return length >= least && strncasecmp(start, with, (size_t) least) == 0;
-}
-
-static int same_text(const struct value *value, const char *text)
-{
-    return value->length == (Py_ssize_t) strlen(text) && begins(value->bytes, value->length, text);
-}
-
-/* Takes the text of a line with its CRLF; gives where the next line begins, NULL for an unusual line. */
-static const char *take_text(const char *at, const char *end, struct value *text)
-{
-    text->bytes = at;
-    while (at < end && is_text(*at)) {
-        at++;
-    }
-    text->length = at - text->bytes;
-    return end - at >= 2 && at[0] == '\r' && at[1] == '\n' ? at + 2 : NULL;
-}
-
-static void strip(struct value *value)
-{
-    while (value->length > 0 && value->bytes[0] == ' ') {
-        value->bytes++;
-        value->length--;
-    }
-    while (value->length > 0 && value->bytes[value->length - 1] == ' ') {
-        value->length--;
-    }
-}
-
-/* Keeps the value of a header that is used; gives 0 for one that makes the answer unusual. */
-static int keep(struct value *values, const char *header, Py_ssize_t length, const struct value *value)
-{
-    enum used used;
-
-    for (used = STATUS; used < USED; used++) {
-        if (used_names[used].length == length && strncasecmp(header, used_names[used].bytes, (size_t) length) == 0) {
-            if (values[used].bytes != NULL) {
-                return 0;
-            }
-            values[used] = *value;
-            strip(&values[used]);
-            return 1;
-        }
-    }
-    return !begins(header, length, "auth-");
-}
-
-/* Takes one header with its CRLF; gives where the next line begins, NULL for an unusual one. */
-static const char *take_header(const char *at, const char *end, struct value *values)
-{
-    const char *header = at, *next;
-    Py_ssize_t length;
-    struct value value;
-
-    if (!is_alphanumeric(*at)) {
-        return NULL;
+    if (at == end || !is_alphanumeric(*at) || strchr(known_letters, *at | 0x20) != NULL) {
+        return 0;
     }
     while (at < end && (is_alphanumeric(*at) || *at == '-')) {
         at++;
     }
-    length = at - header;
-    if (at == end || *at != ':') {
-        return NULL;
-    }
-    next = take_text(at + 1, end, &value);
-    return next != NULL && keep(values, header, length, &value) ? next : NULL;
+    return at < end && *at == ':' && memchr(at, '\r', (size_t) (end - at)) == NULL;
 }
 
-/* Takes "HTTP/1.x 200" and any reason; gives where the next line begins. */
-static const char *take_status_line(const char *at, const char *end, int *persistent)
+/* Which header is told apart; TOLD for any other line. */
+static enum told which_told(const char *at, const char *end)
 {
-    struct value line;
-    const char *next = take_text(at, end, &line);
+    enum told each;
 
-    if (next == NULL || line.length < 12 || memcmp(at, "HTTP/1.", 7) != 0 || (at[7] != '0' && at[7] != '1') ||
-        memcmp(at + 8, " 200", 4) != 0 || (line.length > 12 && at[12] != ' ')) {
-        return NULL;
+    if (end - at < NAME_LENGTH || (end - at > NAME_LENGTH && at[NAME_LENGTH] != ':')) {
+        return TOLD;
     }
-    *persistent = at[7] == '1';
-    return next;
+    for (each = LOGIN; each < TOLD; each++) {
+        if (strncasecmp(at, told_names[each], (size_t) NAME_LENGTH) == 0) {
+            return memchr(at, '\r', (size_t) (end - at)) == NULL ? each : TOLD;
+        }
+    }
+    return TOLD;
 }
 
-/* Takes a header up to its blank line, behind which nothing follows. */
-static int take_head(PyObject *data, struct value *values, int *persistent)
+/* The value of a header without the spaces around it. */
+static PyObject *value_of(const char *at, const char *end)
 {
-    const char *at = PyBytes_AS_STRING(data), *end = at + PyBytes_GET_SIZE(data);
+    at += NAME_LENGTH + (end - at > NAME_LENGTH); /* the colon may be missing */
+    while (at < end && *at == ' ') {
+        at++;
+    }
+    while (end > at && end[-1] == ' ') {
+        end--;
+    }
+    return PyBytes_FromStringAndSize(at, end - at);
+}
 
-    if (end - at > HEADER_LIMIT) {
+/* Copies the lines before one that is not copied. */
+static int copy_lines(struct counting *header, PyObject *data, const char *at, const char *next)
+{
+    size_t length = (size_t) (at - header->rest);
+
+    if (header->lines == NULL) {
+        header->lines = PyBytes_FromStringAndSize(NULL, PyBytes_GET_SIZE(data));
+        if (header->lines == NULL) {
+            return 0;
+        }
+        header->end = PyBytes_AS_STRING(header->lines);
+    }
+    memcpy(header->end, header->rest, length);
+    header->end += length;
+    header->rest = next;
+    return 1;
+}
+
+/* Takes one header with its LF; gives 0 with an exception. */
+static int take_line(struct counting *header, PyObject *data, const char *at, const char *next)
+{
+    const char *end = next - 1 - (next - 1 > at && next[-2] == '\r');
+    enum told told = which_told(at, end);
+
+    if (told == TOLD) {
+        return !is_unread(at, end) || copy_lines(header, data, at, next);
+    }
+    Py_XSETREF(header->told[told], value_of(at, end));
+    if (header->told[told] == NULL || !copy_lines(header, data, at, next)) {
         return 0;
     }
-    at = take_status_line(at, end, persistent);
-    while (at != NULL && at < end && *at != '\r') {
-        at = take_header(at, end, values);
-    }
-    return at != NULL && end - at == 2 && at[0] == '\r' && at[1] == '\n';
+    memcpy(header->end, told_lines[told], TOLD_LENGTH);
+    header->end += TOLD_LENGTH;
+    return 1;
 }
 
-static int accepts(const struct value *values)
+static int is_whole(const char *start, size_t length)
 {
-    const struct value *status = &values[STATUS], *server = &values[SERVER];
+    size_t end = sizeof(blank_line) - 1;
 
-    return status->length == 2 && memcmp(status->bytes, "OK", 2) == 0 && server->length > 0 &&
-           values[PORT].length > 0 && !begins(server->bytes, server->length, "unix:");
+    return length >= end && memcmp(start + length - end, blank_line, end) == 0 && memchr(start, '\0', length) == NULL;
 }
 
-/* The length of the body, -1 where the connection cannot be used again, -2 for an unusual answer. */
-static long body_length(const struct value *values, int persistent)
+/* Ends with the lines that count. */
+static int finish(struct counting *header, PyObject *data, const char *end)
 {
-    const struct value *connection = &values[CONNECTION], *length = &values[CONTENT_LENGTH];
-    long number = 0;
-    Py_ssize_t i;
+    if (header->lines == NULL) {
+        header->lines = Py_NewRef(data);
+        return 1;
+    }
+    return copy_lines(header, data, end, end) &&
+           _PyBytes_Resize(&header->lines, header->end - PyBytes_AS_STRING(header->lines)) == 0;
+}
 
-    if (connection->bytes != NULL && !same_text(connection, "close") && !same_text(connection, "keep-alive")) {
-        return -2;
+/* Finds what counts in a header; gives 0 for one that is incomplete or invalid, and -1 with an exception. */
+static int count_lines(struct counting *header, PyObject *data)
+{
+    const char *at = PyBytes_AS_STRING(data), *end = at + PyBytes_GET_SIZE(data), *next;
+
+    if (!is_whole(at, (size_t) (end - at))) {
+        return 0;
     }
-    if (length->bytes != NULL && (length->length < 1 || length->length > LENGTH_DIGITS)) {
-        return -2;
-    }
-    for (i = 0; i < length->length; i++) {
-        if (length->bytes[i] < '0' || length->bytes[i] > '9') {
-            return -2;
+    header->rest = at;
+    at = (const char *) memchr(at, '\n', (size_t) (end - at)) + 1; /* behind the status line */
+    for (; at < end; at = next) {
+        next = (const char *) memchr(at, '\n', (size_t) (end - at)) + 1;
+        if (!take_line(header, data, at, next)) {
+            forget(header);
+            return -1;
         }
-        number = 10 * number + (length->bytes[i] - '0');
     }
-    return persistent && length->bytes != NULL && values[TRANSFER_ENCODING].bytes == NULL &&
-                   !(connection->bytes != NULL && same_text(connection, "close"))
-               ? number
-               : -1;
+    if (!finish(header, data, end)) {
+        forget(header);
+        return -1;
+    }
+    return 1;
 }
 
-static PyObject *usual_answer(PyObject *Py_UNUSED(module), PyObject *data)
+static PyObject *value_or_none(PyObject *value)
 {
-    struct value values[USED] = {{NULL, 0}};
-    int persistent;
-    long length;
+    return value == NULL ? Py_None : value;
+}
 
-    if (!is_bytes(data)) {
-        return NULL;
+static PyObject *counting(PyObject *Py_UNUSED(module), PyObject *data)
+{
+    struct counting header = {NULL, NULL, NULL, {NULL, NULL}};
+    PyObject *found;
+    int is_valid = is_bytes(data) ? count_lines(&header, data) : -1;
+
+    if (is_valid <= 0) {
+        return none_if(is_valid == 0);
     }
-    if (!take_head(data, values, &persistent) || !accepts(values) || (length = body_length(values, persistent)) == -2) {
-        Py_RETURN_NONE;
+    found = PyTuple_Pack(3, header.lines, value_or_none(header.told[LOGIN]), value_or_none(header.told[PASSWORD]));
+    forget(&header);
+    return found;
+}
+
+/* The known answer with the lines of a header, told its name and its password. */
+static PyObject *find(PyObject *known, const struct counting *header, PyObject *tell)
+{
+    PyObject *answer = PyDict_GetItemWithError(known, header->lines);
+    PyObject *login = header->told[LOGIN], *password = header->told[PASSWORD];
+
+    if (answer == NULL) {
+        return none_if(!PyErr_Occurred());
     }
-    return Py_BuildValue("y#y#y#N", values[SERVER].bytes, values[SERVER].length, values[PORT].bytes,
-                         values[PORT].length, values[USER].bytes, values[USER].length,
-                         length == -1 ? Py_NewRef(Py_None) : PyLong_FromLong(length));
+    if (login == NULL && password == NULL) {
+        return Py_NewRef(answer);
+    }
+    return PyObject_CallFunctionObjArgs(tell, answer, value_or_none(login), value_or_none(password), NULL);
+}
+
+PyObject *answer_recalled(PyObject *known, PyObject *data, PyObject *tell)
+{
+    struct counting header = {NULL, NULL, NULL, {NULL, NULL}};
+    PyObject *answer;
+    int is_valid;
+
+    if (!PyDict_Check(known) || !PyBytes_Check(data)) {
+        return PyErr_Format(PyExc_TypeError, "recalled(known, data, tell)");
+    }
+    is_valid = count_lines(&header, data);
+    answer = is_valid > 0 ? find(known, &header, tell) : none_if(is_valid == 0);
+    forget(&header);
+    return answer;
+}
+
+static PyObject *recalled(PyObject *Py_UNUSED(module), PyObject *const *arguments, Py_ssize_t given)
+{
+    return counted(given, 3) ? answer_recalled(arguments[0], arguments[1], arguments[2]) : NULL;
 }
 
 PyMethodDef answer_functions[] = {
-    {"recalled", FAST(recalled), "recalled(known, data): what is known about the same header but for its Date."},
-    {"usual_answer", usual_answer, METH_O, "usual_answer(data): what a usual answer contains; None for another."},
-    {"without_date", key_of, METH_O, "without_date(data): a header without its Date."},
+    {"counting", counting, METH_O, "counting(data): what counts in a header; None for an incomplete or invalid one."},
+    {"recalled", FAST(recalled), "recalled(known, data, tell): the known answer with the same headers that count."},
     {NULL, NULL, 0, NULL},
 };

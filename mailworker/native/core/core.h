@@ -435,7 +435,7 @@ int prepare_smtp_words(void);
 
 /* answers.c */
 
-PyObject *answer_recalled(PyObject *known, PyObject *data); /* recalled() of wire/auth_answers.py */
+PyObject *answer_recalled(PyObject *known, PyObject *data, PyObject *tell); /* recalled() of wire/auth_answers.py */
 extern PyMethodDef answer_functions[];
 
 /* question.c */

@@ -17,6 +17,7 @@
     WAY(of_question, "_stream")                                                                                        \
     WAY(pattern, "_question")                                                                                          \
     WAY(plain_text, "_plain_text")                                                                                     \
+    WAY(tell, "_tell")                                                                                                 \
     WAY(timeout, "_timeout")                                                                                           \
     WAY(verdict, "verdict")                                                                                            \
     WAY(wait, "_wait")
@@ -158,14 +159,16 @@ static PyObject *follow(PyObject *self, PyObject *answer)
 
 static PyObject *heard(PyObject *self, PyObject *const *arguments, Py_ssize_t given)
 {
-    PyObject *known, *answer, *link;
+    PyObject *known, *tell, *answer, *link;
 
     if (!counted(given, 2)) {
         return NULL;
     }
     known = path_follow(&ways.known, self);
-    answer = known == NULL ? NULL : answer_recalled(known, arguments[1]);
+    tell = known == NULL ? NULL : path_follow(&ways.tell, self);
+    answer = tell == NULL ? NULL : answer_recalled(known, arguments[1], tell);
     Py_XDECREF(known);
+    Py_XDECREF(tell);
     if (answer == NULL) {
         return NULL;
     }
