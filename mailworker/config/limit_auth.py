@@ -18,7 +18,7 @@ from mailworker.config.drafts import BOTH, Context, Scope
 from mailworker.config.networks import Network, read_network
 from mailworker.config.rows import Value, commands, merged, row
 from mailworker.config.slots import FLAG, LIMIT_LEVEL, once, present, repeated
-from mailworker.config.templates import read_template
+from mailworker.config.templates import read_key
 from mailworker.config.tree import Parser
 from mailworker.config.zones import KeyedZone, declare_zone, read_zone
 from mailworker.errors import ConfigError
@@ -130,7 +130,7 @@ def _declare(parser: Parser) -> None:
         raise parser.error(f'"{directive}" must have "zone" parameter')
     name, size = zone
     known = parser.scope.draft(LimitZonesDraft).zones
-    template = read_template(parser, key)
+    template = read_key(parser, key)
     shared = declare_zone(parser, name, size, USE, (key,))
     if name in known:
         raise parser.error(f'{directive} "{name}" is already bound to key "{known[name].text}"')

@@ -10,7 +10,7 @@ from mailworker.config.command import ONE, TWO, Command
 from mailworker.config.drafts import BOTH, Context, Scope
 from mailworker.config.rows import Value, commands, merged, row
 from mailworker.config.slots import FLAG, LIMIT_LEVEL, present
-from mailworker.config.templates import read_template
+from mailworker.config.templates import read_key
 from mailworker.config.tree import Parser
 from mailworker.config.variables import VariablesSettings
 from mailworker.config.zones import KeyedZone, declare_zone, read_zone
@@ -110,7 +110,7 @@ def _asked(key: Template, variables: Variables) -> frozenset[str]:
 
 def _declare(parser: Parser) -> None:
     directive, text, word = parser.words
-    key = read_template(parser, text)
+    key = read_key(parser, text)
     if not word.startswith("zone="):
         raise parser.error(f'invalid parameter "{word}"')
     name, size = read_zone(parser, word)

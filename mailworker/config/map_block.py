@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from mailworker.config.templates import new_variable, read_template, read_value
+from mailworker.config.templates import new_variable, read_key, read_value
 from mailworker.config.tree import Parser
 from mailworker.variables.host_table import HostTable, is_host
 from mailworker.variables.map import Map, Value
@@ -14,7 +14,7 @@ from mailworker.variables.variables import Definition
 
 def read_map(parser: Parser) -> tuple[str, Definition]:
     """The variable that a block defines, and its definition. Raises ConfigError."""
-    source = read_template(parser, parser.words[1])
+    source = read_key(parser, parser.words[1])
     name = new_variable(parser, parser.words[2])
     entries = _Entries()
     parser.parse_entries(entries.take)

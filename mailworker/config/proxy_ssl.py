@@ -63,7 +63,7 @@ class ProxySsl(Enum):
 class ProxySslDraft:
     """See `ProxySslSettings`."""
 
-    proxy_ssl: ProxySsl = row(BOTH, ONE, member(ProxySsl), ProxySsl.OFF, into=None)
+    proxy_ssl: ProxySsl | None = row(BOTH, ONE, member(ProxySsl), None, into=None, spelled="off")
     proxy_ssl_certificate: str = row(BOTH, ONE, CERTIFICATE, "")
     proxy_ssl_certificate_key: str = row(BOTH, ONE, STRING, "")
     proxy_ssl_password_file: tuple[bytes, ...] | None = row(BOTH, ONE, PASSWORDS, None, into="passwords")
@@ -86,7 +86,9 @@ COMMANDS: Final = commands(ProxySslDraft)
 def freeze(parser: Parser, server: Scope, mail: Scope) -> ProxySslSettings | None:
     """The server's settings, None where `proxy_ssl` is off; raises ConfigError."""
     draft = merged(ProxySslDraft, server, mail)
-    if draft.proxy_ssl is ProxySsl.OFF:
+    if draft.proxy_ssl is None and draft.proxy_ssl_verify:
+        parser.warn_once('"proxy_ssl_verify" has no effect without "proxy_ssl"', server.opened_at)
+    if draft.proxy_ssl in (None, ProxySsl.OFF):
         return None
     certificate, key = draft.proxy_ssl_certificate, draft.proxy_ssl_certificate_key
     if certificate and not key:

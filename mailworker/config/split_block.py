@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from mailworker.config.templates import new_variable, read_template
+from mailworker.config.templates import new_variable, read_key
 from mailworker.config.tree import Parser
 from mailworker.variables.split_clients import WHOLE, SplitClients
 from mailworker.variables.variables import Definition
@@ -16,7 +16,7 @@ _PERCENT = re.compile(r"([0-9]*)(?:\.([0-9]{0,2}))?%")
 
 def read_split_clients(parser: Parser) -> tuple[str, Definition]:
     """The variable that a block defines, and its definition. Raises ConfigError."""
-    source = read_template(parser, parser.words[1])
+    source = read_key(parser, parser.words[1])
     name = new_variable(parser, parser.words[2])
     parts: list[tuple[int | None, bytes]] = []
 

@@ -17,6 +17,16 @@ def read_template(parser: Parser, word: str) -> Template:
         raise parser.error(str(reason)) from reason
 
 
+def read_key(parser: Parser, word: str) -> Template:
+    """The template of what a `map`, `split_clients` or zone tells clients apart by. Raises ConfigError.
+
+    Warns of the name of a variable without its dollar: that is one text, the same for all clients.
+    """
+    if builtin(word) is not None:
+        parser.warn(f'"{word}" is the same text for all clients, did you mean "${word}"?')
+    return read_template(parser, word)
+
+
 def read_value(parser: Parser, word: str) -> bytes | Template:
     """The text of a word without variables, which is usual, or else its template. Raises ConfigError."""
     return read_template(parser, word) if "$" in word else os.fsencode(word)

@@ -18,6 +18,9 @@ from mailworker.tls.folder import Folder, NamedPair, notice
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _DAY: Final = 86400  # seconds
+# Ports at which mail servers expect TLS at once, and those at which they expect a command first.
+_TLS_PORTS: Final = frozenset((465, 993, 995))
+_COMMAND_PORTS: Final = frozenset((25, 110, 143, 587, 4190))
 # Days before the end of a certificate within which it should have been renewed.
 _NOTICE: Final = 7
 
@@ -30,6 +33,7 @@ def check_settings(settings: Settings, folders: Iterable[Folder] = ()) -> Iterat
         yield from check_pairs(folder, time.time())
     yield from check_clear_logins(settings.servers)
     yield from check_loops(settings.servers)
+    yield from check_backend_ports(settings.servers)
 
 
 def _check_certificates(servers: tuple[MailServer, ...]) -> Iterator[str]:
@@ -99,6 +103,16 @@ def check_loops(servers: Iterable[MailServer]) -> Iterator[str]:
                     f'"proxy_pass" leads to {address}, an address of this server itself: one login would take all '
                     f"connections in {server.where}"
                 )
+
+
+def check_backend_ports(servers: Iterable[MailServer]) -> Iterator[str]:
+    """Warn of servers whose backend waits at its port for TLS while they wait for its greeting, or the reverse."""
+    for server in servers:
+        ports = {address.port for address in server.proxy.addresses if isinstance(address, InetAddress)}
+        tls = server.proxy.ssl is not None and not server.proxy.ssl.starttls
+        for port in ports & (_COMMAND_PORTS if tls else _TLS_PORTS):
+            needed = "starttls" if tls else "on"
+            yield f'port {port} in "proxy_pass" usually needs "proxy_ssl {needed}" in {server.where}'
 
 
 def _takes(listen: Listen, address: Address) -> bool:

@@ -112,6 +112,26 @@ def test_a_protocol_that_is_named_twice_is_warned_of(load_text: Load, tmp_path: 
     assert settings.warnings == ((Level.WARN, f'duplicate value "TLSv1.3" in {where}'),)
 
 
+@pytest.mark.parametrize(
+    ("mail", "server", "warned"),
+    [
+        ("proxy_ssl_verify on;", "", True),
+        ("", "proxy_ssl_verify on;", True),
+        ("proxy_ssl_verify on;", "proxy_ssl off;", False),
+        ("proxy_ssl off;", "proxy_ssl_verify on;", False),
+        ("proxy_ssl_verify on;", "proxy_ssl_verify off;", False),
+        ("proxy_ssl_verify on; proxy_ssl_trusted_certificate a;", "proxy_ssl starttls;", False),
+    ],
+)
+def test_verification_of_backends_without_tls_is_warned_of(
+    load_text: Load, tmp_path: Path, mail: str, server: str, warned: bool
+) -> None:
+    settings = load_text(f"events {{}} mail {{ auth_http 127.0.0.1; {mail}\nserver {{ listen 143; {server} }} }}")
+    where = f"{tmp_path}/mailworker.conf:2"
+    warning = (Level.WARN, f'"proxy_ssl_verify" has no effect without "proxy_ssl" in {where}')
+    assert settings.warnings == ((warning,) if warned else ())
+
+
 _FLAGS = ("server_name", "verify", "session_reuse")
 _ONCE = {
     "": "on",

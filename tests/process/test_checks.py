@@ -10,7 +10,14 @@ import pytest
 
 from mailworker.config.load import load
 from mailworker.mail.protocols.table import PROTOCOLS
-from mailworker.process.checks import check_clear_logins, check_loops, check_pairs, check_secrets, check_settings
+from mailworker.process.checks import (
+    check_backend_ports,
+    check_clear_logins,
+    check_loops,
+    check_pairs,
+    check_secrets,
+    check_settings,
+)
 from mailworker.tls.folder_scan import FolderScan
 from tests.process.conftest import Install
 from tests.process.tls.folders import put
@@ -134,6 +141,40 @@ def test_a_backend_that_is_the_server_itself_is_told(
         ]
     )
     assert set(check_loops(settings.servers)) <= set(check_settings(settings))
+
+
+@pytest.mark.parametrize(
+    ("port", "proxy_ssl", "needed"),
+    [
+        (993, "off", "on"),
+        (993, "starttls", "on"),
+        (993, "on", None),
+        (465, "off", "on"),
+        (995, "off", "on"),
+        (143, "on", "starttls"),
+        (143, "off", None),
+        (143, "starttls", None),
+        (25, "on", "starttls"),
+        (110, "on", "starttls"),
+        (587, "on", "starttls"),
+        (4190, "on", "starttls"),
+        (1993, "off", None),
+        (1143, "on", None),
+    ],
+)
+def test_a_port_of_a_backend_that_needs_another_way_to_tls_is_told(
+    tmp_path: Path, port: int, proxy_ssl: str, needed: str | None
+) -> None:
+    path = tmp_path / "c.conf"
+    path.write_text(
+        f"events {{}} mail {{ auth_upstream on; proxy_ssl {proxy_ssl};\n"
+        f"server {{ listen 1; protocol imap; proxy_pass 192.0.2.1:{port}; }} }}"
+    )
+    settings = load(path, protocols=PROTOCOLS, prefix=tmp_path)
+    assert list(check_backend_ports(settings.servers)) == (
+        [] if needed is None else [f'port {port} in "proxy_pass" usually needs "proxy_ssl {needed}" in {path}:2']
+    )
+    assert set(check_backend_ports(settings.servers)) <= set(check_settings(settings))
 
 
 def test_a_test_of_the_configuration_gives_all_warnings_and_passes(install: Install, port: int, folder: Path) -> None:
