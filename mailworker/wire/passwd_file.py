@@ -71,6 +71,9 @@ def parse_line(line: bytes) -> PasswdRow | None:
         return None
     fields = line.split(b":", _EXTRA)
     row = PasswdRow(fields[0], fields[1] if len(fields) > 1 else b"")
+    for field in fields[2:_EXTRA]:
+        if field:
+            _refuse_extra(field)
     if len(fields) > _EXTRA:
         for word in fields[_EXTRA].split():
             key, separator, value = word.partition(b"=")
@@ -80,6 +83,14 @@ def parse_line(line: bytes) -> PasswdRow | None:
     if row.nopassword and row.password:
         raise BrokenLine('both a password and "nopassword"')
     return row
+
+
+def _refuse_extra(field: bytes) -> None:
+    """Raise BrokenLine for an extra field before its place. Dovecot lets a user with a `nologin` there in."""
+    for word in field.split():
+        key, separator, _ = word.partition(b"=")
+        if key in _FIELDS and (separator or key in _SURE):
+            raise BrokenLine(f'"{escape(key)}" is before the seventh colon')
 
 
 def _take(row: PasswdRow, key: bytes, value: bytes, *, given: bool) -> None:
@@ -163,3 +174,5 @@ _FIELDS: Final[dict[bytes, tuple[str, Callable[[bytes], object]]]] = {
     b"allow_nets": ("allow_nets", _networks),
 }
 _MEANINGLESS: Final = (b"nodelay",)
+# Words that are no text of a user database even without a value; `proxy` is the name of a user of Debian.
+_SURE: Final = (b"nologin", b"nopassword")

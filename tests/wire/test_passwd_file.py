@@ -20,6 +20,8 @@ def test_what_has_no_user_is_left_out(line: bytes) -> None:
         (b"anna:{PLAIN}secret", PasswdRow(b"anna", b"{PLAIN}secret")),
         (b"anna:$apr1$salt$hash\r", PasswdRow(b"anna", b"$apr1$salt$hash")),
         (b"anna@example.com:x:1000:1000:Anna:/home/anna:/bin/sh", PasswdRow(b"anna@example.com", b"x")),
+        (b"proxy:x:13:13:proxy:/bin:/usr/sbin/nologin", PasswdRow(b"proxy", b"x")),
+        (b"anna:x:1000:1000:likes a=b:/home/a=b:", PasswdRow(b"anna", b"x")),
         (b"anna:x::::::host=192.0.2.1 port=1143", PasswdRow(b"anna", b"x", host="192.0.2.1", port=1143)),
         (b"anna:x::::::host=2001:db8::1", PasswdRow(b"anna", b"x", host="2001:db8::1")),
         (b"anna:x::::::host=Mail.Example.com", PasswdRow(b"anna", b"x", host="mail.example.com")),
@@ -73,6 +75,23 @@ def test_a_line_that_cannot_be_followed_is_broken(extra: bytes, reason: str) -> 
     with pytest.raises(BrokenLine) as caught:
         parse_line(b"anna:{PLAIN}secret::::::" + extra)
     assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize("colons", range(1, 6))
+@pytest.mark.parametrize(
+    ("extra", "key"),
+    [
+        (b"host=192.0.2.1 port=143", "host"),
+        (b"nologin reason=moved", "nologin"),
+        (b"nopassword host=192.0.2.1", "nopassword"),
+        (b"allow_nets=192.0.2.1", "allow_nets"),
+        (b"x pass=secret", "pass"),
+    ],
+)
+def test_extra_fields_behind_too_few_colons_are_broken(colons: int, extra: bytes, key: str) -> None:
+    with pytest.raises(BrokenLine) as caught:
+        parse_line(b"anna:{PLAIN}secret" + colons * b":" + extra)
+    assert str(caught.value) == f'"{key}" is before the seventh colon'
 
 
 def test_a_bare_word_that_nobody_knows_is_not_shown_as_it_may_be_a_part_of_a_password() -> None:
