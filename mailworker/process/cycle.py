@@ -253,10 +253,10 @@ class Cycle:
 def finish(cycle: Cycle, after: After, done: Callable[[], None]) -> None:
     """Accept no more clients, and call `done` when the cycle's sessions have ended.
 
-    After worker_shutdown_timeout, those that remain are closed.
+    After worker_shutdown_timeout, those that remain are closed. As in nginx, 0 is no limit.
     """
     timeout = cycle.settings.core.worker_shutdown_timeout
-    if timeout is not None:
+    if timeout:
         after(timeout, cycle.service.cut)
     cycle.service.shutdown_gracefully(done)
 

@@ -45,13 +45,13 @@ def auth_service(backend: ScriptedServer) -> Iterator[AuthService]:
 
 @pytest.fixture
 def relayed(
-    install: Install, port: int, auth_service: AuthService, backend: ScriptedServer
+    request: pytest.FixtureRequest, install: Install, port: int, auth_service: AuthService, backend: ScriptedServer
 ) -> Iterator[tuple[Mailworker, Peer]]:
-    """A worker with one session that is logged in."""
+    """A worker with one session that is logged in. A parameter is its worker_shutdown_timeout, 2s without one."""
     mailworker = install(
         configuration(
             port,
-            main="worker_shutdown_timeout 2s;",
+            main=f"worker_shutdown_timeout {getattr(request, 'param', '2s')};",
             server=f"protocol pop3; auth_http {auth_service.address}/;",
         )
     )
@@ -72,6 +72,19 @@ def test_a_reload_keeps_relays_until_worker_shutdown_timeout(relayed: tuple[Mail
     assert client.rest() == b""
     mailworker.await_workers(1, without=[old])
     assert mailworker.lines("shutdown timeout")
+
+
+@pytest.mark.parametrize("relayed", ["0"], indirect=True)
+def test_a_worker_shutdown_timeout_of_zero_is_no_limit_as_in_nginx(relayed: tuple[Mailworker, Peer]) -> None:
+    mailworker, client = relayed
+    (old,) = mailworker.await_workers(1)
+    mailworker.signal(signal.SIGHUP)
+    mailworker.await_line("gracefully shutting down$")
+    for _ in range(3):
+        client.talk((b"STAT\r\n", b"STAT\r\n"))
+    client.close()
+    mailworker.await_workers(1, without=[old])
+    assert not mailworker.lines("shutdown timeout")
 
 
 def test_a_session_before_login_outlives_worker_shutdown_timeout(relayed: tuple[Mailworker, Peer], port: int) -> None:
