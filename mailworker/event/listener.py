@@ -62,14 +62,23 @@ class BoundListener:
 
 
 def check_accepting() -> None:
-    """Raise StartError where a sandbox refuses accept(), so that clients would wait in vain.
+    """Raise StartError where a sandbox, or a limit of no descriptors, refuses accept(): clients would wait in vain.
 
     The probe does not listen: without a sandbox, the call fails with EINVAL.
     """
-    with socket.socket() as probe:
+    with _probe() as probe:
         number = -sockets.hand_on(probe.fileno(), lambda descriptor, peer: None)
     if number in _REFUSED:
         raise StartError(f"accept() failed {describe(OSError(number, os.strerror(number)))}")
+
+
+def _probe() -> socket.socket:
+    try:
+        return socket.socket()
+    except OSError as error:
+        if error.errno != errno.EMFILE:
+            raise  # another try may succeed
+        raise StartError(f"socket() failed {describe(error)}") from error
 
 
 class Listener(Timed):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -370,4 +371,16 @@ def test_whoever_may_accept_nothing_is_told_at_the_start(monkeypatch: pytest.Mon
     check_accepting()
     monkeypatch.setattr(sockets, "hand_on", lambda listening, accepted: -errno.ENOSYS)
     with pytest.raises(StartError, match=r"^accept\(\) failed \(38: Function not implemented\)$"):
+        check_accepting()
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.EMFILE, StartError), (errno.ENFILE, OSError)])
+def test_only_a_lack_of_descriptors_that_lasts_is_told_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, number: int, kind: type[Exception]
+) -> None:
+    def refuse() -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("mailworker.event.listener.socket.socket", refuse)
+    with pytest.raises(kind, match="Too many open files"):
         check_accepting()

@@ -198,12 +198,22 @@ def test_a_killed_worker_is_replaced(running: Mailworker, port: int) -> None:
     assert greeting(port) == GREETING
 
 
-def test_a_start_where_no_worker_can_begin_fails_and_none_is_started_again(install: Install, port: int) -> None:
-    mailworker = install(configuration(port, main="working_directory /nowhere;"))
+@pytest.mark.parametrize(
+    ("main", "reason"),
+    [
+        ("working_directory /nowhere;", r'chdir\("/nowhere"\) failed \(2: No such file or directory\)'),
+        ("worker_rlimit_nofile 4;", r"socket\(\) failed \(24: Too many open files\)"),
+    ],
+    ids=["folder", "descriptors"],
+)
+def test_a_start_where_no_worker_can_begin_fails_and_none_is_started_again(
+    install: Install, port: int, main: str, reason: str
+) -> None:
+    mailworker = install(configuration(port, main=main))
     mailworker.alerts.append("cannot be respawned$")
     mailworker.launch()
     assert mailworker.await_exit() == 1
-    assert mailworker.lines(r"\[emerg\] .*: chdir\(\"/nowhere\"\) failed \(2: No such file or directory\)$")
+    assert mailworker.lines(rf"\[emerg\] .*: {reason}$")
     assert mailworker.lines(r"\[alert\] .* worker process \d+ exited with fatal code 2 and cannot be respawned$")
     assert mailworker.lines(r"\[emerg\] .*: no worker process could start$")
     assert not mailworker.pid_file.exists()
