@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -21,7 +22,8 @@ USAGE: Final = 2
 NO_ANSWER: Final = 3
 
 Say = Callable[[str], None]
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_UNITS: Final = {"y": 365 * 86400, "M": 30 * 86400, "w": 7 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1}
+_TIME: Final = re.compile("(?=.)" + "".join(rf"(?:(\d+){unit}{'?' * (unit == 's')})?" for unit in _UNITS), re.ASCII)
 
 
 class Subcommand(NamedTuple):
@@ -35,15 +37,17 @@ class Subcommand(NamedTuple):
 
 def seconds(text: str) -> int:
     """A time as in nginx, such as 90, 5m or 1h30m."""
-    total, number = 0, ""
-    for character in text:
-        if character.isdigit() and character.isascii():
-            number += character
-        elif character in _UNITS and number:
-            total, number = total + int(number) * _UNITS[character], ""
-        else:
-            raise ArgumentTypeError(f'invalid time "{text}"')
-    return total + int(number or 0)
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ArgumentTypeError(f'invalid time "{text}"')
+    return sum(int(count) * unit for count, unit in zip(match.groups("0"), _UNITS.values(), strict=True))
+
+
+def _whole(text: str) -> int:
+    """A number that is neither negative nor larger than any request allows."""
+    if re.fullmatch(r"\d{1,9}", text, re.ASCII) is None:
+        raise ArgumentTypeError(f'invalid number "{text}"')
+    return int(text)
 
 
 def select(parser: ArgumentParser) -> None:
@@ -107,7 +111,7 @@ def _show(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]], argument
 def _sessions_options(parser: ArgumentParser) -> None:
     select(parser)
     _json(parser)
-    parser.add_argument("--limit", type=int, metavar="N", help="show no more than N")
+    parser.add_argument("--limit", type=_whole, metavar="N", help="show no more than N")
 
 
 def _sessions(client: Client, arguments: Namespace, say: Say) -> int:
@@ -146,7 +150,7 @@ def _kick_options(parser: ArgumentParser) -> None:
     select(parser)
     parser.add_argument("--all", action="store_true", help="all sessions, if no other option selects any")
     parser.add_argument("--reason", metavar="TEXT", help="the reason, for the log")
-    parser.add_argument("--rate", type=int, metavar="N", help="end at most N per second, by default 100")
+    parser.add_argument("--rate", type=_whole, metavar="N", help="end at most N per second, by default 100")
     parser.add_argument("--ban", type=seconds, metavar="TIME", help="ban their users for this time")
     parser.add_argument("--dry-run", action="store_true", help="list the sessions that would end")
     _json(parser)

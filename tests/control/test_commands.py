@@ -214,13 +214,17 @@ def test_a_probe_is_good_where_all_refuse(scripted: Server, verdicts: list[str],
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [("90", 90), ("5m", 300), ("1h30m", 5400), ("1d", 86400), ("1w1s", 604801)]
+    ("text", "number"),
+    [
+        *(("0", 0), ("90", 90), ("5m", 300), ("1h30m", 5400), ("1h5", 3605), ("1d", 86400), ("1w1s", 604801)),
+        *(("2M", 5184000), ("1y", 31536000)),
+    ],
 )
 def test_times_are_written_as_in_a_configuration(text: str, number: int) -> None:
     assert seconds(text) == number
 
 
-@pytest.mark.parametrize("text", ["m", "5x", "-1", "1.5h", "٣"])
+@pytest.mark.parametrize("text", ["", "m", "5x", "-1", "1.5h", "٣", "5m1h", "1h1h", "5\n", "5m 1s"])
 def test_other_times_are_none(text: str) -> None:
     with pytest.raises(ArgumentTypeError):
         seconds(text)

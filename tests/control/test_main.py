@@ -27,7 +27,14 @@ def test_exit_codes_tell_what_came_of_it(scripted: Server, capsys: pytest.Captur
     )
 
 
-@pytest.mark.parametrize("line", ["", "nothing", "sessions --nothing", "log-level loud", "kick --rate x", "kick -o x"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("", "nothing", "sessions --nothing", "log-level loud", "kick --rate x", "kick -o x"),
+        "kick --older=",  # as of a variable that a script has not set: it must not select all
+        *("sessions --limit -1", "sessions --limit 99999999999999999999"),
+    ],
+)
 def test_what_is_not_understood_is_refused(line: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(line.split())
