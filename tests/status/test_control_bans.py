@@ -27,7 +27,8 @@ def test_bans_leave_others_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_who_is_banned_is_listed_and_can_be_changed() -> None:
     desk = Desk(limits=Zones(PREFIX, USER).zones)
-    assert desk.obey("ban", key="2001:db8::7", seconds=60) == [{"ok": True, "zones": ["prefix", "user"]}]
+    assert desk.obey("ban", key="2001:db8::7", seconds=60) == [{"ok": True, "zones": ["prefix"]}]
+    assert desk.obey("ban", key="2001:db8::7", seconds=60, zone="user") == [{"ok": True, "zones": ["user"]}]
     assert desk.obey("ban", key="192.0.2.7", seconds=60, zone="prefix") == [{"ok": True, "zones": ["prefix"]}]
     lines = desk.obey("bans", READER, zone="prefix")
     assert {line["ban"]["key"] for line in lines[:-1]} == {"192.0.2.7", "2001:db8::/64"}
@@ -37,7 +38,8 @@ def test_who_is_banned_is_listed_and_can_be_changed() -> None:
     assert desk.obey("bans")[-1]["count"] == 2
     assert desk.obey("bans", limit=1)[-1]["count"] == 1
     assert desk.notes == [
-        'control: uid 0 banned "2001:db8::7" for 60s in prefix, user',
+        'control: uid 0 banned "2001:db8::7" for 60s in prefix',
+        'control: uid 0 banned "2001:db8::7" for 60s in user',
         'control: uid 0 banned "192.0.2.7" for 60s in prefix',
         'control: uid 0 lifted the ban of "192.0.2.7" in prefix',
     ]

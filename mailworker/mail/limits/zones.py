@@ -88,11 +88,14 @@ class LimitZones:
     def ban(self, key: str, seconds: float, zone: str | None = None) -> list[str]:
         """Ban a key, as people write it, in one zone or in all that it can be a key of; gives their names.
 
-        Zones without a `limit_auth` that has `ban=` are left out: no server looks for bans there.
+        Zones without a `limit_auth` that has `ban=` are left out: no server looks for bans there. Nor is an address or
+        a network taken for a user, unless that zone is named: this would ban nobody, and look as if it had.
         """
+        client = zone is None and _is_client(key)
 
         def ban(each: _Zone, packed: bytes) -> bool:
-            return each.name in self._banning and each.ban(packed, self._clock(), seconds)
+            useful = each.name in self._banning and not (client and each.counts_users is not False)
+            return useful and each.ban(packed, self._clock(), seconds)
 
         return self._change(key, zone, ban)
 
@@ -189,6 +192,15 @@ class _Zone:
         if self._key in _PACKED and len(key) in range(1, 17) and key != b"unix:":
             return spelled_prefix(key, self._lengths if self._key in _PREFIXES else WHOLE)
         return escape(key)
+
+
+def _is_client(text: str) -> bool:
+    """Whether a key that people write is an address or a network, of any length."""
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return text == "unix:"
+    return True
 
 
 def _pattern(key: Template) -> re.Pattern[str]:

@@ -155,10 +155,18 @@ def test_the_ban_of_a_user_holds_for_clients_that_have_logged_in_as_this_user(ho
         ("2001:db8::7/64", ["prefix"]),
         ("192.0.2.0/24", []),
         ("192.0.2.0/32", ["prefix", "address"]),
+        ("unix:", ["prefix", "address"]),
     ],
 )
 def test_a_network_is_banned_where_it_is_counted_as_one_key(network: str, zones: list[str]) -> None:
-    assert Bench(PREFIX, ADDRESS).zones.ban(network, 60.0) == zones
+    users = USER, zone("$remote_addr/$remote_user", name="pair")
+    assert Bench(PREFIX, ADDRESS, *users).zones.ban(network, 60.0) == zones
+
+
+def test_an_address_is_a_user_only_in_a_zone_that_is_named() -> None:
+    zones = Bench(PREFIX, USER).zones
+    assert zones.ban("192.0.2.7", 60.0, "user") == ["user"]
+    assert zones.unban("192.0.2.7") == ["user"]
 
 
 def test_nobody_is_banned_where_no_server_looks_for_bans() -> None:
