@@ -54,6 +54,13 @@ class Scene:
         self.processes.append(Process(pid or os.getpid(), row, row if number is None else number, True, leaving))
         self.post()
 
+    def help(self, row: int) -> None:
+        """A helper process, which is no worker, serves."""
+        self.counters.claim(row)
+        self.counters.serve()
+        self.processes.append(Process(os.getpid(), row, 0, False, False))
+        self.post()
+
     def post(self, *, stopping: bool = False) -> None:
         self.state.publish(self.counters, self.processes, stopping=stopping)
 

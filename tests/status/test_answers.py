@@ -63,11 +63,19 @@ def test_readiness_and_health_follow_the_workers() -> None:
     scene = Scene()
     scene.post()
     assert [scene.get(path).status for path in ("/readyz", "/healthz", "/livez")] == [503, 503, 503]
+    assert {scene.get(path).content for path in ("/readyz", "/healthz", "/livez")} == {b"no workers\n"}
+    scene.help(1)
+    assert [scene.get(path).status for path in ("/readyz", "/healthz", "/livez")] == [503, 503, 503]
     scene.work(0)
     assert [scene.get(path).status for path in ("/readyz", "/healthz", "/livez")] == [200, 200, 200]
     scene.post(stopping=True)
     assert [scene.get(path).status for path in ("/readyz", "/healthz", "/livez")] == [503, 200, 200]
     assert scene.get("/readyz").content == b"draining\n"
+
+
+def test_what_has_no_page_is_not_found() -> None:
+    scene = Scene()
+    assert [scene.get(path).status for path in ("/nothing", "/metrics/", "")] == [404, 404, 404]
 
 
 def test_metrics_come_in_the_format_that_is_asked_for() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from mailworker.mail.counting import LATEST_END
 from mailworker.mail.end import End
+from mailworker.mail.vitals import CONNECTIONS
 from mailworker.status.page import Page, _ago, _escape, _size, render
 from mailworker.status.snapshot import CertificateState, DirectoryState
 from mailworker.tls.folder import STATES
@@ -61,7 +62,11 @@ def scene() -> Scene:
     scene.count(0, "ended", *IMAP, "upstream_connect", amount=30)
     scene.count(0, "bytes", *IMAP, "client_in", amount=5 << 20)
     scene.count(0, "auth", "imap", "http", "plain", "failed", amount=7)
-    for bucket, amount in (("0.01", 90), ("0.5", 8), ("+Inf", 2), ("sum", 61_500_000)):
+    for version, resumed, amount in (("TLSv1.3", "no", 2), ("TLSv1.3", "yes", 3), ("TLSv1.2", "no", 4)):
+        scene.count(0, "handshakes", *IMAP, version, resumed, amount=amount)
+    scene.count(0, "handshake_failures", *IMAP, "alpn", amount=5)
+    scene.count(0, "logins", *IMAP, amount=100)
+    for bucket, amount in (("0.01", 40), ("0.5", 50), ("5.0", 8), ("+Inf", 2), ("sum", 61_500_000)):
         scene.count(0, "auth_seconds", "http", bucket, amount=amount)
     return scene
 
@@ -71,15 +76,49 @@ def test_a_snapshot_is_whole_without_scripts(scene: Scene) -> None:
     assert " is ready" in " ".join(outline.texts).replace("  ", " ")
     rows = {(row[0], row[1]): row for row in outline.cells if len(row) > 1}
     assert rows["in", "imap"] == [
-        *("in", "imap", "201", "0", "1,234", "0", "0", "0", "5.0 MB", "0 B"),
+        *("in", "imap", "101", "100", "1,234", "100", "9", "5", "5.0 MB", "0 B"),
         *("30 upstream_connect, 3 auth_error", "-"),
     ]
     assert rows[SMTP.server, "smtp"][-2:] == ["none", "-"]
     assert rows["http", "imap"] == ["http", "imap", "0", "7", "0", "0", "0"]
-    assert rows["decision", "http"] == ["decision", "http", "100", "< 10 ms", "< 500 ms", "> 60 s"]
+    assert rows["decision", "http"] == ["decision", "http", "100", "< 500 ms", "< 5 s", "> 60 s"]
     assert rows["handshake", "imap in full"][2:] == rows["handshake", "imap resumed"][2:] == ["0", "-", "-", "-"]
     assert rows["wait for a worker", "-"][2:] == ["0", "-", "-", "-"]
     assert rows["0", str(scene.processes[0].pid)][2] == "serving"
+
+
+def test_the_tiles_are_sums_which_the_script_finds_by_their_names(scene: Scene) -> None:
+    found = re.findall(r'data-kind="(\w+)" data-number="(\w+)" data-value="(\d+)"', render(scene.take()))
+    assert found == [
+        *(
+            ("rate", "accepted", "1234"),
+            ("rate", "logins", "100"),
+            ("rate", "refused", "7"),
+            ("level", "sessions", "201"),
+        )
+    ]
+
+
+def test_caches_and_logs_are_told_with_what_was_missed_and_lost(scene: Scene) -> None:
+    snapshot = scene.take()
+    families: dict[str, dict[tuple[str, ...], int]] = {
+        "tls_cache": {("SSL", "hit"): 1000, ("SSL", "miss"): 2},
+        "log_lines": {("/access.log",): 3000},
+        "log_dropped": {("error log",): 0, ("/access.log",): 4},
+    }
+    text = render(replace(snapshot, families={**snapshot.families, **families}))
+    rows = Outline(text).cells
+    assert ["SSL", "1,000", "2"] in rows
+    assert ["error log", "-", "0"] in rows
+    assert ["/access.log", "3,000", "4"] in rows
+    assert '<span class="good">0</span></td></tr>' in text
+    assert '<span class="bad">4</span></td></tr>' in text
+
+
+@pytest.mark.parametrize(("connections", "kind"), [(460, "good"), (461, "warn")])
+def test_a_worker_that_is_nearly_full_is_marked(scene: Scene, connections: int, kind: str) -> None:
+    scene.count(0, CONNECTIONS, amount=connections)
+    assert f'<span class="{kind}">{connections} of 512</span>' in render(scene.take())
 
 
 def test_only_the_table_of_servers_needs_a_wide_window(scene: Scene) -> None:
@@ -147,6 +186,10 @@ def test_the_state_is_told_in_words() -> None:
     scene.post()
     assert "not ready: no worker accepts" in render(scene.take())
     scene.work(0)
+    assert re.search(r"; configuration \d+ m?s ago succeeded; generation 1<", render(scene.take()))
+    scene.state.reload(scene.counters, None)
+    scene.post()
+    assert re.search(r"; last reload \d+ m?s ago succeeded; generation 2<", render(scene.take()))
     scene.post(stopping=True)
     assert "stopping" in render(scene.take())
     scene.state.reload(scene.counters, "it failed")

@@ -46,7 +46,7 @@ class HttpServed(Served):
             self.steps += 1
             self.begun.set()
             yield
-        return plain(200, "slow")
+        return plain(200, "slow" if self.probed.is_set() else "late")
 
     def _second(self) -> ResponseSteps:
         before = self.steps
@@ -74,8 +74,16 @@ def test_a_request_gets_an_answer_and_the_connection_ends(served: HttpServed) ->
     first, *lines = head.decode().split("\r\n")
     assert first == "HTTP/1.1 200 OK"
     assert content.startswith(b"/a b 127.0.0.1:")
-    assert {f"Content-Length: {len(content)}", "Cache-Control: no-store", "X-Content-Type-Options: nosniff"} < {*lines}
-    assert "Connection: close" in lines
+    assert lines == [
+        "Content-Type: text/plain; charset=utf-8",
+        f"Content-Length: {len(content)}",
+        "Cache-Control: no-store",
+        "X-Content-Type-Options: nosniff",
+        "X-Frame-Options: DENY",
+        "Referrer-Policy: no-referrer",
+        "Cross-Origin-Resource-Policy: same-origin",
+        "Connection: close",
+    ]
 
 
 def test_a_request_may_come_byte_by_byte(served: HttpServed) -> None:
@@ -87,6 +95,7 @@ def test_a_request_may_come_byte_by_byte(served: HttpServed) -> None:
 
 def test_head_gets_no_content(served: HttpServed) -> None:
     answer = served.ask(GET.replace(b"GET", b"HEAD"))
+    assert answer.startswith(b"HTTP/1.1 200 ")
     assert answer.endswith(b"\r\n\r\n")
     assert b"\r\nContent-Length: " in answer
 
@@ -119,6 +128,18 @@ def test_whoever_says_nothing_or_reads_nothing_is_given_up(served: HttpServed, m
         assert 0 < len(_all(deaf)) < len(LARGE)
 
 
+def test_whoever_leaves_without_a_request_is_left_at_once(served: HttpServed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SECONDS", 2 * PATIENCE)
+    with served.connect() as client:
+        client.sendall(GET[:10])
+        client.shutdown(socket.SHUT_WR)
+        assert rest(client) == b""
+
+
+def test_other_methods_are_told_which_there_are(served: HttpServed) -> None:
+    assert b"\r\nAllow: GET, HEAD\r\n" in served.ask(GET.replace(b"GET", b"PUT"))
+
+
 def _all(client: socket.socket) -> bytes:
     try:
         return rest(client)
@@ -146,16 +167,18 @@ def test_an_answer_that_takes_long_to_make_comes_whole(monkeypatch: pytest.Monke
 
 
 def test_others_are_answered_between_the_steps_of_an_answer(served: HttpServed) -> None:
-    with served.connect() as slow:
-        slow.sendall(GET.replace(b" / ", b" /slow "))
-        assert served.begun.wait(PATIENCE)
-        assert served.ask(GET).startswith(b"HTTP/1.1 200 ")
-        assert served.ask(GET.replace(b" / ", b" /second ")).endswith(b"\r\n\r\n0 steps\n")
-        assert served.ask(GET.replace(b" / ", b" /bug ")).startswith(b"HTTP/1.1 500 ")
-        served.bugs.clear()
-        served.probed.set()
-        assert rest(slow).endswith(b"\r\n\r\nslow\n")
-    assert served.ask(GET.replace(b" / ", b" /slow ")).endswith(b"\r\n\r\nslow\n")
+    for _ in range(2):
+        with served.connect() as slow:
+            slow.sendall(GET.replace(b" / ", b" /slow "))
+            assert served.begun.wait(PATIENCE)
+            assert served.ask(GET).startswith(b"HTTP/1.1 200 ")
+            assert served.ask(GET.replace(b" / ", b" /second ")).endswith(b"\r\n\r\n0 steps\n")
+            assert served.ask(GET.replace(b" / ", b" /bug ")).startswith(b"HTTP/1.1 500 ")
+            served.bugs.clear()
+            served.probed.set()
+            assert rest(slow).endswith(b"\r\n\r\nslow\n")
+        served.begun.clear()
+        served.probed.clear()
 
 
 def test_a_thousand_connections_keep_nobody_from_an_answer(served: HttpServed) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mailworker.status.master_state import Process
 from mailworker.status.page import render
 from mailworker.status.snapshot import Sessions, Snapshot
 from mailworker.status.tree import tree
@@ -58,8 +59,12 @@ def test_ready_is_a_master_that_stays_with_a_worker_that_serves() -> None:
     scene.work(0, leaving=True)
     assert not scene.take().ready
     scene.work(1)
+    scene.help(2)
+    scene.processes.append(Process(os.getpid(), 3, 3, True, False))  # it does not serve yet
+    scene.post()
     snapshot = scene.take()
     assert (snapshot.ready, snapshot.serving, snapshot.draining) == (True, 1, 1)
+    assert [each.process.row for each in snapshot.workers] == [0, 1, 3]
     scene.post(stopping=True)
     assert not scene.take().ready
 
