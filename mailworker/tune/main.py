@@ -130,6 +130,6 @@ def _measure(settings: Settings, tls: SslSettings | None, options: argparse.Name
         ssl=tls,
         worker_connections=settings.events.worker_connections,
         seconds=options.seconds,
-        loads=options.workers,
+        loads=min(options.workers, usable_processors()),  # more would only take time from each other
     )
     return [trial.run(kind, workers) for kind in trial.kinds for workers in range(1, options.workers + 1)]

@@ -92,6 +92,22 @@ def test_certificates_of_a_folder_are_measured(tmp_path: Path, name: str, monkey
         assert (tls.certificates, tls.certificate_keys) == ((str(made.certificate),), (str(made.key),))
 
 
+@pytest.mark.parametrize(("processors", "loads"), [(1, 1), (2, 2), (8, 3)])
+def test_no_more_processes_put_load_on_it_than_there_are_processors(
+    configuration: str, monkeypatch: pytest.MonkeyPatch, processors: int, loads: int
+) -> None:
+    tried = []
+
+    def run(trial: Trial, kind: Kind, workers: int) -> Result:
+        tried.append((trial.loads, workers))
+        return Result(kind, workers, rate=1.0, processor=1.0)
+
+    monkeypatch.setattr(Trial, "run", run)
+    monkeypatch.setattr("mailworker.tune.main.usable_processors", lambda: processors)
+    assert main(["--workers", "3", configuration]) == 0
+    assert tried == [(loads, workers) for workers in (1, 2, 3)] * len(Kind)
+
+
 def test_a_configuration_may_have_regular_expressions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "mailworker.conf"
     path.write_text("""
