@@ -34,6 +34,12 @@ def test_each_column_orders(key: str, found: str) -> None:
     assert "".join(ids(View().by(key))) == found
 
 
+def test_numbers_are_ordered_by_their_size_and_names_without_regard_to_case() -> None:
+    rows = [{**ROWS[0], "id": str(age), "age": age, "user": user} for age, user in ((9, "b"), (100, "C"), (20.5, "A"))]
+    assert [row["id"] for row in View().of(rows)] == ["100", "20.5", "9"]
+    assert [row["user"] for row in View().by("user").of(rows)] == ["A", "b", "C"]
+
+
 def test_the_same_column_once_more_orders_the_other_way() -> None:
     assert ids(View().by("user").by("user")) == ["a", "b", "c"]
 

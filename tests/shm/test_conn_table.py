@@ -35,6 +35,8 @@ def test_no_more_are_held_than_there_may_be(kind: type[ConnTable]) -> None:
     assert places == [0, 1, 2, OVER, OVER]
     assert (table.count(b"user"), table.count(b"other")) == (3, 0)
     table.let_go(1)
+    with pytest.raises(IndexError):
+        table.let_go(1)
     assert table.hold(b"user", 3) >= 0
     assert table.hold(b"user", 3) == OVER
     assert table.hold(b"user", 4) >= 0
@@ -45,7 +47,7 @@ def test_no_more_are_held_than_there_may_be(kind: type[ConnTable]) -> None:
 
 
 def test_all_that_was_held_can_be_let_go(kind: type[ConnTable]) -> None:
-    memory, journal = bytearray(SIZE), bytearray(8 * 100)
+    memory, journal = bytearray(SIZE), bytearray(8 * 1000)  # there are free places among those that are held
     table = kind(memory, SECRET, journal)
     chance, held = random.Random(1), dict[int, bytes]()
     for _ in range(2000):
