@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
@@ -61,15 +62,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(str(error))
         return NO_ANSWER
     except BrokenPipeError:  # as by `head`
-        sys.stderr.close()
+        _discard_rest()
         return DONE
     except OSError as error:  # as of a full disk
         _complain(f"write() to stdout failed: {error.strerror}")
-        sys.stderr.close()  # Python would try again and complain
+        _discard_rest()
         return NONE_MATCHED
     except KeyboardInterrupt:
         return USAGE
     return code
+
+
+def _discard_rest() -> None:
+    """Redirect stdout to /dev/null: at its end Python would try again, complain and exit with code 120."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(text: str) -> None:

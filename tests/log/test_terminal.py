@@ -10,11 +10,14 @@ import pytest
 from mailworker.log.terminal import put_out, tell
 from tests.support.patience import PATIENCE
 
+BUFFERED = {**os.environ, "PYTHONUNBUFFERED": ""}
+
 _PUT_OUT = """
+import sys
 from mailworker.errors import StartError
 from mailworker.log.terminal import put_out
 try:
-    put_out(b"x" * 1_000_000)
+    put_out(b"x" * int(sys.argv[1]))
 except StartError as error:
     raise SystemExit(str(error))
 """
@@ -30,24 +33,28 @@ def test_data_go_to_stdout(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert capfdbinary.readouterr().out == b"caf\xe9\n"
 
 
-def test_a_full_disk_is_told_of_and_a_reader_that_left_is_not() -> None:
-    command = [sys.executable, "-c", _PUT_OUT]
+@pytest.mark.parametrize("size", [10, 1_000_000])  # the buffer holds the first
+def test_a_full_disk_is_told_of_and_a_reader_that_left_is_not(size: int) -> None:
+    command = [sys.executable, "-c", _PUT_OUT, str(size)]
     with Path("/dev/full").open("wb") as full:
-        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE, check=False)
+        ended = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE, check=False, env=BUFFERED
+        )
     message = b"write() to stdout failed (28: No space left on device)\n"
     assert (ended.returncode, ended.stderr) == (1, message)
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "wb") as left:
-        ended = subprocess.run(command, stdout=left, stderr=subprocess.PIPE, timeout=PATIENCE, check=False)
+        ended = subprocess.run(
+            command, stdout=left, stderr=subprocess.PIPE, timeout=PATIENCE, check=False, env=BUFFERED
+        )
     assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 def test_a_stderr_that_takes_nothing_is_no_error() -> None:
     command = [sys.executable, "-c", "from mailworker.log.terminal import tell; tell('a', 'b'); print('goes on')"]
-    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
     with Path("/dev/full").open("wb") as full:
         ended = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=full, timeout=PATIENCE, check=False, env=buffered
+            command, stdout=subprocess.PIPE, stderr=full, timeout=PATIENCE, check=False, env=BUFFERED
         )
     assert (ended.returncode, ended.stdout) == (0, b"goes on\n")
