@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 
 from mailworker.config.access_log import AccessLog, AccessLogSettings, On
 from mailworker.config.destinations import AccessLogFile, AccessLogPattern, Destination
-from mailworker.config.log_format import TextFormat
+from mailworker.config.log_format import SpecialFormat, TextFormat
+from mailworker.config.syslog import SyslogServer
+from mailworker.log import access_logs as module
 from mailworker.log.access_logs import AccessLogs, write_lines
+from mailworker.model import Level
 from mailworker.variables.escapes import DEFAULT, ESCAPES, Escape
 from mailworker.variables.template import parse
 from mailworker.variables.variables import Variables
@@ -55,9 +58,23 @@ def test_a_path_with_variables_is_told_as_it_comes_out() -> None:
     assert written(log, session=Session(auth_user=b"../b")) == [(2, b"imap/../b", b"x\n")]
 
 
-def test_logs_are_true_where_anything_is_written() -> None:
-    log = AccessLog(FILES[0], form(b"x"), on=On.LOGIN)
-    assert AccessLogs(AccessLogSettings((log,)), Variables({}), {FILES[0]: 0})
+@pytest.mark.parametrize("special", SpecialFormat)
+def test_a_format_of_its_own_has_a_date_but_for_syslog_which_adds_one(
+    special: SpecialFormat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SPECIAL", {special: lambda dated: lambda _: b"dated" if dated else b"undated"})
+    syslog = SyslogServer("/dev/log", 2, Level.INFO, "tag", nohostname=True)
+    logs = [AccessLog(to, special) for to in (FILES[0], AccessLogPattern(Path("/a"), parse(b"$protocol")), syslog)]
+    assert [line for _, _, line in written(*logs)] == [b"dated", b"dated", b"undated"]
+
+
+@pytest.mark.parametrize("null_sessions", [True, False])
+@pytest.mark.parametrize("on", On)
+def test_logs_are_true_where_anything_is_written(on: On, null_sessions: bool) -> None:
+    log = AccessLog(FILES[0], form(b"x"), on=on)
+    logs = AccessLogs(AccessLogSettings((log,), null_sessions), Variables({}), {FILES[0]: 0})
+    assert logs
+    assert logs.null_sessions is null_sessions
     assert not AccessLogs(AccessLogSettings(), Variables({}), {})
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from pathlib import Path
 from typing import Final
@@ -99,6 +101,35 @@ def test_the_folder_itself_may_be_a_link_and_come_later(folder: Path, losses: Lo
     assert losses.total == 1
     (folder.parent / "link").symlink_to(folder)
     write(writer, b"a")
+    assert (folder / "a").read_bytes() == b"line\n"
+
+
+def test_the_reason_of_the_start_is_told_where_the_sandbox_refuses_each_later_try(
+    folder: Path, losses: Losses, log: RecordedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = new_writer(folder / "later", losses)
+
+    def refuse(number: int) -> None:
+        def fail(*_: object, **__: object) -> int:
+            raise OSError(number, "")
+
+        monkeypatch.setattr(os, "open", fail)
+        write(writer, b"a")
+        losses.report()
+
+    refuse(errno.EPERM)
+    refuse(errno.EACCES)
+    opening = f'[alert] open() "{folder}/later/a" failed'
+    assert log.lines == [
+        f"{opening} (2: No such file or directory), 1 line lost",
+        f"{opening} (13: Permission denied), 1 line lost",
+    ]
+
+
+def test_lines_that_wait_are_written_before_files_are_reopened(folder: Path, losses: Losses) -> None:
+    writer = new_writer(folder, losses)
+    writer.take(b"a", b"line\n")
+    writer.end_files()
     assert (folder / "a").read_bytes() == b"line\n"
 
 

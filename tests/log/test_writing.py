@@ -164,24 +164,27 @@ def zcat(data: bytes) -> bytes:
     return read
 
 
-def test_what_is_cut_when_the_file_ends_stays_so_and_is_counted(sink: FileSink, losses: Losses, disk: Disk) -> None:
-    appender = Appender(sink, losses)
+def test_what_is_cut_when_the_file_ends_stays_so_and_is_counted(
+    sink: FileSink, losses: Losses, disk: Disk, log: RecordedLog
+) -> None:
+    writer = FileWriter(AccessLogFile(sink.path), sink, losses, never)
     disk.room = 2
-    appender.append(b"line\n", 1)
+    writer.take(b"", b"line\n")
+    writer.pause()
     assert losses.total == 0
-    appender.end_file()
-    assert losses.total == 1
+    writer.end_files()
+    assert log.lines == [f'[alert] write() to "{sink.path}" was incomplete, 1 line lost']
     disk.room = 100
-    appender.end_file()
+    writer.end_files()
     assert sink.path.read_bytes() == b"li"
 
 
 def test_a_line_longer_than_the_buffer_goes_by_itself_and_in_order(sink: FileSink, losses: Losses) -> None:
     writer = FileWriter(AccessLogFile(sink.path, buffer=8), sink, losses, never)
-    for line in (b"a\n", b"long long\n", b"b\n"):
+    for line, read in ((b"a\n", b""), (b"long long\n", b"a\nlong long\n"), (b"b\n", b"a\nlong long\n")):
         writer.take(b"", line)
         writer.pause()
-    assert sink.path.read_bytes() == b"a\nlong long\n"
+        assert sink.path.read_bytes() == read
     writer.end_files()
     assert sink.path.read_bytes() == b"a\nlong long\nb\n"
 
