@@ -51,6 +51,15 @@ def test_lines_beyond_what_the_system_keeps_are_lost_and_counted(pair: Pair) -> 
     assert [unpack(memoryview(pair[1].recv(100))) for _ in range(sent - 1)][-1] == (0, b"", b"%d\n" % (sent - 2))
 
 
+def test_a_path_that_is_too_long_for_any_file_costs_its_line_alone(pair: Pair) -> None:
+    losses = new_losses()
+    sink = HandingSink(pair[0], 1, losses)
+    sink.send(0, b"x" * 0x10000, b"lost\n")
+    sink.send(0, b"x", b"line\n")
+    packets = [pair[1].recv(1 << 18) for _ in range(2 - losses.total)]
+    assert unpack(memoryview(packets[-1])) == (0, b"x", b"line\n")
+
+
 def test_what_goes_directly_arrives_as_what_is_sent(pair: Pair) -> None:
     losses = new_losses()
     sink = HandingSink(pair[0], 2, losses)

@@ -69,8 +69,16 @@ def test_time_follows_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
         assert builder.build(Level.INFO, "x").startswith(stamp)
 
 
-def test_system_errors_are_described_as_nginx_does() -> None:
-    assert describe(FileNotFoundError(2, "whatever")) == "(2: No such file or directory)"
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (FileNotFoundError(2, "whatever"), "(2: No such file or directory)"),
+        (OSError(0, "whatever"), "(0: [Errno 0] whatever)"),
+        (TimeoutError("timed out"), "(0: timed out)"),  # Python's own, without a number
+    ],
+)
+def test_system_errors_are_described_as_nginx_does(error: OSError, text: str) -> None:
+    assert describe(error) == text
 
 
 class Session:
@@ -95,6 +103,16 @@ def test_a_json_line_has_what_nginx_s_has(monkeypatch: pytest.MonkeyPatch) -> No
     assert re.fullmatch(r"2023-11-14T22:13:20[+-]\d\d:\d\d", found.pop("time"))
     ids = {"pid": os.getpid(), "tid": threading.get_native_id()}
     assert found == {"level": "warn", **ids, "connection": 7, "message": "a message", "login": "u", "starttls": True}
+    assert json.loads(LineBuilder().build_json(Level.WARN, "x", None, None)).keys() == {
+        "time",
+        "level",
+        *ids,
+        "message",
+    }
+
+
+def test_a_json_line_has_letters_as_they_are() -> None:
+    assert "Jürgen".encode() in LineBuilder().build_json(Level.WARN, "x", None, Session("Jürgen"))
 
 
 @given(st.text(max_size=5000), st.text(max_size=5000))

@@ -158,11 +158,12 @@ def test_who_is_banned_is_not_counted(kind: str) -> None:
 
 
 def test_only_what_bans_by_what_is_known_at_accept_is_asked_there(kind: str) -> None:
-    counting = Counting(kind, {}, {"number": USER, "bans": True}, {"number": GIVEN, "bans": True})
-    for rule, text in zip(counting.rules, (bytes((192, 0, 2, 7)), ALICE, b"given"), strict=True):
+    asked = {"number": GIVEN, "bans": True}
+    counting = Counting(kind, {}, {"number": USER, "bans": True}, asked, {"number": GIVEN})
+    for rule, text in zip(counting.rules, (bytes((192, 0, 2, 7)), ALICE, b"given", b"last"), strict=True):
         rule.table.ban(text, 10.0, 60.0)
     assert counting.attempts.banned(CLIENT, 20.0) is None
-    assert counting.attempts.banned(CLIENT, 20.0, (b"other",)) is None
+    assert counting.attempts.banned(CLIENT, 20.0, (b"other", b"last")) is None
     assert counting.attempts.banned(CLIENT, 20.0, (b"given",)) == (2, 50.0)
 
 
