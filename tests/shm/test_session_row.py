@@ -69,6 +69,27 @@ def test_a_row_says_who_is_there() -> None:
 
 
 @pytest.mark.parametrize(
+    ("client", "backend", "client_is", "backend_is"),
+    [
+        (
+            bytes(10) + b"\xff\xff\xc0\x00\x02\x07",
+            bytes(10) + b"\xff\xff\xc6\x33\x64\x01",
+            "192.0.2.7",
+            "198.51.100.1:143",
+        ),
+        (bytes.fromhex("20010db8") + bytes(11) + b"\x07", bytes(16), "2001:db8::7", None),
+        (bytes(16), bytes(15) + b"\x01", "unix:", "[::1]:143"),
+    ],
+)
+def test_addresses_are_spelled_as_in_logs(
+    client: bytes, backend: bytes, client_is: str, backend_is: str | None
+) -> None:
+    found = parse(packed(WHOLE._replace(client=client, backend=backend)), (1, 2), SERVERS, NOW, foreign=False)
+    assert found is not None
+    assert (found.client, found.backend) == (client_is, backend_is)
+
+
+@pytest.mark.parametrize(
     "changes",
     [
         {"mark": 0},
@@ -155,3 +176,12 @@ def test_a_shortened_name_tells_users_apart() -> None:
     assert keep(one) != keep(other)
     assert keep(one)[0] == SHORTENED
     assert len(keep(one)[1]) == 40
+    found = parse(packed(WHOLE._replace(length=SHORTENED, name=keep(one)[1])), (1, 2), SERVERS, NOW, foreign=False)
+    assert found is not None
+    assert found.is_of(one)
+    assert not found.is_of(other)
+    assert not found.is_of(keep(one)[1]), "a short name of the same bytes"
+
+
+def test_only_what_stands_before_a_separator_is_kept() -> None:
+    assert keep(b"jane\0secret") == (7, b"jane...")
