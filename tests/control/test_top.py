@@ -190,11 +190,17 @@ def test_it_quits(scripted: Server) -> None:
     play(scripted, act)
 
 
-@pytest.mark.parametrize("line", ["a b", "", "-o x"])
-def test_what_is_not_understood_and_what_is_no_terminal_is_refused(line: str) -> None:
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [("a b", "one MASK is enough"), ("a", "it needs a terminal"), ("-o x", 'argument -o/--older: invalid time "x"')],
+)
+def test_what_is_not_understood_and_what_is_no_terminal_is_refused(
+    line: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
         main(line.split())
     assert ended.value.code == 2
+    assert capsys.readouterr().err.endswith(f"error: {reason}\n")
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-1", "soon"])
