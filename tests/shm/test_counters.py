@@ -323,7 +323,14 @@ def test_of_latest_words_the_greatest_number_counts_whoever_has_ended() -> None:
     zone.free(0)
     assert zone.read().totals == {"accepted": 0, "ended": 21, "bytes": 0, name: 9}
     assert zone.read().living[name] == 7
+    for amount, latest in ((8, 9), (11, 11)):  # while workers of the former cycle count on
+        following = counters((name, *WORDS))
+        count(following, 0, **{name: amount})
+        following.follow(zone)
+        assert following.read().totals[name] == latest
     zone.free(2)
-    following = counters((name, *WORDS))
-    following.follow(zone)
-    assert following.read().totals[name] == 9
+    for amount, latest in ((8, 9), (11, 11)):
+        following = counters((name, *WORDS))
+        following.add(name, amount)
+        following.follow(zone)
+        assert following.read().totals[name] == latest
