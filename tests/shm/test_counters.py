@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import pytest
 
@@ -145,6 +146,23 @@ def test_a_sum_in_the_making_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_words", write)
     zone.free(0)
     assert (marks, view(zone)[0] & 1, zone.read().totals["ended"]) == ([1, 1], 0, 3)
+
+
+def test_what_the_master_has_changed_meanwhile_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    zone = counters()
+    count(zone, 0, ended=3)
+    read_once, found = module._read_once, list[object]()
+
+    def read(plan: Any, memory: memoryview) -> Any:
+        found.append(sums := read_once(plan, memory))
+        if len(found) == 1:
+            zone.free(0)
+        return sums
+
+    monkeypatch.setattr(module, "_read_once", read)
+    monkeypatch.setattr(time, "sleep", None)  # no change is under way, so nobody waits for its end
+    reading = zone.read()
+    assert (len(found), reading.totals["ended"], reading.living["ended"]) == (2, 3, 0)
 
 
 def test_no_reader_ever_sees_a_total_fall_while_processes_come_and_go_by_force() -> None:
