@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from mailworker.shm.sealed import read_sealed, seal
+from mailworker.shm.sealed import make_file, read_sealed, seal
 from tests.shm.test_memory_file import descriptors_of
 
 
@@ -29,6 +29,16 @@ def test_a_system_without_such_files_is_told(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(OSError) as caught:
         seal("test", b"content")
     assert caught.value.errno == errno.ENOSYS
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_what_cannot_be_filled_is_no_file(sealed: bool) -> None:
+    def fill(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match="No space left on device"):
+        make_file("unfilled", fill, sealed=sealed)
+    assert descriptors_of("unfilled") == 0
 
 
 def test_nobody_can_change_it() -> None:

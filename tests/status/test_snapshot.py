@@ -80,6 +80,17 @@ def test_processor_time_is_that_of_the_worker() -> None:
     assert nobodys.cpu is None
 
 
+def test_times_of_the_master_are_seconds_since_1970(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1_800_000_000.5]
+    monkeypatch.setattr("mailworker.status.master_state.time", lambda: now[0])
+    scene = Scene()
+    now[0] += 60.25
+    scene.state.reload(scene.counters, "it failed")
+    scene.post()
+    found = scene.take()
+    assert (found.started, found.reloaded, found.reload_failed) == (1_800_000_000.5, 1_800_000_060.75, True)
+
+
 class _Counted(dict[tuple[str, ...], int]):
     """Counts how often all of it is read."""
 
