@@ -49,7 +49,7 @@ def writable_memory(name: str, size: int) -> tuple[Any, MemoryFile | None]:
 
 
 def borrowed_memory(descriptor: int, size: int) -> tuple[Any, MemoryFile] | None:
-    """The memory of another binary, and its file; None if it is not a file of this size."""
+    """The memory of another binary, and its file; None if that is smaller, or no file."""
     try:
         file = MemoryFile(os.dup(descriptor))
         return (map_shared(descriptor, size), file) if os.fstat(descriptor).st_size >= size else None
