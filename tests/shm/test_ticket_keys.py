@@ -80,6 +80,14 @@ def test_a_key_is_nowhere_after_two_rotations(keys: TicketKeys) -> None:
     assert first not in keys.read()
 
 
+def test_banks_take_turns_and_the_old_one_is_wiped(keys: TicketKeys) -> None:
+    for number, (used, wiped) in enumerate([(FIRST_BANK, SECOND_BANK), (SECOND_BANK, FIRST_BANK)] * 2):
+        keys.rotate(START + number * LIFETIME, LIFETIME)
+        memory = bytes(keys.memory)
+        assert b"".join(keys.read()) in memory[used]
+        assert memory[wiped] == bytes(BANK)
+
+
 def test_a_rotation_that_comes_two_lifetimes_late_leaves_no_key(keys: TicketKeys) -> None:
     keys.rotate(START, LIFETIME)
     old = keys.read()
