@@ -89,6 +89,8 @@ def test_times_of_the_master_are_seconds_since_1970(monkeypatch: pytest.MonkeyPa
     scene.post()
     found = scene.take()
     assert (found.started, found.reloaded, found.reload_failed) == (1_800_000_000.5, 1_800_000_060.75, True)
+    last = {"time": 1_800_000_060.75, "started": 1_800_000_000.5, "generation": 1, "error": "it failed"}
+    assert scene.state.last_reload == last
 
 
 class _Counted(dict[tuple[str, ...], int]):
