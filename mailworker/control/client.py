@@ -39,7 +39,7 @@ class Refusal(MailworkerError):
 
 def default_path() -> Path:
     """The default socket."""
-    return Path(os.environ.get(VARIABLE, DEFAULT))
+    return Path(os.environ.get(VARIABLE) or DEFAULT)
 
 
 class Client:

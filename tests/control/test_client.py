@@ -98,5 +98,7 @@ def test_where_nobody_listens_there_is_no_answer(tmp_path: Path) -> None:
 def test_the_environment_names_the_socket(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     assert default_path() == DEFAULT
+    monkeypatch.setenv(VARIABLE, "")
+    assert default_path() == DEFAULT
     monkeypatch.setenv(VARIABLE, "/run/other")
     assert default_path() == Path("/run/other")
