@@ -177,7 +177,16 @@ class Dovecot:
 
     def _is_ready(self) -> bool:
         silent = (self.imaps, self.pop3s, self.imap_haproxy, self.pop3_haproxy)
-        return greets(self.imap, self.pop3, self.sieve) and accepts(*silent)
+        return greets(self.imap, self.pop3, self.sieve) and accepts(*silent) and self._logs_at_once()
+
+    def _logs_at_once(self) -> bool:
+        """Whether each login service has lines in the log.
+
+        What the log process gets with its first read of a service, all of a session where that process begins late, it
+        keeps until the service writes again. Each connection of a further attempt makes it write.
+        """
+        log = self.log.read_text() if self.log.exists() else ""
+        return all(f" {service}-login: " in log for service in ("imap", "pop3", "managesieve"))
 
 
 def process_owners() -> dict[str, str]:
