@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.web.server import Site
 
@@ -55,6 +55,7 @@ class Demo:
         self._prefix = prefix
         self._settings = settings
         self._proxy = Proxy(reactor, settings.core.pid, self._greet, self._proxy_ended)
+        self._told_to_stop = False
         self._stopping = False
         self._exit_code = 0
 
@@ -82,7 +83,8 @@ class Demo:
     def run(self) -> int:
         """Start the proxy and serve until told to stop; returns the exit code."""
         self._reactor.callWhenRunning(self._proxy.start, _CHECKOUT / "bin" / "mailworker", self._prefix)
-        self._reactor.addSystemEventTrigger("before", "shutdown", self._stop_proxy)
+        self._reactor.callWhenRunning(self._obey_signals)
+        self._reactor.addSystemEventTrigger("before", "shutdown", self._proxy.stop)
         self._reactor.run()
         return self._exit_code
 
@@ -106,13 +108,25 @@ class Demo:
             print(f"  {example}")
         print(flush=True)
 
-    def _stop_proxy(self) -> Deferred[None]:
-        self._stopping = True
-        return self._proxy.stop()
+    def _obey_signals(self) -> None:
+        """Replace Twisted's handlers: each signal stops the reactor, and a reactor that stops complains of the next."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._interrupted)
+
+    def _interrupted(self, *_: object) -> None:
+        self._told_to_stop = True
+        self._reactor.callFromThread(self._stop)
 
     def _proxy_ended(self, status: int) -> None:
-        if not self._stopping:
+        # Ctrl-C ends both, and perhaps us later.
+        if not self._told_to_stop:
             self._exit_code = _fail(f"mailworker ended with status {status}")
+        self._stop()
+
+    def _stop(self) -> None:
+        if not self._stopping:
+            self._stopping = True
             self._reactor.stop()
 
 

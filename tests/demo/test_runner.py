@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.daemon import wait_until
 from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
 
@@ -54,7 +55,9 @@ class Demo:
     def start(self) -> None:
         command = [sys.executable, "-m", "mailworker.demo", "-c", str(self.configuration), "-p", str(self.prefix)]
         with self._errors.open("wb") as errors, obeying_interrupts():
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
+            )
 
     def wait_until_serving(self) -> None:
         """Reads what it prints up to the empty line behind the examples."""
@@ -80,12 +83,21 @@ class Demo:
             return self.process.wait(PATIENCE)
 
     @property
+    def master(self) -> psutil.Process:
+        return psutil.Process(int((self.prefix / "logs" / "mailworker.pid").read_text()))
+
+    @property
     def errors(self) -> str:
         return self._errors.read_text()
 
     @property
     def examples(self) -> list[str]:
         return EXAMPLE.findall(self.output)
+
+
+def pending_signals(process: psutil.Process) -> set[int]:
+    (mask,) = re.findall(r"(?m)^ShdPnd:\s*(\w+)$", Path(f"/proc/{process.pid}/status").read_text())
+    return {number for number in range(1, 65) if int(mask, 16) >> (number - 1) & 1}
 
 
 @pytest.fixture(scope="module")
@@ -220,10 +232,39 @@ def test_a_signal_ends_all_of_it(stopped: Demo, number: int) -> None:
     assert "[alert]" not in stopped.errors
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_while_it_ends_changes_nothing(stopped: Demo, number: int) -> None:
+    stopped.start()
+    stopped.wait_until_serving()
+    master = stopped.master
+    master.suspend()  # so the end takes until it goes on
+    stopped.process.send_signal(number)
+    wait_until(lambda: signal.SIGTERM in pending_signals(master), "the end of the master is asked for")
+    stopped.process.send_signal(number)
+    wait_until(lambda: number not in pending_signals(psutil.Process(stopped.process.pid)), "the second signal")
+    master.resume()
+    assert stopped.wait() == 0
+    assert "Traceback" not in stopped.errors
+
+
+def test_an_interrupt_of_the_whole_group_is_no_failure_of_the_master(stopped: Demo) -> None:
+    """As Ctrl-C does it; the master is gone before the demo, which has no processor, sees its own signal."""
+    stopped.start()
+    stopped.wait_until_serving()
+    master = stopped.master
+    stopped.process.send_signal(signal.SIGSTOP)
+    os.killpg(stopped.process.pid, signal.SIGINT)
+    wait_until(lambda: master.status() == psutil.STATUS_ZOMBIE, "the end of the master")
+    stopped.process.send_signal(signal.SIGCONT)
+    assert stopped.wait() == 0
+    assert "Traceback" not in stopped.errors
+    assert "demo: " not in stopped.errors
+
+
 def test_the_end_of_the_master_ends_the_demo(stopped: Demo) -> None:
     stopped.start()
     stopped.wait_until_serving()
-    os.kill(int((stopped.prefix / "logs" / "mailworker.pid").read_text()), signal.SIGTERM)
+    stopped.master.terminate()
     assert stopped.wait() == 1
     assert "demo: mailworker ended with status 0" in stopped.errors
 
