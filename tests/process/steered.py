@@ -16,7 +16,11 @@ CTL = BINARY.with_name("mailworker-ctl")
 
 
 class Steered(Mailworker):
-    """One with a control socket below its folder."""
+    """One with a control socket below its folder, which is made."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "")
+        self.path.parent.mkdir(mode=0o755)
 
     @property
     def path(self) -> Path:
@@ -26,6 +30,13 @@ class Steered(Mailworker):
     def block(self) -> str:
         """The control block of its configuration."""
         return f"control {{ listen unix:{self.path}; listen unix:{self.path}.ro mode=0666 readonly; }}"
+
+    def serve(self, configuration: str, workers: int) -> None:
+        """Start with `configuration`, and wait for the workers and the socket."""
+        self.configure(configuration)
+        self.start()
+        self.await_workers(workers)
+        self.await_true(self.path.exists, "the socket")
 
     def ask(self, command: str, path: Path | None = None, **keys: Any) -> list[Any]:
         """The lines of an answer."""

@@ -32,22 +32,15 @@ Start = Callable[..., Steered]
 
 @pytest.fixture
 def start(folder: Path, port: int) -> Iterator[Start]:
-    made: list[Steered] = []
-    (folder / "control").mkdir(mode=0o755)
+    steered = Steered(folder)
 
     def start(main: str = "", control: str = "", **blocks: str) -> Steered:
-        steered = Steered(folder, "")
         text = f"worker_processes 2; {control or steered.block} {main}"
-        steered.configure(configuration(port, main=text, **blocks))
-        made.append(steered)
-        steered.start()
-        steered.await_workers(2)
-        steered.await_true(steered.path.exists, "the socket")
+        steered.serve(configuration(port, main=text, **blocks), workers=2)
         return steered
 
     yield start
-    for each in made:
-        each.stop()
+    steered.stop()
 
 
 def answers(steered: Steered) -> bool:

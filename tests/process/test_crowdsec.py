@@ -40,12 +40,10 @@ mail {{
 
 @pytest.fixture
 def steered(folder: Path, ports: Ports) -> Iterator[Steered]:
-    (folder / "control").mkdir(mode=0o755)
-    steered = Steered(folder, "")
-    steered.configure(CONFIGURATION.format(control=steered.block, deciding=ports["deciding"], failing=ports["failing"]))
+    steered = Steered(folder)
     (folder / "conf" / "users").write_text("anna:{PLAIN}right\n")
-    steered.start()
-    steered.await_true(steered.path.exists, "the socket")
+    text = CONFIGURATION.format(control=steered.block, deciding=ports["deciding"], failing=ports["failing"])
+    steered.serve(text, workers=1)
     yield steered
     steered.stop()
 

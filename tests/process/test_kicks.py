@@ -105,21 +105,16 @@ def backend() -> Iterator[ScriptedServer]:
 
 @pytest.fixture
 def kicked(folder: Path, port: int, backend: ScriptedServer) -> Iterator[Kicked]:
-    (folder / "control").mkdir(mode=0o755)
     service = AuthService(accepted(backend.address))
-    proxy = Kicked(folder, "")
+    proxy = Kicked(folder)
     proxy.port, proxy.backend, proxy.clients = port, backend, []
-    proxy.configure(
-        configuration(
-            port,
-            main=f"worker_processes 2; {proxy.block}",
-            mail="log_format ends $session_end; access_log logs/access.log ends;",
-            server=f"auth_http {service.address}/;",
-        )
+    text = configuration(
+        port,
+        main=f"worker_processes 2; {proxy.block}",
+        mail="log_format ends $session_end; access_log logs/access.log ends;",
+        server=f"auth_http {service.address}/;",
     )
-    proxy.start()
-    proxy.await_workers(2)
-    proxy.await_true(proxy.path.exists, "the socket")
+    proxy.serve(text, workers=2)
     yield proxy
     for client in proxy.clients:
         client.close()

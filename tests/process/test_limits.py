@@ -40,21 +40,14 @@ def service() -> Iterator[AuthService]:
 
 @pytest.fixture
 def start(folder: Path, port: int, service: AuthService) -> Iterator[Start]:
-    made: list[Steered] = []
-    (folder / "control").mkdir(mode=0o755)
+    steered = Steered(folder)
 
     def start(main: str = "worker_processes 4; worker_sandbox on;") -> Steered:
-        steered = Steered(folder, "")
-        steered.configure(text(steered, port, service, main))
-        made.append(steered)
-        steered.start()
-        steered.await_workers(4)
-        steered.await_true(steered.path.exists, "the socket")
+        steered.serve(text(steered, port, service, main), workers=4)
         return steered
 
     yield start
-    for each in made:
-        each.stop()
+    steered.stop()
 
 
 def text(steered: Steered, port: int, service: AuthService, main: str, size: str = "1m") -> str:
