@@ -13,7 +13,7 @@ from signal import Signals
 import pytest
 
 from tests.process.shown import Shown
-from tests.support.daemon import Daemon, accepts, find_program
+from tests.support.daemon import Daemon, accepts, find_program, wait_until
 from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
 from tests.support.process import GREETING, configuration, greeting
@@ -82,7 +82,7 @@ def test_a_worker_that_dies_meanwhile_is_replaced(start: Start, ports: Ports) ->
 
 
 def test_no_client_is_lost_behind_a_balancer_that_probes(start: Start, folder: Path, ports: Ports) -> None:
-    servers = {name: start(name, "1500ms") for name in ("a", "b")}
+    servers = {name: start(name, "1h") for name in ("a", "b")}
     for each in servers.values():
         each.await_workers(1)
         each.await_status_process()
@@ -99,26 +99,32 @@ def test_no_client_is_lost_behind_a_balancer_that_probes(start: Start, folder: P
     balancer = Daemon([find_program("haproxy"), "-db", "-f", str(folder / "haproxy.cfg")], folder / "haproxy.output")
     balancer.await_ready(lambda: accepts(("127.0.0.1", ports["balancer"])))
     failures: list[Exception] = []
-    visits, over = 0, threading.Event()
+    visits, over = [0, 0], threading.Event()
 
-    def visit() -> None:
-        nonlocal visits
+    def visit(number: int) -> None:
         while not over.is_set():
             try:
                 assert greeting(ports["balancer"]) == GREETING
-                visits += 1
+                visits[number] += 1
             except Exception as error:
                 failures.append(error)
 
-    visitors = [threading.Thread(target=visit) for _ in range(2)]
+    def await_visits() -> None:
+        """Ten of each visitor, so most of them begun from now on."""
+        seen = list(visits)
+        wait_until(lambda: all(now > then + 10 for now, then in zip(visits, seen, strict=True)), "visits")
+
+    visitors = [threading.Thread(target=visit, args=[number]) for number in range(2)]
     for visitor in visitors:
         visitor.start()
     try:
-        servers["a"].await_true(lambda: visits > 20, "visits")
+        await_visits()
+        servers["a"].signal(signal.SIGQUIT)
+        wait_until(lambda: "Server mail/a is DOWN" in balancer.output.read_text(), "a probe that was told")
+        await_visits()  # which HAProxy began before that
         servers["a"].signal(signal.SIGQUIT)
         assert servers["a"].await_exit() == 0
-        seen = visits
-        servers["b"].await_true(lambda: visits > seen + 20, "visits of the other one")
+        await_visits()
     finally:
         over.set()
         for visitor in visitors:

@@ -14,16 +14,16 @@ import pytest
 from tests.recipes.conftest import Run
 from tests.recipes.stage import RECIPES, Backend, Recipe, imap_login, shown
 from tests.support.auth import AuthService, accepted
-from tests.support.daemon import accepts, find_program, running
+from tests.support.daemon import accepts, find_program, running, wait_until
 from tests.support.peer import Peer
 
 SECTION = re.compile(r"^```haproxy\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def proxy_text() -> str:
-    """A proxy's configuration; HAProxy is not behind another address here."""
+    """A proxy's configuration; HAProxy is not behind another address here, and notices the end when it gets to it."""
     text = shown("haproxy.md").replace("set_real_ip_from 192.0.2.5", "set_real_ip_from 127.0.0.1")
-    return text.replace("allow 192.0.2.5", "allow 127.0.0.2").replace("shutdown_delay 5s", "shutdown_delay 2s")
+    return text.replace("allow 192.0.2.5", "allow 127.0.0.2").replace("shutdown_delay 5s", "shutdown_delay 1h")
 
 
 @dataclass(slots=True)
@@ -32,10 +32,11 @@ class Site:
 
     proxies: list[Recipe]
     host: str
+    told: Path
     failures: list[str] = field(default_factory=list)
-    logins: int = 0
+    logins: list[int] = field(default_factory=lambda: [0, 0])
 
-    def log_in(self) -> None:
+    def log_in(self, number: int) -> None:
         """Be a client, once."""
         try:
             client = Peer.connect((self.host, 143))
@@ -44,9 +45,14 @@ class Site:
         except OSError as error:
             answer = str(error).encode()
         if answer == b"a OK done by IMAP\r\n":
-            self.logins += 1
+            self.logins[number] += 1
         else:
             self.failures.append(answer.decode())
+
+    def await_logins(self) -> None:
+        """Ten of each client, so most of them begun from now on."""
+        seen = list(self.logins)
+        wait_until(lambda: all(now > then + 10 for now, then in zip(self.logins, seen, strict=True)), "logins")
 
 
 @pytest.fixture
@@ -62,13 +68,14 @@ def site(run: Run, auth: AuthService, imap: Backend, tmp_path: Path) -> Iterator
         ("server one 192.0.2.1\n", f"server one {proxies[0].host}\n"),
         ("server two 192.0.2.2\n", f"server two {proxies[1].host}\n"),
         ("bind :", f"bind {host}:"),
+        ("timeout connect 10s\n", "timeout connect 10s\n    timeout check 30s\n"),  # else a slow probe is a refusal
     ):
         assert documented in text
         text = text.replace(documented, meant)
     (tmp_path / "haproxy.cfg").write_text(text)
     command = [find_program("haproxy"), "-db", "-f", str(tmp_path / "haproxy.cfg")]
-    with running(command, tmp_path / "haproxy.output", lambda: accepts((host, 143))):
-        yield Site(proxies, host)
+    with running(command, tmp_path / "haproxy.output", lambda: accepts((host, 143))) as haproxy:
+        yield Site(proxies, host, haproxy.output)
 
 
 def test_the_proxies_learn_who_the_client_is(site: Site, auth: AuthService) -> None:
@@ -81,20 +88,22 @@ def test_the_proxies_learn_who_the_client_is(site: Site, auth: AuthService) -> N
 def test_a_proxy_that_quits_under_load_costs_no_login(site: Site) -> None:
     over = threading.Event()
 
-    def visit() -> None:
+    def visit(number: int) -> None:
         while not over.is_set():
-            site.log_in()
+            site.log_in(number)
 
-    visitors = [threading.Thread(target=visit) for _ in range(2)]
+    visitors = [threading.Thread(target=visit, args=[number]) for number in range(2)]
     for visitor in visitors:
         visitor.start()
-    leaving, staying = site.proxies[0].mailworker, site.proxies[1].mailworker
+    leaving = site.proxies[0].mailworker
     try:
-        staying.await_true(lambda: site.logins > 20, "logins")
+        site.await_logins()
+        leaving.signal(signal.SIGQUIT)
+        wait_until(lambda: "Server imap/one is DOWN" in site.told.read_text(), "a probe that was told")
+        site.await_logins()  # which HAProxy began before that
         leaving.signal(signal.SIGQUIT)
         assert leaving.await_exit() == 0
-        seen = site.logins
-        staying.await_true(lambda: site.logins > seen + 20, "logins at the other one")
+        site.await_logins()
     finally:
         over.set()
         for visitor in visitors:
