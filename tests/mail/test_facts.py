@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mailworker.errors import Party
+from mailworker.errors import ConnectionLost, Party
 from mailworker.event.loop import Loop
 from mailworker.event.rows import NO_ROW, Rows
 from mailworker.event.stream import SocketStream
@@ -79,6 +79,49 @@ def test_what_few_sessions_have_is_noted_too(classes: Classes) -> None:
     assert (record.auth_header("x"), record.action) == (b"y", "choosing upstream")
     elsewhere = Accepted(InetAddress("192.0.2.2", 143))
     assert record.settle(elsewhere, None, 0.0) is elsewhere
+
+
+@both
+def test_a_try_lasts_until_it_is_given_up_or_the_relay_ends(classes: Classes) -> None:
+    record = begun(classes, Entrance())
+    clock = record.entrance.sessions.loop
+    clock.now = 2.0
+    record.settle(Accepted(PEER), None, 1.0)
+    record.backend = "192.0.2.2:143"
+    record._rare().connect, record.rare.first_byte = 0.25, 0.5
+    clock.now = 3.5
+    assert [(each.connect, each.first_byte, each.login, each.session) for each in record.tries] == [
+        (0.25, 0.5, None, 1.5)
+    ]
+    record.gave_up(ConnectionLost(Party.BACKEND, "connect()", 111))
+    record.backend = "192.0.2.3:143"
+    clock.now = 4.0
+    record.log_in()
+    record.logged_in = 4.0
+    clock.now = 10.0
+    assert [(each.address, each.connect, each.first_byte, each.login, each.session) for each in record.tries] == [
+        (b"192.0.2.2:143", 0.25, 0.5, None, 1.5),
+        (b"192.0.2.3:143", None, None, 0.5, 6.5),
+    ]
+
+
+@both
+def test_a_refusal_at_a_backend_ends_the_try(classes: Classes) -> None:
+    record = begun(classes, Entrance())
+    clock = record.entrance.sessions.loop
+    for address in ("192.0.2.2:143", "192.0.2.3:143"):
+        record.settle(Accepted(PEER), None, clock.now)
+        record.backend = address
+        clock.now += 1.0
+        record.refuse(Rejected(b"no"))
+        clock.now += 1.0
+        assert record.tries[-1].address == address.encode()
+        assert len(record.tries) == record.refusals
+    assert [(each.address, each.session) for each in record.tries] == [
+        (b"192.0.2.2:143", 1.0),
+        (b"192.0.2.3:143", 1.0),
+    ]
+    assert record.refusals == 2
 
 
 @both

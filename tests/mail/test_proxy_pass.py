@@ -135,6 +135,13 @@ def test_a_value_that_is_no_backend_is_the_backends_fault(text: bytes, names: bo
     assert (error.value.party, str(error.value)) == (Party.BACKEND, message)
 
 
+def test_a_host_of_several_addresses_keeps_its_name() -> None:
+    """Its certificate is checked against it."""
+    addresses = (InetAddress("192.0.2.1", 143), InetAddress("2001:db8::1", 143))
+    choose = configured_backend(ProxyPass(parse(b"mail.example.com:143"), addresses), Variables({}), names=False)
+    assert choose(Session()) == BackendName("mail.example.com", 143, addresses)
+
+
 def test_the_addresses_of_a_host_are_tried_in_random_turn_those_of_ipv6_last(scene: Scene) -> None:
     backend = scene.backend(IMAP.script())
     port = backend.address.port

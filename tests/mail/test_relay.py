@@ -280,12 +280,15 @@ def test_a_client_that_ends_without_a_command_ends_both(scene: Scene) -> None:
     left.set()
 
 
-def test_a_client_that_resets(scene: Scene) -> None:
-    client, _, proxy = relayed(scene, IMAP, hang)
+@pytest.mark.parametrize(("tls", "call"), [(None, "recv()"), (ssl.TLSVersion.TLSv1_3, "SSL_read()")])
+def test_a_client_that_resets(scene: Scene, tls: ssl.TLSVersion | None, call: str) -> None:
+    client, _, proxy = relayed(scene, IMAP, hang, None if tls is None else version(tls))
     client.reset()
     assert proxy.log.find("proxied session done").startswith("[info] *1 proxied session done, client: ")
-    message = "[info] *1 recv() failed (104: Connection reset by peer) while proxying and reading from client, client: "
-    assert proxy.log.lines[2].startswith(message)
+    (line,) = (line for line in proxy.log.lines if "104" in line)
+    assert line.startswith(
+        f"[info] *1 {call} failed (104: Connection reset by peer) while proxying and reading from client, client: "
+    )
 
 
 def test_a_backend_that_resets(scene: Scene) -> None:

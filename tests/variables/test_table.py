@@ -17,7 +17,16 @@ from mailworker.mail.end import End
 from mailworker.model import AuthMethod, UnixAddress
 from mailworker.native.core import line as native
 from mailworker.variables.line import Line, MakeLine, Part, composed
-from mailworker.variables.table import SOURCES, TABLE, _minute, builtin, common_time, iso8601_offset, iso8601_second
+from mailworker.variables.table import (
+    SOURCES,
+    TABLE,
+    _minute,
+    address_text,
+    builtin,
+    common_time,
+    iso8601_offset,
+    iso8601_second,
+)
 from tests.variables.facts import Backend, Session
 
 CERTIFICATE = SimpleNamespace(
@@ -166,6 +175,22 @@ FOR_NOW = Session(event="end", refused_for_now=True, reason=End.AUTH_FAILED)
 @pytest.mark.parametrize(("event", "status"), [("login", b"200"), ("failure", b"403"), (None, None)])
 def test_before_the_end_the_status_is_that_of_what_has_happened(event: str | None, status: bytes | None) -> None:
     assert TABLE["status"](Session(event=event)) == status
+    if event != "failure":  # an earlier one
+        assert TABLE["status"](Session(event=event, refused_for_now=True)) == status
+
+
+@pytest.mark.parametrize(
+    ("backend", "text"),
+    [
+        ("192.0.2.1:143", b"192.0.2.1:143"),
+        ("2001:db8::1:143", b"[2001:db8::1]:143"),
+        ("[2001:db8::1]:143", b"[2001:db8::1]:143"),
+        ("unix:/run/a:b", b"unix:/run/a:b"),
+        (None, b""),
+    ],
+)
+def test_an_address_of_ipv6_has_its_brackets(backend: str | None, text: bytes) -> None:
+    assert address_text(backend) == text
 
 
 def test_what_is_refused_for_now_has_a_status_of_its_own() -> None:
