@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,7 +16,7 @@ from mailworker.mail.entrances import new_entrance
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.record import Entrance, Sessions
 from mailworker.mail.server import Server, ServerTls
-from mailworker.model import InetAddress, Starttls, VerifyClient
+from mailworker.model import Address, InetAddress, Starttls, UnixAddress, VerifyClient
 from mailworker.tls.context import TlsContext
 from mailworker.variables.template import parse
 from tests.mail.dialogue.dialogues import source_for
@@ -152,6 +152,32 @@ def test_who_shows_a_certificate_or_chooses_a_server_comes_in_by_no_lobby(contex
     assert new_entrance(listen, [alone], alone, Sessions(CLOCK)).has_lobby
     assert not new_entrance(listen, [alone, other], alone, Sessions(CLOCK)).has_lobby
     assert not new_entrance(listen, [asking], asking, Sessions(CLOCK)).has_lobby
+
+
+@pytest.mark.parametrize(("quick", "lobby"), [((), True), ((True,), True), ((True, False), False)])
+def test_a_lobby_does_all_checks_at_accept_or_none(context: TlsContext, quick: tuple[bool, ...], lobby: bool) -> None:
+    alone = quiet(context)
+    entrance = new_entrance(LISTEN, [alone], alone, Sessions(CLOCK))
+    entrance.at_accept = cast(Any, tuple(SimpleNamespace(quick=object() if each else None) for each in quick))
+    assert entrance.has_lobby is lobby
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "local"),
+    [
+        (UnixAddress("/run/imap"), None, UnixAddress("/run/imap")),
+        (InetAddress("192.0.2.1", 143), 143, InetAddress("192.0.2.1", 143)),
+        (InetAddress("0.0.0.0", 143), 143, None),
+        (InetAddress("::", 143), 143, None),
+    ],
+    ids=str,
+)
+def test_clients_connect_to_the_address_of_the_listen_unless_that_is_any(
+    context: TlsContext, address: Address, port: int | None, local: Address | None
+) -> None:
+    alone = quiet(context)
+    entrance = new_entrance(Listen(address), [alone], alone, Sessions(CLOCK))
+    assert (entrance.port, entrance.local) == (port, local)
 
 
 def test_in_a_lobby_by_tls_clients_hear_what_is_said_in_tls(context: TlsContext) -> None:
