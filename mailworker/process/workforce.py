@@ -121,9 +121,10 @@ class Workforce:
         self._dismiss_helpers()
 
     def terminate(self) -> None:
-        """End all processes at once, see `_Termination`."""
+        """End all workers at once, see `_Termination`; helpers exit after the last one, with its last packets."""
         self._wanted = False
         _Termination(self._children, self._after).insist()
+        self._dismiss_helpers()
 
     def reap(self) -> list[Exit]:
         """Reap ended processes, and replace those that are needed. Returns the others: no workers and no helpers."""
@@ -260,7 +261,7 @@ class Refusals:
 
 
 class _Termination:
-    """Ends all processes: first the workers, and then the helpers, which receive the workers' last packets."""
+    """Ends all workers."""
 
     __slots__ = ("_after", "_children", "_delay")
 
@@ -272,8 +273,7 @@ class _Termination:
     def insist(self) -> None:
         """Send SIGTERM repeatedly, at growing intervals, and at last SIGKILL."""
         late = self._delay > _LAST_TERM_DELAY
-        works = any(map(_works, self._children))
-        self._children.signal(signal.SIGKILL if late else signal.SIGTERM, lambda child: _works(child) or not works)
+        self._children.signal(signal.SIGKILL if late else signal.SIGTERM, _works)
         self._after(self._delay, self.insist)
         self._delay *= 2
 

@@ -153,7 +153,7 @@ def staff() -> Iterator[tuple[Workforce, Children, Later]]:
 def test_a_termination_insists_and_asks_helpers_when_no_worker_is_left(
     kills: list[tuple[int, int]], staff: tuple[Workforce, Children, Later]
 ) -> None:
-    """With nginx's delays; helpers take the last words of workers."""
+    """With nginx's delays; helpers take the last words of workers, and have their own time for that."""
     workforce, children, later = staff
     workforce.terminate()
     for _ in range(3):
@@ -163,12 +163,24 @@ def test_a_termination_insists_and_asks_helpers_when_no_worker_is_left(
         later[-1][1]()
     children._children.pop(3).link.close()
     later[-1][1]()
+    workforce.reap()
     assert kills == [
         *[(1, signal.SIGTERM), (3, signal.SIGTERM)] * 4,
         *[(3, signal.SIGTERM), (3, signal.SIGKILL), (3, signal.SIGKILL)],
-        (2, signal.SIGKILL),
+        (2, signal.SIGQUIT),
     ]
-    assert [seconds for seconds, _ in later] == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4]
+    assert [seconds for seconds, _ in later] == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 5.0]
+
+
+def test_a_termination_without_workers_asks_the_helpers_at_once(
+    kills: list[tuple[int, int]], staff: tuple[Workforce, Children, Later]
+) -> None:
+    workforce, children, later = staff
+    for worker in (1, 3):
+        children._children.pop(worker).link.close()
+    workforce.terminate()
+    assert kills == [(2, signal.SIGQUIT)]
+    assert [seconds for seconds, _ in later] == [0.05, 5.0]
 
 
 def test_a_helper_has_time_to_die_after_it_was_killed(
