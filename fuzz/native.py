@@ -21,7 +21,16 @@ _OF_PYTHON: Final = (
     "source.h",
     "words.h",
 )
-_FLAGS: Final = ("-g", "-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", "-Wall", "-Wextra", "-Werror")
+_FLAGS: Final = (
+    "-g",
+    "-O1",
+    "-fno-omit-frame-pointer",
+    "-fno-sanitize-recover=all",
+    "-Wall",
+    "-Wextra",
+    "-Wno-unused-parameter",
+    "-Werror",
+)
 
 
 def build(folder: Path) -> Path:

@@ -39,6 +39,21 @@ PREAMBLE = """
 #include <openssl/ui.h>
 #include <openssl/x509v3.h>
 #include <sys/mman.h>
+#ifdef OPENSSL_NO_ENGINE
+#define ENGINES 0
+#define ENGINE_by_id(id) NULL
+#define ENGINE_init(engine) 0
+#define ENGINE_load_private_key(engine, id, method, data) NULL
+#define ENGINE_finish(engine) 0
+#define ENGINE_free(engine) 0
+#else
+#define ENGINES 1
+#include <openssl/engine.h>
+#endif
+#ifndef SSL_OP_NO_TX_CERTIFICATE_COMPRESSION
+#define SSL_OP_NO_TX_CERTIFICATE_COMPRESSION 0
+#define SSL_CTX_compress_certs(context, algorithm) 0
+#endif
 #if OPENSSL_VERSION_NUMBER < 0x10101000L
 #error "mailworker needs OpenSSL 1.1.1 or later"
 #elif OPENSSL_VERSION_NUMBER < 0x30000000L

@@ -106,11 +106,11 @@ class CertificateAuthority:
         return issued
 
 
-def self_signed(folder: Path, file_name: str, subject: str) -> Certificate:
-    """A self-signed certificate; `subject` is written as for `openssl req -subj`."""
+def self_signed(folder: Path, file_name: str, subject: str, *options: str) -> Certificate:
+    """A self-signed certificate; `subject` is written as for `openssl req -subj`, which gets the `options` too."""
     issued = Certificate(folder / f"{file_name}.crt", folder / f"{file_name}.key")
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-utf8"]
-    command += ["-subj", subject, "-keyout", str(issued.key), "-out", str(issued.certificate)]
+    command += ["-subj", subject, "-keyout", str(issued.key), "-out", str(issued.certificate), *options]
     subprocess.run(command, check=True, capture_output=True)
     return issued
 

@@ -13,43 +13,37 @@ static ssize_t outcome(ssize_t result, int event)
     return errno == EAGAIN || errno == EWOULDBLOCK ? -event : IO_SYSTEM;
 }
 
-static ssize_t plain_read(int fd, void *connection, void *page, size_t limit)
+static ssize_t plain_read(int fd, struct ssl_st *connection, void *page, size_t limit)
 {
     ssize_t result;
 
-    (void) connection;
     do {
         result = recv(fd, page, limit, MSG_DONTWAIT);
     } while (result < 0 && errno == EINTR);
     return outcome(result, READ);
 }
 
-static ssize_t plain_write(int fd, void *connection, const void *data, size_t length, int more)
+static ssize_t plain_write(int fd, struct ssl_st *connection, const void *data, size_t length, int more)
 {
     ssize_t result;
 
-    (void) connection;
-    (void) more;
     do {
         result = send(fd, data, length, MSG_DONTWAIT | MSG_NOSIGNAL);
     } while (result < 0 && errno == EINTR);
     return outcome(result, WRITE);
 }
 
-static int plain_has_input(void *connection)
+static int plain_has_input(struct ssl_st *connection)
 {
-    (void) connection;
     return 0;
 }
 
 static void plain_push(int fd)
 {
-    (void) fd;
 }
 
-static int plain_is_fine(void *connection)
+static int plain_is_fine(struct ssl_st *connection)
 {
-    (void) connection;
     return 1;
 }
 

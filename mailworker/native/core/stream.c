@@ -356,7 +356,7 @@ static void begin(struct stream *self, PySendResult (*action)(struct stream *sel
 
 int stream_shake_hands(struct stream *self, PyObject *context, void *native, int more)
 {
-    void *connection = tls_transport->begin(native, self->descriptor);
+    void *connection = tls_transport->begin(native, self->descriptor, 0);
 
     if (connection == NULL) {
         return done(PyErr_NoMemory());

@@ -125,7 +125,6 @@ static size_t room(int fd)
                                                                         : facts[SK_MEMINFO_WMEM_ALLOC];
     return used < facts[SK_MEMINFO_SNDBUF] ? (facts[SK_MEMINFO_SNDBUF] - used) / 2 : 0; /* half is for bookkeeping */
 #else
-    (void) fd;
     return 0;
 #endif
 }
@@ -244,7 +243,6 @@ static int move_spliced(struct pump *pump, const struct channel *source, const s
 
 static void open_pipe(struct pump *pump)
 {
-    (void) pump;
 }
 
 #endif
@@ -285,7 +283,6 @@ int pump_move(struct pump *pump, const struct channel *source, const struct chan
     size_t first = splicing ? FIRST_BEFORE_SPLICING : FIRST;
     int round, status;
 
-    (void) line;
     pump->moved = pump->length = 0;
     status = move_copied(pump, source, sink, limit < first ? limit : first);
     for (round = 1; status == RELAY_MORE && round < ROUNDS && pump->moved < BOUND; round++) {

@@ -61,7 +61,7 @@ _CURVES = {b"sha256": b"secp256r1_", b"sha384": b"secp384r1_", b"sha512": b"secp
 
 
 # The read buffer of this process, so that a connection which waits holds none. It is filled and copied within one call;
-# mailworker's processes have one thread. OpenSSL gives at most one TLS record (16 KiB) at a time.
+# mailworker's processes have one thread.
 PAGE_SIZE = 65536
 PAGE = ffi.new("unsigned char[]", PAGE_SIZE)
 PAGE_VIEW = ffi.buffer(PAGE)
@@ -203,12 +203,12 @@ class Connection:
 
     @property
     def offers(self) -> tuple[bytes, ...]:
-        """The protocols that the client offers by ALPN, about 255 bytes at most; known only until the choice."""
+        """The protocols that the client offers by ALPN, within the first 255 bytes; known only until the choice."""
         start = ffi.new("unsigned char const **")
         length = lib.connection_offers(self.handle, start)
         listed = bytes(ffi.buffer(start[0], length))
         names = []
-        while listed:
+        while listed and len(listed) > listed[0]:
             names.append(listed[1 : 1 + listed[0]])
             listed = listed[1 + listed[0] :]
         return tuple(names)
@@ -227,8 +227,7 @@ class Connection:
     def use_pairs(self, pairs: Sequence[Pair]) -> None:
         """Present one of these certificates in place of the context's; raises OpenSslError."""
         for number, pair in enumerate(pairs):
-            if lib.connection_use_pair(self.handle, number == 0, pair.native) != 1:
-                raise OpenSslError("SSL_use_cert_and_key", take_reasons())
+            pair.set_on(self.handle, in_place=number == 0)
 
     def bind_sessions(self, identity: bytes) -> None:
         """Set the session id context, at most 32 bytes: only sessions with it resume; raises OpenSslError."""

@@ -10,7 +10,7 @@ from mailworker.native.tls._native import ffi, lib
 from mailworker.native.tls.bio import opened
 from mailworker.native.tls.certificate import Certificate, RevocationList
 from mailworker.native.tls.key import Key, NotSupported
-from mailworker.native.tls.queue import OpenSslError, checked, take_reasons
+from mailworker.native.tls.queue import checked
 from mailworker.native.tls.ticket_keys import TicketKeys, TicketKeySource
 from mailworker.native.tls.tls_session_table import TlsSessionTable
 
@@ -80,12 +80,12 @@ class Context:
 
     def compress_certificates(self, *, on: bool) -> None:
         """Switch certificate compression (RFC 8879); raises NotSupported where it is `on` and the library lacks it."""
-        lib.ERR_clear_error()
-        result = lib.context_compress_certificates(self.pointer, on)
-        if result < 0:
+        if not on:
+            lib.SSL_CTX_set_options(self.pointer, lib.SSL_OP_NO_TX_CERTIFICATE_COMPRESSION)
+        elif lib.SSL_OP_NO_TX_CERTIFICATE_COMPRESSION:
+            checked("SSL_CTX_compress_certs", self.pointer, 0)
+        else:
             raise NotSupported("this OpenSSL knows no certificate compression")
-        if result == 0:
-            raise OpenSslError("SSL_CTX_compress_certs", take_reasons())
 
     def verify_peer(self, depth: int) -> None:
         """Check the peer's certificate, which clients are asked for; the handshake goes on whatever the result is."""

@@ -124,11 +124,11 @@ static int name_of(SSL *connection, const unsigned char **name)
     return hello_name(extension, size, name);
 }
 
-/* Takes whole names as far as there is room, and none beyond the end of the extension. */
+/* Takes what there is room for; the last name may be cut. */
 static void take_offers(SSL *connection, struct choice *choice)
 {
     const unsigned char *extension;
-    size_t size, at;
+    size_t size;
 
     choice->offers_length = 0;
     if (SSL_client_hello_get0_ext(connection, TLSEXT_TYPE_application_layer_protocol_negotiation, &extension, &size) !=
@@ -136,27 +136,15 @@ static void take_offers(SSL *connection, struct choice *choice)
         size < 2 || number_at(extension) != size - 2) {
         return;
     }
-    extension += 2;
-    size -= 2;
-    for (at = 0; at < size && at + 1u + extension[at] <= size && at + 1u + extension[at] <= OFFERS_SIZE;) {
-        at += 1u + extension[at];
-    }
-    memcpy(choice->offers, extension, at);
-    choice->offers_length = (int) at;
+    choice->offers_length = size - 2 < OFFERS_SIZE ? (int) size - 2 : OFFERS_SIZE;
+    memcpy(choice->offers, extension + 2, (size_t) choice->offers_length);
 }
 
 static int keep_name(struct hello *hello, const unsigned char *name, int length)
 {
-    if (length > 0) {
-        hello->name = OPENSSL_malloc((size_t) length + 1);
-        if (hello->name == NULL) {
-            return 0;
-        }
-        memcpy(hello->name, name, (size_t) length);
-        hello->name[length] = '\0';
-    }
     hello->name_length = length;
-    return 1;
+    hello->name = length > 0 ? OPENSSL_strndup((const char *) name, (size_t) length) : NULL;
+    return length <= 0 || hello->name != NULL;
 }
 
 /* The callback is called again for a ClientHello that is replayed, and for the one after a HelloRetryRequest. */
@@ -172,7 +160,6 @@ int take_hello(SSL *connection, int *alert, void *arg)
     const unsigned char *name = NULL;
     int length = name_of(connection, &name);
 
-    (void) arg;
     if (!hello->heard) {
         hello->heard = 1;
         if (!keep_name(hello, name, length)) {
@@ -228,7 +215,7 @@ void connection_refuse(SSL *connection, int alert)
 
 const char *connection_name(const SSL *connection)
 {
-    return (const char *) link_hello(connection)->name;
+    return link_hello(connection)->name;
 }
 
 int connection_offers(const SSL *connection, const unsigned char **protocols)

@@ -61,14 +61,14 @@ def load_key(source: str, passwords: Sequence[bytes] | None) -> Key:
 
 def engine_key(engine: str, key: str) -> Key:
     """The key that an engine knows by the name `key`; raises OpenSslError, or NotSupported without engines."""
-    failed_call = ffi.new("char const **")
-    lib.ERR_clear_error()
-    pointer = lib.engine_key(os.fsencode(engine), os.fsencode(key), failed_call)
-    if pointer != ffi.NULL:
-        return Key(pointer)
-    if failed_call[0] == ffi.NULL:
+    if not lib.ENGINES:
         raise NotSupported("this OpenSSL has no engines")
-    raise OpenSslError(ffi.string(failed_call[0]).decode(), take_reasons())
+    found = ffi.gc(checked("ENGINE_by_id", os.fsencode(engine)), lib.ENGINE_free)
+    checked("ENGINE_init", found)
+    try:
+        return Key(checked("ENGINE_load_private_key", found, os.fsencode(key), ffi.NULL, ffi.NULL))
+    finally:
+        lib.ENGINE_finish(found)
 
 
 def store_key(uri: str, passwords: Sequence[bytes] | None) -> Key:

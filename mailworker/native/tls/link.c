@@ -223,8 +223,6 @@ static int link_read(BIO *bio, char *page, int limit)
 
 static long link_ctrl(BIO *bio, int command, long number, void *pointer)
 {
-    (void) number;
-    (void) pointer;
     switch (command) {
     case BIO_CTRL_FLUSH:
         return 1;
@@ -342,20 +340,13 @@ int link_begin_step(const SSL *connection)
     return 0;
 }
 
-void link_note_data(const SSL *connection)
+void link_note_data(const SSL *connection, int records)
 {
     struct link *link = link_of(connection);
 
     link->barren = 0;
     link->barren_limit = BARREN_RECORDS;
-}
-
-void link_note_records(const SSL *connection, int count)
-{
-    struct link *link = link_of(connection);
-
-    link->barren = 0;
-    link->crowded = count >= MANY;
+    link->crowded = records >= MANY;
 }
 
 int link_flush(const SSL *connection)

@@ -54,9 +54,7 @@ SSL_CTX *context_new(struct tls_policy *policy, int client);
 void context_use_ticket_keys(SSL_CTX *context);
 void context_use_sessions(SSL_CTX *context);
 void context_drop_session(SSL_CTX *context, SSL_SESSION *session);
-int context_compress_certificates(SSL_CTX *context, int on);
 void context_verify_peer(SSL_CTX *context, int depth);
-EVP_PKEY *engine_key(const char *engine_id, const char *key_id, const char **failed_call);
 
 /* A session may be lost at any time, but a loaded one was stored whole under its id. table_load: -1 if it is lost. */
 void table_store(const struct tls_session_table *table, const unsigned char *id, int id_length,
@@ -81,32 +79,16 @@ int hello_name(const unsigned char *extension, size_t size, const unsigned char 
 enum key_form { KEY_PKCS8, KEY_RSA, KEY_EC };
 X509 *pair_certificate(const unsigned char *der, long length);
 EVP_PKEY *pair_key(enum key_form form, const unsigned char *der, long length);
-int certificate_names(BIO *bio, X509 *certificate);
-
-/* The chain that a server sends after its certificate. chain_add: 0, no memory. */
-void *chain_new(void);
-int chain_add(void *chain, X509 *certificate);
-void chain_free(void *chain);
-
-/* A certificate, its key, and its chain, NULL for none. */
-struct pair {
-    X509 *leaf;
-    EVP_PKEY *key;
-    void *chain;
-};
-int context_takes_pair(SSL_CTX *context, const struct pair *pair);
 
 /*
  * With `chooses` a server's handshake gives IO_HELLO after the ClientHello, before anything is negotiated or resumed.
  * Then connection_follow makes a connection of another context that takes the place of this one, which the caller still
- * has to free; connection_use_pair sets a certificate, the `first` one in place of those of the context;
- * connection_refuse makes the handshake end with a fatal alert.
+ * has to free; connection_refuse makes the handshake end with a fatal alert.
  */
 SSL *connection_new(SSL_CTX *context, int fd, int chooses);
 SSL *connection_follow(SSL *connection, SSL_CTX *context);
 void connection_refuse(SSL *connection, int alert);
-int connection_use_pair(SSL *connection, int first, const struct pair *pair);
-/* The name that a client sent by SNI, NULL for none; and the protocols that it offers by ALPN, until the choice. */
+/* The name that a client sent by SNI, NULL for none; the protocols it offers by ALPN, until the choice, 255 bytes of them. */
 const char *connection_name(const SSL *connection);
 int connection_offers(const SSL *connection, const unsigned char **protocols);
 void connection_free(SSL *connection);

@@ -13,10 +13,6 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#ifndef OPENSSL_NO_ENGINE
-#include <openssl/engine.h>
-#endif
-
 #ifndef SSL_OP_IGNORE_UNEXPECTED_EOF
 #define SSL_OP_IGNORE_UNEXPECTED_EOF 0 /* OpenSSL 1.1.1 reports a missing close_notify as a plain end of file */
 #endif
@@ -28,7 +24,6 @@ static int select_protocol(SSL *connection, const unsigned char **selected, unsi
     const struct tls_policy *policy = arg;
     unsigned char *match;
 
-    (void) connection;
     if (policy->protocols_length == 0) {
         return SSL_TLSEXT_ERR_NOACK;
     }
@@ -43,8 +38,6 @@ static int select_protocol(SSL *connection, const unsigned char **selected, unsi
 /* The handshake goes on whatever the result: the session refuses a bad chain, in its protocol and in the log. */
 static int accept_any_chain(int verified, X509_STORE_CTX *chain)
 {
-    (void) verified;
-    (void) chain;
     return 1;
 }
 
@@ -78,51 +71,6 @@ void context_verify_peer(SSL_CTX *context, int depth)
 {
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, accept_any_chain);
     SSL_CTX_set_verify_depth(context, depth);
-}
-
-/* 1: done, 0: failed, -1: this OpenSSL has no certificate compression (RFC 8879). */
-int context_compress_certificates(SSL_CTX *context, int on)
-{
-#ifdef SSL_OP_NO_TX_CERTIFICATE_COMPRESSION
-    if (!on) {
-        SSL_CTX_set_options(context, SSL_OP_NO_TX_CERTIFICATE_COMPRESSION);
-        return 1;
-    }
-    return SSL_CTX_compress_certs(context, 0) > 0;
-#else
-    (void) context;
-    return on ? -1 : 1;
-#endif
-}
-
-EVP_PKEY *engine_key(const char *engine_id, const char *key_id, const char **failed_call)
-{
-#ifndef OPENSSL_NO_ENGINE
-    EVP_PKEY *key;
-    ENGINE *engine = ENGINE_by_id(engine_id);
-
-    if (engine == NULL) {
-        *failed_call = "ENGINE_by_id";
-        return NULL;
-    }
-    if (ENGINE_init(engine) != 1) {
-        *failed_call = "ENGINE_init";
-        ENGINE_free(engine);
-        return NULL;
-    }
-    key = ENGINE_load_private_key(engine, key_id, NULL, NULL);
-    if (key == NULL) {
-        *failed_call = "ENGINE_load_private_key";
-    }
-    ENGINE_finish(engine);
-    ENGINE_free(engine);
-    return key;
-#else
-    (void) engine_id;
-    (void) key_id;
-    *failed_call = NULL;
-    return NULL;
-#endif
 }
 
 SSL *connection_new(SSL_CTX *context, int fd, int chooses)
@@ -218,7 +166,7 @@ static int shake_hands(SSL *connection)
     }
     forget_key_exchange(connection);
     hello_end(link_hello(connection));
-    link_note_data(connection);
+    link_note_data(connection, 1);
     return 1;
 }
 
@@ -252,24 +200,36 @@ int connection_handshake(SSL *connection, int more)
     return result;
 }
 
+/* Takes all records that were read already, not only one: some clients write one record for each line. */
 int connection_read(SSL *connection, void *page, int limit)
 {
-    int result;
+    int result, length = 0, records = 0;
 
     ERR_clear_error();
     if (link_take_end(connection, &result)) {
         return result;
     }
-    errno = 0;
     if (!link_begin_step(connection)) {
         return IO_TLS;
     }
-    result = SSL_read(connection, page, limit);
-    if (result <= 0) {
-        return outcome(connection, result);
+    do {
+        errno = 0;
+        result = SSL_read(connection, (char *) page + length, limit - length);
+        if (result <= 0) {
+            result = outcome(connection, result);
+            break;
+        }
+        length += result;
+        records++;
+    } while (length < limit && connection_has_input(connection));
+    if (length == 0) {
+        return result;
     }
-    link_note_data(connection);
-    return result;
+    link_note_data(connection, records);
+    if (result == 0 || result == IO_SYSTEM || result == IO_TLS) {
+        link_keep_end(connection, result);
+    }
+    return length;
 }
 
 int connection_has_input(SSL *connection)
@@ -334,34 +294,15 @@ static int clamped(size_t length)
     return length > INT_MAX ? INT_MAX : (int) length;
 }
 
-/* Takes all records that were read already, not only one: some clients write one record for each line. */
-static ssize_t tls_read(int fd, void *connection, void *page, size_t limit)
+static ssize_t tls_read(int fd, SSL *connection, void *page, size_t limit)
 {
-    int size = clamped(limit), length = connection_read(connection, page, size), more = length, count = 1;
-
-    (void) fd;
-    while (more > 0 && length < size && connection_has_input(connection)) {
-        errno = 0;
-        more = SSL_read(connection, (char *) page + length, size - length);
-        if (more > 0) {
-            length += more;
-            count++;
-        } else if ((more = outcome(connection, more)) != -READ && more != -WRITE) {
-            link_keep_end(connection, more);
-            more = 0;
-        }
-    }
-    if (length > 0) {
-        link_note_records(connection, count);
-    }
-    return length;
+    return connection_read(connection, page, clamped(limit));
 }
 
-static ssize_t tls_write(int fd, void *connection, const void *data, size_t length, int more)
+static ssize_t tls_write(int fd, SSL *connection, const void *data, size_t length, int more)
 {
     int result;
 
-    (void) fd;
     link_more(connection, more || length > SSL3_RT_MAX_PLAIN_LENGTH); /* a partial write is of one record */
     result = connection_write(connection, data, clamped(length));
     link_more(connection, 0);
@@ -375,47 +316,20 @@ static void tls_push(int fd)
     int off = 0;
 
     (void) setsockopt(fd, IPPROTO_TCP, TCP_CORK, &off, sizeof off);
-#else
-    (void) fd;
 #endif
 }
 
-static int tls_has_input(void *connection)
-{
-    return connection_has_input(connection);
-}
-
 /* OpenSSL may also hold a part of a record. */
-static int tls_is_drained(void *connection)
+static int tls_is_drained(SSL *connection)
 {
     return link_drained(connection) && !connection_has_input(connection);
 }
 
-static int tls_say_goodbye(void *connection)
-{
-    return connection_close_notify(connection);
-}
-
-static void *tls_begin(void *context, int fd)
-{
-    return connection_new(context, fd, 0);
-}
-
-static int tls_shake_hands(void *connection, int more)
-{
-    return connection_handshake(connection, more);
-}
-
-static void tls_describe(const void *connection, struct agreement *agreement)
+static void tls_describe(const SSL *connection, struct agreement *agreement)
 {
     agreement->protocol = SSL_get_version(connection);
     agreement->cipher = SSL_get_cipher_name(connection);
     agreement->server_name = connection_name(connection);
-}
-
-static void tls_end(void *connection)
-{
-    connection_free(connection);
 }
 
 const struct transport tls_transport = {
@@ -423,14 +337,14 @@ const struct transport tls_transport = {
     .writing = "SSL_write()",
     .read = tls_read,
     .write = tls_write,
-    .has_input = tls_has_input,
+    .has_input = connection_has_input,
     .is_drained = tls_is_drained,
-    .say_goodbye = tls_say_goodbye,
+    .say_goodbye = connection_close_notify,
     .push = tls_push,
-    .begin = tls_begin,
-    .shake_hands = tls_shake_hands,
+    .begin = connection_new,
+    .shake_hands = connection_handshake,
     .describe = tls_describe,
-    .end = tls_end,
+    .end = connection_free,
 };
 
 const void *transport_of_tls(void)

@@ -25,7 +25,7 @@ void bound_lifetime(const SSL *connection, int where, int result);
  * the rest as long as its handshake.
  */
 struct hello {
-    unsigned char *name;
+    char *name;
     int name_length; /* -1: none */
     int heard; /* whether a ClientHello was read already */
     struct choice *choice; /* NULL where there is nothing to choose */
@@ -48,11 +48,10 @@ void link_more(const SSL *connection, int more); /* whether the next write is so
 
 /*
  * A step may read a bounded number of bytes. 0, with a reason in OpenSSL's queue: too many bytes brought no data, and
- * the connection is over. link_note_data: there was data, or the handshake is done.
+ * the connection is over. link_note_data: there was data, in so many records, or the handshake is done.
  */
 int link_begin_step(const SSL *connection);
-void link_note_data(const SSL *connection);
-void link_note_records(const SSL *connection, int count); /* how many brought the data of a step */
+void link_note_data(const SSL *connection, int records);
 
 /* Keeps an end or a failure that came after data, which is given first: the next read gives it, if there is one. */
 void link_keep_end(const SSL *connection, int end);

@@ -8,14 +8,11 @@
 
 #include "openssl.h"
 
-#include <string.h>
-
 #include <openssl/ec.h>
 #ifndef OPENSSL_NO_ENGINE
 #include <openssl/engine.h>
 #endif
 #include <openssl/rsa.h>
-#include <openssl/x509v3.h>
 
 static EVP_PKEY *rsa_key(const unsigned char **der, long length)
 {
@@ -93,8 +90,6 @@ static int usual_kinds(ENGINE *engine, EVP_PKEY_METHOD **method, const int **kin
 {
     static const int usual[] = {EVP_PKEY_RSA, EVP_PKEY_EC};
 
-    (void) engine;
-    (void) kind;
     if (method == NULL) {
         *kinds = usual;
         return 2;
@@ -125,61 +120,3 @@ X509 *pair_certificate(const unsigned char *der, long length)
     return d2i_X509(NULL, &der, length);
 }
 #endif
-
-/* Writes a line for each host name among the certificate's subject alternative names. */
-int certificate_names(BIO *bio, X509 *certificate)
-{
-    GENERAL_NAMES *names = X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
-    int i;
-
-    for (i = 0; i < sk_GENERAL_NAME_num(names); i++) {
-        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-
-        if (name->type == GEN_DNS) {
-            BIO_write(bio, ASN1_STRING_get0_data(name->d.dNSName), ASN1_STRING_length(name->d.dNSName));
-            BIO_write(bio, "\n", 1);
-        }
-    }
-    GENERAL_NAMES_free(names);
-    return 1;
-}
-
-void *chain_new(void)
-{
-    return sk_X509_new_null();
-}
-
-int chain_add(void *chain, X509 *certificate)
-{
-    if (sk_X509_push(chain, certificate) == 0) {
-        return 0;
-    }
-    X509_up_ref(certificate);
-    return 1;
-}
-
-void chain_free(void *chain)
-{
-    sk_X509_pop_free(chain, X509_free);
-}
-
-int connection_use_pair(SSL *connection, int first, const struct pair *pair)
-{
-    ERR_clear_error();
-    if (first) {
-        SSL_certs_clear(connection);
-    }
-    return SSL_use_cert_and_key(connection, pair->leaf, pair->key, pair->chain, 1);
-}
-
-int context_takes_pair(SSL_CTX *context, const struct pair *pair)
-{
-    SSL *connection;
-    int taken;
-
-    ERR_clear_error();
-    connection = SSL_new(context);
-    taken = connection != NULL && connection_use_pair(connection, 1, pair) == 1;
-    SSL_free(connection);
-    return taken;
-}

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from mailworker.native.tls._native import ffi, lib
-from mailworker.native.tls.bio import written
 from mailworker.native.tls.certificate import Certificate
 from mailworker.native.tls.context import Context
 from mailworker.native.tls.key import Key
@@ -25,24 +24,26 @@ class Pair:
     Certificates of the chain may be shared by many pairs.
     """
 
-    __slots__ = ("_chain", "key", "leaf", "native")
+    __slots__ = ("_chain", "_stack", "key", "leaf")
 
     def __init__(self, leaf: Certificate, key: Key, chain: Sequence[Certificate]) -> None:
         """The key must be that of the leaf: connections accept no other. Raises OpenSslError."""
         self.leaf = leaf
         self.key = key
-        self._chain: CData = ffi.NULL
-        if chain:
-            self._chain = ffi.gc(checked("chain_new"), lib.chain_free)
+        self._chain = chain  # C points to its certificates
+        self._stack: CData = ffi.gc(checked("sk_X509_new_null"), lib.sk_X509_free) if chain else ffi.NULL
         for certificate in chain:
-            if not lib.chain_add(self._chain, certificate.pointer):
-                raise OpenSslError("sk_X509_push", take_reasons())
-        self.native: CData = ffi.new("struct pair *", (leaf.pointer, key.pointer, self._chain))
+            checked("sk_X509_push", self._stack, certificate.pointer)
+
+    def set_on(self, connection: CData, *, in_place: bool) -> None:
+        """Present it on an SSL, `in_place` of those that this has; raises OpenSslError."""
+        if in_place:
+            lib.SSL_certs_clear(connection)
+        checked("SSL_use_cert_and_key", connection, self.leaf.pointer, self.key.pointer, self._stack, 1)
 
     def check_for(self, context: Context) -> None:
         """Raises OpenSslError where connections of `context` refuse the pair, for example by its security level."""
-        if not lib.context_takes_pair(context.pointer, self.native):
-            raise OpenSslError("SSL_use_cert_and_key", take_reasons())
+        self.set_on(ffi.gc(checked("SSL_new", context.pointer), lib.SSL_free), in_place=True)
 
 
 def certificate_from(der: bytes) -> Certificate:
@@ -72,4 +73,12 @@ def matches(certificate: Certificate, key: Key) -> bool:
 
 def other_names(certificate: Certificate) -> list[bytes]:
     """The host names among the subject alternative names, unchanged."""
-    return written(lambda bio: lib.certificate_names(bio, certificate.pointer)).split(b"\n")[:-1]
+    found = lib.X509_get_ext_d2i(certificate.pointer, lib.NID_subject_alt_name, ffi.NULL, ffi.NULL)
+    names = ffi.gc(ffi.cast("GENERAL_NAMES *", found), lib.GENERAL_NAMES_free)
+    kind, texts = ffi.new("int *"), []
+    for number in range(lib.sk_GENERAL_NAME_num(names)):  # -1 where there is no such extension
+        value = lib.GENERAL_NAME_get0_value(lib.sk_GENERAL_NAME_value(names, number), kind)
+        if kind[0] == lib.GEN_DNS:
+            text = ffi.cast("ASN1_STRING *", value)
+            texts.append(bytes(ffi.buffer(lib.ASN1_STRING_get0_data(text), lib.ASN1_STRING_length(text))))
+    return texts

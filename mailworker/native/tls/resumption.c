@@ -45,7 +45,6 @@ void bound_lifetime(const SSL *connection, int where, int result)
     SSL_SESSION *session;
     long now, age, timeout, longest;
 
-    (void) result;
     if ((where & SSL_CB_ACCEPT_LOOP) != SSL_CB_ACCEPT_LOOP || SSL_version(connection) != TLS1_3_VERSION ||
         (session = SSL_get0_session(connection)) == NULL) {
         return;
