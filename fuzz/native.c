@@ -365,7 +365,7 @@ static int pump_some(struct relay *relay, const struct channel *source, const st
     int status;
 
     pump->most = most;
-    status = pump->move(pump, source, sink, &relay->line);
+    status = pump_move(pump, source, sink, &relay->line);
     if (pump->limiting) {
         demand(pump->moved + (status == RELAY_SINK_BLOCKED ? pump->length : 0) <= most, "no more is read than may be");
     }

@@ -15,7 +15,6 @@ _OF_PYTHON: Final = (
     "core.h",
     "text.h",
     "walk.h",
-    "pump_object.h",
     "path.h",
     "side.h",
     "source.h",

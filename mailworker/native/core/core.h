@@ -127,6 +127,16 @@ static inline int has_port(PyObject *address)
         Py_TYPE(object)->tp_free(object);                                                                              \
     }
 
+/* The slot tp_dealloc of an object that takes no part in garbage collection. */
+#define DROP(name) Py_XDECREF(self->name);
+#define HOLDING(type, REFERENCES)                                                                                      \
+    static void type##_dealloc(PyObject *object)                                                                       \
+    {                                                                                                                  \
+        struct type *self = (struct type *) object;                                                                    \
+        REFERENCES(DROP)                                                                                               \
+        Py_TYPE(object)->tp_free(object);                                                                              \
+    }
+
 /* The first slots of a type whose objects are structs `type`; `flags` are those beside the default. */
 #define TYPE(name, type, doc, flags)                                                                                   \
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "mailworker.native.core._core." name, .tp_doc = doc,                      \
@@ -155,9 +165,9 @@ void *connection_of(PyObject *tls);
 
 /*
  * A TLS connection that C has begun is bare: it has an SSL, and in place of its Python object, `tls`, the context. That
- * makes the object when Python code asks for it; gives a new reference. The caller notes that it is no longer bare.
+ * makes the object when Python code asks for it, and it is bare no longer; gives a new reference.
  */
-PyObject *dressed(PyObject **tls, void *connection, int bare);
+PyObject *dressed(PyObject **tls, void *connection, char *bare);
 int tls_free(PyObject *tls, void *connection, int bare);
 
 /* timers.c */
@@ -493,12 +503,15 @@ int is_direct(PyObject *object); /* whether it is a Direct that is not held */
 /* Writes a line; gives how many of its bytes were written, -1 with an exception. */
 Py_ssize_t direct_write(PyObject *direct, const char *line, size_t length);
 
-/* relay/side.c, relay/limited.c, relay/gathering.c */
+/* relay/side.c, relay/limited.c, relay/pump_object.c */
 
-extern PyTypeObject side_type, listed_type, watched_type, limited_type, gathering_type, sieve_line_type, pump_type;
+extern PyTypeObject side_type, listed_type, watched_type, limited_type, sieve_line_type, pump_type;
 
 int side_ready(PyObject *side, int mask);
 int side_row(PyObject *side); /* of a ListedSide */
+
+/* Ends a relay by the exception that was raised, unless that ends the process. */
+int abort_relay(PyObject *relay);
 
 /* relay/pair.c */
 

@@ -71,11 +71,11 @@ void *connection_of(PyObject *tls)
     return connection;
 }
 
-PyObject *dressed(PyObject **tls, void *connection, int bare)
+PyObject *dressed(PyObject **tls, void *connection, char *bare)
 {
     PyObject *address, *made;
 
-    if (bare) {
+    if (*bare) {
         address = PyLong_FromVoidPtr(connection);
         made = address == NULL ? NULL : PyObject_CallMethodOneArg(*tls, names.adopt, address);
         Py_XDECREF(address);
@@ -83,6 +83,7 @@ PyObject *dressed(PyObject **tls, void *connection, int bare)
             return NULL;
         }
         Py_SETREF(*tls, made);
+        *bare = 0;
     }
     return Py_NewRef(*tls);
 }
@@ -127,15 +128,14 @@ static int add_types(PyObject *module)
         &engine_type,        &pump_type,     &side_type,     &watched_type,     &sieve_line_type, &tally_type,
         &session_tally_type, &limits_type,   &rows_type,     &connections_type, &terms_type,      &pair_type,
         &limited_type,       &guest_type,    &lobby_type,    &conns_type,       &listed_type,     &direct_type,
-        &attempt_type,       &attempts_type, &holdings_type, &gate_type,        &identifier_type, &gathering_type,
-        &beginning_type,
+        &attempt_type,       &attempts_type, &holdings_type, &gate_type,        &identifier_type, &beginning_type,
 #ifdef __linux__
         &epoll_type,
 #endif
     };
     size_t i;
 
-    task_type.tp_base = pair_type.tp_base = guest_type.tp_base = gathering_type.tp_base = &timed_type;
+    task_type.tp_base = pair_type.tp_base = guest_type.tp_base = &timed_type;
     for (i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         if (PyModule_AddType(module, types[i]) < 0) {
             return 0;

@@ -626,12 +626,8 @@ void stream_give_away(struct stream *self)
 static PyObject *get_tls(PyObject *object, void *Py_UNUSED(closure))
 {
     struct stream *self = (struct stream *) object;
-    PyObject *tls = dressed(&self->tls, self->connection, self->bare);
 
-    if (tls != NULL) {
-        self->bare = 0;
-    }
-    return tls;
+    return dressed(&self->tls, self->connection, &self->bare);
 }
 
 static PyObject *stream_reach(PyObject *object, PyObject *Py_UNUSED(none))

@@ -41,15 +41,8 @@ static PyObject *terms_new(PyTypeObject *type, PyObject *arguments, PyObject *Py
     return (PyObject *) self;
 }
 
-static void terms_dealloc(PyObject *object)
-{
-    struct terms *self = (struct terms *) object;
-
-    Py_XDECREF(self->connections);
-    Py_XDECREF(self->clients);
-    Py_XDECREF(self->backends);
-    Py_TYPE(object)->tp_free(object);
-}
+#define TERMS(REF) REF(connections) REF(clients) REF(backends)
+HOLDING(terms, TERMS)
 
 static PyMemberDef terms_members[] = {
     {"connections", T_OBJECT_EX, offsetof(struct terms, connections), READONLY, NULL},
@@ -118,15 +111,8 @@ static int pair_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(
     return 0;
 }
 
-static void pair_dealloc(PyObject *object)
-{
-    struct pair *self = (struct pair *) object;
-
-    Py_XDECREF(self->terms);
-    Py_XDECREF(self->client);
-    Py_XDECREF(self->backend);
-    Py_TYPE(object)->tp_free(object);
-}
+#define SIDES(REF) REF(terms) REF(client) REF(backend)
+HOLDING(pair, SIDES)
 
 static struct loop *loop_of(struct pair *self)
 {

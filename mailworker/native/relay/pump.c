@@ -15,6 +15,7 @@
 #ifdef __linux__
 #include <linux/sock_diag.h>
 #endif
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -66,8 +67,8 @@ static int drain(struct pump *pump, const struct channel *sink, const unsigned c
 }
 
 /* `line` is NULL where the source is not watched. */
-static inline int copy(struct pump *pump, const struct channel *source, const struct channel *sink, size_t size,
-                       struct line *line)
+static int copy(struct pump *pump, const struct channel *source, const struct channel *sink, size_t size,
+                struct line *line)
 {
     ssize_t result = source->transport->read(source->fd, source->connection, pump->page, size);
     int status;
@@ -97,20 +98,6 @@ static int finish(struct pump *pump, const struct channel *sink, int status)
     return status;
 }
 
-static int move_copied(struct pump *pump, const struct channel *source, const struct channel *sink, size_t size)
-{
-    return copy(pump, source, sink, size, NULL);
-}
-
-static int move_watched(struct pump *pump, const struct channel *source, const struct channel *sink, struct line *line)
-{
-    int status;
-
-    pump->moved = pump->length = 0;
-    status = copy(pump, source, sink, pump->limit > FIRST ? FIRST : pump->limit, line);
-    return finish(pump, sink, status);
-}
-
 /* Bytes for which the socket surely has room, 0 where that is not known. */
 static size_t room(int fd)
 {
@@ -138,22 +125,6 @@ static size_t bulk_size(const struct channel *sink, size_t limit)
         size = LARGEST;
     }
     return size > limit ? size : limit;
-}
-
-/* As the others, but no more than `most` bytes, and never by splice, which would bypass the line. */
-static int move_limited(struct pump *pump, const struct channel *source, const struct channel *sink, struct line *line)
-{
-    size_t limit = pump->limit, size = limit > FIRST ? FIRST : limit;
-    int round = 0, status;
-
-    pump->moved = pump->length = 0;
-    do {
-        size_t left = pump->most - pump->moved;
-
-        status = copy(pump, source, sink, size < left ? size : left, pump->watching ? line : NULL);
-        size = bulk_size(sink, limit);
-    } while (status == RELAY_MORE && ++round < ROUNDS && pump->moved < pump->most && pump->moved < BOUND);
-    return finish(pump, sink, status);
 }
 
 static void close_pipe(struct pump *pump)
@@ -238,7 +209,7 @@ static void open_pipe(struct pump *pump)
 
 static int move_spliced(struct pump *pump, const struct channel *source, const struct channel *sink, size_t size)
 {
-    return move_copied(pump, source, sink, size);
+    return copy(pump, source, sink, size, NULL);
 }
 
 static void open_pipe(struct pump *pump)
@@ -249,13 +220,13 @@ static void open_pipe(struct pump *pump)
 
 int pump_open(struct pump *pump, size_t limit, int watching, int limiting)
 {
-    *pump = (struct pump){.limit = limit, .pipe = {-1, -1}, .watching = watching, .limiting = limiting};
-    pump->move = limiting ? move_limited : watching ? move_watched : pump_move;
+    *pump =
+        (struct pump){.limit = limit, .pipe = {-1, -1}, .watching = watching, .limiting = limiting, .most = SIZE_MAX};
     pump->page = malloc(limit > LARGEST ? limit : LARGEST); /* untouched pages of it take no memory */
     if (pump->page == NULL) {
         return 0;
     }
-    if (pump->move == pump_move) {
+    if (!watching && !limiting) { /* splicing bypasses the line and the limit */
         open_pipe(pump);
     }
     return 1;
@@ -278,17 +249,20 @@ int pump_flush(struct pump *pump, const struct channel *sink, const void *data, 
 
 int pump_move(struct pump *pump, const struct channel *source, const struct channel *sink, struct line *line)
 {
-    size_t limit = pump->limit;
     int splicing = source->connection == NULL && sink->connection == NULL && pump->pipe[0] >= 0;
-    size_t first = splicing ? FIRST_BEFORE_SPLICING : FIRST;
-    int round, status;
+    size_t first = splicing ? FIRST_BEFORE_SPLICING : FIRST, size = pump->limit < first ? pump->limit : first;
+    int round = 0, status;
 
     pump->moved = pump->length = 0;
-    status = move_copied(pump, source, sink, limit < first ? limit : first);
-    for (round = 1; status == RELAY_MORE && round < ROUNDS && pump->moved < BOUND; round++) {
-        size_t size = bulk_size(sink, limit);
+    do {
+        size_t left = pump->most - pump->moved;
 
-        status = splicing ? move_spliced(pump, source, sink, size) : move_copied(pump, source, sink, size);
-    }
+        if (round > 0) {
+            size = bulk_size(sink, pump->limit);
+        }
+        status = splicing && round > 0
+                     ? move_spliced(pump, source, sink, size)
+                     : copy(pump, source, sink, size < left ? size : left, pump->watching ? line : NULL);
+    } while (status == RELAY_MORE && ++round < ROUNDS && pump->moved < BOUND && pump->moved < pump->most);
     return finish(pump, sink, status);
 }

@@ -17,13 +17,12 @@ enum relay_status {
 };
 
 struct pump {
-    int (*move)(struct pump *pump, const struct channel *source, const struct channel *sink, struct line *line);
     size_t limit; /* bytes that a side may keep: proxy_buffer */
     unsigned char *page; /* scratch; between two calls, only the untaken bytes in it matter */
     int pipe[2]; /* empty between two calls; -1 where there is none, or where it could not be emptied */
     int watching; /* whether it watches the bytes that it moves, by a line */
-    int limiting; /* whether it moves no more than `most` bytes in a call */
-    size_t most;
+    int limiting; /* whether `most` is set before each call */
+    size_t most; /* bytes that a call may move; it moves about BOUND at most */
     size_t offset; /* where in the page, or in the data given to `flush`, the untaken bytes start */
     size_t length; /* how many bytes the sink did not take */
     int held; /* whether a part of a segment may wait in the sink's socket for what comes next */
@@ -35,6 +34,7 @@ struct pump {
 /* 0: no memory. */
 int pump_open(struct pump *pump, size_t limit, int watching, int limiting);
 void pump_close(struct pump *pump);
+/* `line` is read where the pump is watching. */
 int pump_move(struct pump *pump, const struct channel *source, const struct channel *sink, struct line *line);
 int pump_flush(struct pump *pump, const struct channel *sink, const void *data, size_t length);
 

@@ -68,21 +68,6 @@ static int note(PyObject *record, PyObject *relay)
     return fine;
 }
 
-/* Ends the relay by the bug that was raised: nobody else has the connections. */
-static int abort_relay(PyObject *relay)
-{
-    PyObject *bug;
-    int fine;
-
-    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
-        return 0;
-    }
-    bug = take_exception();
-    fine = done(PyObject_CallMethodOneArg(relay, names.abort, bug));
-    Py_DECREF(bug);
-    return fine;
-}
-
 /* Relays.start(agreed, record, client, clients_words, backend, backends_words). */
 static PyObject *start(PyObject *self, PyObject *const *arguments, Py_ssize_t given)
 {

@@ -38,7 +38,7 @@ static int watch(struct side *side)
     if (!loop_watch(side->owner->loop, side->fd, side->watched, events, (PyObject *) side)) {
         return 0;
     }
-    side->watched = (unsigned char) events;
+    side->watched = events & (READ | WRITE);
     return 1;
 }
 
@@ -190,8 +190,7 @@ static int forward(struct side *side)
     }
     source = channel_of(side);
     sink = channel_of(other);
-    status =
-        pump->move(pump, &source, &sink, &((struct watched_side *) side)->line); /* used where the pump is watching */
+    status = pump_move(pump, &source, &sink, &((struct watched_side *) side)->line);
     other->sent += pump->moved;
     side->received += pump->moved + pump->length; /* the rest is kept, or lost with the other side */
     side->spoken |= pump->moved + pump->length > 0;
@@ -219,6 +218,33 @@ static void note(const struct side *side)
     if (row != NO_ROW) {
         rows_note(client->owner->rows, row, client->received, client->sent, side->active);
     }
+}
+
+/* The values of event/gathering.py. */
+#define QUICK 0.0001 /* seconds between two pieces */
+#define SMALL 512 /* bytes of a piece */
+#define ENOUGH 32 /* pieces in a row: the kernel gathers those that follow */
+
+static int start_gathering(struct side *side)
+{
+    PyObject *module = PyImport_ImportModule("mailworker.event.gathering");
+    int fine = module != NULL && done(PyObject_CallMethod(module, "start", "OO", side, side->owner->loop));
+
+    Py_XDECREF(module);
+    return fine;
+}
+
+/* Counts small pieces in a row, as gather() does: `bytes` were moved now, `pause` seconds after the call before. */
+static int gather(struct side *side, double pause, unsigned long long bytes)
+{
+    if (side->other->pieces != ENOUGH) {
+        side->other->pieces = 0; /* in a dialogue each peer waits for the other one's piece */
+    }
+    if (side->pieces == ENOUGH) {
+        return 1;
+    }
+    side->pieces = pause > QUICK || bytes > SMALL || bytes == 0 ? 0 : side->pieces + 1;
+    return side->pieces != ENOUGH || start_gathering(side);
 }
 
 /* `side` is ready for `mask`. */
@@ -271,15 +297,17 @@ static int begin(struct side *side, struct side *other, int Py_UNUSED(mask))
     return !is_open(side) || (watch(side) && watch(other));
 }
 
-/* The outcome of a call by the loop: a bug ends this relay, and nothing else. */
-static int outcome(PyObject *relay, int fine)
+int abort_relay(PyObject *relay)
 {
-    if (!fine && PyErr_ExceptionMatches(PyExc_Exception)) {
-        PyObject *bug = take_exception();
+    PyObject *bug;
+    int fine;
 
-        fine = done(PyObject_CallMethodOneArg(relay, names.abort, bug));
-        Py_DECREF(bug);
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+        return 0;
     }
+    bug = take_exception();
+    fine = done(PyObject_CallMethodOneArg(relay, names.abort, bug));
+    Py_DECREF(bug);
     return fine;
 }
 
@@ -288,7 +316,7 @@ static int guarded(struct side *side, int mask, int (*steps)(struct side *side, 
 {
     struct side *other = (struct side *) Py_NewRef(side->other);
     PyObject *relay = Py_NewRef(side->relay);
-    int fine = outcome(relay, steps(side, other, mask));
+    int fine = steps(side, other, mask) || abort_relay(relay); /* a bug ends this relay, and nothing else */
 
     Py_DECREF(other);
     Py_DECREF(relay);
@@ -380,17 +408,12 @@ static PyObject *close_side(PyObject *object, PyObject *Py_UNUSED(argument))
 static PyObject *side_tls(PyObject *object, void *Py_UNUSED(closure))
 {
     struct side *side = (struct side *) object;
-    PyObject *tls;
 
     if (side->tls == NULL) {
         PyErr_SetString(PyExc_AttributeError, "tls");
         return NULL;
     }
-    tls = dressed(&side->tls, side->connection, side->bare);
-    if (tls != NULL) {
-        side->bare = 0;
-    }
-    return tls;
+    return dressed(&side->tls, side->connection, &side->bare);
 }
 
 static PyObject *side_closed(PyObject *object, void *Py_UNUSED(closure))
@@ -403,12 +426,12 @@ void side_take(struct side *side, PyObject *relay, struct pump_object *owner, st
     side->relay = Py_NewRef(relay);
     side->tls = Py_NewRef(stream->tls);
     side->connection = stream->connection;
-    side->bare = stream->bare != 0;
+    side->bare = stream->bare;
     side->owner = (struct pump_object *) Py_NewRef(owner);
     side->received = stream->received;
     side->sent = stream->sent;
     side->fd = stream->descriptor;
-    side->watched = (unsigned char) stream->watched;
+    side->watched = stream->watched & (READ | WRITE);
     side->source = READ;
     if (PyBytes_GET_SIZE(pending) > 0) {
         side->pending = Py_NewRef(pending);
@@ -458,6 +481,7 @@ static PyMemberDef side_members[] = {
     {"ended", T_UBYTE, offsetof(struct side, ended), READONLY, NULL},
     {"other", T_OBJECT_EX, offsetof(struct side, other), READONLY, NULL},
     {"pending", T_OBJECT, offsetof(struct side, pending), READONLY, NULL},
+    {"pieces", T_UBYTE, offsetof(struct side, pieces), 0, NULL},
     {"received", T_ULONGLONG, offsetof(struct side, received), READONLY, NULL},
     {"sent", T_ULONGLONG, offsetof(struct side, sent), READONLY, NULL},
     {NULL, 0, 0, 0, NULL},

@@ -5,9 +5,15 @@
 
 #include "core.h"
 
-#include "pump_object.h"
+#include "pump.h"
 
-#define GATHERING 63 /* the kernel gathers pieces */
+/* The Python object of a pump, with the loop of all sides that it serves. */
+struct pump_object {
+    PyObject_HEAD
+    struct pump pump;
+    struct loop *loop;
+    struct rows *rows; /* of the session table, for clients' sides, or NULL */
+};
 
 struct side {
     PyObject_HEAD
@@ -21,14 +27,14 @@ struct side {
     unsigned long long received; /* bytes that came from this side's peer, before the relay too */
     unsigned long long sent; /* bytes that were sent to it */
     int fd;
-    unsigned char source : 4; /* events that the direction waits for on this descriptor */
-    unsigned char sink : 4; /* and on the other side's; after the end of input, until that is passed on */
+    unsigned char source : 2; /* events that the direction waits for on this descriptor */
+    unsigned char sink : 2; /* and on the other side's; after the end of input, until that is passed on */
+    unsigned char watched : 2; /* events that the loop watches this descriptor for */
     unsigned char listed : 1; /* whether it is a watched_side with a row for its byte counts */
-    unsigned char bare : 1; /* whether `tls` is the context, see dressed() */
-    unsigned char pieces : 6; /* small ones that came in quick succession, or GATHERING */
-    unsigned char watched : 7; /* events that the loop watches this descriptor for */
     unsigned char spoken : 1; /* whether bytes of this side's peer were passed on by this relay */
+    unsigned char pieces; /* small ones that came in quick succession; see event/gathering.py */
     unsigned char ended; /* no more input comes: 1 where this side's ended first, 2 where the other's had before */
+    char bare; /* whether `tls` is the context, see dressed() */
 };
 
 /* A side whose pump is watching, or a listed side, whose struct ends before `line`. */
@@ -56,12 +62,6 @@ int side_close(struct side *side);
 
 PyObject *side_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords);
 void side_free(PyObject *object);
-
-/*
- * gathering.c: has the kernel gather the peer's pieces, if these are many small ones in a row. The side has moved `bytes`
- * now, `pause` seconds after the loop had called it before.
- */
-int gather(struct side *side, double pause, unsigned long long bytes);
 
 /* Bytes that may be read; 0: none before `resume`, -1: an exception. */
 long long limited_allowance(struct limited_side *side);
