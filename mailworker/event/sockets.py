@@ -172,5 +172,4 @@ def _failure(error: OSError) -> int:
 
 
 if accelerator is not None and not TYPE_CHECKING:
-    dial, hand_on, local_address = accelerator.dial, accelerator.hand_on, accelerator.local_address
-    no_delay, peek = accelerator.no_delay, accelerator.peek
+    hand_on, local_address, peek = accelerator.hand_on, accelerator.local_address, accelerator.peek

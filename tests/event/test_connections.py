@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -13,7 +14,7 @@ import pytest
 from mailworker.errors import ConnectionLost, OutOfConnections, Party
 from mailworker.event.connections import Connections
 from mailworker.event.stream import SocketStream
-from mailworker.model import InetAddress, UnixAddress
+from mailworker.model import Address, InetAddress, UnixAddress
 from tests.event.bench import Bench, no_more_descriptors
 from tests.support.ports import Ports
 
@@ -131,20 +132,31 @@ def test_a_stream_has_so_many_seconds_from_the_beginning(
 
 
 @pytest.mark.parametrize(
-    ("path", "number"),
+    ("address", "number"),
     [
-        pytest.param("/nonexistent/socket", errno.ENOENT, id="nothing there"),
-        pytest.param("/" + "long/" * 100, errno.ENAMETOOLONG, id="too long for the system"),
+        pytest.param(UnixAddress("/nonexistent/socket"), errno.ENOENT, id="nothing there"),
+        pytest.param(UnixAddress("/" + "long/" * 100), errno.ENAMETOOLONG, id="too long for the system"),
+        pytest.param(InetAddress("localhost", 1), errno.EAFNOSUPPORT, id="a name"),
+        pytest.param(InetAddress("127.0.0.1\0", 1), errno.EAFNOSUPPORT, id="more than an address"),
     ],
 )
-def test_a_path_that_nobody_listens_on_is_a_lost_connection_at_once(bench: Bench, path: str, number: int) -> None:
+def test_where_nobody_can_be_is_a_lost_connection_at_once(bench: Bench, address: Address, number: int) -> None:
     connections = _connections(bench, 10)
     before = _open_descriptors()
     with pytest.raises(ConnectionLost) as caught:
-        connections.connect(UnixAddress(path), Party.BACKEND)
-    assert (caught.value.call, caught.value.errno) == (f"connect() to unix:{path}", number)
+        connections.connect(address, Party.BACKEND)
+    assert (caught.value.call, caught.value.errno) == (f"connect() to {address}", number)
     assert connections.in_use == 0
     assert _open_descriptors() == before
+
+
+def test_names_of_files_need_not_be_text(bench: Bench, resources: ExitStack, tmp_path: Path) -> None:
+    path = os.fsencode(tmp_path) + b"/\xff"
+    listening = resources.enter_context(socket.socket(socket.AF_UNIX))
+    listening.bind(path)
+    listening.listen()
+    address = UnixAddress(path.decode("utf-8", "surrogateescape"))
+    resources.callback(_connections(bench, 10).connect(address, Party.BACKEND).close)
 
 
 def test_a_full_unix_backlog_is_a_lost_connection_at_once(bench: Bench, resources: ExitStack, tmp_path: Path) -> None:
@@ -174,10 +186,21 @@ def test_beyond_the_limit_nothing_is_opened(bench: Bench, nowhere: InetAddress) 
     assert _open_descriptors() == before
 
 
-def test_a_bug_on_the_way_leaves_the_count_as_it_was(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("address", "error"),
+    [
+        (25, AttributeError),
+        (InetAddress(cast(Any, 1), 1), TypeError),
+        (UnixAddress(cast(Any, b"/path")), (AttributeError, TypeError)),
+        (InetAddress("\ud800", 1), UnicodeEncodeError),
+    ],
+)
+def test_a_bug_on_the_way_leaves_the_count_as_it_was(
+    bench: Bench, address: Any, error: type[Exception] | tuple[type[Exception], ...]
+) -> None:
     connections = _connections(bench, 10)
-    with pytest.raises(AttributeError):
-        connections.connect(cast(Any, 25), Party.BACKEND)
+    with pytest.raises(error):
+        connections.connect(address, Party.BACKEND)
     assert connections.in_use == 0
 
 

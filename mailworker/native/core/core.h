@@ -328,7 +328,7 @@ int prepare_sockets(void);
 
 /*
  * A descriptor; or -1, with the call that failed and its errno, or with an exception and no call. A connection by TCP
- * is left to the caller where `destination` is not NULL.
+ * is left to the caller, to this destination.
  */
 int dialled(PyObject *address, struct destination *destination, const char **call, int *number);
 void no_delay(int fd); /* sets TCP_NODELAY where the socket has it */

@@ -374,14 +374,9 @@ static PyObject *epoll_new(PyTypeObject *type, PyObject *Py_UNUSED(arguments), P
 
 static void epoll_dealloc(PyObject *object)
 {
-    struct epoll *self = (struct epoll *) object;
-
     PyObject_GC_UnTrack(object);
-    (void) epoll_clear(object);
-    PyMem_Free(self->watches);
-    if (self->fd >= 0) {
-        close(self->fd);
-    }
+    Py_DECREF(epoll_close(object, NULL));
+    PyMem_Free(((struct epoll *) object)->watches);
     Py_TYPE(object)->tp_free(object);
 }
 

@@ -214,7 +214,7 @@ static int parse(union address *address, PyObject *object)
 /* Keeps an address for later, unless it is a path: whoever connects to that knows at once what has become of it. */
 static int keep(struct destination *destination, const union address *address, socklen_t length)
 {
-    if (destination == NULL || address->any.sa_family == AF_UNIX) {
+    if (address->any.sa_family == AF_UNIX) {
         return 0;
     }
     destination->length = length;
@@ -244,33 +244,11 @@ int dialled(PyObject *object, struct destination *destination, const char **call
     return fd;
 }
 
-static PyObject *sockets_dial(PyObject *Py_UNUSED(module), PyObject *object)
-{
-    const char *call;
-    int number, fd = dialled(object, NULL, &call, &number);
-
-    if (fd >= 0) {
-        return PyLong_FromLong(fd);
-    }
-    return call == NULL ? NULL : Py_BuildValue("si", call, number);
-}
-
 void no_delay(int fd)
 {
     int one = 1;
 
     (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-}
-
-static PyObject *sockets_no_delay(PyObject *Py_UNUSED(module), PyObject *argument)
-{
-    int fd;
-
-    if (!take_int(argument, &fd)) {
-        return NULL;
-    }
-    no_delay(fd);
-    Py_RETURN_NONE;
 }
 
 static PyObject *sockets_peek(PyObject *Py_UNUSED(module), PyObject *arguments)
@@ -296,8 +274,6 @@ PyMethodDef socket_functions[] = {
      "hand_on(listening, accepted): accept a connection, and call `accepted` with the descriptor and the address."},
     {"local_address", sockets_local_address, METH_O,
      "local_address(descriptor): the address of this side of a connection."},
-    {"dial", sockets_dial, METH_O, "dial(address): begin to connect; gives the descriptor."},
-    {"no_delay", sockets_no_delay, METH_O, "no_delay(descriptor): set TCP_NODELAY."},
     {"peek", sockets_peek, METH_VARARGS,
      "peek(descriptor, limit): read up to `limit` bytes that stay to be read (MSG_PEEK)."},
     {NULL, NULL, 0, NULL},

@@ -123,6 +123,12 @@ static int ends_line(unsigned char byte)
     return byte == '\0' || byte == '\r' || byte == '\n';
 }
 
+/* The state after a byte of a quoted string that is no string of RFC 5804. */
+static unsigned char after_wild(unsigned char byte)
+{
+    return byte == '"' ? LINE_WILD : byte == '\\' ? LINE_WILD_ESCAPED : LINE_WILD_QUOTED;
+}
+
 static void begin_string(struct line *line, enum state state)
 {
     line->state = (unsigned char) state;
@@ -229,7 +235,7 @@ static int read_quoted(struct line *line, unsigned char byte)
     } else if (byte == '\\' && line->due == 0) {
         line->state = LINE_ESCAPED;
     } else if (!is_utf8(line, byte) || line->count == STRING_LIMIT) {
-        line->state = byte == '"' ? LINE_WILD : byte == '\\' ? LINE_WILD_ESCAPED : LINE_WILD_QUOTED;
+        line->state = after_wild(byte);
     }
     line->wary |= byte >= 0x80;
     line->count++;
@@ -268,6 +274,15 @@ static int begin_literal(struct line *line, unsigned char byte)
     return byte == '\n' && (script || line->count <= STRING_LIMIT);
 }
 
+/* Bytes of a literal were read. */
+static void skip(struct line *line, size_t some)
+{
+    line->count -= (unsigned int) some;
+    if (line->count == 0) {
+        line->state = LINE_STRING_END;
+    }
+}
+
 static int expect(struct line *line, unsigned char byte, unsigned char wanted, enum state next)
 {
     line->state = (unsigned char) next;
@@ -279,11 +294,8 @@ static int read_name(struct line *line, unsigned char byte)
     if (byte == '\0' || !is_utf8(line, byte)) {
         return 0;
     }
-    if (--line->count > 0) {
-        return 1;
-    }
-    line->state = LINE_STRING_END;
-    return line->due == 0;
+    skip(line, 1);
+    return line->count > 0 || line->due == 0;
 }
 
 /* Reads a byte of a script that a server may take for commands: it must hold neither word, nor a possible literal. */
@@ -293,29 +305,37 @@ static int read_script(struct line *line, unsigned char byte)
         return 0;
     }
     line->due = byte == '+';
-    if (--line->count == 0) {
-        line->state = LINE_STRING_END;
-    }
+    skip(line, 1);
     return 1;
 }
 
-static int read_wild(struct line *line, unsigned char byte)
+static int read_wild_quoted(struct line *line, unsigned char byte, int escaped)
 {
-    switch (line->state) {
-    case LINE_WILD_QUOTED:
-        line->state = byte == '"' ? LINE_WILD : byte == '\\' ? LINE_WILD_ESCAPED : LINE_WILD_QUOTED;
-        return !ends_line(byte);
-    case LINE_WILD_ESCAPED:
-        line->state = LINE_WILD_QUOTED;
-        return !ends_line(byte);
-    default:
-        return go_wild(line, byte);
-    }
+    line->state = escaped ? LINE_WILD_QUOTED : after_wild(byte);
+    return !ends_line(byte);
 }
 
-static int read_string(struct line *line, unsigned char byte)
+static int read_byte(struct line *line, unsigned char byte)
 {
+    if (line->state == LINE_CR && begin(line) && byte == '\n') {
+        return 1;
+    }
+    if (line->state < LINE_QUOTED && is_forbidden(line, byte)) {
+        return 0;
+    }
     switch (line->state) {
+    case LINE_START:
+    case LINE_WORD:
+        return read_word(line, byte);
+    case LINE_SPACE:
+        return read_argument(line, byte);
+    case LINE_ATOM:
+        return is_atom(byte) || go_on(line, byte);
+    case LINE_STRING_END:
+        return go_on(line, byte);
+    case LINE_WILD_QUOTED:
+    case LINE_WILD_ESCAPED:
+        return read_wild_quoted(line, byte, line->state == LINE_WILD_ESCAPED);
     case LINE_QUOTED:
         return read_quoted(line, byte);
     case LINE_ESCAPED:
@@ -330,34 +350,10 @@ static int read_string(struct line *line, unsigned char byte)
         return begin_literal(line, byte);
     case LINE_NAME:
         return read_name(line, byte);
-    default:
+    case LINE_SCRIPT:
         return read_script(line, byte);
-    }
-}
-
-static int read_byte(struct line *line, unsigned char byte)
-{
-    if (line->state >= LINE_QUOTED) {
-        return read_string(line, byte);
-    }
-    if (line->state == LINE_CR && begin(line) && byte == '\n') {
-        return 1;
-    }
-    if (is_forbidden(line, byte)) {
-        return 0;
-    }
-    switch (line->state) {
-    case LINE_START:
-    case LINE_WORD:
-        return read_word(line, byte);
-    case LINE_SPACE:
-        return read_argument(line, byte);
-    case LINE_ATOM:
-        return is_atom(byte) || go_on(line, byte);
-    case LINE_STRING_END:
-        return go_on(line, byte);
     default:
-        return read_wild(line, byte);
+        return go_wild(line, byte);
     }
 }
 
@@ -370,10 +366,7 @@ int line_refuses(struct line *line, const char *data, size_t length)
             size_t some = length - i < line->count ? length - i : line->count;
 
             i += some - 1;
-            line->count -= (unsigned int) some;
-            if (line->count == 0) {
-                line->state = LINE_STRING_END;
-            }
+            skip(line, some);
         } else if (!read_byte(line, (unsigned char) data[i])) {
             return 1;
         }

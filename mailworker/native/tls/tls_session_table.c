@@ -19,6 +19,7 @@
 #include "siphash.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <string.h>
 #include <time.h>
 
@@ -27,13 +28,16 @@
 #define TICKS 8 /* in a second: fine enough to find the oldest, and 32 bits of them are 17 years */
 #define LATEST UINT32_MAX
 #define ID_NOT_FOUND 0xFFFF
-#define HEADER_SIZE 12
 #define PARTS_MAX ((HEADER_SIZE + SESSION_SIZE_MAX + CELL_SIZE - 1) / CELL_SIZE) /* of a record */
-#define RECORD_SIZE (HEADER_SIZE + SESSION_SIZE_MAX + CELL_SIZE) /* the last cell of a record is copied whole */
 
-struct key {
-    uint64_t low, high;
+struct record {
+    uint64_t checksum;
+    uint16_t length, cut;
+    unsigned char text[SESSION_SIZE_MAX + CELL_SIZE]; /* the last cell of a record is copied whole */
 };
+
+#define HEADER_SIZE ((int) offsetof(struct record, text))
+_Static_assert(HEADER_SIZE == 12, "it is the layout that other processes have");
 
 /* Where the parts of a record can be, one after the other, and the key of its checksum. */
 struct route {
@@ -157,10 +161,11 @@ static int take(const struct place *place, uint32_t now, struct slot_set **set)
     return there.slot;
 }
 
-static uint64_t checksum(const struct route *route, uint32_t expiry, uint16_t length, uint16_t cut,
-                         const unsigned char *text)
+static uint64_t checksum(const struct route *route, uint32_t expiry, const struct record *record)
 {
-    return siphash(route->id_hash, (uint64_t) expiry << 32 | (uint32_t) length << 16 | cut, text, length);
+    uint64_t header = (uint64_t) expiry << 32 | (uint32_t) record->length << 16 | record->cut;
+
+    return siphash(route->id_hash, header, record->text, record->length);
 }
 
 /* The offset of the id in a session; ID_NOT_FOUND where it is not there. */
@@ -179,44 +184,35 @@ static uint16_t find_id(const unsigned char *id, int id_length, const unsigned c
 void table_store(const struct tls_session_table *table, const unsigned char *id, int id_length,
                  const unsigned char *session, int length, uint32_t now)
 {
-    unsigned char record[RECORD_SIZE], *text = record + HEADER_SIZE;
     struct route route = route_of(table, id, id_length);
-    uint16_t cut, text_length;
     uint32_t expiry = table->lifetime < LATEST - now ? now + table->lifetime : LATEST;
-    uint64_t sum;
-    size_t start, size;
+    struct record record;
+    size_t start, size, kept;
 
     if (length < 0 || length > SESSION_SIZE_MAX) {
         return;
     }
-    cut = find_id(id, id_length, session, length);
-    if (cut == ID_NOT_FOUND) {
-        text_length = (uint16_t) length;
-        memcpy(text, session, (size_t) length);
-    } else {
-        text_length = (uint16_t) (length - id_length);
-        memcpy(text, session, cut);
-        memcpy(text + cut, session + cut + id_length, (size_t) (text_length - cut));
-    }
-    sum = checksum(&route, expiry, text_length, cut, text);
-    memcpy(record, &sum, 8);
-    memcpy(record + 8, &text_length, 2);
-    memcpy(record + 10, &cut, 2);
-    size = HEADER_SIZE + (size_t) text_length;
+    record.cut = find_id(id, id_length, session, length);
+    record.length = (uint16_t) (record.cut == ID_NOT_FOUND ? length : length - id_length);
+    kept = record.cut == ID_NOT_FOUND ? record.length : record.cut;
+    memcpy(record.text, session, kept);
+    memcpy(record.text + kept, session + length - (record.length - kept), record.length - kept);
+    record.checksum = checksum(&route, expiry, &record);
+    size = HEADER_SIZE + record.length;
     for (start = 0; start < size; start += CELL_SIZE) {
         struct place place = next_place(table, &route);
         struct slot_set *set;
         int slot = take(&place, now, &set);
 
-        slot_fill(set, slot, place.tag, expiry, now, record + start,
+        slot_fill(set, slot, place.tag, expiry, now, (unsigned char *) &record + start,
                   size - start < CELL_SIZE ? size - start : CELL_SIZE);
     }
-    OPENSSL_cleanse(record, size);
+    OPENSSL_cleanse(&record, size);
 }
 
 /* Copies the record's cells; only the copy, which no process changes, is checked afterwards. 0: lost, or expired. */
 static size_t collect(const struct tls_session_table *table, struct route route, uint32_t now, uint32_t *expiry,
-                      unsigned char *record)
+                      struct record *record)
 {
     size_t size = HEADER_SIZE, collected = 0;
 
@@ -224,20 +220,18 @@ static size_t collect(const struct tls_session_table *table, struct route route,
         struct place place = next_place(table, &route);
         struct slot_set *set;
         int slot = find(&place, &set);
-        uint16_t length;
 
         if (slot < 0) {
             return 0;
         }
-        memcpy(record + collected, set->cells[slot], CELL_SIZE);
+        memcpy((unsigned char *) record + collected, set->cells[slot], CELL_SIZE);
         if (collected == 0) {
             *expiry = set->expiries[slot];
         }
         atomic_signal_fence(memory_order_seq_cst); /* the compiler must not read the slot again */
         collected += CELL_SIZE;
-        memcpy(&length, record + 8, 2);
-        size = HEADER_SIZE + (size_t) length;
-        if (*expiry <= now || length > SESSION_SIZE_MAX) {
+        size = HEADER_SIZE + record->length;
+        if (*expiry <= now || record->length > SESSION_SIZE_MAX) {
             return 0;
         }
     }
@@ -247,12 +241,10 @@ static size_t collect(const struct tls_session_table *table, struct route route,
 int table_load(const struct tls_session_table *table, const unsigned char *id, int id_length, unsigned char *session,
                int size, uint32_t now)
 {
-    unsigned char record[RECORD_SIZE], *text = record + HEADER_SIZE;
     struct route route = route_of(table, id, id_length);
     uint32_t expiry = LATEST;
-    size_t collected = collect(table, route, now, &expiry, record);
-    uint64_t sum;
-    uint16_t length, cut;
+    struct record record;
+    size_t collected = collect(table, route, now, &expiry, &record);
     int result = -1;
 
     if (expiry <= now) {
@@ -261,21 +253,18 @@ int table_load(const struct tls_session_table *table, const unsigned char *id, i
     if (collected == 0) {
         return -1;
     }
-    memcpy(&sum, record, 8);
-    memcpy(&length, record + 8, 2);
-    memcpy(&cut, record + 10, 2);
-    if (sum == checksum(&route, expiry, length, cut, text)) {
-        if (cut == ID_NOT_FOUND && length <= size) {
-            memcpy(session, text, length);
-            result = length;
-        } else if (cut <= length && length + id_length <= size) {
-            memcpy(session, text, cut);
-            memcpy(session + cut, id, (size_t) id_length);
-            memcpy(session + cut + id_length, text + cut, (size_t) (length - cut));
-            result = length + id_length;
+    if (record.checksum == checksum(&route, expiry, &record)) {
+        if (record.cut == ID_NOT_FOUND && record.length <= size) {
+            memcpy(session, record.text, record.length);
+            result = record.length;
+        } else if (record.cut <= record.length && record.length + id_length <= size) {
+            memcpy(session, record.text, record.cut);
+            memcpy(session + record.cut, id, (size_t) id_length);
+            memcpy(session + record.cut + id_length, record.text + record.cut, (size_t) (record.length - record.cut));
+            result = record.length + id_length;
         }
     }
-    OPENSSL_cleanse(record, collected);
+    OPENSSL_cleanse(&record, collected);
     return result;
 }
 
