@@ -26,7 +26,6 @@ from mailworker.mail.dialogue import sieve as dialogue_sieve
 from mailworker.mail.dialogue import smtp as dialogue_smtp
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.model import InetAddress
-from mailworker.native.core import accelerator
 from mailworker.wire import sasl, xclient
 from mailworker.wire.auth_answers import Answer, Answers, counting, recalled
 from mailworker.wire.auth_response import AuthResponseParser, Rejected
@@ -44,6 +43,7 @@ from mailworker.wire.smtp import SmtpParser, smtp_words
 from tests.config.conftest import resolve
 from tests.event.plays import check_both_engines, script_of
 from tests.wire.corpus import Parser, run
+from tests.wire.sieve_lines import LINES
 
 Target = Callable[[bytes], None]
 
@@ -142,7 +142,7 @@ def _read_sieve_replies(pieces: Iterable[bytes]) -> object:
 
 def _watch(data: bytes) -> None:
     """Watch the lines of a logged-in client: the C and its Python original accept and refuse the same."""
-    make = SieveLine if accelerator is None else accelerator.SieveLine
+    make = LINES.get("C", SieveLine)
     whole = SieveLine().refuses(data)
     assert make().refuses(data) is whole, data
     for pieces in _cuts(data):

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailworker.native.core import accelerator
-from mailworker.wire.sieve_line import SieveLine as PythonLine
+from tests.wire.sieve_lines import LINES, Make
 
-
-class Line(Protocol):
-    def refuses(self, data: bytes, /) -> bool: ...
-
-
-Make = Callable[[], Line]
-LINES: dict[str, Make] = {"Python": PythonLine} | ({} if accelerator is None else {"C": accelerator.SieveLine})
 both = pytest.mark.parametrize("make", LINES.values(), ids=LINES)
 
 U = b"UNAUTHENTICATE\r\n"
@@ -151,7 +140,7 @@ _PIECES = st.sampled_from(
 @settings(max_examples=500, deadline=None)
 @given(pieces=st.lists(_PIECES | st.binary(max_size=3), max_size=12))
 def test_both_take_and_refuse_the_same_in_any_pieces(pieces: list[bytes]) -> None:
-    whole = PythonLine().refuses(b"".join(pieces))
+    whole = LINES["Python"]().refuses(b"".join(pieces))
     for make in LINES.values():
         line = make()
         assert any(line.refuses(piece) for piece in pieces) is whole

@@ -505,7 +505,7 @@ Py_ssize_t direct_write(PyObject *direct, const char *line, size_t length);
 
 /* relay/side.c, relay/limited.c, relay/pump_object.c */
 
-extern PyTypeObject side_type, listed_type, watched_type, limited_type, sieve_line_type, pump_type;
+extern PyTypeObject side_type, listed_type, watched_type, limited_type, pump_type;
 
 int side_ready(PyObject *side, int mask);
 int side_row(PyObject *side); /* of a ListedSide */

@@ -124,11 +124,11 @@ static int make_names(void)
 static int add_types(PyObject *module)
 {
     PyTypeObject *types[] = {
-        &timed_type,         &timers_type,   &loop_type,     &task_type,        &stream_type,     &line_type,
-        &engine_type,        &pump_type,     &side_type,     &watched_type,     &sieve_line_type, &tally_type,
-        &session_tally_type, &limits_type,   &rows_type,     &connections_type, &terms_type,      &pair_type,
-        &limited_type,       &guest_type,    &lobby_type,    &conns_type,       &listed_type,     &direct_type,
-        &attempt_type,       &attempts_type, &holdings_type, &gate_type,        &identifier_type, &beginning_type,
+        &timed_type,    &timers_type,   &loop_type,        &task_type,       &stream_type,    &line_type,
+        &engine_type,   &pump_type,     &side_type,        &watched_type,    &tally_type,     &session_tally_type,
+        &limits_type,   &rows_type,     &connections_type, &terms_type,      &pair_type,      &limited_type,
+        &guest_type,    &lobby_type,    &conns_type,       &listed_type,     &direct_type,    &attempt_type,
+        &attempts_type, &holdings_type, &gate_type,        &identifier_type, &beginning_type,
 #ifdef __linux__
         &epoll_type,
 #endif

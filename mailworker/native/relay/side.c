@@ -502,7 +502,7 @@ PyTypeObject side_type = {
     .tp_getset = side_properties,
 };
 
-static PyObject *refuses(struct line *line, PyObject *argument)
+static PyObject *watched_refuses(PyObject *object, PyObject *argument)
 {
     char *data;
     Py_ssize_t length;
@@ -510,12 +510,7 @@ static PyObject *refuses(struct line *line, PyObject *argument)
     if (PyBytes_AsStringAndSize(argument, &data, &length) < 0) {
         return NULL;
     }
-    return PyBool_FromLong(line_refuses(line, data, (size_t) length));
-}
-
-static PyObject *watched_refuses(PyObject *object, PyObject *data)
-{
-    return refuses(&((struct watched_side *) object)->line, data);
+    return PyBool_FromLong(line_refuses(&((struct watched_side *) object)->line, data, (size_t) length));
 }
 
 static PyMemberDef listed_members[] = {
@@ -546,27 +541,4 @@ PyTypeObject watched_type = {
     .tp_new = side_new,
     .tp_dealloc = side_free,
     .tp_methods = watched_methods,
-};
-
-/* A line by itself, for tests. */
-struct line_object {
-    PyObject_HEAD
-    struct line line;
-};
-
-static PyObject *sieve_line_refuses(PyObject *object, PyObject *data)
-{
-    return refuses(&((struct line_object *) object)->line, data);
-}
-
-static PyMethodDef sieve_line_methods[] = {
-    {"refuses", sieve_line_refuses, METH_O,
-     "refuses(data): whether these bytes must not be forwarded; the next call continues after them."},
-    {NULL, NULL, 0, NULL},
-};
-
-PyTypeObject sieve_line_type = {
-    TYPE("SieveLine", line_object, "Reads a client's bytes one by one, but for those of scripts.", 0),
-    .tp_new = PyType_GenericNew,
-    .tp_methods = sieve_line_methods,
 };

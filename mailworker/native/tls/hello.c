@@ -155,7 +155,7 @@ static int is_another(const struct hello *hello, const unsigned char *name, int 
 
 int take_hello(SSL *connection, int *alert, void *arg)
 {
-    struct hello *hello = link_hello(connection);
+    struct hello *hello = &link_of(connection)->hello;
     struct choice *choice = hello->choice;
     const unsigned char *name = NULL;
     int length = name_of(connection, &name);
@@ -188,7 +188,7 @@ int take_hello(SSL *connection, int *alert, void *arg)
 
 SSL *connection_follow(SSL *connection, SSL_CTX *context)
 {
-    struct choice *choice = link_hello(connection)->choice;
+    struct choice *choice = link_of(connection)->hello.choice;
     BIO *bio = SSL_get_rbio(connection);
     SSL *next;
 
@@ -207,7 +207,7 @@ SSL *connection_follow(SSL *connection, SSL_CTX *context)
 
 void connection_refuse(SSL *connection, int alert)
 {
-    struct choice *choice = link_hello(connection)->choice;
+    struct choice *choice = link_of(connection)->hello.choice;
 
     choice->state = REFUSED;
     choice->alert = alert;
@@ -215,12 +215,12 @@ void connection_refuse(SSL *connection, int alert)
 
 const char *connection_name(const SSL *connection)
 {
-    return link_hello(connection)->name;
+    return link_of(connection)->hello.name;
 }
 
 int connection_offers(const SSL *connection, const unsigned char **protocols)
 {
-    const struct choice *choice = link_hello(connection)->choice;
+    const struct choice *choice = link_of(connection)->hello.choice;
 
     *protocols = choice->offers;
     return choice->offers_length;

@@ -39,26 +39,6 @@ struct arrivals {
     char bytes[ARRIVALS];
 };
 
-struct link {
-    struct arrivals *arrivals; /* NULL: none */
-    int fd;
-    unsigned char holding;
-    unsigned char drained; /* whether the last read took all that the socket had */
-    unsigned char more; /* whether the step writes more than this record: the kernel need not send partial segments */
-    unsigned char crowded; /* whether the last data came in many records */
-    int left; /* bytes that this step may still read; 0 or less after its last read */
-    int barren; /* bytes read since the last data, or since the handshake began */
-    int barren_limit;
-    size_t length; /* of the bytes that are held back */
-    unsigned char *held;
-    struct hello hello;
-    int is_over; /* whether the next read gives `end`, which came after data: 0, IO_SYSTEM or IO_TLS */
-    int end;
-    int system_error;
-    unsigned long error; /* the first of OpenSSL's queue, and its data */
-    char *detail;
-};
-
 static int hold(struct link *link, const char *data, int length)
 {
     unsigned char *held = OPENSSL_realloc(link->held, link->length + (size_t) length);
@@ -287,36 +267,9 @@ int link_set(SSL *connection, int fd, int chooses)
     return 1;
 }
 
-static struct link *link_of(const SSL *connection)
+struct link *link_of(const SSL *connection)
 {
     return BIO_get_data(SSL_get_rbio(connection));
-}
-
-struct hello *link_hello(const SSL *connection)
-{
-    return &link_of(connection)->hello;
-}
-
-void link_hold(const SSL *connection, int holding)
-{
-    link_of(connection)->holding = holding != 0;
-}
-
-void link_more(const SSL *connection, int more)
-{
-    link_of(connection)->more = more != 0;
-}
-
-int link_has_input(const SSL *connection)
-{
-    const struct link *link = link_of(connection);
-
-    return link->arrivals != NULL || link->is_over;
-}
-
-int link_drained(const SSL *connection)
-{
-    return link_of(connection)->drained;
 }
 
 /* SSL_in_init() is of no use here: it is true within a KeyUpdate as well. */
@@ -340,19 +293,15 @@ int link_begin_step(const SSL *connection)
     return 0;
 }
 
-void link_note_data(const SSL *connection, int records)
+void link_note_data(struct link *link, int records)
 {
-    struct link *link = link_of(connection);
-
     link->barren = 0;
     link->barren_limit = BARREN_RECORDS;
     link->crowded = records >= MANY;
 }
 
-int link_flush(const SSL *connection)
+int link_flush(struct link *link)
 {
-    struct link *link = link_of(connection);
-
     while (link->length > 0) {
         if (send_all(link, NULL, 0) < 0) {
             return would_block() ? -WRITE : IO_SYSTEM;
@@ -361,9 +310,8 @@ int link_flush(const SSL *connection)
     return 1;
 }
 
-void link_keep_end(const SSL *connection, int end)
+void link_keep_end(struct link *link, int end)
 {
-    struct link *link = link_of(connection);
     const char *detail;
     int flags;
 
@@ -375,10 +323,8 @@ void link_keep_end(const SSL *connection, int end)
     link->detail = end == IO_TLS && (flags & ERR_TXT_STRING) ? OPENSSL_strdup(detail) : NULL;
 }
 
-int link_take_end(const SSL *connection, int *end)
+int link_take_end(struct link *link, int *end)
 {
-    struct link *link = link_of(connection);
-
     if (!link->is_over) {
         return 0;
     }

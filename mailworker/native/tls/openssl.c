@@ -97,7 +97,7 @@ SSL *connection_new(SSL_CTX *context, int fd, int chooses)
 /* OpenSSL drops a session from all caches if its connection ends without close_notify, as many do: prevent that. */
 void connection_free(SSL *connection)
 {
-    link_flush(connection);
+    link_flush(link_of(connection));
     SSL_set_shutdown(connection, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(connection);
 }
@@ -156,17 +156,18 @@ static void forget_key_exchange(SSL *connection)
 
 static int shake_hands(SSL *connection)
 {
+    struct link *link = link_of(connection);
     int result;
 
-    link_hold(connection, 1);
+    link->holding = 1;
     result = SSL_do_handshake(connection);
-    link_hold(connection, 0);
+    link->holding = 0;
     if (result != 1) {
         return outcome(connection, result);
     }
     forget_key_exchange(connection);
-    hello_end(link_hello(connection));
-    link_note_data(connection, 1);
+    hello_end(&link->hello);
+    link_note_data(link, 1);
     return 1;
 }
 
@@ -180,7 +181,7 @@ int connection_handshake(SSL *connection, int more)
 
     ERR_clear_error();
     errno = 0;
-    flushed = link_flush(connection); /* bytes that the last call could not send */
+    flushed = link_flush(link_of(connection)); /* bytes that the last call could not send */
     if (flushed != 1) {
         return flushed;
     }
@@ -192,7 +193,7 @@ int connection_handshake(SSL *connection, int more)
         return 1;
     }
     system_error = errno;
-    flushed = link_flush(connection); /* a fatal alert too */
+    flushed = link_flush(link_of(connection)); /* a fatal alert too */
     if (flushed != 1 && (result == 1 || result == -READ)) {
         return flushed;
     }
@@ -203,10 +204,11 @@ int connection_handshake(SSL *connection, int more)
 /* Takes all records that were read already, not only one: some clients write one record for each line. */
 int connection_read(SSL *connection, void *page, int limit)
 {
+    struct link *link = link_of(connection);
     int result, length = 0, records = 0;
 
     ERR_clear_error();
-    if (link_take_end(connection, &result)) {
+    if (link_take_end(link, &result)) {
         return result;
     }
     if (!link_begin_step(connection)) {
@@ -225,16 +227,18 @@ int connection_read(SSL *connection, void *page, int limit)
     if (length == 0) {
         return result;
     }
-    link_note_data(connection, records);
+    link_note_data(link, records);
     if (result == 0 || result == IO_SYSTEM || result == IO_TLS) {
-        link_keep_end(connection, result);
+        link_keep_end(link, result);
     }
     return length;
 }
 
 int connection_has_input(SSL *connection)
 {
-    return link_has_input(connection) || SSL_has_pending(connection);
+    const struct link *link = link_of(connection);
+
+    return link->arrivals != NULL || link->is_over || SSL_has_pending(connection);
 }
 
 int connection_write(SSL *connection, const void *data, int length)
@@ -301,11 +305,12 @@ static ssize_t tls_read(int fd, SSL *connection, void *page, size_t limit)
 
 static ssize_t tls_write(int fd, SSL *connection, const void *data, size_t length, int more)
 {
+    struct link *link = link_of(connection);
     int result;
 
-    link_more(connection, more || length > SSL3_RT_MAX_PLAIN_LENGTH); /* a partial write is of one record */
+    link->more = more || length > SSL3_RT_MAX_PLAIN_LENGTH; /* a partial write is of one record */
     result = connection_write(connection, data, clamped(length));
-    link_more(connection, 0);
+    link->more = 0;
     return result;
 }
 
@@ -322,7 +327,7 @@ static void tls_push(int fd)
 /* OpenSSL may also hold a part of a record. */
 static int tls_is_drained(SSL *connection)
 {
-    return link_drained(connection) && !connection_has_input(connection);
+    return link_of(connection)->drained && !connection_has_input(connection);
 }
 
 static void tls_describe(const SSL *connection, struct agreement *agreement)

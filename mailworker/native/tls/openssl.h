@@ -38,25 +38,41 @@ int hello_replay(struct hello *hello, char *page, int limit); /* 0: all was read
 void hello_end(struct hello *hello); /* call it after the handshake */
 void hello_free(struct hello *hello);
 
-/* link.c: with `holding`, bytes are only sent by link_flush or a later write without it. link_flush: 1 once all is. */
+/* link.c: the BIO between a connection and its socket. */
+struct link {
+    struct arrivals *arrivals; /* NULL: none */
+    int fd;
+    unsigned char holding; /* whether bytes are only sent by link_flush, or by a later write without it */
+    unsigned char drained; /* whether the last read took all that the socket had */
+    unsigned char more; /* whether the step writes more than this record: the kernel need not send partial segments */
+    unsigned char crowded; /* whether the last data came in many records */
+    int left; /* bytes that this step may still read; 0 or less after its last read */
+    int barren; /* bytes read since the last data, or since the handshake began */
+    int barren_limit;
+    size_t length; /* of the bytes that are held back */
+    unsigned char *held;
+    struct hello hello;
+    int is_over; /* whether the next read gives `end`, which came after data: 0, IO_SYSTEM or IO_TLS */
+    int end;
+    int system_error;
+    unsigned long error; /* the first of OpenSSL's queue, and its data */
+    char *detail;
+};
+
 int link_set(SSL *connection, int fd, int chooses);
-struct hello *link_hello(const SSL *connection);
-int link_drained(const SSL *connection); /* whether the last read took all that the socket had */
-void link_hold(const SSL *connection, int holding);
-int link_flush(const SSL *connection);
-void link_more(const SSL *connection, int more); /* whether the next write is soon followed by more */
+struct link *link_of(const SSL *connection);
+int link_flush(struct link *link); /* sends what is held: 1 once all is, -WRITE or IO_SYSTEM */
 
 /*
  * A step may read a bounded number of bytes. 0, with a reason in OpenSSL's queue: too many bytes brought no data, and
  * the connection is over. link_note_data: there was data, in so many records, or the handshake is done.
  */
 int link_begin_step(const SSL *connection);
-void link_note_data(const SSL *connection, int records);
+void link_note_data(struct link *link, int records);
 
 /* Keeps an end or a failure that came after data, which is given first: the next read gives it, if there is one. */
-void link_keep_end(const SSL *connection, int end);
-int link_take_end(const SSL *connection, int *end);
-int link_has_input(const SSL *connection); /* whether an end is kept, or bytes that OpenSSL has not got */
+void link_keep_end(struct link *link, int end);
+int link_take_end(struct link *link, int *end);
 
 extern const struct transport tls_transport;
 
