@@ -327,8 +327,8 @@ struct destination {
 int prepare_sockets(void);
 
 /*
- * A descriptor; or -1, with the call that failed and its errno, or with an exception and no call. A connection by TCP
- * is left to the caller, to this destination.
+ * A descriptor; or -1, with the call that failed and its errno, or with an exception and no call. By TCP it is not yet
+ * connected to the destination, as the first use does that; who connects to a path knows at once what has become of it.
  */
 int dialled(PyObject *address, struct destination *destination, const char **call, int *number);
 void no_delay(int fd); /* sets TCP_NODELAY where the socket has it */

@@ -211,17 +211,6 @@ static int parse(union address *address, PyObject *object)
     return length;
 }
 
-/* Keeps an address for later, unless it is a path: whoever connects to that knows at once what has become of it. */
-static int keep(struct destination *destination, const union address *address, socklen_t length)
-{
-    if (address->any.sa_family == AF_UNIX) {
-        return 0;
-    }
-    destination->length = length;
-    memcpy(&destination->address, address, length);
-    return 1;
-}
-
 int dialled(PyObject *object, struct destination *destination, const char **call, int *number)
 {
     union address address = {0};
@@ -235,8 +224,10 @@ int dialled(PyObject *object, struct destination *destination, const char **call
         }
     }
     *number = errno;
-    if (fd >= 0 && !keep(destination, &address, (socklen_t) length) &&
-        connect(fd, &address.any, (socklen_t) length) < 0 && errno != EINPROGRESS) {
+    if (fd >= 0 && address.any.sa_family != AF_UNIX) {
+        destination->length = (socklen_t) length;
+        memcpy(&destination->address, &address, (size_t) length);
+    } else if (fd >= 0 && connect(fd, &address.any, (socklen_t) length) < 0 && errno != EINPROGRESS) {
         *number = errno;
         close(fd);
         fd = -1;

@@ -601,11 +601,6 @@ int stream_ready(PyObject *object, int mask)
 
 /* The methods for Python; a wait only ends by readiness, and a value that is sent is ignored. */
 
-static PyObject *park(PyObject *object, PyObject *task)
-{
-    return none_if(stream_park((struct stream *) object, task));
-}
-
 static PyObject *ready(PyObject *object, PyObject *mask)
 {
     int value;
@@ -740,7 +735,6 @@ static PyMethodDef stream_methods[] = {
     {"write", stream_write, METH_O, "write(data)"},
     {"wait", stream_wait, METH_O, "wait(events)"},
     {"exchange", FAST(exchange), "exchange(limit, steps)"},
-    {"park", park, METH_O, "park(task)"},
     {"ready", ready, METH_O, "ready(mask)"},
     {"reach", stream_reach, METH_NOARGS, "reach(): connect now, if that was put off."},
     {"hand_over", stream_hand_over, METH_NOARGS,

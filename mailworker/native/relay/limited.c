@@ -7,27 +7,31 @@
 
 #include "side.h"
 
-long long limited_allowance(struct limited_side *limited)
+int limited_most(struct limited_side *limited, struct pump *pump)
 {
     struct side *side = &limited->watched.side;
     PyObject *allowed;
 
-    if (limited->allowance > 0) {
-        return limited->allowance;
-    }
-    allowed = PyObject_CallMethodOneArg(side->relay, names.allow, (PyObject *) side);
-    if (allowed == NULL) {
-        return -1;
-    }
-    limited->allowance = PyLong_AsLongLong(allowed);
-    Py_DECREF(allowed);
-    if (limited->allowance < 0) {
-        if (!PyErr_Occurred()) {
-            PyErr_SetString(PyExc_ValueError, "less than nothing is allowed");
+    if (limited->allowance <= 0) {
+        allowed = PyObject_CallMethodOneArg(side->relay, names.allow, (PyObject *) side);
+        if (allowed == NULL) {
+            return -1;
         }
-        return -1;
+        limited->allowance = PyLong_AsLongLong(allowed);
+        Py_DECREF(allowed);
+        if (limited->allowance < 0) {
+            if (!PyErr_Occurred()) {
+                PyErr_SetString(PyExc_ValueError, "less than nothing is allowed");
+            }
+            return -1;
+        }
     }
-    return is_open(side) ? limited->allowance : 0;
+    if (!is_open(side) || limited->allowance == 0) {
+        side->source = 0;
+        return 0;
+    }
+    pump->most = (size_t) limited->allowance;
+    return 1;
 }
 
 static PyObject *limited_resume(PyObject *object, PyObject *argument)

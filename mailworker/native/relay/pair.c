@@ -170,11 +170,6 @@ int pair_ended_by_client(PyObject *object)
     return self->client != NULL && self->client->ended == 1;
 }
 
-static PyObject *half_close(PyObject *object, PyObject *Py_UNUSED(none))
-{
-    return none_if(pair_half_close(object));
-}
-
 static PyObject *expire(PyObject *object, PyObject *Py_UNUSED(none))
 {
     struct pair *self = (struct pair *) object;
@@ -212,7 +207,6 @@ static PyMemberDef pair_members[] = {
 
 static PyMethodDef pair_methods[] = {
     {"begin", begin, METH_NOARGS, "begin(): begin to relay."},
-    {"half_close", half_close, METH_NOARGS, "half_close(): the first of both sides has ended its input."},
     {"expire", expire, METH_NOARGS, "expire(): the deadline has passed; it moved on if there was traffic meanwhile."},
     {"close", close_pair, METH_NOARGS, "close(): close both connections."},
     {NULL, NULL, 0, NULL},

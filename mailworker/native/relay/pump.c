@@ -138,14 +138,15 @@ static void close_pipe(struct pump *pump)
 
 #ifdef SPLICE_F_MOVE
 
-static ssize_t splice_bytes(int from, int to, size_t length)
+/* As a transport's step. */
+static ssize_t splice_bytes(int from, int to, size_t length, int event)
 {
     ssize_t result;
 
     do {
         result = splice(from, NULL, to, NULL, length, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     } while (result < 0 && errno == EINTR);
-    return result < 0 ? -(ssize_t) errno : result;
+    return result >= 0 ? result : errno == EAGAIN ? -event : IO_SYSTEM;
 }
 
 /* Takes what the sink left in the pipe into the page. */
@@ -164,31 +165,25 @@ static int empty_pipe(struct pump *pump, size_t length)
     return 1;
 }
 
-static ssize_t spliced(ssize_t result, int event)
-{
-    if (result >= 0) {
-        return result;
-    }
-    errno = (int) -result;
-    return errno == EAGAIN ? -event : IO_SYSTEM;
-}
-
 static int move_spliced(struct pump *pump, const struct channel *source, const struct channel *sink, size_t size)
 {
-    ssize_t result = spliced(splice_bytes(source->fd, pump->pipe[1], size), READ);
+    ssize_t result = splice_bytes(source->fd, pump->pipe[1], size, READ);
     size_t left;
 
     if (result <= 0) {
         return no_input(pump, result);
     }
     for (left = (size_t) result; left > 0; left -= (size_t) result) {
-        result = splice_bytes(pump->pipe[0], sink->fd, left);
+        result = splice_bytes(pump->pipe[0], sink->fd, left, WRITE);
         if (result < 0) {
+            int error = errno;
+
             if (!empty_pipe(pump, left)) {
                 close_pipe(pump); /* with bytes that the next relay would send: it copies from now on */
-                result = -EIO;
+                result = IO_SYSTEM;
+                error = EIO;
             }
-            result = spliced(result, WRITE);
+            errno = error;
             return stopped(pump, result, RELAY_SINK_BLOCKED, RELAY_SINK_FAILED);
         }
         pump->moved += (size_t) result;

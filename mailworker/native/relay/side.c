@@ -157,19 +157,6 @@ static int settle_pending(struct side *side, int status)
     return settle(side, status, PyBytes_AS_STRING(side->pending));
 }
 
-/* How many bytes may be moved next: 0 for none yet, -1 with an exception. */
-static int set_most(struct side *side, struct pump *pump)
-{
-    long long most = limited_allowance((struct limited_side *) side);
-
-    if (most <= 0) {
-        side->source = 0;
-        return (int) most;
-    }
-    pump->most = (size_t) most;
-    return 1;
-}
-
 /* Moves a bounded number of bytes from here to the other side. 0 with an exception. */
 static int forward(struct side *side)
 {
@@ -185,7 +172,7 @@ static int forward(struct side *side)
     if (status != RELAY_MORE) {
         return settle_pending(side, status);
     }
-    if (pump->limiting && (allowed = set_most(side, pump)) <= 0) {
+    if (pump->limiting && (allowed = limited_most((struct limited_side *) side, pump)) <= 0) {
         return allowed == 0;
     }
     source = channel_of(side);

@@ -63,7 +63,7 @@ int side_close(struct side *side);
 PyObject *side_new(PyTypeObject *type, PyObject *arguments, PyObject *keywords);
 void side_free(PyObject *object);
 
-/* Bytes that may be read; 0: none before `resume`, -1: an exception. */
-long long limited_allowance(struct limited_side *side);
+/* Tells the pump how many bytes may be moved; 0: none before `resume`, -1: an exception. */
+int limited_most(struct limited_side *side, struct pump *pump);
 
 #endif
