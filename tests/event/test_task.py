@@ -265,7 +265,7 @@ def test_who_is_interrupted_waits_no_more_for_what_it_waited_for(
             await sleep(0.05)
             said.append(bench.loop.clock() >= ended)
 
-    task, ended = bench.start(coroutine()), bench.loop.clock() + 0.05
+    task, ended = bench.start(coroutine()), bench.loop.now + 0.05
     task.interrupt(MailworkerError("kicked"))
     pair[1].send(b"x")
     bench.run()
