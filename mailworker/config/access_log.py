@@ -49,12 +49,12 @@ class AccessLog:
 class AccessLogSettings:
     """The logs of a server. `null_sessions`: sessions without a byte from the client are logged as well.
 
-    `asked` are the names of the variables in the logs.
+    `used` are the names of the variables in the logs.
     """
 
     logs: tuple[AccessLog, ...] = ()
     null_sessions: bool = False
-    asked: frozenset[str] = frozenset()
+    used: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +97,10 @@ def freeze(server: Scope, mail: Scope, names: VariablesSettings) -> AccessLogSet
     for format_ in mail.draft(LogFormatsDraft).formats.values():
         names.bind().check(format_.template)
     logs = tuple(_freeze(log, mail) for log in found.logs)
-    variables = names.bind()
-    for log in logs:
-        for template in _templates(log):
-            variables.check(template)
+    used = names.bind().used_by(*(template for log in logs for template in _templates(log)))
     if any(log.format is SpecialFormat.JSON for log in logs):
-        variables.asked.add("tls_handshake_time")
-    return AccessLogSettings(() if found.off else logs, null_sessions, frozenset(variables.asked))
+        used |= {"tls_handshake_time"}
+    return AccessLogSettings(() if found.off else logs, null_sessions, used)
 
 
 WAITED_FOR: Final = ("upstream_connect_time", "upstream_first_byte_time")

@@ -16,8 +16,6 @@ from mailworker.config.variables import VariablesSettings
 from mailworker.config.zones import KeyedZone, declare_zone, read_zone
 from mailworker.errors import ConfigError
 from mailworker.model import Level
-from mailworker.variables.template import Template
-from mailworker.variables.variables import Variables
 
 USE: Final = "limit_conn_zone"
 
@@ -36,11 +34,11 @@ class ConnZone(KeyedZone):
 
 @dataclass(frozen=True, slots=True)
 class ConnLimit:
-    """`limit_conn`: at most `most` connections for each key of a zone. `asked` are the variables in its key."""
+    """`limit_conn`: at most `most` connections for each key of a zone. `used` are the variables in its key."""
 
     zone: ConnZone
     most: int
-    asked: frozenset[str] = frozenset()
+    used: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +93,12 @@ def freeze(server: Scope, mail: Scope, variables: VariablesSettings) -> LimitCon
     unused zones.
     """
     draft, zones = merged(LimitConnDraft, server, mail), mail.draft(ConnZonesDraft).zones
-    asked = {name: _asked(zone.key, variables.bind()) for name, zone in zones.items()}
+    used = {name: variables.bind().used_by(zone.key) for name, zone in zones.items()}
     unknown = next((name for name, _ in draft.limit_conn if name not in zones), None)
     if unknown is not None:
         raise ConfigError(f'zero size shared memory zone "{unknown}"')
-    limits = tuple(ConnLimit(zones[name], most, asked[name]) for name, most in draft.limit_conn)
+    limits = tuple(ConnLimit(zones[name], most, used[name]) for name, most in draft.limit_conn)
     return LimitConnSettings(limits, draft.limit_conn_log_level, draft.limit_conn_dry_run)
-
-
-def _asked(key: Template, variables: Variables) -> frozenset[str]:
-    variables.check(key)
-    return frozenset(variables.asked)
 
 
 def _declare(parser: Parser) -> None:

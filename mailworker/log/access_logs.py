@@ -13,8 +13,7 @@ from mailworker.log.access import LineSink
 from mailworker.log.dovecot_line import dovecot_line
 from mailworker.log.json_line import json_line
 from mailworker.native.core.line import Line
-from mailworker.variables.facts import Facts
-from mailworker.variables.render import Render
+from mailworker.variables.facts import Facts, Render
 from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables
 

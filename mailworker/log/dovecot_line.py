@@ -10,8 +10,7 @@ import socket
 
 from mailworker.log.stamp import Stamp, syslog_time
 from mailworker.model import METHOD_NAMES, InetAddress
-from mailworker.variables.facts import Facts
-from mailworker.variables.render import Render
+from mailworker.variables.facts import Facts, Render
 
 _METHODS = {method: (names.sasl or names.directive.upper()).encode() for method, names in METHOD_NAMES.items()}
 

@@ -14,8 +14,7 @@ from typing import Final
 from mailworker.model import InetAddress
 from mailworker.native.core.line import Line, Slot
 from mailworker.variables.escapes import valid_json
-from mailworker.variables.facts import Certificate, Facts, Tls
-from mailworker.variables.render import Render
+from mailworker.variables.facts import Certificate, Facts, Render, Tls
 from mailworker.variables.source import Kind, Source, asked, at
 from mailworker.variables.table import SOURCES, address_text, iso8601_offset, iso8601_second
 from mailworker.variables.tls_table import verify_text

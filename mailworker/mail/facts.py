@@ -89,17 +89,17 @@ class FactsRecord(SessionFacts):
         """Wait for those times of a connection, made or pending, that variables use. Raises TimedOut."""
         server, loop, rare, started = self.entrance.server, self.entrance.sessions.loop, self._rare(), self.started
         assert started is not None
-        asked = server.settings.access_log.asked
-        if "upstream_connect_time" in asked:
+        used = server.settings.access_log.used
+        if "upstream_connect_time" in used:
             await stream.wait(WRITE)
             rare.connect = loop.now - started if stream.connected else None
-        if "upstream_first_byte_time" in asked and server.backend_tls is None:
+        if "upstream_first_byte_time" in used and server.backend_tls is None:
             await stream.wait(READ)
             rare.first_byte = loop.now - started if stream.connected and peek(stream.descriptor, 1) else None
 
     def greeted(self) -> None:
         """See `SessionLog`."""
-        if self.started is not None and "upstream_first_byte_time" in self.entrance.server.settings.access_log.asked:
+        if self.started is not None and "upstream_first_byte_time" in self.entrance.server.settings.access_log.used:
             rare = self._rare()
             rare.first_byte = rare.first_byte or self.entrance.sessions.loop.now - self.started
 

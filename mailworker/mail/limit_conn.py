@@ -68,8 +68,8 @@ class ConnLimits:
 
     def __init__(self, settings: LimitConnSettings, zones: Sequence[str], variables: Variables, held: Holdings) -> None:
         """`zones` are the names of the zones in `held`, in the same order."""
-        early = [each for each in settings.limits if known_at_accept(each.asked)]
-        late = [each for each in settings.limits if not known_at_accept(each.asked)]
+        early = [each for each in settings.limits if known_at_accept(each.used)]
+        late = [each for each in settings.limits if not known_at_accept(each.used)]
         self._at_accept = _Gate(early, zones, variables, held, lambda _: False)
         self._at_login = _Gate(late, zones, variables, held, self._admits_slowly)
         self.at_login = self._at_login.native if late else None

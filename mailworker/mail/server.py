@@ -133,9 +133,9 @@ class Server:
         variables, backend, names = settings.variables.bind(), settings.proxy.backend, bool(settings.resolver.servers)
         self.backend = None if backend is None else configured_backend(backend, variables, names=names)
         self.access_logs = AccessLogs(settings.access_log, variables, places)
-        self.asks_for_handshake = "tls_handshake_time" in settings.access_log.asked
+        self.asks_for_handshake = "tls_handshake_time" in settings.access_log.used
         self.has_variables = bool(self.access_logs) or _uses_variables(settings)
-        self.waits_for_facts = not settings.access_log.asked.isdisjoint(WAITED_FOR)
+        self.waits_for_facts = not settings.access_log.used.isdisjoint(WAITED_FOR)
         self.limited = bool(settings.proxy.limit_rate or settings.proxy.upload_rate)
         self.capabilities = capabilities
         proxy, watched = settings.proxy, self.waits_for_facts or self.backend_tls is not None

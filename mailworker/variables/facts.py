@@ -1,4 +1,4 @@
-"""The interface of a session for variables."""
+"""The interface of a session for variables, and the functions that read it."""
 
 from __future__ import annotations
 
@@ -262,3 +262,10 @@ class Facts(Protocol):
     def tries(self) -> Sequence[Try]: ...
     def auth_header(self, name: str) -> bytes | None:
         """A header of the auth service's last answer: `name` in lower case, "_" for "-"."""
+
+
+Evaluate = Callable[[Facts], bytes | None]
+"""Returns the value of a variable, None if the session has none."""
+
+Render = Callable[[Facts], bytes]
+"""Renders the text of a template. Raises ProtocolError if a regular expression takes too long."""

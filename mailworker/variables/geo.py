@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from mailworker.model import MAPPED, ipv4_octets
-from mailworker.variables.facts import Facts
-from mailworker.variables.render import Evaluate
+from mailworker.variables.facts import Evaluate, Facts
 from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables
 

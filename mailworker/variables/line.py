@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from mailworker.variables.facts import Facts
-from mailworker.variables.render import Render
+from mailworker.variables.facts import Evaluate, Render
 from mailworker.variables.source import Source, Value, asked, finder
 
 _PLAIN: Final = re.compile(rb"[!#$&-\[\]-~]*")
@@ -78,7 +77,7 @@ class Part(NamedTuple):
     If there is a `source`, it is used instead of the function.
     """
 
-    evaluate: Callable[[Facts], bytes | None]
+    evaluate: Evaluate
     absent: bytes = b""
     written: Callable[[bytes], bytes] | None = None
     source: Source | None = None

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
-from mailworker.variables.facts import Facts
+from mailworker.variables.facts import Evaluate, Facts, Render
 from mailworker.variables.host_table import HostTable
 from mailworker.variables.regex import Captures, Regex
-from mailworker.variables.render import Evaluate, Render
 from mailworker.variables.template import Name, Template
 from mailworker.variables.variables import Variables
 

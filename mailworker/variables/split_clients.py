@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from mailworker.variables.facts import Facts
-from mailworker.variables.render import Evaluate
+from mailworker.variables.facts import Evaluate, Facts
 from mailworker.variables.table import USERS
 from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables

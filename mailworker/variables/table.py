@@ -15,9 +15,8 @@ from typing import Final
 
 from mailworker import __version__
 from mailworker.model import METHOD_NAMES, MONTHS, Address, AuthMethod, InetAddress
-from mailworker.variables.facts import Ending, Envelope, Facts, Try
+from mailworker.variables.facts import Ending, Envelope, Evaluate, Facts, Try
 from mailworker.variables.prefix import packed_prefix, spelled_prefix
-from mailworker.variables.render import Evaluate
 from mailworker.variables.source import Kind, Source, at
 from mailworker.variables.tls_table import TLS
 from mailworker.variables.tlv import PREFIX as TLV_PREFIX

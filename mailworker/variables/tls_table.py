@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import quote_from_bytes
 
-from mailworker.variables.facts import Certificate, Tls
-from mailworker.variables.render import Evaluate
+from mailworker.variables.facts import Certificate, Evaluate, Tls
 
 
 def _of_tls(read: Callable[[Tls], bytes | None]) -> Evaluate:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from mailworker.variables.facts import Facts
-from mailworker.variables.render import Evaluate
+from mailworker.variables.facts import Evaluate, Facts
 
 PREFIX: Final = "proxy_protocol_tlv_"
 

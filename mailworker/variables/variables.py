@@ -8,9 +8,9 @@ from typing import Protocol
 
 from mailworker.errors import ConfigError
 from mailworker.variables.escapes import NONE, Escape
+from mailworker.variables.facts import Evaluate, Render
 from mailworker.variables.line import Line, MakeLine, Part, composed
 from mailworker.variables.nearest import did_you_mean
-from mailworker.variables.render import Evaluate, Render
 from mailworker.variables.table import SOURCES, TABLE, builtin
 from mailworker.variables.template import Template
 
@@ -31,7 +31,7 @@ class Variables:
     A `set` has the values of the `set` directives before it, so a variable may be set again from its earlier value.
     Values are not cached, as a session may try to log in as one user and then as another.
 
-    `elsewhere` are names that other servers set; here they have no value, as in nginx. `asked` collects the built-in
+    `elsewhere` are names that other servers set; here they have no value, as in nginx. `used` collects the built-in
     variables that the variables found so far depend on. Functions in `replaced` replace built-in ones.
     """
 
@@ -40,7 +40,7 @@ class Variables:
         definitions: Mapping[str, Definition],
         sets: tuple[tuple[str, Template], ...] = (),
         elsewhere: frozenset[str] = frozenset(),
-        asked: set[str] | None = None,
+        used: set[str] | None = None,
         replaced: Mapping[str, Evaluate] = MappingProxyType({}),
     ) -> None:
         self._definitions = definitions
@@ -48,15 +48,11 @@ class Variables:
         self._elsewhere = elsewhere
         self._replaced = replaced
         self._found: dict[str, Evaluate | None] = {}  # None while a function is being made
-        self.asked: set[str] = set() if asked is None else asked
-
-    def alone(self) -> Variables:
-        """A copy, whose `asked` collects only what the copy itself finds."""
-        return Variables(self._definitions, self._sets, self._elsewhere)
+        self._used: set[str] = set() if used is None else used
 
     def replacing(self, functions: Mapping[str, Evaluate]) -> Variables:
         """The same variables, in which some built-in ones have other functions."""
-        return Variables(self._definitions, self._sets, self._elsewhere, self.asked, functions)
+        return Variables(self._definitions, self._sets, self._elsewhere, self._used, functions)
 
     def knows(self, name: str) -> bool:
         """Whether there is a variable of that name."""
@@ -81,6 +77,13 @@ class Variables:
         """Check the names in a text. Raises ConfigError as `find` does."""
         for name in template.names:
             self.find(name, template.where)
+
+    def used_by(self, *templates: Template) -> frozenset[str]:
+        """The built-in variables in texts, directly or through other variables. Raises ConfigError as `find` does."""
+        fresh = Variables(self._definitions, self._sets, self._elsewhere)
+        for template in templates:
+            fresh.check(template)
+        return frozenset(fresh._used)
 
     def bind(self, template: Template, escape: Escape = NONE, make: MakeLine = Line) -> Render:
         """The function that renders the text, with a line made by `make`. Raises ConfigError as `find` does."""
@@ -138,7 +141,7 @@ class Variables:
         for index in reversed(range(len(self._sets))):
             if self._sets[index][0] == name:
                 sets = self._sets[:index]
-                earlier = Variables(self._definitions, sets, self._elsewhere, self.asked, self._replaced)
+                earlier = Variables(self._definitions, sets, self._elsewhere, self._used, self._replaced)
                 return earlier, self._sets[index][1]
         return None
 
@@ -152,7 +155,7 @@ class Variables:
             return definition.bind(self)
         function = self._replaced.get(name) or builtin(name)
         if function is not None:
-            self.asked.add(name)
+            self._used.add(name)
             return function
         if name in self._elsewhere:
             return lambda facts: None

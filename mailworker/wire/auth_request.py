@@ -10,9 +10,8 @@ from typing import Any, Final, NamedTuple
 from mailworker.errors import Party, ProtocolError
 from mailworker.model import METHOD_NAMES
 from mailworker.variables.escapes import Escape
-from mailworker.variables.facts import Facts
+from mailworker.variables.facts import Facts, Render
 from mailworker.variables.line import Line, MakeLine, Part, Slot, composed
-from mailworker.variables.render import Render
 from mailworker.variables.source import Kind, Source, asked, at
 from mailworker.wire.login import Login
 from mailworker.wire.proxy_protocol import ProxyHeader

@@ -49,7 +49,7 @@ def test_a_limit_knows_what_its_key_is_made_of(load_text: Load) -> None:
         }}
     """
     (server,) = load_text(text).servers
-    assert [sorted(limit.asked) for limit in server.limit_conn.limits] == [
+    assert [sorted(limit.used) for limit in server.limit_conn.limits] == [
         ["remote_user"],
         ["protocol", "remote_addr"],
         ["auth_http_x", "remote_user"],

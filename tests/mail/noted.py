@@ -55,7 +55,7 @@ class Entrance:
         )
         logs = tuple(logs)
         access_logs = SimpleNamespace(at_end=logs, at_failure=logs, at_login=logs, null_sessions=False)
-        settings = SimpleNamespace(access_log=SimpleNamespace(asked=()))
+        settings = SimpleNamespace(access_log=SimpleNamespace(used=()))
         self.server = SimpleNamespace(
             access_logs=access_logs, backend=backend, counted=counted, rows=rows, settings=settings
         )

@@ -21,7 +21,6 @@ UNTESTED: dict[str, str] = {
     "mailworker/mail/authentication/source.py": "an interface",
     "mailworker/variables/facts.py": "an interface",
     "mailworker/variables/regex.py": "an interface; native/test_regex.py",
-    "mailworker/variables/render.py": "an interface",
 }
 
 # So many modules may import `config.settings`. All others get the settings that they need.

@@ -185,8 +185,5 @@ def access_log(form: bytes | LogFormat = b"$session_end", on: On = On.END, **cha
     text = TextFormat(parse(form), DEFAULT) if isinstance(form, bytes) else form
     settings = {name: changes.pop(name) for name in tuple(changes) if name in AccessLogSettings.__slots__}
     log = AccessLog(changes.pop("destination", AccessLogFile(Path("/a"))), text, on=on, **changes)
-    variables = Variables({})
-    if isinstance(text, TextFormat):
-        variables.check(text.template)
-    asked = variables.asked if isinstance(text, TextFormat) else ("tls_handshake_time",)
-    return AccessLogSettings((log,), asked=frozenset(asked), **settings)
+    used = Variables({}).used_by(text.template) if isinstance(text, TextFormat) else frozenset({"tls_handshake_time"})
+    return AccessLogSettings((log,), used=used, **settings)

@@ -21,7 +21,7 @@ from mailworker.mail.authentication.idle import IdleConnections
 from mailworker.mail.authentication.source import Applicant
 from mailworker.native.core import accelerator
 from mailworker.native.core.line import Line
-from mailworker.variables.render import Render
+from mailworker.variables.facts import Render
 from mailworker.variables.source import asked
 from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables

@@ -40,8 +40,8 @@ def _auth_http(settings: MailServer, means: Means) -> LoginSource | None:
         return None
     nameless = settings.proxy.backend is not None
     answers = means.answers(names=bool(settings.resolver.servers), nameless=nameless, reading=READING)
-    asked = settings.access_log.asked.union(*(limit.asked for limit in settings.limit_conn.limits))
-    headers = frozenset(name.removeprefix(HEADER_PREFIX) for name in asked if name.startswith(HEADER_PREFIX))
+    used = settings.access_log.used.union(*(limit.used for limit in settings.limit_conn.limits))
+    headers = frozenset(name.removeprefix(HEADER_PREFIX) for name in used if name.startswith(HEADER_PREFIX))
     if settings.source.has_variables or settings.source.keepalive:
         return AuthHttp(settings.source, answers, settings.variables.bind(), headers, means.host)
     return means.services(settings.source, answers, None, headers, means.host)

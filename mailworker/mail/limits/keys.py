@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from mailworker.config.limit_auth import OF_CLIENT, LimitZone
+from mailworker.config.limit_auth import OF_CLIENT
 from mailworker.mail.session_facts import SessionFacts
 from mailworker.mail.session_log import SessionLog
 from mailworker.shm.keys import UNIX, packed_key, text_key, user_key
-from mailworker.variables.render import Evaluate
+from mailworker.variables.facts import Evaluate
 from mailworker.variables.table import TABLE, USERS
 from mailworker.variables.template import Template
 from mailworker.variables.variables import Variables
@@ -53,18 +53,11 @@ def rendered(key: Template, variables: Variables) -> Key:
     return read
 
 
-def asked(zone: LimitZone, variables: Variables) -> frozenset[str]:
-    """The variables of the session that a key depends on, directly or through other variables."""
-    fresh = variables.alone()
-    fresh.check(zone.key)
-    return frozenset(fresh.asked)
-
-
 def known_at_accept(names: frozenset[str]) -> bool:
-    """Whether the key is known before the client has sent anything."""
+    """Whether a key of these variables is known before the client has sent anything."""
     return names <= _AT_ACCEPT
 
 
 def tells_the_client(names: frozenset[str]) -> bool:
-    """Whether the key depends on the client's address: a stranger at another address then has another key."""
+    """Whether a key of these variables depends on the client's address: then a stranger elsewhere has another key."""
     return not names.isdisjoint(OF_CLIENT)

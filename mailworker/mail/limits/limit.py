@@ -7,7 +7,7 @@ from typing import Final
 from mailworker.config.limit_auth import LimitAuth
 from mailworker.errors import escape
 from mailworker.mail.counting import CountedLimits
-from mailworker.mail.limits.keys import Key, asked, known_at_accept, rendered, tells_the_client
+from mailworker.mail.limits.keys import Key, known_at_accept, rendered, tells_the_client
 from mailworker.mail.record import SessionRecord
 from mailworker.model import Level
 from mailworker.shm.attempts import NONE, Rule, ban_by_limit
@@ -29,7 +29,7 @@ class Limit:
 
     def __init__(self, settings: LimitAuth, table: LimitTable, variables: Variables, *, counts: bool = True) -> None:
         """Without `counts` the limit counts no attempts, and only the other data of the table is used."""
-        zone, names = settings.zone, asked(settings.zone, variables)
+        zone, names = settings.zone, variables.used_by(settings.zone.key)
         self.settings = settings
         self.table = table
         self.name = zone.name

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mailworker.mail.limits.keys import asked, known_at_accept, rendered, tells_the_client
+from mailworker.mail.limits.keys import known_at_accept, rendered, tells_the_client
 from mailworker.mail.record import SessionRecord
 from mailworker.variables.template import parse
 from mailworker.variables.variables import Variables
@@ -32,11 +32,9 @@ class Record(SessionRecord):
 )
 def test_a_key_tells_what_it_is_made_of(key: str, at_accept: bool, of_client: bool) -> None:
     sets = (("named", parse(b"$remote_user_domain")), ("mapped", parse(b"$remote_addr")))
-    variables = Variables({}, sets)
-    names = asked(zone(key), variables)
+    names = Variables({}, sets).used_by(zone(key).key)
     assert known_at_accept(names) is at_accept
     assert tells_the_client(names) is of_client
-    assert not variables.asked
 
 
 @pytest.mark.parametrize(
