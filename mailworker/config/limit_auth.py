@@ -18,9 +18,8 @@ from mailworker.config.drafts import BOTH, Context, Scope
 from mailworker.config.networks import Network, read_network
 from mailworker.config.rows import Value, commands, merged, row
 from mailworker.config.slots import FLAG, LIMIT_LEVEL, once, present, repeated
-from mailworker.config.templates import read_key
 from mailworker.config.tree import Parser
-from mailworker.config.zones import KeyedZone, declare_zone, read_zone
+from mailworker.config.zones import KeyedZone, declare_keyed_zone
 from mailworker.errors import ConfigError
 from mailworker.model import Level
 from mailworker.variables.variables import Variables
@@ -116,25 +115,12 @@ _RATE: Final = re.compile(r"rate=([0-9]+)(r/[smh])?")
 
 
 def _declare(parser: Parser) -> None:
-    directive, key, *parameters = parser.words
-    zone: tuple[str, int] | None = None
     gain, period = REQUEST, REQUEST
-    for word in parameters:
-        if word.startswith("zone="):
-            zone = read_zone(parser, word)
-        elif word.startswith("rate="):
+    for word in parser.words[2:]:
+        if word.startswith("rate="):
             gain, period = _read_rate(parser, word)
-        else:
-            raise parser.error(f'invalid parameter "{word}"')
-    if zone is None:
-        raise parser.error(f'"{directive}" must have "zone" parameter')
-    name, size = zone
-    known = parser.scope.draft(LimitZonesDraft).zones
-    template = read_key(parser, key)
-    shared = declare_zone(parser, name, size, USE, (key,))
-    if name in known:
-        raise parser.error(f'{directive} "{name}" is already bound to key "{known[name].text}"')
-    known[name] = LimitZone(shared, template, gain, period)
+    make = partial(LimitZone, gain=gain, period=period)
+    declare_keyed_zone(parser, parser.scope.draft(LimitZonesDraft).zones, make, "rate=")
 
 
 def _read_rate(parser: Parser, word: str) -> tuple[int, int]:

@@ -10,10 +10,9 @@ from mailworker.config.command import ONE, TWO, Command
 from mailworker.config.drafts import BOTH, Context, Scope
 from mailworker.config.rows import Value, commands, merged, row
 from mailworker.config.slots import FLAG, LIMIT_LEVEL, present
-from mailworker.config.templates import read_key
 from mailworker.config.tree import Parser
 from mailworker.config.variables import VariablesSettings
-from mailworker.config.zones import KeyedZone, declare_zone, read_zone
+from mailworker.config.zones import KeyedZone, declare_keyed_zone
 from mailworker.errors import ConfigError
 from mailworker.model import Level
 
@@ -102,15 +101,7 @@ def freeze(server: Scope, mail: Scope, variables: VariablesSettings) -> LimitCon
 
 
 def _declare(parser: Parser) -> None:
-    directive, text, word = parser.words
-    key = read_key(parser, text)
-    if not word.startswith("zone="):
-        raise parser.error(f'invalid parameter "{word}"')
-    name, size = read_zone(parser, word)
-    zones = parser.scope.draft(ConnZonesDraft).zones
-    if name in zones:
-        raise parser.error(f'{directive} "{name}" is already bound to key "{zones[name].text}"')
-    zones[name] = ConnZone(declare_zone(parser, name, size, USE, (text,)), key)
+    declare_keyed_zone(parser, parser.scope.draft(ConnZonesDraft).zones, ConnZone)
 
 
-COMMANDS: Final = (Command("limit_conn_zone", Context.MAIL, TWO, _declare), *commands(LimitConnDraft))
+COMMANDS: Final = (Command(USE, Context.MAIL, TWO, _declare), *commands(LimitConnDraft))

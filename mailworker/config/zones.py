@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
+from mailworker.config.templates import read_key
 from mailworker.config.tree import Parser
 from mailworker.config.values import PAGE, size
 from mailworker.variables.template import Template
@@ -51,6 +53,8 @@ class KeyedZone:
         return name if (name := self.key.only) in self.LIGHT else None
 
 
+KeyedT = TypeVar("KeyedT", bound=KeyedZone)
+
 SMALLEST = 8 * PAGE  # bytes, what nginx's slab allocator needs
 
 
@@ -61,7 +65,30 @@ class ZonesDraft:
     zones: dict[str, SharedZone] = field(default_factory=dict)
 
 
-def read_zone(parser: Parser, word: str) -> tuple[str, int]:
+def declare_keyed_zone(
+    parser: Parser, zones: dict[str, KeyedT], make: Callable[[SharedZone, Template], KeyedT], *others: str
+) -> None:
+    """Add a zone to `zones`, made by `make`; the directive is `NAME KEY zone=NAME:SIZE`. Raises ConfigError.
+
+    Parameters that begin with one of `others` are left to the caller.
+    """
+    directive, text, *parameters = parser.words
+    key, found = read_key(parser, text), None
+    for word in parameters:
+        if word.startswith("zone="):
+            found = _read_zone(parser, word)
+        elif not word.startswith(others):
+            raise parser.error(f'invalid parameter "{word}"')
+    if found is None:
+        raise parser.error(f'"{directive}" must have "zone" parameter')
+    name, size = found
+    shared = declare_zone(parser, name, size, directive, (text,))
+    if name in zones:
+        raise parser.error(f'{directive} "{name}" is already bound to key "{zones[name].text}"')
+    zones[name] = make(shared, key)
+
+
+def _read_zone(parser: Parser, word: str) -> tuple[str, int]:
     """The name and the size in the parameter `zone=NAME:SIZE`. Raises ConfigError."""
     name, _, text = word.removeprefix("zone=").partition(":")
     bytes_ = size(text)

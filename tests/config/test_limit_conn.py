@@ -74,6 +74,11 @@ def test_a_limit_knows_what_its_key_is_made_of(load_text: Load) -> None:
         ("limit_conn other 1;", 'zero size shared memory zone "other"'),
         ("limit_conn_log_level alert;", 'invalid value "alert"'),
         ("limit_conn_zone $remote_user zone=user:1m;", 'limit_conn_zone "user" is already bound to key "$remote_user"'),
+        (
+            "limit_conn_zone $remote_user zone=user:2m;",
+            'the size 2097152 of shared memory zone "user" conflicts with already declared size 1048576',
+        ),
+        ("limit_conn_zone $remote_user rate=1r/s;", 'invalid parameter "rate=1r/s"'),
         ("limit_conn_zone $nothing zone=x:1m; limit_conn x 1;", 'unknown "nothing" variable'),
         ("limit_conn_zone $nothing zone=x:1m;", 'unknown "nothing" variable'),
     ],
