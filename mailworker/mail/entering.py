@@ -14,7 +14,6 @@ from mailworker.mail.asking import IN_AUTH, Asking
 from mailworker.mail.backend.backend import Backend, Dispensable
 from mailworker.mail.backend.conversation import Foreseen
 from mailworker.mail.backend.judgement import judgement
-from mailworker.mail.dialogue.sasl import failure
 from mailworker.mail.end import End, Farewell
 from mailworker.mail.leaving import end_by
 from mailworker.mail.record import SessionRecord
@@ -161,15 +160,12 @@ class Entering(Asking):
         """Tell the client that the backend has refused."""
         raise NotImplementedError
 
-    async def turn_away(self) -> Link:
+    def turn_away(self) -> Link:
         """Tell the client that `limit_conn` allows no more connections, and end the session."""
         crowded = self.protocol.refusals.crowded
-        self.close_backend()
         self.log.refuse(crowded)
-        self.renew_deadline()
         self.log.action = IN_AUTH
-        answer = await failure(self.dialogue, self.login, crowded)
-        return self.part(Farewell(End.LIMIT_CONN, answer))
+        return self.part(Farewell(End.LIMIT_CONN, self.dialogue.rejection(crowded)))
 
 
 if accelerator is not None:
