@@ -126,7 +126,7 @@ def _forms(backend: Backend) -> Talk[LoginForms]:
 def log_in(backend: Backend, login: Login) -> Talk[bytes]:
     """Log in by LOGIN, or by SASL; gives the reply for the client. Raises a PeerError."""
     listed = (yield from _introduce(backend, login)) if backend.server.settings.proxy.imap_id else None
-    if login.mechanism is not None and goes_by_sasl(login):
+    if goes_by_sasl(login):
         reply = yield from authenticate(login, login.tag + b" AUTHENTICATE", _GO_AHEAD, (None, _GREETING))
         imap_ok(login.tag, judges=True).expect(reply)
         return reply.data

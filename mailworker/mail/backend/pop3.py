@@ -218,7 +218,7 @@ def log_in(backend: Backend, login: Login) -> Talk[bytes]:
         return foreseen
     if backend.server.settings.proxy.pop3_xclient:
         yield from _introduce(backend)
-    if login.mechanism is not None and goes_by_sasl(login):
+    if goes_by_sasl(login):
         reply = yield from authenticate(login, b"AUTH", _GO_AHEAD, _GREETED)
         _PASSWORD.expect(reply)
         return reply.data

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from mailworker.mail.backend.backend import Backend, Misconfigured, Place, dovecot_xclient, needed_password
 from mailworker.mail.backend.conversation import Foreseen, Talk, Wanted, anything
-from mailworker.mail.backend.token import ACKNOWLEDGMENTS, BY_TOKEN
+from mailworker.mail.backend.sasl import ACKNOWLEDGMENTS, BY_TOKEN
 from mailworker.native.core import accelerator
 from mailworker.wire.backend import LoginRejected, Reply, auth_plain, plain_response
 from mailworker.wire.login import Login

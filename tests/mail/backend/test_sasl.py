@@ -1,4 +1,4 @@
-"""Whole sessions whose auth service names the mechanism, the master user, or no login at the backend."""
+"""Whole sessions whose auth service names the mechanism, the master user, or no login at the backend; and tokens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from mailworker.model import AuthMethod
 from tests.mail.cases import AUTH_PLAIN, IMAP, POP3, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
-from tests.mail.deciding import AUTH, BEFORE, GO_AHEAD, LOGGED_IN, OFFERS, WRONG, YES, answer
+from tests.mail.deciding import AUTH, BEFORE, GO_AHEAD, LOGGED_IN, OFFERS, WRONG, YES, Stage, answer
 from tests.support.auth import accepted
 from tests.support.backend import ScriptedServer, conversation, echo
 from tests.support.peer import Peer
@@ -235,3 +235,36 @@ def test_no_nul_makes_a_field_of_plain(scene: Scene, case: Case, name: bytes, pa
     client.send(b64encode(password) + b"\r\n")
     assert client.rest() == INVALID[case.protocol]
     assert b64encode(b"\0u") not in backend.overheard()
+
+
+@all_protocols
+@pytest.mark.parametrize("method", [AuthMethod.XOAUTH2, AuthMethod.OAUTHBEARER])
+def test_a_token_is_passed_on_by_its_own_mechanism(scene: Scene, case: Case, method: AuthMethod) -> None:
+    protocol, mechanism = case.protocol, str(method.name).encode()
+    text = TOKENS[mechanism.lower()] % (b"u", b"t")
+    said = AUTH[protocol] + mechanism + b" " + b64encode(text) + b"\r\n"
+    before = (b"220 backend\r\n", OFFERS) if case is SMTP else (BEFORE[protocol][0],)
+    stage = Stage(scene, protocol, conversation(*before, GO_AHEAD[protocol], YES[protocol], then=echo), auth=method)
+    stage.client.talk((said, answer(case)), (b"one\r\n", b"one\r\n"))
+    asked = AUTH[protocol] + mechanism + b"\r\n" + b64encode(text) + b"\r\n"
+    assert stage.backend.peer().received.endswith(asked + b"one\r\n")
+
+
+@all_protocols
+@pytest.mark.parametrize("method", [AuthMethod.XOAUTH2, AuthMethod.OAUTHBEARER])
+def test_the_reason_for_refusing_a_token_reaches_the_client(scene: Scene, case: Case, method: AuthMethod) -> None:
+    protocol, mechanism, reason = case.protocol, str(method.name).encode(), b64encode(b'{"status":"invalid_token"}')
+    before = (b"220 backend\r\n", OFFERS) if case is SMTP else (BEFORE[protocol][0],)
+    no = {"imap": b"a1 NO [AUTHENTICATIONFAILED] no\r\n", "pop3": b"-ERR [AUTH] no\r\n", "smtp": b"535 no\r\n"}[
+        protocol
+    ]
+    prompt = GO_AHEAD[protocol].rstrip() + b" " + reason + b"\r\n"
+    stage = Stage(scene, protocol, conversation(*before, GO_AHEAD[protocol], prompt, no), auth=method)
+    text = TOKENS[mechanism.lower()] % (b"u", b"t")
+    stage.client.talk(
+        (AUTH[protocol] + mechanism + b" " + b64encode(text) + b"\r\n", prompt),
+        (b"AQ==\r\n", WRONG[protocol]),
+        case.noop,
+    )
+    acknowledged = {AuthMethod.XOAUTH2: b"\r\n", AuthMethod.OAUTHBEARER: b"AQ==\r\n"}[method]
+    assert stage.backend.heard().endswith(b"\r\n" + acknowledged)
