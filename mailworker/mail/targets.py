@@ -5,13 +5,13 @@ nginx accepts only addresses. A server that has a resolver also accepts names, w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence, Set
 from ipaddress import ip_address
 from secrets import randbelow
 from typing import Final, Protocol
 
 from mailworker.config.settings import MailServer
-from mailworker.errors import BACKEND, ConnectionLost, HostNotFound, NotResolved, Party, ProtocolError, TimedOut
+from mailworker.errors import BACKEND, ConnectionLost, NotResolved, Party, ProtocolError, TimedOut
 from mailworker.event.connections import Connections
 from mailworker.event.plan import Link
 from mailworker.event.stream import SocketStream
@@ -125,44 +125,19 @@ class FailedAddresses:
         self._until.pop(address, None)
 
 
-class AddressSource(Protocol):
-    """Gives the addresses of names, as `mailworker.event.resolver.Resolver` does."""
-
-    async def addresses(
-        self, connections: Connections, name: bytes, version: int, *, alone: bool = False
-    ) -> frozenset[IpAddress]: ...
-
-
-class _Known:
-    """An AddressSource that knows the addresses of its only name."""
-
-    __slots__ = ("_addresses",)
-
-    def __init__(self, addresses: Iterable[InetAddress]) -> None:
-        self._addresses = frozenset(ip_address(address.host) for address in addresses)
-
-    async def addresses(
-        self, _connections: Connections, _name: bytes, version: int, *, alone: bool = False
-    ) -> frozenset[IpAddress]:
-        """See `AddressSource`."""
-        found = frozenset(address for address in self._addresses if address.version == version)
-        if alone and not found:
-            raise HostNotFound
-        return found or self._addresses
-
-
 class NamedBackend:
     """All addresses of a name, in random order, those that have failed lately last.
 
-    The resolver gives those of IPv4, if there are any. Those of IPv6 are for when all of these fail: the proxy's host
-    may have no IPv4.
+    Those of IPv4 come first, if there are any. Those of IPv6 are for when all of these fail: the proxy's host may have
+    no IPv4.
     """
 
     __slots__ = ("_backend", "_failed", "_given", "_resolver")
 
     def __init__(
-        self, backend: BackendName, resolver: AddressSource, failed: FailedAddresses, given: GivenTargets
+        self, backend: BackendName, resolver: Resolver | None, failed: FailedAddresses, given: GivenTargets
     ) -> None:
+        """`resolver` is None if the backend brings its addresses."""
         self._given = given
         self._backend = backend
         self._resolver = resolver
@@ -173,10 +148,13 @@ class NamedBackend:
 
         Each failure is logged, except that of the last address.
         """
-        found = await self._addresses(connections, log)
-        whole = bool(self._backend.addresses) or self._failed.holds(found)
-        if whole:
-            found += await self._more(found, connections)
+        found = _known_addresses(self._backend)
+        whole = bool(found)
+        if not whole:
+            found = await self._addresses(connections, log)
+            whole = self._failed.holds(found)
+            if whole:
+                found += await self._more(found, connections)
         until = connections.loop.now + timeout
         try:
             stream, address = await self._try(found, connections, until, log)
@@ -233,11 +211,22 @@ class NamedBackend:
 
     async def _find(self, connections: Connections, version: int, *, alone: bool = False) -> list[InetAddress]:
         """The addresses in random order; see `Resolver.addresses`."""
-        name, port = self._backend.name, self._backend.port
-        found = await self._resolver.addresses(connections, name.encode(errors="surrogateescape"), version, alone=alone)
-        addresses = [InetAddress(str(address), port) for address in sorted(found, key=int)]
-        first = randbelow(len(addresses))
-        return addresses[first:] + addresses[:first]
+        assert self._resolver is not None
+        name = self._backend.name.encode(errors="surrogateescape")
+        return _in_random_order(await self._resolver.addresses(connections, name, version, alone=alone), self._backend)
+
+
+def _known_addresses(backend: BackendName) -> list[InetAddress]:
+    """The addresses that a backend brings, none if its name must be resolved."""
+    known = {ip_address(address.host) for address in backend.addresses}
+    ipv4 = {address for address in known if address.version == 4}
+    return _in_random_order(ipv4, backend) + _in_random_order(known - ipv4, backend)
+
+
+def _in_random_order(found: Set[IpAddress], backend: BackendName) -> list[InetAddress]:
+    addresses = [InetAddress(str(address), backend.port) for address in sorted(found, key=int)]
+    first = randbelow(len(addresses) or 1)
+    return addresses[first:] + addresses[:first]
 
 
 class AnsweredTargets:
@@ -272,9 +261,7 @@ class NamedTargets:
         """See `Targets.candidates`."""
         backend = accepted.address
         assert isinstance(backend, BackendName)
-        source = _Known(backend.addresses) if backend.addresses else self.resolver
-        assert source is not None
-        return NamedBackend(backend, source, self._failed, self._given)
+        return NamedBackend(backend, self.resolver, self._failed, self._given)
 
 
 def _named(settings: MailServer, resolver: Resolver | None) -> Targets | None:
