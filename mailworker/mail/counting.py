@@ -330,34 +330,29 @@ def _by_number(places: Mapping[AuthMethod, int]) -> list[int]:
     return [places.get(AuthMethod(number), 0) for number in range(max(places) + 1)]
 
 
-class CountedLimits:
-    """Counts the effects of a limit zone in a worker's row."""
+class Words:
+    """Counts in words of a worker's row: `words` are their names, by the names that `add` takes."""
 
     __slots__ = ("_places", "_tally")
 
-    def __init__(self, counters: Counters, zone: str) -> None:
+    def __init__(self, counters: Counters, words: Mapping[str, str]) -> None:
         assert counters.row is not None
         self._tally = Tally(counters.row)
-        self._places = {family: counters.place(word(family, zone)) for family in LIMITED}
+        self._places = {name: counters.place(each) for name, each in words.items()}
 
-    def add(self, family: str) -> None:
-        """Count one more of `family`, one of LIMITED."""
-        self._tally.add(self._places[family])
+    def add(self, name: str) -> None:
+        """Add one to a word."""
+        self._tally.add(self._places[name])
 
 
-class Drops:
-    """Counts clients that are turned away."""
+def limit_words(counters: Counters, zone: str) -> Words:
+    """Counts the effects of a limit zone by their families, those of LIMITED."""
+    return Words(counters, {family: word(family, zone) for family in LIMITED})
 
-    __slots__ = ("_places", "_tally")
 
-    def __init__(self, counters: Counters) -> None:
-        assert counters.row is not None
-        self._tally = Tally(counters.row)
-        self._places = {reason: counters.place(word("dropped", reason)) for reason in DROPPED}
-
-    def drop(self, reason: str) -> None:
-        """Count a client; `reason` is one of DROPPED."""
-        self._tally.add(self._places[reason])
+def drop_words(counters: Counters) -> Words:
+    """Counts clients that are turned away by the reasons in DROPPED."""
+    return Words(counters, {reason: word("dropped", reason) for reason in DROPPED})
 
 
 def result_of(verdict: Rejected) -> str:

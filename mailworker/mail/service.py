@@ -29,7 +29,7 @@ from mailworker.mail.authentication.sources import Means, login_source
 from mailworker.mail.authentication.user_file import Users
 from mailworker.mail.client.address import is_among
 from mailworker.mail.client.host import UNAVAILABLE, new_resolver
-from mailworker.mail.counting import Counting, Drops
+from mailworker.mail.counting import Counting, Words, drop_words
 from mailworker.mail.end import End
 from mailworker.mail.entrances import ByAddress, new_entrance
 from mailworker.mail.facts import FactsRecord
@@ -94,7 +94,7 @@ class _Prepared:
         self._drained: Callable[[], None] | None = None
         self._counters: Counters | None = None
         self._counting: Counting | None = None
-        self._drops: Drops | None = None
+        self._drops: Words | None = None
         self._vitals: Vitals | None = None
         self._rows: Rows | None = None
         self._tables = local_tables()
@@ -115,7 +115,7 @@ class _Prepared:
         """Count events in the row of `counters`; to be called before `start`."""
         if counters.row is not None:
             self._counters = counters
-            self._drops = Drops(counters)
+            self._drops = drop_words(counters)
 
     def limit_connections(self, tables: Mapping[str, ConnTable]) -> None:
         """Count connections in these tables, by the names of their zones; to be called before `start`."""
@@ -244,7 +244,7 @@ class MailService(_Prepared):
             self._complain(Level.ALERT, str(error))
             os.close(descriptor)
             if self._drops is not None:
-                self._drops.drop("worker_connections")
+                self._drops.add("worker_connections")
             return
         if (counted := entrance.server.counted) is not None:
             counted.arrive()
@@ -256,7 +256,7 @@ class MailService(_Prepared):
     def _accept_failed(self, error: OSError) -> None:
         self._complain(Level.CRIT, f"accept4() failed {describe(error)}")
         if self._drops is not None:
-            self._drops.drop("system")
+            self._drops.add("system")
 
     def _complain(self, level: Level, message: str) -> None:
         """Log a shortage once, until another connection is made: thousands of clients may be turned away."""

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
 
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.refusal import Reason, Refusal
-
-# As in freenginx.
-_CROWDED: Final = b"Too many connections"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +13,8 @@ class Refusals:
     """A protocol's refusals, each with the code that RFC 5530, RFC 2449 with 3206, or RFC 4954 section 6 has for it.
 
     A client asks its user for another password after a refusal without a code, so a refusal for another reason needs
-    one. After each of them the client may try again. `misconfigured_code` says that this will not help; None if the
-    protocol has no such code, and then the temporary one is used. `denial` is the reply to a denied client
+    one. After each of them but `crowded` the client may try again. `misconfigured_code` says that this will not help;
+    None if the protocol has no such code, and then the temporary one is used. `denial` is the reply to a denied client
     (`deny_reply`).
     """
 
@@ -29,19 +25,26 @@ class Refusals:
     temporary_text: bytes = b"Temporary authentication failure"
     misconfigured_code: bytes | None = None
     denial: bytes = b""
-    wrong: Rejected = field(init=False)
-    temporary: Rejected = field(init=False)
-    misconfigured: Rejected = field(init=False)
-    crowded: Rejected = field(init=False)
 
-    def __post_init__(self) -> None:
-        wrong = Rejected(self.wrong_code + self.wrong_text, code=b"535 5.7.8", final=False)
-        object.__setattr__(self, "wrong", wrong)
-        object.__setattr__(self, "temporary", self._outage(self.temporary_code))
-        crowded = Rejected(self.temporary_code + _CROWDED, code=b"454 4.7.0")
-        object.__setattr__(self, "crowded", crowded)
-        code = self.temporary_code if self.misconfigured_code is None else self.misconfigured_code
-        object.__setattr__(self, "misconfigured", self._outage(code))
+    @property
+    def wrong(self) -> Rejected:
+        """The reply to a client with a wrong name or password."""
+        return Rejected(self.wrong_code + self.wrong_text, code=b"535 5.7.8", final=False)
+
+    @property
+    def temporary(self) -> Rejected:
+        """The reply if there is no verdict now."""
+        return self._outage(self.temporary_code)
+
+    @property
+    def misconfigured(self) -> Rejected:
+        """The reply if there will be no verdict until an administrator has changed a setting."""
+        return self._outage(self.temporary_code if self.misconfigured_code is None else self.misconfigured_code)
+
+    @property
+    def crowded(self) -> Rejected:
+        """The reply if `limit_conn` allows no more connections, in freenginx's words."""
+        return Rejected(self.temporary_code + b"Too many connections", code=b"454 4.7.0")
 
     def _outage(self, response_code: bytes) -> Rejected:
         return Rejected(response_code + self.temporary_text, code=b"454 4.7.0", final=False)

@@ -9,7 +9,7 @@ from mailworker.config.limit_auth import LimitAuth, LimitAuthSettings, LimitZone
 from mailworker.config.variables import VariablesSettings
 from mailworker.event.loop import Loop
 from mailworker.mail.admission import Guarded, new_checks
-from mailworker.mail.counting import CountedLimits
+from mailworker.mail.counting import limit_words
 from mailworker.mail.held import SHARE, Held
 from mailworker.mail.limits.guard import Guard
 from mailworker.mail.limits.limit import Limit
@@ -78,5 +78,5 @@ class Guards:
         zone, variables = settings.zone, server.variables.bind()
         limit = Limit(settings, self._tables(zone), variables, counts=counts)
         if self._counters is not None and self._counters.row is not None:
-            limit.counted = CountedLimits(self._counters, zone.name)
+            limit.counted = limit_words(self._counters, zone.name)
         return limit

@@ -6,7 +6,7 @@ from typing import Final
 
 from mailworker.config.limit_auth import LimitAuth
 from mailworker.errors import escape
-from mailworker.mail.counting import CountedLimits
+from mailworker.mail.counting import Words
 from mailworker.mail.limits.keys import Key, known_at_accept, rendered, tells_the_client
 from mailworker.mail.record import SessionRecord
 from mailworker.model import Level
@@ -46,7 +46,7 @@ class Limit:
             zone.gain,
             zone.period,
         )
-        self.counted: CountedLimits | None = None
+        self.counted: Words | None = None
         self._dropped = table.dropped
         self._told = -_TELL_AGAIN
 
