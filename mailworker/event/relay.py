@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from mailworker.errors import ConnectionLost, Party, TlsError
+from mailworker.event import sockets
 from mailworker.event.gathering import gather
 from mailworker.event.loop import Loop
 from mailworker.event.poller import READ, WRITE
@@ -272,7 +273,8 @@ class Side:
         try:
             self._sink = WRITE if other._transport.close_notify() == WRITE else 0
             if not self._sink and not other._is_over:
-                _shut_down(other.descriptor)
+                with sockets.borrowed(other.descriptor) as connection:
+                    connection.shutdown(socket.SHUT_WR)
         except (OSError, TlsError):
             return False
         return True
@@ -360,14 +362,6 @@ def _note(side: Side, other: Side) -> None:
     rows = client._pump.rows
     if rows is not None and isinstance(client, ListedSide) and rows.owner(client.row) is not None:
         rows.note(client.row, client.received, client.sent, side.active)
-
-
-def _shut_down(descriptor: int) -> None:
-    same = socket.socket(fileno=descriptor)
-    try:
-        same.shutdown(socket.SHUT_WR)
-    finally:
-        same.detach()
 
 
 def _loss(error: ConnectionLost | TlsError) -> Loss:

@@ -16,7 +16,7 @@ from mailworker.model import Address, InetAddress, UnixAddress
 from mailworker.native.core import accelerator
 
 __all__ = [
-    "WOULD_BLOCK", "dial", "hand_on", "keep_alive", "local_address", "no_delay", "peek", "set_low_water",
+    "WOULD_BLOCK", "borrowed", "dial", "hand_on", "keep_alive", "local_address", "no_delay", "peek", "set_low_water",
 ]  # fmt: skip
 
 WOULD_BLOCK: Final = (-EAGAIN, -EWOULDBLOCK)
@@ -29,7 +29,7 @@ _NAMELESS: Final = UnixAddress("")
 
 
 @contextmanager
-def _socket(descriptor: int, family: int = socket.AF_INET6) -> Iterator[socket.socket]:
+def borrowed(descriptor: int, family: int = socket.AF_INET6) -> Iterator[socket.socket]:
     """A Python socket over a descriptor that stays the caller's; raises OSError.
 
     Its family matters only to connect(), so it is not asked for, which spares three system calls.
@@ -53,7 +53,7 @@ def hand_on(listening: int, accepted: Callable[[int, Address], object]) -> int:
     Clients of a unix socket have no name.
     """
     try:
-        with _socket(listening) as listener:
+        with borrowed(listening) as listener:
             connection, peer = listener.accept()
     except OSError as error:
         return _failure(error)
@@ -65,7 +65,7 @@ def hand_on(listening: int, accepted: Callable[[int, Address], object]) -> int:
 def local_address(descriptor: int) -> Address:
     """The local address of a connection; it has no name for a unix socket, and where the system does not know it."""
     try:
-        with _socket(descriptor) as connection:
+        with borrowed(descriptor) as connection:
             return _address(connection.getsockname())
     except OSError:
         return _NAMELESS
@@ -93,7 +93,7 @@ def reach(descriptor: int, address: Address) -> int:
     """Connect a socket of `dial`; gives 0, or the errno where the system refuses at once."""
     family, name = _destination(address)
     assert family is not None  # `dial` has made a socket of it
-    with _socket(descriptor, family) as connection:
+    with borrowed(descriptor, family) as connection:
         return _connect(connection, name)
 
 
@@ -138,7 +138,7 @@ def set_low_water(descriptor: int, size: int) -> bool:
 
 def _set(descriptor: int, level: int, option: int, value: int) -> bool:
     try:
-        with _socket(descriptor) as connection:
+        with borrowed(descriptor) as connection:
             connection.setsockopt(level, option, value)
     except OSError:
         return False
@@ -148,7 +148,7 @@ def _set(descriptor: int, level: int, option: int, value: int) -> bool:
 def peek(descriptor: int, limit: int) -> bytes | int:
     """Up to `limit` bytes that stay to be read, b"" at the end of input."""
     try:
-        with _socket(descriptor) as connection:
+        with borrowed(descriptor) as connection:
             return connection.recv(min(limit, _PAGE_SIZE), socket.MSG_DONTWAIT | socket.MSG_PEEK)
     except OSError as error:
         return _failure(error)
@@ -160,7 +160,7 @@ def took_message(descriptor: int) -> bool:
     Until somebody takes it, a poller reports an error, but no call fails, as TCP goes on connecting.
     """
     try:
-        with _socket(descriptor) as connection:
+        with borrowed(descriptor) as connection:
             connection.recv(1, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
     except OSError:
         return False

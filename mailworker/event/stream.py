@@ -6,7 +6,6 @@ native/core/stream.c does in C what a connection does as long as nothing fails.
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Awaitable, Callable, Generator
 from collections.abc import Set as AbstractSet
 from math import inf
@@ -313,13 +312,11 @@ class SocketStream(BaseStream):
     @property
     def connected(self) -> bool:
         """Whether the socket is connected."""
-        same = socket.socket(fileno=self.descriptor)
         try:
-            same.getpeername()
+            with sockets.borrowed(self.descriptor) as connection:
+                connection.getpeername()
         except OSError:
             return False
-        finally:
-            same.detach()
         return True
 
     async def start_tls(self, context: TlsContext, *, more: bool = False) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from mailworker import __version__
 from mailworker.errors import MailworkerError, Party, PeerError
+from mailworker.event import sockets
 from mailworker.event.loop import Loop
 from mailworker.event.stream import SocketStream
 from mailworker.event.task import Task, next_round
@@ -204,9 +205,9 @@ def _user_of(descriptor: int) -> int | None:
     """The user id of the client's process."""
     if not hasattr(socket, "SO_PEERCRED"):  # macOS
         return None
-    with socket.socket(fileno=os.dup(descriptor)) as same:
-        try:
-            found = same.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-            return int(_CREDENTIALS.unpack(found)[1])
-        except OSError:
-            return None
+    try:
+        with sockets.borrowed(descriptor) as client:
+            found = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    except OSError:
+        return None
+    return int(_CREDENTIALS.unpack(found)[1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable
@@ -14,6 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from mailworker.config.events import EventsSettings
 from mailworker.errors import Party, PeerError
+from mailworker.event import sockets
 from mailworker.event.listener import Listener, OnAccept
 from mailworker.event.loop import Loop
 from mailworker.event.poller import READ
@@ -231,8 +231,8 @@ class StatusServer(Server[object]):
 
 async def _drain(stream: SocketStream) -> None:
     """Shut down our side, and discard input until the end of file."""
-    with suppress(OSError), socket.socket(fileno=os.dup(stream.descriptor)) as same:
-        same.shutdown(socket.SHUT_WR)
+    with suppress(OSError), sockets.borrowed(stream.descriptor) as client:
+        client.shutdown(socket.SHUT_WR)
     left = _MOST_DISCARDED
     while left > 0 and (data := await stream.read(left)):
         left -= len(data)
