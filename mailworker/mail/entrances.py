@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from mailworker.config.listen import Listen
 from mailworker.config.server_name import NameTable
 from mailworker.event.sockets import local_address
-from mailworker.mail.admission import Guarded, new_checks
+from mailworker.mail.admission import new_checks
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.record import Checks, Entrance, Sessions
 from mailworker.mail.server import Server
@@ -21,12 +21,12 @@ def new_entrance(
     servers: Sequence[Server],
     default: Server,
     sessions: Sessions,
-    checks_of: Callable[[Guarded], Checks] = new_checks,
+    checks_of: Callable[[Server], Checks] = lambda server: new_checks(server.settings),
 ) -> Entrance:
     """Make the entrance of `default`, which serves clients without TLS; in TLS, a client selects one of `servers`."""
     entrances = {server: Entrance(listen, server, server.log, sessions) for server in servers}
     entrance = entrances[default]
-    entrance.at_accept = checks_of(default.settings)
+    entrance.at_accept = checks_of(default)
     behind = [each for each in entrances.values() if each.server.tls is not None]
     if default.tls is not None and (len(behind) > 1 or default.tls.chooses):
         protocols = dict.fromkeys((default.settings.protocol, *(each.server.settings.protocol for each in behind)))
@@ -40,12 +40,12 @@ def new_entrance(
     return entrance
 
 
-def _ask_in_tls(default: Entrance, behind: Sequence[Entrance], checks_of: Callable[[Guarded], Checks]) -> None:
+def _ask_in_tls(default: Entrance, behind: Sequence[Entrance], checks_of: Callable[[Server], Checks]) -> None:
     """Run a server's checks after the handshake if they differ from those of `default`.
 
     Where all clients begin with a handshake, no checks run before it: only the selected server's checks count.
     """
-    checks = {each: checks_of(each.server.settings) for each in behind}
+    checks = {each: checks_of(each.server) for each in behind}
     others = [each for each in behind if checks[each] != default.at_accept]
     if others and default.listen.ssl:
         others, default.at_accept = list(behind), ()

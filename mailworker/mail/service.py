@@ -23,7 +23,7 @@ from mailworker.event.stream import SocketStream
 from mailworker.log.access import LineSink
 from mailworker.log.line import describe
 from mailworker.log.log import Log
-from mailworker.mail.admission import Guarded
+from mailworker.mail.admission import new_checks
 from mailworker.mail.arriving import SHAKING_HANDS
 from mailworker.mail.authentication.sources import Means, login_source
 from mailworker.mail.authentication.user_file import Users
@@ -54,14 +54,13 @@ class _Prepared:
     """The part of the service that the master makes, and that each worker completes before it starts."""
 
     __slots__ = (
-        "_beginnings", "_bound", "_buffers", "_connections", "_counters", "_counting", "_descriptors", "_drained",
-        "_drops", "_entrances", "_guarded", "_guards", "_held", "_limits", "_listeners", "_log", "_relays", "_rows",
-        "_sessions", "_settings", "_short", "_tables", "_vitals", "servers",
+        "_beginnings", "_bound", "_buffers", "_checks", "_connections", "_counters", "_counting", "_descriptors",
+        "_drained", "_drops", "_entrances", "_guarded", "_held", "_listeners", "_log", "_relays", "_rows", "_sessions",
+        "_settings", "_short", "_tables", "_vitals", "servers",
     )  # fmt: skip
 
     _beginnings: _Beginnings
     _connections: Connections
-    _guards: Guards
     _relays: Relays
     _sessions: Sessions
 
@@ -87,7 +86,7 @@ class _Prepared:
         self._buffers = {server.proxy.buffer for server in settings.servers}
         self._guarded = [each for each in self.servers if each.policed is not None or each.settings.limit_auth.guards]
         self._held: Holdings | None = None
-        self._limits: dict[int, ConnLimits] = {}  # by the id of server settings, which live as long as this
+        self._checks: dict[Server, Checks] = {}  # those of limits
         self._descriptors = array("i", (bound.socket.fileno() for bound in listeners))
         self._entrances: dict[int, list[Entrance]] = {}
         self._listeners: list[Listener] = []
@@ -123,9 +122,10 @@ class _Prepared:
         for server in self.servers if tables else ():
             if (settings := server.settings).limit_conn.limits:
                 limits = ConnLimits(settings.limit_conn, names, settings.variables.bind(), holdings)
-                self._limits[id(settings)] = limits
                 server.limits = limits.at_login
-        self._held = holdings if self._limits else None
+                self._held = holdings
+                if limits.asks_at_accept:
+                    self._checks[server] = (limits,)
 
     def enlist(self, table: SessionTable) -> None:
         """Write this process's rows of `table`; to be called before `start`."""
@@ -167,11 +167,13 @@ class MailService(_Prepared):
             contexts = caches((server.settings, server.tls) for server in self.servers)
             self._vitals = vitals = Vitals(self._counters, self._connections, contexts)
             self._counting = Counting(self._counters, loop, vitals)
-        self._guards = Guards(loop, events.worker_connections, self._tables, self._counters)
+        guards = Guards(loop, events.worker_connections, self._tables, self._counters)
         for server in self._guarded:
-            server.guard = self._guards.of(server.settings, noted=server.has_variables)
+            server.guard = guard = guards.of(server.settings, noted=server.has_variables)
+            if guard is not None:
+                self._checks[server] = (*guard.checks, *self._checks.get(server, ()))
             if server.policed is not None:
-                server.policed.held = self._guards.held
+                server.policed.held = guards.held
         receive, failed = self._receive, self._accept_failed
         for descriptor in self._descriptors:
             listener = Listener(loop, descriptor, receive, failed, events)
@@ -198,12 +200,11 @@ class MailService(_Prepared):
         servers = [self.servers[number] for number in endpoint.servers or (endpoint.server,)]
         if self._counting is not None:
             self._counting.count(servers)
-        return new_entrance(endpoint.listen, servers, self.servers[endpoint.server], self._sessions, self._checks)
+        return new_entrance(endpoint.listen, servers, self.servers[endpoint.server], self._sessions, self._checks_of)
 
-    def _checks(self, settings: Guarded) -> Checks:
+    def _checks_of(self, server: Server) -> Checks:
         """The checks for clients that have reached a server."""
-        checks, mine = self._guards.checks(settings), self._limits.get(id(settings))
-        return checks if mine is None or not mine.asks_at_accept else (*checks, mine)
+        return (*new_checks(server.settings), *self._checks.get(server, ()))
 
     def shutdown_gracefully(self, done: Callable[[], None]) -> None:
         """Stop accepting, and call `done` when the last session has ended, which may be at once.

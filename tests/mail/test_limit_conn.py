@@ -129,7 +129,7 @@ def test_an_address_is_limited_at_accept_before_anybody_is_asked(
     assert line.startswith(f"[error] *3 {LIMITING} while initializing session, client: 127.0.0.1, server: ")
     assert house.ended(1) == [End.LIMIT_CONN]
     assert house.count(found) == 2
-    (limited,) = house.proxy.service._limits.values()
+    ((limited,),) = house.proxy.service._checks.values()
     assert (limited.quick is not None) is (key == "$binary_remote_addr")  # a lobby knows no other key
     clients[0].close()
     house.ended(2)

@@ -6,9 +6,16 @@ import threading
 
 import pytest
 
+from mailworker.config.access import ALL, Rule
+from mailworker.mail.admission import AccessCheck
+from mailworker.mail.limit_conn import ConnLimits
+from mailworker.mail.limits.bans import BanCheck
 from mailworker.model import Level
 from tests.mail.cases import IMAP
 from tests.mail.conftest import Scene
+from tests.mail.crowds import limits
+from tests.mail.limits.settings import limit
+from tests.mail.limits.settings import settings as limit_auth
 from tests.support.backend import hang
 from tests.support.patience import PATIENCE
 
@@ -43,6 +50,13 @@ def test_a_login_beyond_worker_connections_is_an_internal_error(scene: Scene) ->
     client.send(IMAP.login)
     assert client.rest() == IMAP.error
     assert proxy.log.find("[alert]").startswith(f"{ALERT} while in http auth state, client: 127.0.0.1, server: ")
+
+
+def test_rules_are_checked_before_bans_and_these_before_connections_are_counted(scene: Scene) -> None:
+    bans, counts = limit_auth(limit(ban=9.0)), limits(("a", "$remote_addr", 1), ("b", "$remote_user", 1))
+    rules = (Rule(True, ALL),)
+    service = scene.proxy("imap", scene.auth(hang), access=rules, limit_auth=bans, limit_conn=counts).service
+    assert list(map(type, service._checks_of(service.servers[0]))) == [AccessCheck, BanCheck, ConnLimits]
 
 
 def test_a_new_log_level_holds_for_the_next_clients(scene: Scene) -> None:

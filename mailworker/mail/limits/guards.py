@@ -8,13 +8,11 @@ from typing import Protocol
 from mailworker.config.limit_auth import LimitAuth, LimitAuthSettings, LimitZone
 from mailworker.config.variables import VariablesSettings
 from mailworker.event.loop import Loop
-from mailworker.mail.admission import Guarded, new_checks
 from mailworker.mail.counting import limit_words
 from mailworker.mail.held import SHARE, Held
 from mailworker.mail.limits.guard import Guard
 from mailworker.mail.limits.limit import Limit
 from mailworker.mail.limits.shuffled import Shuffled
-from mailworker.mail.record import Checks
 from mailworker.shm.counters import Counters
 from mailworker.shm.limit_table import LimitTable
 from mailworker.shm.limits import Limits
@@ -47,20 +45,14 @@ class Limited(Protocol):
 class Guards:
     """Makes the guards of one worker, which share the number of sessions held back."""
 
-    __slots__ = ("_counters", "_guards", "_shuffled", "_tables", "held")
+    __slots__ = ("_counters", "_shuffled", "_tables", "held")
 
     def __init__(self, loop: Loop, connections: int, tables: Tables, counters: Counters | None) -> None:
         """`connections` are worker_connections."""
         self._counters = counters
-        self._guards: dict[int, Guard] = {}  # by the id of server settings, which live as long as this
         self.held = Held(max(connections // SHARE, 1))
         self._shuffled = Shuffled(loop)
         self._tables = tables
-
-    def checks(self, server: Guarded) -> Checks:
-        """The checks for clients that have reached a server."""
-        guard = self._guards.get(id(server))
-        return new_checks(server) if guard is None else (*new_checks(server), *guard.checks)
 
     def of(self, server: Limited, *, noted: bool = True) -> Guard | None:
         """The guard of a server, None if it has no limits; `noted` as in Guard."""
@@ -71,8 +63,7 @@ class Guards:
         zone = None if settings.delay is None else settings.delay.zone
         if zone is not None and all(limit.settings.zone != zone for limit in limits):
             limits.append(self._limit(LimitAuth(zone), server, counts=False))
-        guard = self._guards[id(server)] = Guard(settings, limits, self._shuffled, self.held, noted=noted)
-        return guard
+        return Guard(settings, limits, self._shuffled, self.held, noted=noted)
 
     def _limit(self, settings: LimitAuth, server: Limited, *, counts: bool = True) -> Limit:
         zone, variables = settings.zone, server.variables.bind()

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from mailworker.config.access import ALL, Rule
 from mailworker.event.loop import Loop
 from mailworker.mail.limits.guards import Guards, local_tables
 from tests.mail.limits.settings import delay, limit, settings, zone
@@ -20,9 +19,7 @@ def guards() -> Iterator[Guards]:
 
 
 def test_a_server_without_limits_has_no_guard(guards: Guards) -> None:
-    server = mail_server("imap")
-    assert guards.of(server) is None
-    assert guards.checks(server) == ()
+    assert guards.of(mail_server("imap")) is None
 
 
 def test_servers_of_one_zone_count_together(guards: Guards) -> None:
@@ -33,20 +30,17 @@ def test_servers_of_one_zone_count_together(guards: Guards) -> None:
     assert second.limits[0].table.take(b"key", 10.0, 9000) == 1000
 
 
-def test_bans_are_asked_behind_the_rules_where_the_key_is_known_at_accept(guards: Guards) -> None:
-    rules = (Rule(False, ALL),)
+def test_bans_are_checked_at_accept_if_their_key_is_known_then(guards: Guards) -> None:
     banning, other = settings(limit(ban=9.0)), settings(limit(), limit(of=zone("$remote_user", name="user"), ban=9.0))
-    for limits, count in ((banning, 2), (other, 1), (settings(delay=delay()), 1)):
-        server = mail_server("imap", limit_auth=limits, access=rules)
-        guards.of(server)
-        assert len(guards.checks(server)) == count
+    for limits, count in ((banning, 1), (other, 0), (settings(delay=delay()), 0)):
+        guard = guards.of(mail_server("imap", limit_auth=limits))
+        assert guard is not None
+        assert len(guard.checks) == count
 
 
 def test_servers_that_ask_the_same_have_equal_checks(guards: Guards) -> None:
     same = settings(limit(ban=9.0))
-    servers = [mail_server("imap", limit_auth=each) for each in (same, same, replace(same, dry_run=True))]
-    for server in servers:
-        guards.of(server)
-    first, second, third = map(guards.checks, servers)
+    found = [guards.of(mail_server("imap", limit_auth=each)) for each in (same, same, replace(same, dry_run=True))]
+    first, second, third = (guard.checks for guard in found if guard is not None)
     assert first == second != third
     assert len({first, second, third}) == 2
