@@ -197,7 +197,7 @@ class FactsRecord(SessionFacts):
         """Finish the current try of a backend, if there is one."""
         if self.started is not None and self.backend is not None:
             rare = self._rare()
-            rare.tries.append(self.last_try(rare))
+            rare.tries.append(self.last_try())
             rare.connect = rare.first_byte = None
         self.started = None
 

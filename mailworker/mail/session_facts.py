@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from mailworker.event.sockets import local_address
 from mailworker.mail.client.client import Client
@@ -61,6 +61,8 @@ class Rare:
     tries: list[BackendTry] = field(default_factory=list)
 
 
+_NOTHING: Final = Rare()
+
 FactsT = TypeVar("FactsT", bound="SessionFacts")
 
 
@@ -100,16 +102,17 @@ class SessionFacts(SessionRecord):
         record._come(peer)
         return record
 
-    def last_try(self, rare: Rare | None) -> BackendTry:
+    def last_try(self) -> BackendTry:
         """The last try of a backend, with its times up to now."""
         now, login, traffic = self.entrance.sessions.loop.now, self.login_ms, self.backend_bytes
+        rare = self.rare or _NOTHING
         since = self.started if self.started is not None else self.logged_in
         seconds = None if login is None else login / 1000
         before = seconds if seconds is not None and self.started is None else 0.0
         return BackendTry(
             address_text(self.backend),
-            None if rare is None else rare.connect,
-            None if rare is None else rare.first_byte,
+            rare.connect,
+            rare.first_byte,
             seconds,
             before + (0.0 if since is None else now - since),
             0 if traffic is None else traffic.received,
@@ -119,11 +122,10 @@ class SessionFacts(SessionRecord):
     @property
     def tries(self) -> list[BackendTry]:
         """See `mailworker.variables.facts.Facts`."""
-        rare = self.rare
-        over = [] if rare is None else rare.tries
+        over = (self.rare or _NOTHING).tries
         if self.backend is None or (self.started is None and self.login_ms is None):
             return over
-        return [*over, self.last_try(rare)]
+        return [*over, self.last_try()]
 
     @property
     def protocol(self) -> str:
@@ -173,16 +175,16 @@ class SessionFacts(SessionRecord):
         return self.login if self.attempts else None
 
     @property
-    def helo(self) -> bytes | None:
-        return None if self.rare is None else self.rare.helo
+    def helo(self) -> bytes:
+        return (self.rare or _NOTHING).helo
 
     @property
     def envelope(self) -> SmtpEnvelope | None:
-        return None if self.rare is None else self.rare.envelope
+        return (self.rare or _NOTHING).envelope
 
     @property
     def client_id(self) -> bytes:
-        return b"" if self.rare is None else self.rare.client_id
+        return (self.rare or _NOTHING).client_id
 
     @property
     def client_id_fields(self) -> Mapping[bytes, bytes]:
@@ -190,11 +192,11 @@ class SessionFacts(SessionRecord):
 
     @property
     def refusals(self) -> int:
-        return 0 if self.rare is None else self.rare.refusals
+        return (self.rare or _NOTHING).refusals
 
     @property
     def refused_for_now(self) -> bool:
-        return self.rare is not None and self.rare.refused_for_now
+        return (self.rare or _NOTHING).refused_for_now
 
     @property
     def received(self) -> int:
@@ -214,7 +216,7 @@ class SessionFacts(SessionRecord):
 
     @property
     def handshake_seconds(self) -> float | None:
-        return None if self.rare is None else self.rare.handshake
+        return (self.rare or _NOTHING).handshake
 
     @property
     def auth_source(self) -> str | None:
@@ -226,15 +228,14 @@ class SessionFacts(SessionRecord):
 
     @property
     def limited(self) -> tuple[bytes, bytes] | None:
-        return None if self.rare is None else self.rare.limited
+        return (self.rare or _NOTHING).limited
 
     @property
     def limit_conn_status(self) -> bytes | None:
-        settings = self.entrance.server.settings.limit_conn
-        rejected = None if self.rare is None else self.rare.limit_conn
-        return rejected or (b"PASSED" if settings.limits else None)
+        limits = self.entrance.server.settings.limit_conn.limits
+        return (self.rare or _NOTHING).limit_conn or (b"PASSED" if limits else None)
 
     def auth_header(self, name: str) -> bytes | None:
         """See `mailworker.variables.facts.Facts`."""
-        rare = self.rare
-        return None if rare is None or rare.headers is None else rare.headers.get(name)
+        headers = (self.rare or _NOTHING).headers
+        return None if headers is None else headers.get(name)

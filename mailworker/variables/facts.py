@@ -147,8 +147,9 @@ class Facts(Protocol):
     its `port`: for a unix socket they are "unix:" and None. `local` is the address that it connected to, at
     `local_port`. `proxy_texts` are source, its port, destination and its port from a PROXY header, `proxy_tlvs` the
     bytes after them in version 2. `auth_user` is the login as the client sent it, `remote_user` as the auth service
-    returned it; they, `method` and `helo` are None before an attempt. `client_id` is an IMAP client's ID, empty without
-    one, and `client_id_fields` are its values by names in lower case.
+    returned it; they and `method` are None before an attempt. `helo` is empty if there was no HELO or EHLO with the
+    attempt. `client_id` is an IMAP client's ID, empty without one, and `client_id_fields` are its values by names in
+    lower case.
 
     `event` is the subject of a log line: "login", "failure" or "end", else None. `reason` is None as long as the
     session lives. `seconds` is the time since accept, `auth_seconds` the time of the decision about the last attempt,
@@ -201,7 +202,7 @@ class Facts(Protocol):
     @property
     def refused_for_now(self) -> bool: ...
     @property
-    def helo(self) -> bytes | None: ...
+    def helo(self) -> bytes: ...
     @property
     def envelope(self) -> Envelope | None: ...
     @property

@@ -249,7 +249,7 @@ TABLE: Final[Mapping[str, Evaluate]] = {
     "upstream_bytes_received": _of_tries(lambda each: b"%d" % each.received),
     "upstream_bytes_sent": _of_tries(lambda each: b"%d" % each.sent),
     "remote_host": lambda facts: facts.host,
-    "remote_user": lambda facts: facts.login if facts.attempts else None,
+    "remote_user": lambda facts: facts.remote_user,
     "remote_user_local": _local_part,
     "remote_user_domain": _domain,
     "auth_user": lambda facts: facts.auth_user,

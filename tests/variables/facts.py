@@ -49,7 +49,7 @@ class Session:
     attempts: int = 0
     refusals: int = 0
     refused_for_now: bool = False
-    helo: bytes | None = None
+    helo: bytes = b""
     envelope: Envelope | None = None
     client_id: bytes = b""
     client_id_fields: Mapping[bytes, bytes] = field(default_factory=dict)
