@@ -40,7 +40,7 @@ Choices = tuple[Choice, ...]
 
 
 def chosen(choices: Choices, words: bytes) -> Choice | None:
-    """The choice that fits what a peer has sent; None where none does."""
+    """The choice that fits what a peer has sent; None if none fits."""
     return next((choice for choice in choices if _fits(words, choice)), None)
 
 

@@ -54,7 +54,7 @@ class ConnectionCounter:
         """A stream that is connecting; it can be used at once, and its deadline is in `timeout` seconds.
 
         By TCP, connecting begins with the first use, which reports a failure: a refused connection as "recv() failed
-        (111: Connection refused)", as in nginx. Raises ConnectionLost where a unix socket refuses or there are no
+        (111: Connection refused)", as in nginx. Raises ConnectionLost if a unix socket refuses or there are no
         descriptors, and OutOfConnections.
         """
         self.take()

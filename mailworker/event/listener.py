@@ -30,7 +30,7 @@ OnAccept = Callable[[int, Address], None]
 class BoundListener:
     """A listening socket and the endpoints that are reached through it.
 
-    `endpoints` has more than one member where a wildcard address also serves other addresses of its port: the local
+    `endpoints` has more than one member if a wildcard address also serves other addresses of its port: the local
     address of a connection tells them apart. The first one is the address that is bound. A `borrowed` socket
     belongs to a service manager, which keeps it after us.
     """
@@ -62,7 +62,7 @@ class BoundListener:
 
 
 def check_accepting() -> None:
-    """Raise StartError where a sandbox, or a limit of no descriptors, refuses accept(): clients would wait in vain.
+    """Raise StartError if a sandbox, or a limit of no descriptors, refuses accept(): clients would wait in vain.
 
     The probe does not listen: without a sandbox, the call fails with EINVAL.
     """

@@ -40,7 +40,7 @@ class Guest:
         self.shaking = False  # whether a handshake is not done
 
     def interrupt(self, error: PeerError, /) -> None:
-        """Make the guest leave with this error; does nothing where it has left already."""
+        """Make the guest leave with this error; does nothing if it has left already."""
         self.task.interrupt(error)
 
 
@@ -52,18 +52,18 @@ class QuickCheck(Protocol):
 
 
 Left = Callable[[Guest, bytes | PeerError], None]
-"""Takes what a guest has sent first, b"" where it has closed, or the error of its connection."""
+"""Takes the first bytes of a guest, b"" if it has closed its connection, or the error of that."""
 
 
 class Lobby:
-    """Greets all clients; `left` goes on with each when it has spoken, or `timeout` seconds have passed.
+    """Greets all clients; `left` continues with each when it has sent something, or `timeout` seconds have passed.
 
-    `step` is the greeting, with Choices where some lines have answers, see `SocketStream.heard`. A client's first words
-    have at most `limit` bytes. `noticed`, if any, is called for each connection that is counted; `full` takes what the
-    listener gave where worker_connections are used up. `guests` are the clients that have not left. A client that fails
-    one of `checks` is passed to `stopped` before the greeting. All others get a row in `rows`, if there are any, as
-    sessions of the server with number `server` there. `forgotten`, if any, is called with a guest that nobody has after
-    a bug: what a check has counted is to be uncounted.
+    `step` is the greeting, with Choices if some lines have answers, see `SocketStream.heard`. At most `limit` bytes are
+    read from a client. `noticed`, if any, is called for each connection that is counted; `full` gets connections while
+    worker_connections are used up. `guests` are the clients that have not left. A client that fails one of `checks` is
+    passed to `stopped` before the greeting. All others get a row in `rows`, if there are any, as sessions of the server
+    with number `server` there. `forgotten`, if any, gets a guest that is dropped because of a bug, to uncount what a
+    check has counted.
     """
 
     __slots__ = (
@@ -151,7 +151,7 @@ class Lobby:
             raise
 
     def _forget(self, guest: Guest) -> None:
-        """After a bug nobody has the guest: close its connection, and its row or NO_ROW unless that was passed on."""
+        """Drop a guest because of a bug: close its connection, and its row or NO_ROW unless that was passed on."""
         stream, rows = guest.stream, self._rows
         self.guests.discard(guest)
         if rows is not None and guest.listed and (stream.row == NO_ROW or rows.owner(stream.row) is guest):

@@ -89,7 +89,7 @@ class Cache:
         self._size = size
 
     def get(self, question: Question, now: float) -> Records | None:
-        """The records; None where they are unknown or have expired."""
+        """The records; None if they are unknown or have expired."""
         expires, records = self._entries.get(question, (inf, None))
         return records if now < expires else None
 

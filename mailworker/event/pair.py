@@ -40,7 +40,7 @@ class Terms:
 class Pair(Timed):
     """Two connections, the client's and the backend's, each with bytes that were read and are still to be passed on.
 
-    A derived class defines what happens then; see `mailworker.event.relay.Relay`, and `time_out`.
+    A derived class defines what happens at an end, a failure or a timeout; see `mailworker.event.relay.Relay`.
     """
 
     __slots__ = ("backend", "client", "terms")
@@ -89,7 +89,7 @@ class Pair(Timed):
         return max(client.active, backend.active) + (terms.linger if half_closed else terms.silence)
 
     def allow(self, side: Side) -> int:
-        """See `LimitedRelay.allow`: called only where a pump is limiting."""
+        """See `LimitedRelay.allow`: called only if a pump is limiting."""
         raise NotImplementedError
 
     def time_out(self) -> None:

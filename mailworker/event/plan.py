@@ -17,9 +17,9 @@ from mailworker.native.core import accelerator
 class Plan(NamedTuple):
     """Send commands to a peer, read its replies, and call a function that gives the next link.
 
-    Each step is a command, None where the peer begins, and how a usual reply to it looks; see `SocketStream.exchange`.
-    `then` gets how many replies were usual, and the last one; `lost` gets the error where the exchange failed. No read
-    is of more than `limit` bytes.
+    Each step is a command, None if the peer begins, and the form of a usual reply to it; see `SocketStream.exchange`.
+    `then` gets the number of usual replies, and the last reply; `lost` gets the error if the exchange fails. No read is
+    of more than `limit` bytes.
     """
 
     stream: SocketStream
@@ -30,7 +30,7 @@ class Plan(NamedTuple):
 
 
 Link = Plan | Coroutine[Any, Any, "Link"] | None
-"""The next step of a session; None where it has ended, or goes on without this engine."""
+"""The next step of a session; None if it has ended, or continues without this engine."""
 
 UNKNOWN = b"\n", None
 """A pattern that no reply fits: whatever the first read gives goes to `then`."""
@@ -43,17 +43,17 @@ class Chain(Protocol):
         """The first link."""
 
     def begin_heard(self, words: bytes, /) -> Link:
-        """The first link where a peer has spoken before, with these words."""
+        """The first link if a peer has sent these bytes already."""
 
     def begin_lost(self, error: PeerError, /) -> Link:
-        """The first link where a peer has failed before it spoke."""
+        """The first link if the connection of a peer has failed before it sent anything."""
 
     def fail(self, error: Exception, /) -> Coroutine[Any, Any, None]:
         """The last link, after another link has raised `error`."""
 
 
 async def carry_out(chain: Chain, heard: bytes | PeerError | None = None, /) -> None:
-    """Carry out all links of a session; `heard` is what its peer has sent before, None for nothing."""
+    """Carry out all links of a session; `heard` is what its peer has sent already, None for nothing."""
     try:
         link = _first(chain, heard)
         while link is not None:

@@ -26,7 +26,7 @@ from mailworker.wire.sieve_line import SieveLine
 __all__ = ["LimitedRelay", "LimitedSide", "ListedSide", "Loss", "Pump", "Relay", "Side", "WatchedSide", "failure"]
 
 Loss = int | TlsError
-"""Why a side was lost: an errno, 0 where OpenSSL's error queue has the reason, or the TlsError made from that."""
+"""Why a side was lost: an errno, 0 if the reason is in OpenSSL's error queue, or the TlsError made from that."""
 
 # About how many bytes one call moves at most: a bulk download never starves other sessions.
 _BOUND: Final = 262144
@@ -62,10 +62,10 @@ class LimitedRelay(Relay, Protocol):
 
 
 class Pump:
-    """What sides have in common that keep at most `limit` bytes each (proxy_buffer).
+    """The data that sides share, each of which keeps at most `limit` bytes (proxy_buffer).
 
-    With `watching` each side is a WatchedSide. With `limiting` it is a LimitedSide, which is watched too where both are
-    given. With `rows`, the session table's, every side is a ListedSide.
+    With `watching` each side is a WatchedSide. With `limiting` it is a LimitedSide, which is watched too if both are
+    given. With `rows`, those of the session table, every side is a ListedSide.
     """
 
     __slots__ = ("limit", "limiting", "loop", "rows", "watching")
@@ -86,9 +86,9 @@ class Pump:
 class Side:
     """Holds a connection and, while the other side takes no more, what was read from it.
 
-    The relay must close both sides in the end, or nothing of it is ever freed. `active` is when the loop last called
-    this side, by its clock. `ended` is 0 while more input may come, 1 where this side's input has ended first, 2 where
-    the other side's had ended before. `received` and `sent` count bytes of data. `pending` was read here and not yet
+    The relay must close both sides in the end, or nothing of it is ever freed. `active` is the loop's time when it last
+    called this side. `ended` is 0 while more input may come, 1 if this side's input has ended first, 2 if the other
+    side's had ended before. `received` and `sent` count bytes of data. `pending` was read here and not yet
     taken by the other side; nothing more is read before that. `pieces` is for event/gathering.py.
     """
 
@@ -219,7 +219,7 @@ class Side:
                 return
 
     def _take(self, most: int) -> bytes | None:
-        """The peer's next bytes, `most` at most; None after its end or a loss, or where there is nothing to read."""
+        """The peer's next bytes, `most` at most; None after its end or a loss, or if there is nothing to read."""
         try:
             data = self._transport.recv(most)
         except (ConnectionLost, TlsError) as error:
@@ -234,7 +234,7 @@ class Side:
         return None
 
     def _hand_on(self) -> bool:
-        """Send what is pending to the other side's peer; False where it does not take all, or is lost."""
+        """Send what is pending to the other side's peer; False if it does not take all, or is lost."""
         while self.pending:
             try:
                 sent = self.other._transport.send(self.pending)
@@ -267,7 +267,7 @@ class Side:
     def _end_output(self) -> bool:
         """Send FIN to the other side's peer, which may go on to send; over TLS after a close_notify, which may wait.
 
-        Where nothing else is left to do, there is no FIN, as `close` follows at once. False where the peer is gone.
+        If nothing else is left to do, there is no FIN, as `close` follows at once. Gives False if the peer is gone.
         """
         other = self.other
         try:
@@ -357,7 +357,7 @@ def _nothing(_: Side) -> int:
 
 
 def _note(side: Side, other: Side) -> None:
-    """Write the byte counts into the session's row, where it has one."""
+    """Write the byte counts into the session's row, if it has one."""
     client = side if isinstance(side, ListedSide) and side._pump.rows is not None else other
     rows = client._pump.rows
     if rows is not None and isinstance(client, ListedSide) and rows.owner(client.row) is not None:

@@ -45,7 +45,7 @@ _MOST_CACHED: Final = 4096
 _MOST_CACHED_RECORDS: Final = 65_536
 
 
-# Another server may know what one says it cannot tell.
+# Answers about the server that gives them: another one may know more.
 _OWN_FAULTS: Final = (Rcode.SERVER_FAILURE, Rcode.NOT_IMPLEMENTED, Rcode.REFUSED)
 
 
@@ -91,7 +91,7 @@ class Resolver:
     ) -> frozenset[IpAddress]:
         """The addresses of `name`, a host name that DNS can hold, in IP `version`.
 
-        Where there are none, or the directive excludes them, those of the other version, unless this one is wanted
+        If there are none, or the directive excludes them, those of the other version, unless this one is wanted
         `alone`. Raises NotResolved.
         """
         deadline = self._deadline(connections)
@@ -111,7 +111,7 @@ class Resolver:
         return [type_ for type_, on in types[: 1 if alone else 2] if on]
 
     async def _find(self, connections: Connections, question: Question, deadline: float) -> Records:
-        """The records, none where the name has none of this type."""
+        """The records, none if the name has none of this type."""
         loop = connections.loop
         cached = self._cache.get(question, loop.now)
         if cached is not None:
@@ -149,7 +149,7 @@ class Resolver:
         return answer.records
 
     async def _ask(self, connections: Connections, question: Question) -> Answer:
-        """Ask one server after another until one answers; raises NotResolved where the answer is an error."""
+        """Ask one server after another until one answers; raises NotResolved if the answer is an error."""
         loop, number = connections.loop, len(self._settings.servers)
         failures = 0
         for turn, server in enumerate(self._rotation(), 1):
@@ -179,7 +179,7 @@ class Resolver:
     async def _exchange(
         self, connections: Connections, question: Question, server: InetAddress, until: float
     ) -> Answer:
-        """One server's answer, over TCP where it does not fit a datagram.
+        """One server's answer, over TCP if it does not fit a datagram.
 
         Raises TimedOut, and ConnectionLost and _Unusable, which are logged.
         """

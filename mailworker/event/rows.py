@@ -53,7 +53,7 @@ class Rows:
         self._owners: list[Any] = []
 
     def open(self, owner: object, number: int, accepted: float, server: int, client: object, /) -> int:
-        """Begin a row for `owner`, connection `number`; gives the row, NO_ROW where all are taken.
+        """Begin a row for `owner`, connection `number`; gives the row, NO_ROW if all are taken.
 
         `client` is an InetAddress, or anything else for a client of a unix socket.
         """
@@ -85,7 +85,7 @@ class Rows:
         return row
 
     def owner(self, row: int, /) -> Any:
-        """The owner of a row, None where it has none."""
+        """The owner of a row, None if it has none."""
         return self._owners[row] if 0 <= row < len(self._owners) else None
 
     def pass_on(self, row: int, owner: object, /) -> None:
@@ -112,7 +112,7 @@ class Rows:
         self._change(row, mark=State.LOGIN, active=int(now), backend=bytes(16), backend_port=0)
 
     def dial(self, row: int, address: object, now: float, /) -> None:
-        """Connecting to a backend: an InetAddress, a UnixAddress, or None where it is not known yet."""
+        """Connecting to a backend: an InetAddress, a UnixAddress, or None if it is not known yet."""
         mark: int = State.BACKEND
         backend, port = _packed(address)
         if isinstance(address, UnixAddress):

@@ -63,7 +63,7 @@ def hand_on(listening: int, accepted: Callable[[int, Address], object]) -> int:
 
 
 def local_address(descriptor: int) -> Address:
-    """The local address of a connection; it has no name for a unix socket, and where the system does not know it."""
+    """The local address of a connection; without a name for a unix socket, and if the system does not know it."""
     try:
         with borrowed(descriptor) as connection:
             return _address(connection.getsockname())
@@ -90,7 +90,7 @@ def dial(address: Address, *, later: bool = False) -> int | tuple[str, int]:
 
 
 def reach(descriptor: int, address: Address) -> int:
-    """Connect a socket of `dial`; gives 0, or the errno where the system refuses at once."""
+    """Connect a socket of `dial`; gives 0, or the errno if the system refuses at once."""
     family, name = _destination(address)
     assert family is not None  # `dial` has made a socket of it
     with borrowed(descriptor, family) as connection:
@@ -119,7 +119,7 @@ def _destination(address: Address) -> tuple[socket.AddressFamily | None, Any]:
 
 
 def no_delay(descriptor: int) -> None:
-    """Set TCP_NODELAY where the socket has it: data is sent without waiting for acknowledgments."""
+    """Set TCP_NODELAY if the socket has that option: data is sent without waiting for acknowledgments."""
     _set(descriptor, socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
@@ -129,7 +129,7 @@ def keep_alive(descriptor: int) -> None:
 
 
 def set_low_water(descriptor: int, size: int) -> bool:
-    """Set SO_RCVLOWAT: fewer than `size` bytes are not reported as input; False where the system refuses.
+    """Set SO_RCVLOWAT: fewer than `size` bytes are not reported as input; False if the system refuses.
 
     The end of input is always reported. Unix sockets have the option, and Linux reports their input nevertheless.
     """

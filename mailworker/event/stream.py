@@ -24,9 +24,9 @@ from mailworker.native.core import accelerator
 from mailworker.native.core.readiness import Readiness
 from mailworker.tls.connection import TlsConnection
 
-# A command, None where the peer begins, and the form of the usual reply to it: (last, others). `last` is how its last
-# line starts, or a set of all usual replies, whole. `others` is how the lines before it start, None for no such lines;
-# or it is Choices: then no reply is usual, and lines that fit a choice get its answer.
+# A command, None if the peer begins, and the form of the usual reply to it: (last, others). `last` is the beginning of
+# the reply's last line, or a set of all usual replies, whole. `others` is the beginning of the lines before it, None if
+# there are none; or it is Choices: then no reply is usual, and lines that fit a choice get its answer.
 Step = tuple[bytes | None, tuple[Any, ...]]
 
 Agreement = tuple[bytes, bytes, bytes | None]
@@ -155,7 +155,7 @@ class BaseStream:
         await self
 
     def reach(self) -> None:
-        """Connect, if that was put off; raises ConnectionLost where the system refuses at once."""
+        """Connect, if that was put off; raises ConnectionLost if the system refuses at once."""
         address, self.address = self.address, None
         if address is not None and (error := sockets.reach(self.descriptor, address)):
             raise unreached(address, self.party, error)
@@ -186,7 +186,8 @@ class BaseStream:
         """Send each command as soon as the reply to the one before has come whole, in one read, and as usual.
 
         Gives how many replies were usual, and the last one that was read. `step` is the index of the present step, and
-        `heard` holds the lines of the peer that fitted a Choice, None where there were none. What is sent is put off.
+        `heard` holds the lines of the peer that fitted a Choice, None if there were none. Commands are sent when the
+        loop would wait again.
         """
         self.heard = None
         for self.step, (command, (last, others, *_)) in enumerate(steps):

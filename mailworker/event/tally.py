@@ -35,7 +35,7 @@ class Reason(Protocol):
 
 
 class Ended(Protocol):
-    """A session that has ended; it logged in at `logged_in`, a time of the loop's clock, None where it did not."""
+    """A session that has ended; it logged in at `logged_in`, a time of the loop's clock, None if it did not."""
 
     @property
     def reason(self) -> Reason | None: ...
@@ -83,7 +83,7 @@ class Tally:
 
 
 class Places(NamedTuple):
-    """The places of words where a SessionTally counts; for histograms and byte counts, the first of several words.
+    """The places of the words that a SessionTally counts in; of several for a histogram or byte counts, the first.
 
     `allowed` has a word for each number of an AuthMethod, `ended` for each number of a reason; `odd` tells which of
     these reasons an administrator should look at. `latency` and `duration` are bounds of histograms. `by_backend`: the
@@ -129,7 +129,7 @@ class SessionTally(Tally):
             self._wake()
 
     def allow(self, method: int, began: float, /) -> None:
-        """The source of logins, asked at `began`, has allowed a login; does nothing where the backend decides."""
+        """The source of logins, asked at `began`, has allowed a login; does nothing if the backend decides."""
         places = self._places
         if not places.by_backend:
             self.observe(places.auth_seconds, places.latency, self._loop.now - began, places.allowed[method])

@@ -22,7 +22,7 @@ class Waitable(Protocol):
     def park(self, task: Task) -> None:
         """Arrange for `task.resume` to be called, and set the task's deadline, `inf` for none.
 
-        An exception, as where memory is lacking, is raised in the coroutine.
+        An exception of this method, such as MemoryError, is raised in the coroutine.
         """
 
     def timed_out(self) -> MailworkerError | None:

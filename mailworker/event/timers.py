@@ -38,7 +38,7 @@ class Timed:
 class Timers:
     """All deadlines of one loop. Raises ValueError for a time that is not finite.
 
-    Nothing expires before `first`, a monotonic time; `inf` where no deadline is set.
+    Nothing expires before `first`, a monotonic time; `inf` if no deadline is set.
     """
 
     __slots__ = ("_due", "_members", "first")

@@ -27,7 +27,7 @@ class Transport(Protocol):
         """Whether the transport has buffered input that no poller sees; it need not be data."""
 
     def close_notify(self) -> Readiness | None:
-        """Send close_notify where the transport has one: None once that is done, or the peer is gone."""
+        """Send close_notify, if the transport has one; gives None if that is done, or if the peer is gone."""
 
 
 class Plain:

@@ -1,6 +1,6 @@
 """The checks that clients must pass before they are served.
 
-They run at accept, or after a PROXY header has named the client. Where the name that a client sends in TLS selects its
+They run at accept, or after a PROXY header has named the client. If the name that a client sends in TLS selects its
 server, they run as soon as that is known.
 """
 

@@ -26,7 +26,7 @@ SHAKING_HANDS = "SSL handshaking"
 class Arriving(Leaving):
     """A session at its beginning: its client, and the row of its protocol.
 
-    `facts` is the record where the configuration uses variables, else None.
+    `facts` is the record if the configuration uses variables, else None.
     """
 
     __slots__ = ("_client", "_peer", "facts", "protocol")
@@ -98,7 +98,7 @@ class Arriving(Leaving):
             self.client.host = await find_host(resolver, self.connections, self.client.address, self.log)
             if self.facts is not None:
                 self.facts.learn(self.client)
-            self.renew_deadline()  # the client must not pay for our lookup
+            self.renew_deadline()  # the time of our lookup is not the client's
         return await self._hold_back() if self.server.settings.dialogue.greeting_delay else None
 
     async def _hold_back(self) -> Farewell | None:

@@ -43,7 +43,7 @@ def new_entrance(
 def _ask_in_tls(default: Entrance, behind: Sequence[Entrance], checks_of: Callable[[Server], Checks]) -> None:
     """Run a server's checks after the handshake if they differ from those of `default`.
 
-    Where all clients begin with a handshake, no checks run before it: only the selected server's checks count.
+    If all clients begin with a handshake, no checks run before it: only the selected server's checks count.
     """
     checks = {each: checks_of(each.server) for each in behind}
     others = [each for each in behind if checks[each] != default.at_accept]

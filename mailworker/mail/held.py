@@ -11,18 +11,18 @@ SHARE: Final = 10
 class Held:
     """The number of a worker's sessions that are held back, at most `most`, so that others still get in."""
 
-    __slots__ = ("most", "now")
+    __slots__ = ("count", "most")
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self.now = 0
+        self.count = 0
 
     def __enter__(self) -> None:
-        self.now += 1
+        self.count += 1
 
     def __exit__(self, *_: object) -> None:
-        self.now -= 1
+        self.count -= 1
 
     @property
     def full(self) -> bool:
-        return self.now >= self.most
+        return self.count >= self.most

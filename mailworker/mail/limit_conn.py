@@ -43,13 +43,13 @@ class _Limit:
 class _Gate:
     """The limits of a server that apply at accept, or at login."""
 
-    __slots__ = ("given", "limits", "native")
+    __slots__ = ("keys", "limits", "native")
 
     def __init__(
         self, limits: Sequence[ConnLimit], zones: Sequence[str], variables: Variables, held: Holdings, slow: Slow
     ) -> None:
         self.limits = [_Limit(each, variables) for each in limits]
-        self.given = [limit.key for limit in self.limits if limit.key is not None]
+        self.keys = [limit.key for limit in self.limits if limit.key is not None]
         rules = [
             Rule(zones.index(each.zone.name), limit.number, each.most)
             for each, limit in zip(limits, self.limits, strict=True)
@@ -75,7 +75,7 @@ class ConnLimits:
         self.at_login = self._at_login.native if late else None
         self._settings = settings
         self.asks_at_accept = bool(early)
-        self.quick = None if self._at_accept.given else self._at_accept.native
+        self.quick = None if self._at_accept.keys else self._at_accept.native
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ConnLimits) and self._settings == other._settings
@@ -91,7 +91,7 @@ class ConnLimits:
         return self._admits(self._at_login, record)
 
     def _admits(self, gate: _Gate, record: SessionLog) -> bool:
-        keys = tuple(key(record) for key in gate.given)
+        keys = tuple(key(record) for key in gate.keys)
         without = 0
         while (refusal := gate.native.refusal(record.number, record.client, record.login, keys, without)) is not None:
             place, why = refusal

@@ -250,8 +250,8 @@ EndListener = Callable[[SessionRecord], None]
 class Sessions:
     """The live sessions of one worker, and the listeners for their ends.
 
-    `live` has the relay of each that is logged in, and the task of others where there is a session table. `lines` takes
-    access log lines, None if there are no access logs. `identify` gives the id of a session.
+    `live` has the relay of each session that is logged in; of others it has the task if there is a session table, else
+    None. `lines` takes access log lines, None if there are no access logs. `identify` gives the id of a session.
     """
 
     __slots__ = ("identify", "lines", "listeners", "live", "loop")

@@ -48,7 +48,7 @@ class Admission(Protocol):
 
 
 class ServerTls(NamedTuple):
-    """The TLS contexts of a server's connections with clients, and with backends; None where TLS is not used."""
+    """The TLS contexts of a server's connections with clients, and with backends; None if TLS is not used."""
 
     clients: TlsContext | None = None
     backends: BackendTls | None = None

@@ -46,7 +46,7 @@ class Candidates(Protocol):
     """The addresses that a login may be sent to."""
 
     async def connect(self, connections: Connections, timeout: float, log: SessionLog, connected: Connected) -> Link:
-        """Get a connection within `timeout` in seconds; this then starts again.
+        """Get a connection within `timeout` seconds; what follows has as many again.
 
         Raises a PeerError, and OutOfConnections.
         """
@@ -93,7 +93,8 @@ _MOST_FAILED: Final = 1024
 class FailedAddresses:
     """The addresses that have failed, each with the monotonic time until which it is tried last.
 
-    Then one login tries it in its turn: the others wait for the outcome, so a silent host costs its time only once.
+    After that time one login tries it in its turn again, and all others still try it last until the outcome is known:
+    so a silent host delays only one login.
     """
 
     __slots__ = ("_until",)
@@ -106,7 +107,7 @@ class FailedAddresses:
         return sorted(addresses, key=lambda address: self._until.get(address, now) > now)
 
     def trying(self, address: Address, until: float) -> None:
-        """Note that the outcome of an attempt at an address that has failed is known by that time."""
+        """Note that an address is being tried: if it has failed before, others try it last until then."""
         if address in self._until:
             self._until[address] = until
 

@@ -10,4 +10,4 @@ def test_as_many_are_held_back_as_may_be() -> None:
         with held:
             assert held.full
         assert not held.full
-    assert held.now == 0
+    assert held.count == 0

@@ -67,7 +67,7 @@ class Policed:
         self.source.close()
 
     def learn(self, request: AuthRequest, session: Conversing, verdict: Rejected | None) -> None:
-        """Report the verdict of the backend where it decides: None if the client is logged in."""
+        """Report the verdict of a backend that decides about logins: None if the client is logged in."""
         if request.login.method is not AuthMethod.NONE:
             self.report(self.fields(request, session.log), session, verdict)
 

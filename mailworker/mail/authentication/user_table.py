@@ -67,7 +67,7 @@ class UserTable:
         return memoryview(self._memory)[_HEAD.size : self._text_end] == _ended(text)
 
     def find(self, name: bytes) -> User | None:
-        """The user of that name; None where there is none."""
+        """The user of that name; None if there is none."""
         wanted = _hash(name)
         place = wanted % self._slots
         while True:

@@ -15,8 +15,8 @@ from mailworker.wire.login import Login
 from mailworker.wire.refusal import Refusal
 
 
-class Words(Protocol):
-    """A protocol's rules for refusals, the backend's and ours."""
+class RefusalRules(Protocol):
+    """The part of a protocol's row that concerns refusals, the backend's and ours."""
 
     @property
     def refusals(self) -> Refusals: ...
@@ -25,14 +25,14 @@ class Words(Protocol):
     def refusal(self, reply: Reply, /) -> Refusal: ...
 
 
-def judgement(error: PeerError, login: Login, words: Words, log: SessionLog, *, codes: bool) -> Rejected | None:
+def judgement(error: PeerError, login: Login, rules: RefusalRules, log: SessionLog, *, codes: bool) -> Rejected | None:
     """Log why the client is refused; gives the reply with which the session continues.
 
     None if the session ends: after an error of the client, if the backend is not safe, and if another source has
     accepted the login. In the last case it continues if the protocol's clients may try again then, too, or if the
     configuration passes `codes` on (`proxy_pass_error_codes`).
     """
-    translated = words.retries or _is_translated(error, login, codes)
+    translated = rules.retries or _is_translated(error, login, codes)
     if not (login.passed_on or translated) or isinstance(error, Unsafe):
         return None
     if error.party is Party.CLIENT:
@@ -42,8 +42,8 @@ def judgement(error: PeerError, login: Login, words: Words, log: SessionLog, *, 
     else:
         log.fault(error)
     if isinstance(error, LoginRejected):
-        return _told(error, words)
-    return words.refusals.misconfigured if isinstance(error, Misconfigured) else words.refusals.temporary
+        return _told(error, rules)
+    return rules.refusals.misconfigured if isinstance(error, Misconfigured) else rules.refusals.temporary
 
 
 def _is_translated(error: PeerError, login: Login, codes: bool) -> bool:
@@ -51,6 +51,6 @@ def _is_translated(error: PeerError, login: Login, codes: bool) -> bool:
     return codes and login.envelope is None and error.party is Party.BACKEND
 
 
-def _told(error: LoginRejected, words: Words) -> Rejected:
-    rejected = words.refusals.of(words.refusal(error.reply)) if error.reply.is_text else words.refusals.wrong
+def _told(error: LoginRejected, rules: RefusalRules) -> Rejected:
+    rejected = rules.refusals.of(rules.refusal(error.reply)) if error.reply.is_text else rules.refusals.wrong
     return replace(rejected, sasl=error.challenge, for_now=error.reply.refuses_for_now)

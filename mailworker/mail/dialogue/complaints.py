@@ -12,8 +12,11 @@ from mailworker.wire.confidential import INVALID
 _MOST = 10
 
 
-class Conversation(Protocol):
-    """The data of a dialogue; `complaints` counts the lines about refusals, `commands` the client's commands."""
+class Dialogue(Protocol):
+    """The part of a dialogue that is needed here.
+
+    `complaints` counts the lines about refusals, `commands` the client's commands.
+    """
 
     log: SessionLog
     server: Server
@@ -24,7 +27,7 @@ class Conversation(Protocol):
     def secure(self) -> bool: ...
 
 
-def tell_refusal(dialogue: Conversation, what: str) -> None:
+def tell_refusal(dialogue: Dialogue, what: str) -> None:
     """Log what was refused, so that an administrator can see why a client fails.
 
     An unknown command after another refusal is not logged: it may be a further line of an HTTP request.
@@ -36,7 +39,7 @@ def tell_refusal(dialogue: Conversation, what: str) -> None:
     dialogue.log.info(f"client was refused: {what}{last}")
 
 
-def tell_departure(dialogue: Conversation) -> None:
+def tell_departure(dialogue: Dialogue) -> None:
     """Log that a client has asked for capabilities and then left: maybe it can use none of those offered."""
     if not dialogue.commands or dialogue.complaints or dialogue.log.login:
         return

@@ -226,7 +226,7 @@ class Dialogue(Offer, ABC, Generic[CommandT_contra]):
         return self.challenge(challenge)
 
     def rejected(self, *, counted: bool) -> None:
-        """Note that the client was told of its failed login; `counted` as an error, it may be one too many."""
+        """Note that the client has got the refusal of its login; if `counted` as an error, that may be one too many."""
         self.tag = None
         if counted:
             self._errors += 1

@@ -17,16 +17,16 @@ from mailworker.shm.attempts import Attempts
 class BanCheck:
     """See `mailworker.mail.record.Check`. `quick` is the check for a lobby, None if a lobby cannot check."""
 
-    __slots__ = ("_attempts", "_dry_run", "_given", "_limits", "_same", "quick")
+    __slots__ = ("_attempts", "_dry_run", "_keys", "_limits", "_same", "quick")
 
     def __init__(self, limits: Sequence[Limit], attempts: Attempts, *, dry_run: bool, same: object) -> None:
         """`limits` are all limits of `attempts`; checks with equal `same` have the same answers."""
         self._limits = limits
         self._attempts = attempts
-        self._given = [_asked(limit) for limit in limits if limit.key is not None]
+        self._keys = [_ban_key(limit) for limit in limits if limit.key is not None]
         self._dry_run = dry_run
         self._same = same
-        self.quick = None if any(self._given) else attempts
+        self.quick = None if any(self._keys) else attempts
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, BanCheck) and self._same == other._same
@@ -37,7 +37,7 @@ class BanCheck:
     def refusal(self, client: Address, record: SessionRecord) -> End | None:
         """See `Check.refusal`."""
         now = record.entrance.sessions.loop.now
-        banned = self._attempts.banned(record.client, now, tuple(_key(each, record) for each in self._given))
+        banned = self._attempts.banned(record.client, now, tuple(_value(each, record) for each in self._keys))
         if banned is None:
             return None
         place, left = banned
@@ -53,12 +53,12 @@ class BanCheck:
         return None if self._dry_run else End.BANNED
 
 
-def _asked(limit: Limit) -> Key | None:
-    """What computes the key, None where the limit does not ban, or the key is not known at accept."""
+def _ban_key(limit: Limit) -> Key | None:
+    """The function that gives the key, None if the limit does not ban, or if the key is not known at accept."""
     return limit.key if limit.at_accept and limit.settings.ban else None
 
 
-def _key(key: Key | None, record: SessionRecord) -> bytes:
+def _value(key: Key | None, record: SessionRecord) -> bytes:
     try:
         return b"" if key is None else key(record)
     except PeerError:

@@ -36,7 +36,7 @@ class Guard:
     """
 
     __slots__ = (
-        "_attempts", "_check", "_dry_run", "_given", "_held", "_level", "_of_users", "_seconds", "_shuffled", "_zone",
+        "_attempts", "_check", "_dry_run", "_held", "_keys", "_level", "_of_users", "_seconds", "_shuffled", "_zone",
         "checks", "limits", "quick",
     )  # fmt: skip
 
@@ -51,7 +51,7 @@ class Guard:
         self._shuffled = shuffled
         self._held = held
         self._seconds = 0.0 if delay is None else delay.seconds
-        self._given = [limit.key for limit in self.limits if limit.key is not None]
+        self._keys = [limit.key for limit in self.limits if limit.key is not None]
         self._zone = settings.limits[-1].zone.name.encode() if settings.limits and noted else None
         self._attempts = attempts = Attempts(
             tuple(limit.rule for limit in self.limits),
@@ -66,7 +66,7 @@ class Guard:
         self._check = check = BanCheck(self.limits, attempts, dry_run=settings.dry_run, same=same)
         self.checks: Checks = (check,) if banning else ()
         self._of_users = tuple(limit for limit in self.limits if limit.settings.ban and not limit.at_accept)
-        self.quick = None if self._given or self._zone is not None else attempts
+        self.quick = None if self._keys or self._zone is not None else attempts
 
     def enter(self, login: Login, session: LimitedApplicant) -> Link:
         """See `LoginGuard.enter`."""
@@ -118,7 +118,7 @@ class Guard:
                 await self._shuffled.hold(asked + self._seconds)
 
     def _enter(self, log: SessionLog) -> Attempt | None:
-        keys = tuple(key(log) for key in self._given)
+        keys = tuple(key(log) for key in self._keys)
         return self._attempts.enter(log.client, log.login, keys)
 
     async def _hold(self, attempt: Attempt, session: LimitedApplicant) -> Link:

@@ -155,7 +155,7 @@ class _Zone:
 
     @property
     def counts_users(self) -> bool | None:
-        """Whether its key is the user, None where that is only a part of it."""
+        """Whether its key is the user, None if that is only a part of it."""
         if self._key == "remote_user":
             return True
         return False if USERS.isdisjoint(self._zone.key.names) else None
@@ -167,10 +167,10 @@ class _Zone:
         return ban_by_operator(self.table, key, now, seconds)
 
     def read(self, text: str) -> bytes | None:
-        """The key that people write as `text`.
+        """The key that people write as `text`, None if it cannot be a key of this zone.
 
-        None where keys are addresses and this is none, or a network of another length than those that are counted; and
-        where keys have packed addresses among other parts, or other parts than this.
+        If keys are addresses, others are no keys, nor are networks of another length than those that are counted. Keys
+        of several parts have no text if one of them is a packed address; otherwise the text must have the same parts.
         """
         if self._packed or self._pattern.fullmatch(text) is None:
             return None
