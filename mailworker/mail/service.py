@@ -18,6 +18,7 @@ from mailworker.event.listener import BoundListener, Listener, OnAccept, check_a
 from mailworker.event.lobby import Guest, Lobby
 from mailworker.event.loop import Loop
 from mailworker.event.plan import UNKNOWN
+from mailworker.event.resolver import Resolver
 from mailworker.event.rows import Rows
 from mailworker.event.stream import SocketStream
 from mailworker.log.access import LineSink
@@ -28,13 +29,13 @@ from mailworker.mail.arriving import SHAKING_HANDS
 from mailworker.mail.authentication.sources import Means, login_source
 from mailworker.mail.authentication.user_file import Users
 from mailworker.mail.client.address import is_among
-from mailworker.mail.client.host import UNAVAILABLE, new_resolver
+from mailworker.mail.client.host import UNAVAILABLE
 from mailworker.mail.counting import Counting, Words, drop_words
 from mailworker.mail.end import End
-from mailworker.mail.entrances import ByAddress, new_entrance
+from mailworker.mail.entrances import by_address, new_entrance
 from mailworker.mail.facts import FactsRecord
 from mailworker.mail.limit_conn import ConnLimits
-from mailworker.mail.limits.guards import Guards, Tables, local_tables
+from mailworker.mail.limits.guards import Guards, Tables
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.record import Checks, EndListener, Entrance, SessionRecord, Sessions
 from mailworker.mail.relay import Relays
@@ -63,6 +64,7 @@ class _Prepared:
     _connections: Connections
     _relays: Relays
     _sessions: Sessions
+    _tables: Tables
 
     def __init__(  # noqa: PLR0913, PLR0917 - what the master has read and opened
         self,
@@ -96,15 +98,14 @@ class _Prepared:
         self._drops: Words | None = None
         self._vitals: Vitals | None = None
         self._rows: Rows | None = None
-        self._tables = local_tables()
         self._short = 0  # the next connection's number when a shortage was last logged
 
-    def prepare(self, tables: Tables | None = None) -> None:
+    def prepare(self, tables: Tables) -> None:
         """Make resolvers, and set the options that accepted sockets inherit: else TLS logins wait 44 ms for an ACK.
 
-        `tables` count the login attempts of all workers; without them this process counts alone.
+        `tables` count login attempts.
         """
-        self._tables = tables or self._tables
+        self._tables = tables
         _make_resolvers(self.servers, self._log)
         for bound in self._bound:
             if bound.socket.family != socket.AF_UNIX:
@@ -193,7 +194,7 @@ class MailService(_Prepared):
             self._entrances[listening] = [self._entrance(endpoint) for endpoint in endpoints]
         entrances = self._entrances[listening]
         if len(entrances) > 1:
-            return ByAddress(self.serve, entrances).accepted
+            return by_address(self.serve, entrances)
         return self._beginnings.accepted(entrances[0], partial(self.serve, entrances[0]))
 
     def _entrance(self, endpoint: Endpoint) -> Entrance:
@@ -282,8 +283,8 @@ def _make_resolvers(servers: Iterable[Server], log: Log) -> None:
 
     A client's name is looked up only in the protocols that send it to the auth service or the backend.
     """
-    of_backends = cache(partial(new_resolver, log=log))
-    of_clients = cache(partial(new_resolver, log=log))
+    of_backends = cache(partial(Resolver, log=log))
+    of_clients = cache(partial(Resolver, log=log))
     for server in servers:
         settings = server.settings.resolver
         if settings.servers:

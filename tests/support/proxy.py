@@ -30,7 +30,7 @@ from tests.support.lines import Lines
 from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
 from tests.support.recorded_log import RecordedLog
-from tests.support.settings import configuration
+from tests.support.settings import configuration, limit_tables
 
 
 def open_descriptors() -> int:
@@ -108,7 +108,7 @@ class Proxy:
         )
         self._loop = Loop(self.bugs.append)
         self._wire = _Wire(self._loop)
-        self.service.prepare()
+        self.service.prepare(limit_tables())
         if counted:
             self.counters = claimed(Counters("status", words_of_workers(settings.servers)))
             self.service.count(self.counters)

@@ -12,6 +12,7 @@ from mailworker.config.core import CoreSettings
 from mailworker.config.destinations import AccessLogFile
 from mailworker.config.dialogue import DialogueSettings
 from mailworker.config.events import EventsSettings
+from mailworker.config.limit_auth import LimitZone
 from mailworker.config.listen import Listen
 from mailworker.config.log_format import LogFormat, TextFormat
 from mailworker.config.networks import Network
@@ -22,7 +23,10 @@ from mailworker.config.resolver import ResolverSettings
 from mailworker.config.session_cache import SessionCache
 from mailworker.config.settings import MailServer, Settings
 from mailworker.config.ssl import SslSettings
+from mailworker.mail.limits.guards import Tables
 from mailworker.model import Address, AuthMethod, InetAddress, ProxyProtocol, Starttls, VerifyClient
+from mailworker.shm.limit_table import LimitTable
+from mailworker.shm.limits import Limits
 from mailworker.variables.escapes import DEFAULT
 from mailworker.variables.template import parse
 from mailworker.variables.variables import Variables
@@ -178,6 +182,18 @@ def configuration(
         debug_connection=debug_connection,
     )
     return Settings(Path("/nonexistent/mailworker.conf"), _CORE, events, servers, (), (), ())
+
+
+def limit_tables() -> Tables:
+    """Tables of limits that belong to this process alone."""
+    zones: dict[str, Limits] = {}
+
+    def table(zone: LimitZone) -> LimitTable:
+        if zone.name not in zones:
+            zones[zone.name] = Limits(zone.name, zone.zone.size, zone.text)
+        return zones[zone.name].table((zone.gain, zone.period))
+
+    return table
 
 
 def access_log(form: bytes | LogFormat = b"$session_end", on: On = On.END, **changes: Any) -> AccessLogSettings:

@@ -15,22 +15,9 @@ from mailworker.mail.limits.limit import Limit
 from mailworker.mail.limits.shuffled import Shuffled
 from mailworker.shm.counters import Counters
 from mailworker.shm.limit_table import LimitTable
-from mailworker.shm.limits import Limits
 
 Tables = Callable[[LimitZone], LimitTable]
 """Gives the table of a zone."""
-
-
-def local_tables() -> Tables:
-    """Tables that belong to this process alone."""
-    zones: dict[str, Limits] = {}
-
-    def table(zone: LimitZone) -> LimitTable:
-        if zone.name not in zones:
-            zones[zone.name] = Limits(zone.name, zone.zone.size, zone.text)
-        return zones[zone.name].table((zone.gain, zone.period))
-
-    return table
 
 
 class Limited(Protocol):

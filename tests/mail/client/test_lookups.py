@@ -19,7 +19,7 @@ from tests.mail.conftest import Scene
 from tests.support.daemon import wait_until
 from tests.support.name_server import silence
 from tests.support.recorded_log import RecordedLog
-from tests.support.settings import configuration, mail_server
+from tests.support.settings import configuration, limit_tables, mail_server
 
 
 def test_a_lookup_takes_none_of_the_worker_connections(scene: Scene) -> None:
@@ -81,7 +81,7 @@ def test_smtp_servers_with_equal_directives_share_a_resolver() -> None:
     servers.append(mail_server("imap", resolver=one))
     log = RecordedLog().log
     service = MailService(configuration(*servers), [], [ServerTls()] * 5, log, [log] * 5)
-    service.prepare()
+    service.prepare(limit_tables())
     resolvers = [server.client_resolver for server in service.servers]
     assert resolvers[0] is resolvers[1] is not None
     assert resolvers[2] not in (None, resolvers[0])
@@ -94,7 +94,7 @@ def test_names_of_clients_keep_out_no_names_of_backends() -> None:
     log = RecordedLog().log
     servers = [mail_server(protocol, resolver=settings) for protocol in ("smtp", "imap")]
     service = MailService(configuration(*servers), [], [ServerTls()] * 2, log, [log] * 2)
-    service.prepare()
+    service.prepare(limit_tables())
     smtp, imap = service.servers
     assert isinstance(smtp.targets, NamedTargets) and isinstance(imap.targets, NamedTargets)
     assert smtp.targets.resolver is imap.targets.resolver is not smtp.client_resolver

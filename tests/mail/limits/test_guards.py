@@ -6,15 +6,15 @@ from dataclasses import replace
 import pytest
 
 from mailworker.event.loop import Loop
-from mailworker.mail.limits.guards import Guards, local_tables
+from mailworker.mail.limits.guards import Guards
 from tests.mail.limits.settings import delay, limit, settings, zone
-from tests.support.settings import mail_server
+from tests.support.settings import limit_tables, mail_server
 
 
 @pytest.fixture
 def guards() -> Iterator[Guards]:
     loop = Loop(lambda bug: None)
-    yield Guards(loop, 512, local_tables(), None)
+    yield Guards(loop, 512, limit_tables(), None)
     loop.close()
 
 

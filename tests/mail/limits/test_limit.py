@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 
 from mailworker.config.limit_auth import LimitAuth
-from mailworker.mail.limits.guards import local_tables
 from mailworker.mail.limits.limit import Limit
 from mailworker.model import Level
 from mailworker.shm.attempts import NONE
 from mailworker.variables.variables import Variables
 from tests.mail.limits.settings import limit, zone
 from tests.mail.limits.test_keys import Record
+from tests.support.settings import limit_tables
 
 
 class Told(Record):
@@ -24,7 +24,7 @@ class Told(Record):
 
 
 def new(settings: LimitAuth) -> Limit:
-    return Limit(settings, local_tables()(settings.zone), Variables({}))
+    return Limit(settings, limit_tables()(settings.zone), Variables({}))
 
 
 def test_a_ban_is_told_once() -> None:
@@ -49,7 +49,7 @@ def test_only_keys_without_the_client_s_address_trust_clients(key: str, trusts: 
 
 def test_what_is_there_for_penalties_alone_counts_nothing() -> None:
     settings = limit(3)
-    assert Limit(settings, local_tables()(settings.zone), Variables({}), counts=False).rule.burst == NONE
+    assert Limit(settings, limit_tables()(settings.zone), Variables({}), counts=False).rule.burst == NONE
     assert new(settings).rule.burst == 3000
 
 

@@ -45,7 +45,14 @@ from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_
 from tests.support.lines import Lines
 from tests.support.proxy import claimed
 from tests.support.recorded_log import RecordedLog
-from tests.support.settings import access_log, auth_http_settings, configuration, mail_server, ssl_settings
+from tests.support.settings import (
+    access_log,
+    auth_http_settings,
+    configuration,
+    limit_tables,
+    mail_server,
+    ssl_settings,
+)
 
 memory: Final[Any] = import_module("_testcapi")
 
@@ -152,7 +159,7 @@ class Site:
             context = TlsContext.build(settings, self.case.protocol.encode())
         bound = BoundListener([Endpoint(listen, 0)], self._front)
         service = MailService(configuration(server), [bound], [ServerTls(context)], log, [log])
-        service.prepare()
+        service.prepare(limit_tables())
         service.enlist(claimed(self._table))
         if self._limited:
             service.count(claimed(Counters("status", words_of_workers(service._settings.servers))))
