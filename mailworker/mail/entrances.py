@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from mailworker.config.listen import Listen
 from mailworker.config.server_name import NameTable
+from mailworker.event.listener import OnAccept
 from mailworker.event.sockets import local_address
 from mailworker.mail.admission import new_checks
 from mailworker.mail.protocols.table import PROTOCOLS
@@ -72,17 +73,12 @@ def _context(entrance: Entrance) -> TlsContext:
     return context
 
 
-class ByAddress:
-    """Sends the connections of one listening socket to the right entrance."""
+def by_address(serve: Callable[[Entrance, int, Address], None], entrances: Sequence[Entrance]) -> OnAccept:
+    """The listener's call for a socket with several entrances; the first is for all addresses that no other one has."""
+    default, *others = entrances
+    named = {entrance.name: entrance for entrance in others}
 
-    __slots__ = ("_by_address", "_default", "_serve")
+    def accepted(descriptor: int, peer: Address) -> None:
+        serve(named.get(str(local_address(descriptor)), default), descriptor, peer)
 
-    def __init__(self, serve: Callable[[Entrance, int, Address], None], entrances: Sequence[Entrance]) -> None:
-        self._serve = serve
-        self._default = entrances[0]
-        self._by_address = {entrance.name: entrance for entrance in entrances[1:]}
-
-    def accepted(self, descriptor: int, peer: Address) -> None:
-        """The listener's call for each connection."""
-        entrance = self._by_address.get(str(local_address(descriptor)), self._default)
-        self._serve(entrance, descriptor, peer)
+    return accepted

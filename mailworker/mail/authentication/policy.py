@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from mailworker.config.auth_policy import AuthPolicySettings
 from mailworker.errors import ConnectionLost, OutOfConnections, Party, PeerError, TimedOut
@@ -80,11 +80,6 @@ class PolicyService:
         self._idle.close()
 
 
-class _Waiting(NamedTuple):
-    fields: Fields
-    log: SessionLog
-
-
 class Reports:
     """Reports results of logins to a service in the background: some at the same time, the others queue.
 
@@ -99,7 +94,7 @@ class Reports:
     def __init__(self, service: PolicyService) -> None:
         self._senders = 0
         self._service = service
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[tuple[Fields, SessionLog]] = deque()
         self.lost = 0
 
     def add(self, connections: Connections, fields: Fields, log: SessionLog) -> None:
@@ -107,7 +102,7 @@ class Reports:
         if len(self._waiting) >= self.MOST:
             self._lose(1, log)
             return
-        self._waiting.append(_Waiting(fields, log))
+        self._waiting.append((fields, log))
         if self._senders >= self.AT_ONCE:
             return
         try:
@@ -122,21 +117,21 @@ class Reports:
     async def _send(self, connections: Connections) -> None:
         try:
             while self._waiting:
-                await self._tell(connections, self._waiting.popleft())
+                await self._tell(connections, *self._waiting.popleft())
         finally:
             self._senders -= 1
             connections.release()
 
-    async def _tell(self, connections: Connections, waiting: _Waiting) -> None:
+    async def _tell(self, connections: Connections, fields: Fields, log: SessionLog) -> None:
         try:
-            await self._service.ask(connections, "report", waiting.fields)
+            await self._service.ask(connections, "report", fields)
         except PeerError as error:
-            self._service.complain(error, waiting.log)
+            self._service.complain(error, log)
             self._lose(1, None)
             if isinstance(error, TimedOut):  # the queued reports would only wait as long
-                self._lose_all(waiting.log)
+                self._lose_all(log)
         except OutOfConnections:
-            self._lose(1, waiting.log)
+            self._lose(1, log)
 
     def _lose_all(self, log: SessionLog) -> None:
         count = len(self._waiting)

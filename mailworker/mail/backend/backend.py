@@ -23,37 +23,38 @@ from mailworker.wire.secret import Secret
 NO_HEADER: Final = ProxyProtocol.OFF
 
 
-class TlsRefused(ProtocolError):
+class BackendError(ProtocolError):
+    """An error at a backend, of a kind that a session handles in its own way."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(Party.BACKEND, text)
+
+
+class TlsRefused(BackendError):
     """The password must not be sent to the backend over this TLS connection."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(Party.BACKEND, text)
 
-
-class Misconfigured(ProtocolError):
+class Misconfigured(BackendError):
     """No client can log in to the backend until its administrator, or ours, has changed a setting."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(Party.BACKEND, text)
 
-
-class Unsafe(ProtocolError):
+class Unsafe(BackendError):
     """The backend would give the client rights that it must not have; `answer` is the reply before the close.
 
     `known`: this has been logged for that backend before.
     """
 
     def __init__(self, text: str, answer: bytes, *, known: bool) -> None:
-        super().__init__(Party.BACKEND, text)
+        super().__init__(text)
         self.answer = answer
         self.known = known
 
 
-class Dispensable(ProtocolError):
+class Dispensable(BackendError):
     """The backend has failed, by `error`, at a step that the next login to it does without."""
 
     def __init__(self, error: PeerError) -> None:
-        super().__init__(Party.BACKEND, str(error))
+        super().__init__(str(error))
         self.error = error
 
 

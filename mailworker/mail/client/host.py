@@ -6,11 +6,8 @@ import re
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Protocol
 
-from mailworker.config.resolver import ResolverSettings
 from mailworker.errors import HostNotFound, NotResolved, escape
-from mailworker.event import resolver as event_resolver
 from mailworker.event.connections import Connections
-from mailworker.log.log import Log
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, UnixAddress, unmapped
 
@@ -33,11 +30,6 @@ class Resolver(Protocol):
     async def addresses(
         self, connections: Connections, name: bytes, version: int, *, alone: bool = False
     ) -> frozenset[IpAddress]: ...
-
-
-def new_resolver(settings: ResolverSettings, log: Log) -> Resolver:
-    """Make the resolver that asks the name servers of the settings."""
-    return event_resolver.Resolver(settings, log)
 
 
 async def find_host(resolver: Resolver, connections: Connections, address: Address, log: SessionLog) -> bytes:
