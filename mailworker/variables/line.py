@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-from mailworker.variables.facts import Evaluate, Render
-from mailworker.variables.source import Source, Value, asked, finder
+from mailworker.variables.facts import Render
+from mailworker.variables.source import Source, Value, finder
 
 _PLAIN: Final = re.compile(rb"[!#$&-\[\]-~]*")
 
@@ -71,25 +71,13 @@ MakeLine = Callable[[Sequence[Slot], bytes], Line]
 """`Line`, or its implementation in C."""
 
 
-class Part(NamedTuple):
-    """A value in a text: its function, the text for an absent value, and the escaping, see `Slot`.
-
-    If there is a `source`, it is used instead of the function.
-    """
-
-    evaluate: Evaluate
-    absent: bytes = b""
-    written: Callable[[bytes], bytes] | None = None
-    source: Source | None = None
-
-
-def composed(parts: Sequence[bytes | Part], make: MakeLine = Line) -> Render:
-    """The function that renders literals and values."""
+def composed(parts: Iterable[bytes | Slot], make: MakeLine = Line) -> Render:
+    """The function that renders literals and values; the literals before a slot become its `before`."""
     slots, literal = list[Slot](), b""
     for part in parts:
         if isinstance(part, bytes):
             literal += part
             continue
-        slots.append(Slot(literal, b"", part.absent, part.written, part.source or asked(part.evaluate)))
+        slots.append(part._replace(before=literal))
         literal = b""
     return make(slots, literal).of

@@ -9,8 +9,9 @@ from typing import Protocol
 from mailworker.errors import ConfigError
 from mailworker.variables.escapes import NONE, Escape
 from mailworker.variables.facts import Evaluate, Render
-from mailworker.variables.line import Line, MakeLine, Part, composed
+from mailworker.variables.line import Line, MakeLine, Slot, composed
 from mailworker.variables.nearest import did_you_mean
+from mailworker.variables.source import asked
 from mailworker.variables.table import SOURCES, TABLE, builtin
 from mailworker.variables.template import Template
 
@@ -94,15 +95,15 @@ class Variables:
             evaluate = self.find(template.only, template.where)
             return lambda facts: evaluate(facts) or b""
         parts = (
-            part if isinstance(part, bytes) else self._part(part.name, template.where, escape)
+            part if isinstance(part, bytes) else self._slot(part.name, template.where, escape)
             for part in template.parts
         )
-        return composed([*parts], make)
+        return composed(parts, make)
 
-    def _part(self, name: str, where: str | None, escape: Escape) -> Part:
+    def _slot(self, name: str, where: str | None, escape: Escape) -> Slot:
         function = self.find(name, where)
         source = SOURCES.get(name) if function is builtin(name) else None
-        return Part(function, escape.absent, None if escape is NONE else escape.value, source)
+        return Slot(b"", b"", escape.absent, None if escape is NONE else escape.value, source or asked(function))
 
     def chosen_by_client(self, template: Template) -> str | None:
         """The first variable of a template whose value may contain text of clients, None without one.

@@ -11,7 +11,7 @@ from mailworker.errors import Party, ProtocolError
 from mailworker.model import METHOD_NAMES
 from mailworker.variables.escapes import Escape
 from mailworker.variables.facts import Facts, Render
-from mailworker.variables.line import Line, MakeLine, Part, Slot, composed
+from mailworker.variables.line import Line, MakeLine, Slot, composed
 from mailworker.variables.source import Kind, Source, asked, at
 from mailworker.wire.login import Login
 from mailworker.wire.proxy_protocol import ProxyHeader
@@ -116,9 +116,9 @@ class AuthHttpTemplate:
         keepalive: bool = False,
         make: MakeLine = Line,
     ) -> None:
-        parts = list[bytes | Part]()
+        parts = list[bytes | Slot]()
         for name, value in headers:
-            parts += (b"%b: " % name, value if isinstance(value, bytes) else Part(value), b"\r\n")
+            parts += (b"%b: " % name, value if isinstance(value, bytes) else Slot(b"", source=asked(value)), b"\r\n")
         literals = [part for part in parts if isinstance(part, bytes)]
         constant = len(literals) == len(parts)
         self._render_tail = None if constant else composed([*parts, b"\r\n"], make)

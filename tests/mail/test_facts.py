@@ -21,7 +21,8 @@ from mailworker.model import Address, AuthMethod, InetAddress, UnixAddress
 from mailworker.native.core.line import Line
 from mailworker.shm.session_row import ROW
 from mailworker.shm.sessions import HEAD
-from mailworker.variables.line import Part, composed
+from mailworker.variables.line import Slot, composed
+from mailworker.variables.source import asked, at
 from mailworker.wire.auth_response import Accepted, Rejected
 from mailworker.wire.login import Login, SmtpEnvelope
 from tests.mail.noted import CLASSES, Bytes, Classes, Entrance, noted
@@ -211,9 +212,7 @@ def test_a_line_goes_directly_where_the_sink_has_a_way_that_is_not_held(classes:
     with ours, theirs:
         losses = Losses(RecordedLog().log, lambda seconds, action: None)
         lines = HandingSink(ours, 1, losses)
-        entrance = Entrance(
-            [ReadyLog(0, composed([b"x", Part(lambda facts: b"%d" % facts.number), b"\n"], Line), None, None)]
-        )
+        entrance = Entrance([ReadyLog(0, composed([b"x", Slot(b"", source=at("number")), b"\n"], Line), None, None)])
         entrance.sessions.lines = lines
         for held in (False, True):
             way = lines.direct[0]
@@ -238,7 +237,7 @@ def test_a_line_arrives_if_its_sink_gets_another_way_while_it_is_made(classes: C
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         lines = HandingSink(ours, 1, Losses(RecordedLog().log, lambda seconds, action: None))
-        entrance = Entrance([ReadyLog(0, composed([b"x", Part(number), b"\n"], Line), None, None)])
+        entrance = Entrance([ReadyLog(0, composed([b"x", Slot(b"", source=asked(number)), b"\n"], Line), None, None)])
         entrance.sessions.lines = lines
         begun(classes, entrance).end(End.QUIT)
         assert unpack(memoryview(theirs.recv(100))) == (0, b"", b"x7\n")

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from mailworker.variables.escapes import default
-from mailworker.variables.line import Part, composed
-from mailworker.variables.source import at
+from mailworker.variables.line import Slot, composed
+from mailworker.variables.source import asked, at
 from tests.variables.facts import Session
 
 
 def test_a_value_is_written_and_one_that_is_absent_is_not() -> None:
-    parts: list[bytes | Part] = [
-        Part(lambda facts: b"\n", b"-", default),
+    parts: list[bytes | Slot] = [
+        Slot(b"", b"", b"-", default, asked(lambda facts: b"\n")),
         b" ",
-        Part(lambda facts: None, b"-", default),
+        Slot(b"", b"", b"-", default, asked(lambda facts: None)),
         b" \xff%",
     ]
     assert composed(parts)(Session()) == b"\\x0A - \xff%"
 
 
-def test_a_source_takes_the_place_of_a_function() -> None:
-    def never(_: object) -> bytes:
-        raise AssertionError
-
-    parts: list[bytes | Part] = [Part(never, b"-", None, at("number")), b"|", Part(never, b"-", None, at("method"))]
+def test_a_value_comes_from_its_source() -> None:
+    parts: list[bytes | Slot] = [
+        Slot(b"", absent=b"-", source=at("number")),
+        b"|",
+        Slot(b"", absent=b"-", source=at("method")),
+    ]
     assert composed(parts)(Session(number=7)) == b"7|-"

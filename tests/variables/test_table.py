@@ -16,7 +16,7 @@ from mailworker import __version__
 from mailworker.mail.end import End
 from mailworker.model import AuthMethod, UnixAddress
 from mailworker.native.core import line as native
-from mailworker.variables.line import Line, MakeLine, Part, composed
+from mailworker.variables.line import Line, MakeLine, Slot, composed
 from mailworker.variables.table import (
     SOURCES,
     TABLE,
@@ -206,7 +206,7 @@ def test_what_is_refused_for_now_has_a_status_of_its_own() -> None:
     "session", [FULL, Session(), UNIX, Session(event="failure"), Session(tries=2 * (Backend(),)), FOR_NOW]
 )
 def test_what_lies_at_a_source_is_what_the_function_gives(name: str, session: Session, make: MakeLine) -> None:
-    text = composed([Part(TABLE[name], b"-", None, SOURCES[name])], make)(session)
+    text = composed([Slot(b"", b"", b"-", None, SOURCES[name])], make)(session)
     value = TABLE[name](session)
     assert text == (b"-" if value is None else value)
 
