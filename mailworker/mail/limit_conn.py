@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from mailworker.config.limit_conn import ConnLimit, LimitConnSettings
+from mailworker.config.limit_conn import ConnLimit, ConnZone, LimitConnSettings
 from mailworker.errors import escape
 from mailworker.mail.end import End
 from mailworker.mail.facts import FactsRecord
@@ -24,37 +24,41 @@ _COMPLAIN_AGAIN: Final = 10.0
 
 
 class _Limit:
-    """One limit; `key` is None for a key that every session has, and then `number` identifies it."""
+    """One limit; `key` is None for a key that every session has, see `ConnZone.light`."""
 
-    __slots__ = ("complained", "key", "name", "number", "spelled")
+    __slots__ = ("_complained", "key", "zone")
 
-    def __init__(self, limit: ConnLimit, variables: Variables) -> None:
-        light = limit.zone.light
-        self.key = rendered(limit.zone.key, variables) if light is None else None
-        self.number = number_of(light)
-        self.name = limit.zone.name
-        self.spelled = limit.zone.text
-        self.complained = -_COMPLAIN_AGAIN
+    def __init__(self, zone: ConnZone, variables: Variables) -> None:
+        self.zone = zone
+        self.key = rendered(zone.key, variables) if zone.light is None else None
+        self._complained = -_COMPLAIN_AGAIN
 
     def key_of(self, record: SessionLog) -> bytes:
-        return key(self.number, record.client, record.login, WHOLE) if self.key is None else self.key(record)
+        if self.key is not None:
+            return self.key(record)
+        return key(number_of(self.zone.light), record.client, record.login, WHOLE)
+
+    def complain(self, record: SessionLog) -> None:
+        """Log that the zone is full, but not for each connection."""
+        assert isinstance(record, SessionRecord)
+        now = record.entrance.sessions.loop.now
+        if now - self._complained >= _COMPLAIN_AGAIN:
+            self._complained = now
+            record.write(Level.ALERT, f'limit_conn_zone "{self.zone.name}" is full')
 
 
-class _Gate:
-    """The limits of a server that apply at accept, or at login."""
+class _Stage:
+    """The limits of a server that apply at the same stage of a session: at accept, or at login."""
 
-    __slots__ = ("keys", "limits", "native")
+    __slots__ = ("gate", "keys", "limits")
 
     def __init__(
         self, limits: Sequence[ConnLimit], zones: Sequence[str], variables: Variables, held: Holdings, slow: Slow
     ) -> None:
-        self.limits = [_Limit(each, variables) for each in limits]
+        self.limits = [_Limit(each.zone, variables) for each in limits]
         self.keys = [limit.key for limit in self.limits if limit.key is not None]
-        rules = [
-            Rule(zones.index(each.zone.name), limit.number, each.most)
-            for each, limit in zip(limits, self.limits, strict=True)
-        ]
-        self.native = Gate(held, tuple(rules), slow)
+        rules = (Rule(zones.index(each.zone.name), number_of(each.zone.light), each.most) for each in limits)
+        self.gate = Gate(held, tuple(rules), slow)
 
 
 class ConnLimits:
@@ -70,12 +74,12 @@ class ConnLimits:
         """`zones` are the names of the zones in `held`, in the same order."""
         early = [each for each in settings.limits if known_at_accept(each.used)]
         late = [each for each in settings.limits if not known_at_accept(each.used)]
-        self._at_accept = _Gate(early, zones, variables, held, lambda _: False)
-        self._at_login = _Gate(late, zones, variables, held, self._admits_slowly)
-        self.at_login = self._at_login.native if late else None
+        self._at_accept = _Stage(early, zones, variables, held, lambda _: False)
+        self._at_login = _Stage(late, zones, variables, held, self._admits_slowly)
+        self.at_login = self._at_login.gate if late else None
         self._settings = settings
         self.asks_at_accept = bool(early)
-        self.quick = None if self._at_accept.keys else self._at_accept.native
+        self.quick = None if self._at_accept.keys else self._at_accept.gate
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ConnLimits) and self._settings == other._settings
@@ -90,16 +94,16 @@ class ConnLimits:
     def _admits_slowly(self, record: SessionLog) -> bool:
         return self._admits(self._at_login, record)
 
-    def _admits(self, gate: _Gate, record: SessionLog) -> bool:
-        keys = tuple(key(record) for key in gate.keys)
+    def _admits(self, stage: _Stage, record: SessionLog) -> bool:
+        keys = tuple(key(record) for key in stage.keys)
         without = 0
-        while (refusal := gate.native.refusal(record.number, record.client, record.login, keys, without)) is not None:
+        while (refusal := stage.gate.refusal(record.number, record.client, record.login, keys, without)) is not None:
             place, why = refusal
-            limit = gate.limits[place]
+            limit = stage.limits[place]
             if why != TOO_LONG:
                 return self._refuse(why, limit, record)
             text = limit.key_of(record)
-            record.error(f'the value of the "{limit.spelled}" key is more than 255 bytes: "{escape(text)}"')
+            record.error(f'the value of the "{limit.zone.text}" key is more than 255 bytes: "{escape(text)}"')
             without |= 1 << place
         return True
 
@@ -107,18 +111,9 @@ class ConnLimits:
         """Log that a limit refuses the client; gives whether it may go on nevertheless."""
         dry_run = self._settings.dry_run
         if result == FULL:
-            self._complain(limit, record)
-        record.write(
-            self._settings.log_level, f'limiting connections{", dry run," if dry_run else ""} by zone "{limit.name}"'
-        )
+            limit.complain(record)
+        text = f'limiting connections{", dry run," if dry_run else ""} by zone "{limit.zone.name}"'
+        record.write(self._settings.log_level, text)
         if isinstance(record, FactsRecord):
             record.limit_connections(b"REJECTED_DRY_RUN" if dry_run else b"REJECTED")
         return dry_run
-
-    @staticmethod
-    def _complain(limit: _Limit, record: SessionLog) -> None:
-        assert isinstance(record, SessionRecord)
-        now = record.entrance.sessions.loop.now
-        if now - limit.complained >= _COMPLAIN_AGAIN:
-            limit.complained = now
-            record.write(Level.ALERT, f'limit_conn_zone "{limit.name}" is full')
