@@ -24,7 +24,7 @@ class Session(Chain, Protocol):
         """Note the session in the session table; `task` carries it out."""
 
     def drop(self) -> None:
-        """Forget the session, which nobody carries out, as memory was lacking."""
+        """Forget the session: there is not enough memory to carry it out."""
 
 
 SessionT = TypeVar("SessionT", bound=Session)
@@ -38,9 +38,9 @@ class Pattern(Protocol):
 
 
 class Beginning:
-    """Called by a lobby with each guest that leaves: begins its session with its first words, as a copy of `pattern`.
+    """Called by a lobby with each guest that leaves: begins its session with its first bytes, as a copy of `pattern`.
 
-    `lost` gets guests without words, with the error of their connection. `listed`: there is a session table.
+    `lost` gets guests whose connections have failed, with the error. `listed`: there is a session table.
     """
 
     __slots__ = ("_listed", "_loop", "_lost", "_pattern")
@@ -68,7 +68,7 @@ def begin(
 ) -> None:
     """Begin a session with what its client has sent, None for nothing; `enlist`, if any, gets it and its task first.
 
-    Raises what the preparations raise, as MemoryError; nothing is left of the session then.
+    Raises what the preparations raise, such as MemoryError; nothing is left of the session then.
     """
     task = None
     try:

@@ -84,9 +84,9 @@ def _probe() -> socket.socket:
 class Listener(Timed):
     """Accepts connections on one listening socket, which may be shared with other processes.
 
-    `listening` is its descriptor. For that `receive` makes the function that gets each connection, when the first one
-    has come: most of many addresses may have no clients. `failed` gets the OSError of an accept that failed, such as
-    for lack of descriptors or memory; then nothing is accepted for accept_mutex_delay.
+    `listening` is its descriptor. `receive` gets that when the first connection has come, as most of many addresses may
+    have no clients, and gives the function that gets each connection. `failed` gets the OSError of an accept that
+    failed, such as for lack of descriptors or memory; then nothing is accepted for accept_mutex_delay.
     """
 
     __slots__ = ("_accepted", "_at_once", "_descriptor", "_failed", "_listening", "_loop", "_pause", "_receive")

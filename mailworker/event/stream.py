@@ -161,7 +161,7 @@ class BaseStream:
             raise unreached(address, self.party, error)
 
     async def _put_off(self) -> None:
-        """Suspend the running task until the loop would wait again: writes together wake a peer once."""
+        """Suspend the running task until the loop would wait again: what is sent together wakes a peer once."""
         self._late = True
         self.loop.late.append(self)
         try:

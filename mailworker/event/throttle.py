@@ -8,7 +8,7 @@ from mailworker.event.loop import Loop
 from mailworker.event.relay import LimitedSide
 from mailworker.event.timers import Timed
 
-# Seconds of the rate: what may be read at once at the beginning and after each wait, and what is kept for a side that
+# The bytes of so many seconds may be read at once at the beginning and after each wait, and are kept for a side that
 # was silent for a while or was called late.
 _STEP: Final = 0.0625
 _KEPT: Final = 0.25

@@ -57,14 +57,14 @@ class Attempting(Arriving):
             attempt.succeed()
         return limits is None or limits.admits(log, log.number, log.client, log.login)
 
-    def settle(self) -> Attempt | None:
-        """The attempt whose result must be reported; it is given only once, so it is reported only once."""
+    def _take_attempt(self) -> Attempt | None:
+        """The attempt whose result must be counted; it is given once, so it is counted once."""
         attempt, self.attempt = self.attempt, None
         return attempt
 
     async def fail_attempt(self, login: Login, verdict: Rejected) -> None:
         """Count a refused login, and delay the refusal if necessary."""
-        attempt, guard = self.settle(), self.server.guard
+        attempt, guard = self._take_attempt(), self.server.guard
         if attempt is None or guard is None:
             return
         if guard.fail(attempt, login, verdict, self.connections.loop.now):
@@ -72,7 +72,7 @@ class Attempting(Arriving):
 
     def forget_attempt(self, error: Exception) -> None:
         """Drop an attempt without a verdict; it still counts if the client itself has left."""
-        attempt = self.settle()
+        attempt = self._take_attempt()
         if attempt is None:
             return
         if isinstance(error, PeerError) and error.party is Party.CLIENT:

@@ -320,7 +320,7 @@ class Counted(SessionTally):
         self.gain(self._backend_bytes + 1, backend.sent)
 
     def fail_at_backend(self, end: End) -> None:
-        """Count a login that has failed at a backend; `end` would tell of it, and only BACKEND_FAULTS count."""
+        """Count a login that has failed at a backend, if `end` is one of BACKEND_FAULTS."""
         if end in self._common.backend_faults:
             self.add(self._common.backend_faults[end])
 

@@ -57,7 +57,7 @@ class LoginGuard(Protocol):
 
     @property
     def quick(self) -> Attempts | None:
-        """What counts most attempts faster than `enter`; None if a key needs more than the address and the name."""
+        """Counts most attempts faster than `enter`; None if a key needs more than the address and the name."""
 
     def enter(self, login: Login, applicant: LimitedApplicant, /) -> Link:
         """Let the applicant ask about its login, now or later, or refuse it."""
