@@ -15,8 +15,8 @@ from mailworker.mail.record import Checks, SessionRecord
 from mailworker.model import Address
 
 
-class Guarded(Protocol):
-    """A `server` block: which clients it serves."""
+class GuardedServer(Protocol):
+    """The part of the settings of a `server` block that is needed here."""
 
     @property
     def access(self) -> tuple[Rule, ...]: ...
@@ -44,7 +44,7 @@ class AccessCheck(Access):
         return End.DENIED
 
 
-def new_checks(settings: Guarded) -> Checks:
+def new_checks(settings: GuardedServer) -> Checks:
     """The checks of a server that need nothing but its settings; those of bans and of `limit_conn` follow them."""
     return (AccessCheck(settings.access),) if settings.access else ()
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network, IPv6Network
-
+from mailworker.config.networks import Network
 from mailworker.event.stream import Stream
 from mailworker.model import Address, InetAddress, UnixAddress, unmapped
 from mailworker.wire.proxy_protocol import V2_LIMIT, ProxyHeader, broken, parse
 
-Networks = tuple[IPv4Network | IPv6Network | str, ...]
+Networks = tuple[Network, ...]
 
 
 def client_ip(address: Address) -> str:

@@ -20,8 +20,8 @@ Tables = Callable[[LimitZone], LimitTable]
 """Gives the table of a zone."""
 
 
-class Limited(Protocol):
-    """The settings of a `server` block for limits."""
+class LimitedServer(Protocol):
+    """The part of the settings of a `server` block that is needed here."""
 
     @property
     def limit_auth(self) -> LimitAuthSettings: ...
@@ -41,7 +41,7 @@ class Guards:
         self._shuffled = Shuffled(loop)
         self._tables = tables
 
-    def of(self, server: Limited, *, noted: bool = True) -> Guard | None:
+    def of(self, server: LimitedServer, *, noted: bool = True) -> Guard | None:
         """The guard of a server, None if it has no limits; `noted` as in Guard."""
         settings = server.limit_auth
         if not settings.guards:
@@ -52,7 +52,7 @@ class Guards:
             limits.append(self._limit(LimitAuth(zone), server, counts=False))
         return Guard(settings, limits, self._shuffled, self.held, noted=noted)
 
-    def _limit(self, settings: LimitAuth, server: Limited, *, counts: bool = True) -> Limit:
+    def _limit(self, settings: LimitAuth, server: LimitedServer, *, counts: bool = True) -> Limit:
         zone, variables = settings.zone, server.variables.bind()
         limit = Limit(settings, self._tables(zone), variables, counts=counts)
         if self._counters is not None and self._counters.row is not None:

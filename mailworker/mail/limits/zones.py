@@ -44,8 +44,8 @@ class ZoneBan(NamedTuple):
     whole: bool
 
 
-class Server(Protocol):
-    """A `server` block: what its settings say of limits."""
+class LimitedServer(Protocol):
+    """The part of the settings of a `server` block that is needed here."""
 
     @property
     def limit_auth(self) -> LimitAuthSettings: ...
@@ -58,7 +58,7 @@ class LimitZones:
 
     def __init__(
         self,
-        servers: Iterable[Server],
+        servers: Iterable[LimitedServer],
         find: Callable[[LimitZone], Limits],
         clock: Callable[[], float] = monotonic,
     ) -> None:
