@@ -1,4 +1,4 @@
-"""What tests of whole sessions stand on."""
+"""The fixtures of tests of whole sessions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.settings import auth_http_settings, mail_server, ssl_settings
 
 
 class Clock:
-    """The time that proxies see: it goes on as always, but for what was skipped."""
+    """The clock of proxies: the real time, and the time that tests have skipped."""
 
     def __init__(self) -> None:
         self._skipped = 0.0

@@ -1,4 +1,4 @@
-"""Records whose session never was, by the classes of the program and by those in Python alone."""
+"""Records without a session, made by the classes that the program uses and by those written in Python."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FIELDS = (
 
 
 class Classes:
-    """`Record` and `Facts`."""
+    """The classes `Record` and `Facts`."""
 
     def __init__(self, *, plain: bool) -> None:
         records: Any = without_c(record) if plain else record
@@ -33,7 +33,7 @@ CLASSES = {"as the program has them": Classes(plain=False), "in Python": Classes
 
 
 class Bytes:
-    """A connection."""
+    """The byte counter of a connection."""
 
     def __init__(self, received: int) -> None:
         self.received = received
@@ -41,7 +41,7 @@ class Bytes:
 
 
 class Entrance:
-    """Where all come in, at a time that tests set; `logs` are those of each event."""
+    """The entrance of all records, with a clock that tests set; `logs` are those of each event."""
 
     def __init__(
         self, logs: Sequence[object] = (), backend: object = None, rows: object = None, counted: object = None
@@ -66,5 +66,5 @@ class Entrance:
 
 
 def noted(each: Any) -> dict[str, object]:
-    """What a record of facts holds."""
+    """The fields of a record."""
     return {name: getattr(each, name) for name in FIELDS}

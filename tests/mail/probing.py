@@ -16,7 +16,7 @@ from tests.support.settings import SERVER_NAME, proxy_settings
 def findings(
     address: Address, envelope: Envelope | None = None, tls: BackendTls | None = None, **proxy: Any
 ) -> list[Finding]:
-    """What a probe of that backend comes to, for a server with these fields of ProxySettings changed."""
+    """The findings of a probe of that backend, for a server with these fields of ProxySettings changed."""
     manner = Manner(SERVER_NAME, proxy_settings(**proxy), tls)
     bugs: list[BaseException] = []
     loop, found = Loop(bugs.append), []

@@ -1,4 +1,4 @@
-"""Sessions that end for each of the reasons that there are."""
+"""Sessions that end, for each of the reasons."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BROKEN = b"HTTP/1.0 500 broken\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What sessions are played on."""
+    """Makes the proxies and clients of a session."""
 
     scene: Scene
     folder: Path

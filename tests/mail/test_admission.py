@@ -1,4 +1,4 @@
-"""What is asked of clients before they are served."""
+"""The checks that clients must pass before they are served."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ DENIALS = {
 
 @pytest.mark.parametrize("case", WITH_SIEVE, ids=lambda case: case.protocol)
 def test_deny_reply_tells_whom_nobody_lets_in_that_there_is_no_service(scene: Scene, case: Case) -> None:
-    """Be it for a rule, a ban or a limit: what it is, strangers need not know."""
+    """It is the same for a rule, a ban or a limit, as strangers need not know which."""
     kept_out: dict[str, Any] = {
         "access": NOBODY,
         "limit_auth": settings(limit(0, of=zone("$remote_addr"), ban=900.0)),

@@ -1,6 +1,6 @@
 """A handshake, which is counted if it fails, and the greeting after it.
 
-They go together where nothing comes between them, and only there.
+The end of the handshake and the greeting are sent together if nothing comes between them, and only then.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The question to the login source: what it is told, and who hears of it."""
+"""The request to the login source: its contents, and who is told of it."""
 
 from __future__ import annotations
 

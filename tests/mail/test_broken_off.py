@@ -253,12 +253,12 @@ def _by_conversations(patch: pytest.MonkeyPatch) -> None:
 
 
 def _by_a_lobby(patch: pytest.MonkeyPatch) -> None:
-    """As where the log tells nobody who connects: clients wait for their sessions until they speak."""
+    """As if the log did not take [info]: a lobby greets clients, whose sessions begin with their first bytes."""
     patch.setattr(Entrance, "has_lobby", property(lambda _entrance: True))
 
 
 def _with_a_quiet_log(patch: pytest.MonkeyPatch) -> None:
-    """As by default: nothing follows a login, so no step asks who has to be told of it."""
+    """As by default: no log, counter or limit follows a login, so it takes the shortest way."""
     patch.setattr(RecordedLog, "level", Level.ERROR)
 
 
@@ -268,7 +268,7 @@ WAYS: tuple[Callable[[pytest.MonkeyPatch], None], ...] = (
 
 
 def _quieted(result: tuple[object, ...]) -> tuple[object, ...]:
-    """What a session is like if its log takes only errors."""
+    """The result of a session without the lines that a log of errors does not take."""
     *heard, lines = result
     assert isinstance(lines, tuple)
     return *heard, tuple(line for line in lines if line.startswith(("[error]", "[crit]", "[alert]")))

@@ -1,4 +1,4 @@
-"""Sessions end by their references alone: the collector, which workers let sleep, would find nothing."""
+"""The objects of a session are freed by their reference counts alone: workers do not run the garbage collector."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.settings import proxy_settings
 
 @contextmanager
 def no_circles() -> Iterator[None]:
-    """Fails if what is given up meanwhile cannot be freed at once."""
+    """Fails if an object that is dropped meanwhile can be freed by the garbage collector only."""
     gc.collect()
     gc.disable()
     gc.set_debug(gc.DEBUG_SAVEALL)

@@ -21,7 +21,7 @@ EARLY = b"503 5.5.0 Improper use of SMTP command pipelining\r\n"
 
 
 def is_cut_off(scene: Scene, client: Peer) -> bool:
-    """Whether the client, who is there when most of its time is over, is not when all of it is."""
+    """Whether the client is connected when most of its time is over, and no longer when all of it is."""
     there = client.is_silent()
     scene.skip(REST)
     return there and client.rest() == b""

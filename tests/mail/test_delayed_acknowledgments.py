@@ -18,7 +18,7 @@ from tests.support.settings import auth_http_settings
 
 
 def waits(address: InetAddress) -> bool:
-    """Whether the one connection from here to `address` is one that waits."""
+    """Whether the only connection from here to `address` waits for acknowledgments: TCP_NODELAY is off."""
     found = []
     for entry in Path("/proc/self/fd").iterdir():
         with suppress(OSError):

@@ -117,7 +117,7 @@ def test_what_servers_ask_for_is_asked_when_it_is_known_which_one_it_is(
     at_accept: tuple[str, ...],
     in_tls: tuple[tuple[str, ...], ...],
 ) -> None:
-    """Where all of an address ask for the same nobody has to wait for a handshake."""
+    """If all servers of an address have the same checks, these run at accept."""
 
     def denying(*who: str) -> tuple[Rule, ...]:
         return tuple(Rule(False, each) for each in who)
@@ -139,7 +139,7 @@ def test_what_servers_ask_for_is_asked_when_it_is_known_which_one_it_is(
 
 
 def quiet(context: TlsContext, name: bytes = b"a", **changes: Any) -> Server:
-    """A server by TLS as it is configured, whose log tells nobody who connects."""
+    """A server with TLS whose log does not take [info], as a server with a lobby."""
     ssl = changes.pop("ssl", context.settings)
     settings = mail_server("imap", names=(ServerName(name),), ssl=ssl, **changes)
     return Server(settings, Log([]), ServerTls(context), PROTOCOLS["imap"].capabilities(settings), source_for(settings))

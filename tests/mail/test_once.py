@@ -1,4 +1,4 @@
-"""What is told once, and how much of it is remembered."""
+"""Messages that are logged once, and how many are remembered."""
 
 from __future__ import annotations
 

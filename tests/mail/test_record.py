@@ -112,7 +112,7 @@ def test_times_of_accept_and_login_are_the_loop_s(scene: Scene) -> None:
 
 
 def test_whoever_has_the_record_can_end_it_and_later_ends_count_no_more(scene: Scene) -> None:
-    """What another engine does, or who sends a session away."""
+    """As a shutdown does, or an administrator who ends a session."""
     backend = scene.backend(IMAP.script(echo))
     proxy = scene.proxy("imap", scene.auth_for(backend))
     client = scene.client(proxy)

@@ -1,4 +1,4 @@
-"""What a session is called in every log."""
+"""The id of a session, the same in every log."""
 
 from __future__ import annotations
 

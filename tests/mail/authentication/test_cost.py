@@ -67,7 +67,7 @@ def test_of_an_unknown_work_nothing_is_told() -> None:
 def test_what_is_near_the_limit_is_measured_until_it_is_seen_to_be_cheap(
     monkeypatch: pytest.MonkeyPatch, measured: list[float], needed: float, tries: int
 ) -> None:
-    """Of twice the work of the sample; other processes make it look dear."""
+    """A password with twice the work of the sample, while other processes make it look more expensive."""
     taken = enumerate(chain(measured, repeat(0.0005)), 1)
     last = 0
 

@@ -89,7 +89,7 @@ def log_in(scene: Scene, proxy: Proxy, case: Login = IMAP) -> Peer:
 
 
 def _hold(barrier: threading.Barrier) -> None:
-    """Wait from one meeting to the next."""
+    """Wait until the test has passed the barrier twice."""
     barrier.wait(PATIENCE)
     barrier.wait(PATIENCE)
 
@@ -244,7 +244,7 @@ def test_no_more_are_kept_than_allowed(scene: Scene) -> None:
 
 
 def test_a_word_that_nobody_asked_for_ends_an_idle_connection(scene: Scene) -> None:
-    """It could else be taken for the answer to the next login."""
+    """Otherwise it could be taken for the answer to the next login."""
     answer = persistent(scene.backend(IMAP.script()).address)
     other = persistent(InetAddress("127.0.0.1", 1))
     service = Service(answer)
@@ -264,7 +264,7 @@ def test_an_idle_connection_ends_with_the_word_and_not_with_the_next_login(scene
 
 
 def test_a_login_takes_no_connection_whose_word_has_just_come(scene: Scene) -> None:
-    """The loop hears of both in one round, of the login first."""
+    """Both are ready in one round of the loop, the login first."""
     answer = persistent(scene.backend(IMAP.script()).address)
     service = Service(answer)
     with serving(scene, service) as proxy:

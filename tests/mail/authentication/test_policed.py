@@ -183,7 +183,7 @@ def test_no_more_than_a_tenth_of_all_connections_wait(police: Police) -> None:
 
 
 def test_who_waits_for_it_is_counted_with_those_whom_limits_hold_back(police: Police) -> None:
-    """All of a worker together are a tenth."""
+    """All that a worker holds back together are a tenth of its connections."""
     backend = police.scene.backend(IMAP.script())
     auth = police.scene.auth(rejected(b"no"), rejected(b"no"), accepted(backend.address))
     proxy = police.scene.proxy(

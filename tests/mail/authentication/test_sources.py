@@ -34,7 +34,7 @@ HERE = b"one.example.com"  # the server_name of servers that the row is for
 
 
 class OneUser:
-    """Lets one user in, at one backend; whoever is called "nobody" is beyond it."""
+    """Lets one user in, at one backend; for the user "nobody" it gives no verdict."""
 
     kind = "one"
     name = "one user"

@@ -55,7 +55,7 @@ class Steps:
         yield from ()
 
     def enter(self, *, starttls: bool) -> bytes | PeerError:
-        """What it comes to."""
+        """The bytes for the client, or the error, of a login with these steps."""
         heard: list[bytes | PeerError] = []
         peer = Peering(self, starttls=starttls)
         log = SessionLog(RecordedLog(), 1, "192.0.2.1")

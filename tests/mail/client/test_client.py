@@ -32,7 +32,7 @@ TRUSTED: Networks = (ip_network("192.0.2.0/24"),)
 
 
 class Stream(MemoryStream):
-    """One that counts what it has received, and is said to be `connected`."""
+    """A stream that counts its bytes; its descriptor is that of the socket `connected`, if there is one."""
 
     def __init__(self, *script: bytes, connected: socket.socket | None = None, tls: MemoryTls | None = None) -> None:
         super().__init__(*script, tls=tls)

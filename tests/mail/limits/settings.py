@@ -1,4 +1,4 @@
-"""Settings of limits, and who logs in."""
+"""Settings of limits, and a proxy whose clients log in."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def delay(seconds: float = 2.0, most: float = 15.0, of: LimitZone | None = None)
 
 
 def judging(scene: Scene, backend: ScriptedServer, returned: bytes | None = None) -> AuthService:
-    """Who knows the password `secret` is let in, as the user `returned`."""
+    """An auth service that lets in whoever knows the password `secret`, as the user `returned`."""
     service: AuthService
     names = () if returned is None else ((b"Auth-User", returned),)
 
@@ -60,7 +60,7 @@ def judging(scene: Scene, backend: ScriptedServer, returned: bytes | None = None
 
 
 class Known(SessionFacts):
-    """No more of a session than a key needs."""
+    """The part of a session that a key needs."""
 
     prefix_lengths = (32, 64)
 
@@ -95,38 +95,38 @@ class Mailbox:
         return client
 
     def is_banned(self, source: str = "127.0.0.1") -> bool:
-        """Whether a connection is closed without a word."""
+        """Whether a connection is closed without a greeting."""
         client = self.scene.client(self.proxy, source=source)
         client.end()
         return client.rest() == b""
 
     def try_to_log_in(self, password: bytes, source: str = "127.0.0.1", user: bytes = b"user@example.com") -> bytes:
-        """What is answered."""
+        """The answer to a login."""
         client = self.client(source)
         client.send(login(self.case, password, user))
         return client.until(b"\r\n")
 
     def leave(self) -> None:
-        """All clients go."""
+        """Close all clients, and wait until their sessions have ended."""
         for client in self.scene._clients:
             client.close()
         self.proxy.service_is_idle()
 
     @property
     def asked(self) -> int:
-        """How often the auth service was."""
+        """How often the auth service was asked."""
         return len(self.service.requests)
 
 
 def limits_of(proxy: Proxy) -> tuple[Limit, ...]:
-    """Those of its server."""
+    """The limits of a proxy's server."""
     guard = proxy.service.servers[0].guard
     assert isinstance(guard, Guard)
     return guard.limits
 
 
 def login(case: Case, password: bytes, user: bytes = b"user@example.com") -> bytes:
-    """The command of a protocol."""
+    """The command of a login by a protocol."""
     if case.protocol == "imap":
         return b"a1 LOGIN %b %b\r\n" % (user, password)
     credentials = b64encode(b"\0%b\0%b" % (user, password))

@@ -139,7 +139,7 @@ def test_a_success_ends_the_penalty(scene: Scene) -> None:
 
 
 def test_a_tenth_of_the_connections_is_held_back_and_no_more(scene: Scene) -> None:
-    """Beyond that refusals come at once, and count on."""
+    """Beyond that, refusals come at once and still count."""
     mailbox = Mailbox(scene, settings(limit(60), delay=delay(30.0, inf)), worker_connections=100)
     clients = [mailbox.client() for _ in range(40)]
     for number, client in enumerate(clients):
@@ -179,7 +179,7 @@ def test_neither_time_nor_order_tells_whether_a_user_exists(scene: Scene) -> Non
 
 
 def answers_in_order(clients: dict[bytes, Peer]) -> list[tuple[float, bytes]]:
-    """When each has heard its answer, and who; those of one moment in the order in which the proxy has sent them."""
+    """The time of each answer, and its user; answers of the same moment are in the order in which they were sent."""
     order: list[tuple[float, bytes]] = []
     with DefaultSelector() as selector:
         for user, client in clients.items():

@@ -10,7 +10,7 @@ from tests.mail.limits.settings import Known, zone
 
 
 class Record(SessionRecord):
-    """No more of a record than a key needs."""
+    """The part of a record that a key needs."""
 
     def __init__(self, client: str, login: bytes = b"") -> None:
         self.client = client

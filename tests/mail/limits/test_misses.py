@@ -1,4 +1,4 @@
-"""Attempts that nobody is asked about, since the client says something else than a login."""
+"""Attempts about which no login source is asked, as the client sends something other than a login."""
 
 from __future__ import annotations
 
