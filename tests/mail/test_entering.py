@@ -71,7 +71,9 @@ def test_first_steps_are_those_that_the_whole_login_begins_with(login: str) -> N
         *((protocol, {}, {"password": Secret(b"x" * 1100)}) for protocol in ("imap", "pop3")),
     ],
 )
-def test_others_have_none(protocol: str, changes: dict[str, Any], login: dict[str, Any]) -> None:
+def test_a_login_that_depends_on_answers_has_no_first_steps(
+    protocol: str, changes: dict[str, Any], login: dict[str, Any]
+) -> None:
     asked = Login(**{"method": AuthMethod.PLAIN, "name": b"u", "password": Secret(b"p"), "tag": b"a1", **login})
     backend = place(mail_server(protocol, proxy=proxy_settings(**changes)))
     assert PROTOCOLS[protocol].first_steps(backend, asked) is None
@@ -88,7 +90,7 @@ def test_a_login_that_was_read_without_a_dialogue_counts_as_a_command(scene: Sce
     proxy.log.find("client sent too many commands")
 
 
-def test_where_no_command_is_allowed_a_login_is_none(scene: Scene) -> None:
+def test_a_login_is_one_command_too_many_if_none_is_allowed(scene: Scene) -> None:
     proxy = scene.proxy("imap", scene.auth(rejected(b"asked")), max_commands=0)
     client = scene.client(proxy)
     client.expect(IMAP.greeting)

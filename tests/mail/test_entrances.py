@@ -110,7 +110,7 @@ def test_a_session_has_facts_where_a_server_asks_for_some_that_it_may_come_to(co
         (True, ((), ("unix:",)), (), ((), ("unix:",))),
     ],
 )
-def test_what_servers_ask_for_is_asked_when_it_is_known_which_one_it_is(
+def test_checks_run_as_soon_as_it_is_known_which_server_a_client_has_reached(
     context: TlsContext,
     ssl: bool,
     rules: tuple[tuple[str, ...], ...],

@@ -3,7 +3,7 @@ from __future__ import annotations
 from mailworker.mail.held import Held
 
 
-def test_as_many_are_held_back_as_may_be() -> None:
+def test_only_so_many_sessions_are_held_back() -> None:
     held = Held(2)
     with held:
         assert not held.full

@@ -118,7 +118,7 @@ def test_clients_that_wait_at_the_end_are_served_if_they_can_be_logged_in(
     assert len([line for line in proxy.log.lines if "connected to" in line]) == served
 
 
-def test_the_end_is_told_once(scene: Scene) -> None:
+def test_done_is_called_once_when_the_last_session_has_ended(scene: Scene) -> None:
     proxy = scene.proxy("imap", scene.auth(hang))
     done = threading.Semaphore(0)
     proxy.call(lambda: proxy.service.shutdown_gracefully(done.release))

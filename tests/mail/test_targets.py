@@ -101,7 +101,7 @@ def test_a_backend_with_ipv6_alone_is_found(scene: Scene) -> None:
     assert ", upstream: ::1:" in line
 
 
-def test_who_does_not_answer_is_passed_over(scene: Scene) -> None:
+def test_an_address_without_an_answer_is_followed_by_the_next_one(scene: Scene) -> None:
     backend = scene.backend(IMAP.script())
     port = backend.address.port
     proxy = proxy_for(scene, answers(a("127.0.0.1", "127.0.0.2", "127.0.0.3")), port)
@@ -184,7 +184,7 @@ def test_when_none_answers_the_login_fails(scene: Scene) -> None:
     assert len(errors(proxy)) == 2
 
 
-def test_who_is_silent_costs_one_login_a_part_of_the_timeout(
+def test_a_silent_address_delays_one_login_by_a_part_of_the_timeout(
     scene: Scene, resources: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = scene.backend(IMAP.script())

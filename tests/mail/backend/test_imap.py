@@ -181,7 +181,7 @@ def test_what_is_no_answer_to_id_ends_the_login(scene: Scene, reply: bytes) -> N
 
 
 @BOTH_WAYS
-def test_nobody_is_told_of_who_is_not_asked_to(scene: Scene, greeting: bytes, case: Case) -> None:
+def test_a_backend_hears_of_the_client_only_if_that_is_configured(scene: Scene, greeting: bytes, case: Case) -> None:
     backend = scene.backend(conversation(greeting, *case.backend[1:], then=echo))
     client = scene.client(scene.proxy("imap", scene.auth_for(backend)))
     client.expect(IMAP.greeting)

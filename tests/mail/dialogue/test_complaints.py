@@ -155,7 +155,7 @@ def test_one_client_adds_ten_lines_at_most_and_the_tenth_says_so(case: Case) -> 
 
 
 @all_protocols
-def test_unknown_lines_behind_a_refusal_are_told_of_no_more(case: Case) -> None:
+def test_unknown_commands_after_a_refusal_are_not_logged(case: Case) -> None:
     """Here the client goes on with the name and password of AUTH LOGIN, which was refused."""
     said = AUTH[case.protocol] + b" LOGIN\r\ndXNlcg==\r\naHVudGVyMg=="
     assert refused(case.protocol, said, ONLY).refused == ["login without TLS"]
@@ -188,7 +188,7 @@ LEAVE = {"imap": b"a LOGOUT", "pop3": b"QUIT", "smtp": b"QUIT"}
 
 @pytest.mark.parametrize("leave", [{}, LEAVE], ids=["without a word", "with a word"])
 @all_protocols
-def test_who_asks_and_leaves_is_told_of(case: Case, leave: dict[str, bytes]) -> None:
+def test_a_client_that_asks_for_capabilities_and_leaves_is_logged(case: Case, leave: dict[str, bytes]) -> None:
     said = ASK[case.protocol] + b"\r\n" + leave.get(case.protocol, ASK[case.protocol])
     assert refused(case.protocol, said).left == ["client left without a login"]
     assert refused(case.protocol, said, ON).left == ["client left without a login"]
@@ -198,7 +198,7 @@ def test_who_asks_and_leaves_is_told_of(case: Case, leave: dict[str, bytes]) -> 
 
 
 @pytest.mark.parametrize("said", [b"AUTH NTLM\r\nQUIT", b"MAIL FROM:<a@b>\r\nQUIT", b"X"])
-def test_who_leaves_behind_a_refusal_is_told_of_no_more(said: bytes) -> None:
+def test_a_client_that_leaves_after_a_refusal_adds_no_further_line(said: bytes) -> None:
     assert refused("smtp", said).left == []
 
 

@@ -268,7 +268,7 @@ def test_a_login_carries_the_last_helo_and_whether_there_was_an_ehlo(said: bytes
     assert outcome.told == [(b"", helo, esmtp)] * 2
 
 
-def test_who_has_said_ehlo_to_another_server_has_said_it() -> None:
+def test_an_ehlo_that_another_server_has_heard_counts() -> None:
     earlier = dialogue_of("smtp", MemoryStream(b"EHLO me\r\nQUIT\r\n"))
     assert run(next_request(earlier)) is None
     dialogue = dialogue_of("smtp", MemoryStream(AUTH_PLAIN))

@@ -13,7 +13,7 @@ def ban(mailbox: Mailbox, key: bytes, seconds: float = 60.0) -> None:
         limited.table.ban(key, mailbox.proxy._loop.now, seconds)
 
 
-def test_any_limit_that_bans_is_asked(scene: Scene) -> None:
+def test_a_ban_by_any_limit_keeps_a_client_out(scene: Scene) -> None:
     first, second = limit(), limit(of=zone("$remote_addr", name="second"), ban=9.0)
     mailbox = Mailbox(scene, settings(first, second))
     assert not mailbox.is_banned()

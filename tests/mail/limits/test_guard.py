@@ -180,7 +180,7 @@ def _now(proxy: Any) -> float:
     return now
 
 
-def test_an_open_session_of_who_is_banned_gets_no_further(scene: Scene) -> None:
+def test_a_banned_client_cannot_log_in_in_an_open_session(scene: Scene) -> None:
     mailbox = Mailbox(scene, settings(limit(1, ban=900.0)), timeout=600.0)
     client = mailbox.client()
     guess(mailbox, 2)

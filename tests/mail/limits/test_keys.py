@@ -54,6 +54,6 @@ def test_spellings_of_a_user_or_an_address_are_one_key(key: str, value: bytes) -
         assert render(Known(client, user)) == value
 
 
-def test_other_keys_are_rendered() -> None:
+def test_a_key_needs_a_record_with_facts() -> None:
     with pytest.raises(AssertionError):
         rendered(zone("$protocol").key, Variables({}))(Record("192.0.2.7"))

@@ -47,13 +47,13 @@ def test_only_keys_without_the_client_s_address_trust_clients(key: str, trusts: 
     assert new(limit(of=zone(key))).rule.trusts is trusts
 
 
-def test_what_is_there_for_penalties_alone_counts_nothing() -> None:
+def test_a_limit_that_only_holds_penalties_counts_nothing() -> None:
     settings = limit(3)
     assert Limit(settings, limit_tables()(settings.zone), Variables({}), counts=False).rule.burst == NONE
     assert new(settings).rule.burst == 3000
 
 
-def test_a_full_zone_is_told_now_and_then() -> None:
+def test_a_full_zone_is_logged_once_in_ten_seconds() -> None:
     limited, record = new(limit(9, of=zone(gain=1))), Told("192.0.2.7")
     for number in range(6000):
         for _ in range(2):

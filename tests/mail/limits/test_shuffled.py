@@ -53,7 +53,7 @@ def stage() -> Iterator[Stage]:
     stage.loop.close()
 
 
-def test_those_of_one_release_come_in_any_order_and_none_too_early(stage: Stage) -> None:
+def test_refusals_of_one_release_come_in_any_order_and_none_too_early(stage: Stage) -> None:
     now = stage.loop.now
     first = (now // TICK + 1) * TICK
     for name, until in (("a", first - 0.2), ("b", first - 0.01), ("c", first), ("d", first + 0.01), ("e", now - 9)):

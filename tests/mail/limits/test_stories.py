@@ -75,7 +75,7 @@ def test_a_stranger_cannot_lock_out_the_owner_of_a_mailbox(scene: Scene) -> None
 
 
 @pytest.mark.parametrize("name", [b"user@example.com", b"user"])
-def test_nor_can_a_stranger_where_the_service_returns_names(scene: Scene, name: bytes) -> None:
+def test_a_stranger_cannot_lock_out_an_owner_whose_name_the_service_returns(scene: Scene, name: bytes) -> None:
     """A stranger has got the name banned that it returns; the owner logs in by this name or another."""
     mailbox = Mailbox(scene, settings(limit(0, of=zone("$remote_user"), ban=900.0)), returned=name)
     assert mailbox.try_to_log_in(b"secret", source="127.0.0.7") == IMAP.answer
