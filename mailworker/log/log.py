@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from mailworker.config.logs import FileLog, LogTarget, MemoryLog, StderrLog, SyslogLog
@@ -57,15 +58,13 @@ class OpenFiles:
     def reopen(self, log: Log, owner: int | None = None) -> None:
         """Reopen all files. If one cannot be opened, the error is logged, and the old one is kept."""
         for sink in self._files.values():
-            _reopen(sink, log, owner)
+            _try(partial(sink.reopen, owner), log)
 
     def adopt(self, log: Log, descriptors: Mapping[Path, int]) -> None:
         """Use the files that another process has opened. Reopen others, and close unknown ones."""
         for path, sink in self._files.items():
-            if path in descriptors:
-                sink.adopt(descriptors[path])
-            else:
-                _reopen(sink, log)
+            known = path in descriptors
+            _try(partial(sink.adopt, descriptors[path]) if known else partial(sink.reopen, None), log)
         for path in descriptors.keys() - self._files.keys():
             os.close(descriptors[path])
 
@@ -94,9 +93,9 @@ class OpenFiles:
         return [*self._files.values(), *self._syslogs]
 
 
-def _reopen(sink: FileSink, log: Log, owner: int | None = None) -> None:
+def _try(change: Callable[[], None], log: Log) -> None:
     try:
-        sink.reopen(owner)
+        change()
     except StartError as error:
         log.write(Level.EMERG, str(error))
 

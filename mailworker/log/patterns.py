@@ -27,9 +27,10 @@ FILE_FLAGS: Final = FLAGS | os.O_NOFOLLOW
 class _Named:
     """An open file with its name."""
 
-    __slots__ = ("appender", "descriptor", "opened", "path")
+    __slots__ = ("_losses", "appender", "descriptor", "opened", "path")
 
     def __init__(self, path: str, descriptor: int, losses: Losses) -> None:
+        self._losses = losses
         self.appender = Appender(self, losses)
         self.descriptor = descriptor
         self.opened = time.monotonic()
@@ -37,7 +38,10 @@ class _Named:
 
     def close(self) -> None:
         self.appender.end_file()
-        os.close(self.descriptor)
+        try:
+            os.close(self.descriptor)
+        except OSError as error:  # as on a full disk of another machine: at least one line is lost
+            self._losses.add(1, f'close() "{self.path}" failed {describe(error)}')
 
 
 class PatternWriter:

@@ -8,6 +8,7 @@ import os
 import select
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -60,7 +61,7 @@ class FileSink:
     def reopen(self, owner: int | None) -> None:
         """Open the file that has this path now. If that fails, raises StartError, and keeps the old one.
 
-        `owner` is the user id that the file gets, None for no change.
+        `owner` is the user id that the file gets, None for no change. Also raises StartError as `adopt` does.
         """
         descriptor = _open(self.path)
         if owner is not None:
@@ -68,16 +69,22 @@ class FileSink:
         self.adopt(descriptor)
 
     def adopt(self, descriptor: int) -> None:
-        """Use the file that another process has opened."""
-        self.close()
+        """Use the file that another process has opened.
+
+        Raises StartError afterwards if the old one was closed with an error, as on a full disk of another machine.
+        """
+        former, self.descriptor = self.descriptor, descriptor
         self._torn = False
-        self.descriptor = descriptor
+        try:
+            if former >= 0:
+                os.close(former)
+        except OSError as error:
+            raise StartError(f'close() "{self.path}" failed {describe(error)}') from None
 
     def close(self) -> None:
         """Close the descriptor; records that are written after that are lost."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-        self.descriptor = -1  # the number may soon be reused
+        with suppress(StartError):  # nothing is left to report it to
+            self.adopt(-1)  # the number may soon be reused
 
 
 class StderrSink:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -88,6 +89,34 @@ def test_files_that_were_opened_elsewhere_are_gone_on_in(tmp_path: Path) -> None
     log.write(Level.ERROR, "after")
     files.close()
     assert [(tmp_path / name).read_text().count("after") for name in ("a", "b", "moved a", "moved b")] == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("opened_elsewhere", [True, False])
+def test_a_file_whose_last_lines_a_full_disk_refuses_is_left_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opened_elsewhere: bool
+) -> None:
+    """close() of NFS says so, and has closed the file: later lines went to whatever had its number then."""
+    files, close = OpenFiles(), os.close
+    path = tmp_path / "error.log"
+    log = open_logs([FileLog(path, Level.ERROR)], files)
+    path.rename(tmp_path / "moved")
+    former = files.by_path[path]
+    elsewhere = os.open(path, os.O_WRONLY | os.O_CREAT) if opened_elsewhere else -1
+
+    def fail(descriptor: int) -> None:
+        close(descriptor)
+        if descriptor == former:
+            raise OSError(errno.EDQUOT, "")
+
+    monkeypatch.setattr(os, "close", fail)
+    if opened_elsewhere:
+        files.adopt(log, {path: elsewhere})
+    else:
+        files.reopen(log)
+    assert files.by_path[path] != former
+    files.close()
+    assert path.read_text().endswith(f': close() "{path}" failed (122: Disk quota exceeded)\n')
+    assert not (tmp_path / "moved").read_text()
 
 
 def test_a_target_that_cannot_be_opened_fails(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import time
 from pathlib import Path
 from typing import Final
@@ -164,3 +165,23 @@ def test_files_that_are_moved_are_found_out_after_a_minute_or_when_logs_are_reop
     assert open_descriptors() == before
     write(writer, b"a")
     assert (folder / "a").read_bytes() == b"line\n"
+
+
+def test_a_file_whose_last_lines_a_full_disk_refuses_is_opened_again(
+    folder: Path, losses: Losses, log: RecordedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = os.close
+
+    def fail(descriptor: int) -> None:
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        close(descriptor)
+        if regular:
+            raise OSError(errno.EDQUOT, "")
+
+    monkeypatch.setattr(os, "close", fail)
+    writer = new_writer(folder, losses)
+    write(writer, b"a.log")
+    writer.end_files()
+    write(writer, b"a.log")
+    assert (folder / "a.log").read_bytes() == b"line\nline\n"
+    assert log.lines == [f'[alert] close() "{folder}/a.log" failed (122: Disk quota exceeded), 1 line lost']
