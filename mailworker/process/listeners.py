@@ -88,7 +88,7 @@ class Opening:
         _configure(listening, listen, self._log)
         if not borrowed:  # else the service manager has done so
             self._give(listen, fresh=inherited is None)
-        return self._listen(listen)
+        return self._listen(listen, fresh=inherited is None)
 
     def _give(self, listen: Listen, *, fresh: bool) -> None:
         """Set owner and mode. Raises StartError only for a new socket: the file of an inherited one may be gone."""
@@ -113,13 +113,18 @@ class Opening:
             return None
         return bound
 
-    def _listen(self, listen: Listen) -> bool:
+    def _listen(self, listen: Listen, *, fresh: bool) -> bool:
+        """Listen, or change the backlog of an inherited socket: that goes on with its former one if this fails."""
         backlog = _BACKLOG if listen.backlog is None else listen.backlog
         try:
             self._opened[-1].socket.listen(backlog)
         except OSError as error:
+            message = f"listen() to {listen.address}, backlog {backlog} failed"
+            if not fresh:
+                self._log.write(Level.ALERT, f"{message}, ignored {describe(error)}")
+                return True
             self._opened.pop().remove(self._log)
-            self._only_in_use(error, f"listen() to {listen.address}, backlog {backlog} failed {describe(error)}")
+            self._only_in_use(error, f"{message} {describe(error)}")
             return False
         return True
 

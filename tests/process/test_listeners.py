@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -87,6 +88,26 @@ def test_a_failure_closes_what_was_opened_and_keeps_what_was_taken_over(inet: In
     open_all([new])[0].close()
     assert old.socket.fileno() >= 0
     old.close()
+
+
+@pytest.mark.parametrize("number", [errno.EADDRINUSE, errno.EACCES])
+def test_a_socket_that_was_taken_over_listens_as_before_where_its_backlog_cannot_change(
+    inet: Inet, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Its socket was closed, so all later reloads failed."""
+    log, opened, same = RecordedLog(), list[BoundListener](), inet()
+    (old,) = open_all([same])
+
+    def refuse(_socket: socket.socket, _backlog: int) -> None:
+        raise OSError(number, "")
+
+    monkeypatch.setattr(socket.socket, "listen", refuse)
+    finish(Opening([old], log.log, opened).run([(Endpoint(same, 0),)]))
+    assert [listener.socket for listener in opened] == [old.socket]
+    (line,) = log.lines
+    assert line.startswith(f"[alert] listen() to {same.address}, backlog 511 failed, ignored ({number}: ")
+    with socket.create_connection(old.socket.getsockname()):
+        old.close()
 
 
 def test_an_address_in_use_is_tried_five_times(inet: Inet) -> None:
