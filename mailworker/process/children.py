@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -221,22 +220,17 @@ class Children:
         """Send children the log files that `cycle` has reopened; a child without room opens them itself."""
         for child in self:
             if not send_files(child.link, child.place.kind.files(cycle)):
-                with suppress(ProcessLookupError):
-                    os.kill(child.pid, Signals.SIGUSR1)
+                _kill(child, Signals.SIGUSR1, cycle.log)
 
-    def signal(self, number: Signals, only: Callable[[Child], bool] = lambda child: True) -> None:
-        """Send a signal to the children for which `only` returns true."""
-        for child in self:
-            if only(child):
-                with suppress(ProcessLookupError):
-                    os.kill(child.pid, number)
+    def signal(self, number: Signals, only: Callable[[Child], bool], log: Log) -> list[Child]:
+        """Send a signal to the children for which `only` returns true. Returns those that got it; errors are logged."""
+        return [child for child in self if only(child) and _kill(child, number, log)]
 
-    def shut_down(self, only: Callable[[Child], bool]) -> list[Child]:
+    def shut_down(self, only: Callable[[Child], bool], log: Log) -> list[Child]:
         """Send SIGQUIT, once each, to the children for which `only` returns true. Returns those that got it now."""
-        told = [child for child in self if only(child) and not child.leaving]
+        told = self.signal(Signals.SIGQUIT, lambda child: only(child) and not child.leaving, log)
         for child in told:
             child.leaving = True
-        self.signal(Signals.SIGQUIT, lambda child: child in told)
         return told
 
     def forget(self, children: Iterable[Child], log: Log) -> None:
@@ -317,6 +311,18 @@ class Children:
         pause = self._pauses.get(child.place, 0.0)
         self._pauses[child.place] = min(max(pause * 2, _FIRST_PAUSE), _LAST_PAUSE)
         return pause
+
+
+def _kill(child: Child, number: Signals, log: Log) -> bool:
+    """Send a signal; False if the system refuses that, which is logged. A child that has ended will be reaped."""
+    try:
+        os.kill(child.pid, number)
+    except ProcessLookupError:
+        return True
+    except OSError as error:
+        log.write(Level.ALERT, f"kill({child.pid}, {number}) failed {describe(error)}")
+        return False
+    return True
 
 
 def _open_ends(helpers: Iterable[type[Helper]], *, asks: bool) -> tuple[socket.socket, socket.socket, Ends, Ends]:

@@ -99,7 +99,7 @@ class Workforce:
 
     def _dismiss_surplus(self) -> None:
         here = self._cycle
-        self._children.shut_down(lambda child: child.stays_in(here) and not self._is_wanted(child.place, here))
+        self._shut_down(lambda child: child.stays_in(here) and not self._is_wanted(child.place, here))
 
     def dismiss_former(self) -> None:
         """Shut down the workers of former cycles as soon as those of the present cycle serve."""
@@ -111,19 +111,19 @@ class Workforce:
 
     def renew(self, helper: type[Helper]) -> None:
         """Replace the running helper of this kind."""
-        self._children.shut_down(lambda child: child.place.kind is helper)
+        self._shut_down(lambda child: child.place.kind is helper)
         self._fill(Place(helper, 0), self._cycle)
 
     def dismiss(self) -> None:
         """Shut down all workers, and replace none until `start`."""
         self._wanted = False
-        self._children.shut_down(_works)
+        self._shut_down(_works)
         self._dismiss_helpers()
 
     def terminate(self) -> None:
         """End all workers at once, see `_Termination`; helpers exit after the last one, with its last packets."""
         self._wanted = False
-        _Termination(self._children, self._after).insist()
+        _Termination(self._children, self._after, self._cycle.log).insist()
         self._dismiss_helpers()
 
     def reap(self) -> list[Exit]:
@@ -149,18 +149,21 @@ class Workforce:
         return [Place(Worker, number) for number in range(self._workers)]
 
     def _dismiss_former(self) -> None:
-        self._children.shut_down(lambda child: not _serves_former(child) and child.cycle is not self._cycle)
+        self._shut_down(lambda child: not _serves_former(child) and child.cycle is not self._cycle)
         self._dismiss_helpers()
 
     def _dismiss_helpers(self) -> None:
         """Shut down the helpers of cycles that have no workers and will have none."""
-        told = self._children.shut_down(lambda child: not _works(child) and not self._has_workers(child.cycle))
+        told = self._shut_down(lambda child: not _works(child) and not self._has_workers(child.cycle))
         if told:
             self._after(_LONGEST_END, lambda: self._kill(told))
 
+    def _shut_down(self, only: Callable[[Child], bool]) -> list[Child]:
+        return self._children.shut_down(only, self._cycle.log)
+
     def _kill(self, children: list[Child]) -> None:
         """Kill these, as they may hang at a dead disk; after a while wait for them no longer."""
-        self._children.signal(signal.SIGKILL, lambda child: child in children)
+        self._children.signal(signal.SIGKILL, lambda child: child in children, self._cycle.log)
         self._after(_LONGEST_END, lambda: self._children.forget(children, self._cycle.log))
 
     def _has_workers(self, cycle: Cycle) -> bool:
@@ -263,17 +266,18 @@ class Refusals:
 class _Termination:
     """Ends all workers."""
 
-    __slots__ = ("_after", "_children", "_delay")
+    __slots__ = ("_after", "_children", "_delay", "_log")
 
-    def __init__(self, children: Children, after: After) -> None:
+    def __init__(self, children: Children, after: After, log: Log) -> None:
         self._after = after
         self._children = children
         self._delay = _FIRST_TERM_DELAY
+        self._log = log
 
     def insist(self) -> None:
         """Send SIGTERM repeatedly, at growing intervals, and at last SIGKILL."""
         late = self._delay > _LAST_TERM_DELAY
-        self._children.signal(signal.SIGKILL if late else signal.SIGTERM, _works)
+        self._children.signal(signal.SIGKILL if late else signal.SIGTERM, _works, self._log)
         self._after(self._delay, self.insist)
         self._delay *= 2
 

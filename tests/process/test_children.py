@@ -52,12 +52,14 @@ Kills = list[tuple[int, int]]
 
 @pytest.fixture
 def kills(monkeypatch: pytest.MonkeyPatch) -> Kills:
-    """Signals that were sent, each with the process before it; process 404 is gone."""
+    """Signals that were sent, each with the process before it; process 404 is gone, and 403 may not be signalled."""
     sent: Kills = []
 
     def kill(pid: int, number: int) -> None:
         if pid == 404:
             raise ProcessLookupError
+        if pid == 403:
+            raise PermissionError(errno.EPERM, "")
         sent.append((pid, number))
 
     monkeypatch.setattr(os, "kill", kill)
@@ -379,9 +381,20 @@ def test_who_has_no_room_for_logs_is_told_to_open_his_own(children: Children, ma
 def test_each_child_is_told_once_to_finish(children: Children, make: Made, kills: Kills) -> None:
     workers = [make(pid)[0] for pid in (1, 404, 2)]
     writer, _ = make(3, LogWriter)
-    assert children.shut_down(lambda child: child.place.kind is Worker) == workers
-    assert children.shut_down(lambda child: child is not writer) == []
-    assert children.shut_down(lambda child: True) == [writer]
+    log = RecordedLog().log
+    assert children.shut_down(lambda child: child.place.kind is Worker, log) == workers
+    assert children.shut_down(lambda child: child is not writer, log) == []
+    assert children.shut_down(lambda child: True, log) == [writer]
     assert kills == [(1, SIGQUIT), (2, SIGQUIT), (3, SIGQUIT)]
-    children.signal(SIGTERM, lambda child: child is not workers[0])
+    children.signal(SIGTERM, lambda child: child is not workers[0], log)
     assert kills[3:] == [(2, SIGTERM), (3, SIGTERM)]
+
+
+def test_a_child_that_cannot_be_told_is_told_again_and_others_at_once(
+    children: Children, make: Made, kills: Kills
+) -> None:
+    """They stayed for ever beside the workers of the next configuration."""
+    other, recorded = [make(pid)[0] for pid in (403, 2)][1], RecordedLog()
+    assert [children.shut_down(lambda child: True, recorded.log) for _ in "ab"] == [[other], []]
+    assert kills == [(2, SIGQUIT)]
+    assert recorded.lines == ["[alert] kill(403, 3) failed (1: Operation not permitted)"] * 2
