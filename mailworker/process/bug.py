@@ -27,6 +27,14 @@ def log_bug(log: Log, bug: BaseException) -> None:
         return
 
 
+def survive(action: Callable[[], None], log: Log) -> None:
+    """Log an unexpected exception of `action`, and go on."""
+    try:
+        action()
+    except Exception as bug:
+        log_bug(log, bug)
+
+
 def log_unraisable(on_bug: Callable[[BaseException], None]) -> None:
     """Have `on_bug` called with exceptions that no caller can catch, as in OpenSSL's callbacks and in destructors."""
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import closing
+from functools import partial
 from signal import Signals
 from time import monotonic
 
 from mailworker.event.timers import Timed, Timers
+from mailworker.process.bug import survive
 from mailworker.process.children import Children
 from mailworker.process.cycle import Cycle
 from mailworker.process.file_watch import FileWatch
@@ -74,14 +76,15 @@ class Master(MainProcess):
 
     def _handle_next(self) -> None:
         """Handle the next signal, or the timers that are due before it."""
-        self._publish_state()
-        received = self._signals.wait(self._timers.delay(monotonic()))
+        survive(self._publish_state, self._cycle.log)
         try:
-            if received is not None:
-                self._obey(received)
-            self._timers.expire(monotonic())
-        except Exception as bug:  # the workers need a master
+            received = self._signals.wait(self._timers.delay(monotonic()))
+        except MemoryError as bug:
             self._log_bug(bug)
+            received = Received(signal.SIGCHLD)  # the signal is lost, and may have announced the end of a child
+        if received is not None:
+            survive(partial(self._obey, received), self._cycle.log)
+        survive(lambda: self._timers.expire(monotonic()), self._cycle.log)
 
     def _obey(self, received: Received) -> None:
         """Handle a signal. SIGIO of the system, which announces a message of a child, is not logged."""

@@ -11,11 +11,21 @@ from signal import Signals
 import psutil
 import pytest
 
+from mailworker.process.cycle import Cycle
+from mailworker.process.handover.inheritance import Inheritance
+from mailworker.process.invocation import Invocation
+from mailworker.process.master import Master
+from mailworker.process.origin import Origin
+from mailworker.process.system.daemon import Starter
+from mailworker.process.system.service_manager import ServiceManager
+from mailworker.process.system.signals import BlockedSignals
 from tests.process.conftest import Install
+from tests.support import settings
 from tests.support.daemon import wait_until
 from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
 from tests.support.process import BINARY, GREETING, Mailworker, configuration, greeting, refuses, title
+from tests.support.recorded_log import RecordedLog
 
 
 @pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "SIGTERM"), (signal.SIGINT, "SIGINT")])
@@ -276,3 +286,31 @@ def test_reloads_in_quick_succession_all_count(running: Mailworker, ports: Ports
         running.signal(signal.SIGHUP)
         running.await_line(r"received from \d+, reconfiguring$", number)
     running.await_workers(3)
+
+
+def test_a_signal_that_there_is_no_memory_for_does_not_end_the_master(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its workers finished their sessions, and nobody replaced them."""
+    log, timers = RecordedLog(), list[str]()
+
+    def lack(*_: object) -> None:
+        raise MemoryError
+
+    def reap(_master: Master) -> None:
+        raise RuntimeError("nobody has ended")
+
+    monkeypatch.setattr(BlockedSignals, "wait", lack)
+    monkeypatch.setattr(Master, "_publish_state", lack)
+    monkeypatch.setattr(Master, "_reap", reap)
+    manager = ServiceManager({})
+    origin = Origin(Invocation(("mailworker",), Path(), Path(), None), Inheritance(), manager, False, Starter())
+    master = Master(origin, Cycle(settings.configuration(), (), log.log))
+    master._after(-1.0, lambda: timers.append("expired"))
+    master._handle_next()
+    master._children.close()
+    assert timers == ["expired"]
+    assert [line.partition(" in ")[0] for line in log.lines] == [
+        "[alert] not enough memory",
+        "[alert] not enough memory",
+        "[notice] signal 17 (SIGCHLD) received",
+        "[alert] RuntimeError: nobody has ended",
+    ]
