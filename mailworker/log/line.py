@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Mapping
+from errno import ENOMEM
 from typing import Protocol
 
 from mailworker.errors import printable
@@ -22,6 +23,11 @@ def describe(error: OSError) -> str:
     """The end of nginx's messages about failed system calls: "(2: No such file or directory)"."""
     number = error.errno or 0
     return f"({number}: {os.strerror(number) if number else error})"
+
+
+def describe_lack(error: MemoryError | OSError) -> str:
+    """As `describe`, also for a lack of memory that Python has noticed."""
+    return describe(error if isinstance(error, OSError) else OSError(ENOMEM, ""))
 
 
 class About(Protocol):

@@ -16,11 +16,12 @@ from typing import ClassVar, NoReturn
 from mailworker.errors import StartError
 from mailworker.event.loop import Loop
 from mailworker.event.poller import READ
+from mailworker.log.line import describe_lack
 from mailworker.log.log import Log
 from mailworker.model import Level
 from mailworker.process.bug import log_bug, log_unraisable
 from mailworker.process.cycle import Cycle
-from mailworker.process.link import Kick, Receiver, report_serving
+from mailworker.process.link import FileUpdate, Kick, Receiver, report_serving
 from mailworker.process.system.callbacks import Alarm, Watch
 from mailworker.process.system.reserve import Reserve
 from mailworker.process.system.signals import IGNORED, SILENT, Handler, SignalSocket
@@ -33,7 +34,9 @@ _FAILED = 1
 # Signals that have a meaning for the master alone.
 _FOR_MASTER = (signal.SIGHUP, signal.SIGIO, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU)
 
-# The most descriptors that are reserved for a message of the master, which brings one for each log file.
+# The descriptors that are reserved for a message of the master: it brings one for each log file, or that of an update,
+# which needs another one.
+_LEAST_RESERVED = 2
 _MOST_RESERVED = 16
 
 # Seconds before a message of the master is read again, if there was not enough memory for it.
@@ -70,7 +73,8 @@ class ChildProcess(ABC):
     """
 
     __slots__ = (
-        "_cycle", "_handlers", "_leaving", "_log", "_loop", "_master", "_number", "_receiver", "_reserve", "_signals",
+        "_cycle", "_handlers", "_leaving", "_log", "_loop", "_master", "_number", "_postponed", "_receiver", "_reserve",
+        "_signals",
     )  # fmt: skip
 
     name: ClassVar[str]
@@ -86,12 +90,13 @@ class ChildProcess(ABC):
         self._leaving = False
         self._log = cycle.log
         self._receiver = Receiver(
-            master.link, cycle.watched.adopt, self._take_channel, self._take_answer, self._limit_logs, self._kick
+            master.link, self._take_update, self._take_channel, self._take_answer, self._limit_logs, self._kick
         )
+        self._postponed: FileUpdate | None = None  # there was not enough memory for it
         self._loop = Loop(on_bug=self._log_bug)
         self._master = master
         self._number = number
-        self._reserve = Reserve(min(len(self.files(cycle)) + 1, _MOST_RESERVED))
+        self._reserve = Reserve(max(_LEAST_RESERVED, min(len(self.files(cycle)) + 1, _MOST_RESERVED)))
         self._signals = SignalSocket()
         self._handlers: dict[Signals, Handler] = {
             signal.SIGTERM: (", exiting", self._loop.stop),
@@ -194,14 +199,32 @@ class ChildProcess(ABC):
         """Receive a message. Without memory for it, pause, or the loop would call this again and again."""
         try:
             self._take_message()
-        except MemoryError:
+        except (MemoryError, OSError) as error:
             self._loop.unwatch(self._master.link.fileno())
-            self._after(_MEMORY_PAUSE, self._watch_link)
-            message = "recvmsg() failed (12: Cannot allocate memory) while taking a message of the master process"
-            self._log.write(Level.ALERT, message)
+            self._after(_MEMORY_PAUSE, self._go_on_receiving)
+            failure = f"recvmsg() failed {describe_lack(error)} while taking a message of the master process"
+            self._log.write(Level.ALERT, failure)
+
+    def _go_on_receiving(self) -> None:
+        self._watch_link()
+        if self._postponed is not None:
+            self._receive_message()
+
+    def _take_update(self, update: FileUpdate) -> None:
+        """Apply an update, or keep it if that fails: nobody will send it again."""
+        kept = os.dup(update.descriptor)
+        try:
+            self._cycle.watched.adopt(update)
+        except BaseException:
+            self._postponed = update._replace(descriptor=kept)
+            raise
+        os.close(kept)
 
     def _take_message(self) -> None:
         with self._reserve:
+            postponed, self._postponed = self._postponed, None
+            if postponed is not None:
+                self._take_update(postponed)
             files = self._receiver.take()
             if files is not None:
                 self._log.write(Level.NOTICE, "reopening logs")

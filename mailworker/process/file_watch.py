@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Final
 
 from mailworker.event.timers import Timed
-from mailworker.log.line import describe
+from mailworker.log.line import describe, describe_lack
 from mailworker.log.terminal import discard_output
 from mailworker.model import Level
 from mailworker.process.cycle import Cycle
@@ -84,12 +84,16 @@ class FileWatch(Timed):
         cycle = self._cycle
         if cycle is None or self._pid is None:
             return
-        if self._receive(cycle):
-            self._poll_later()
-        else:
-            cycle.log.write(Level.ALERT, f"file reader {self._pid} has ended")
-            self._end_child(cycle)
-            self._start_later()
+        try:
+            if self._receive(cycle):
+                self._poll_later()
+                return
+            failure = f"file reader {self._pid} has ended"
+        except (MemoryError, OSError) as error:  # the next child reads all again that has changed
+            failure = f"a message of file reader {self._pid} could not be taken {describe_lack(error)}"
+        cycle.log.write(Level.ALERT, failure)
+        self._end_child(cycle)
+        self._start_later()
 
     def close(self) -> None:
         """Stop watching."""
@@ -162,7 +166,11 @@ class FileWatch(Timed):
             cycle.log.write(Level(int(level)), os.fsdecode(text))
             return
         found = FileUpdate.of(message, *descriptors)
-        told = cycle.watched.adopt(found._replace(descriptor=os.dup(found.descriptor)))
+        try:
+            told = cycle.watched.adopt(found._replace(descriptor=os.dup(found.descriptor)))
+        except BaseException:
+            os.close(found.descriptor)
+            raise
         if told:
             cycle.log.write(Level.NOTICE, told)
         self._hand_out(found)

@@ -7,6 +7,7 @@ names, their descriptors as ancillary data, and how many files were sent before 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -37,6 +38,8 @@ _LEVEL = b"level"
 # The most questions that are received in one turn, and the most bytes of one.
 MOST_QUESTIONS = 64
 LONGEST_QUESTION = 1 << 15
+# The errors that mean that the other end is closed; others, such as a lack of memory, may pass.
+_CLOSED = (errno.ECONNREFUSED, errno.ECONNRESET, errno.ENOTCONN, errno.EPIPE)
 # The system's limit of descriptors in one message (SCM_MAX_FD), and a length that suffices for the names of so many
 # files.
 _MOST = 253
@@ -52,16 +55,14 @@ def open_link() -> tuple[socket.socket, socket.socket]:
 
 
 def _send(link: socket.socket, message: bytes, *descriptors: int, if_gone: bool = False) -> bool:
-    """Send a message; returns False if there is no room for it now, `if_gone` if the other end is closed."""
+    """Send a message; False if that is impossible now, as without room, `if_gone` if the other end is closed."""
     try:
         if descriptors:
             socket.send_fds(link, [message], descriptors)
         else:
             link.send(message)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return if_gone
+    except OSError as error:
+        return if_gone and error.errno in _CLOSED
     return True
 
 

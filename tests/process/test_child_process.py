@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,9 +15,19 @@ from mailworker.errors import StartError
 from mailworker.model import Level
 from mailworker.process.child_process import FATAL, ChildProcess, FromMaster, exit_with, run_child
 from mailworker.process.cycle import Cycle
-from mailworker.process.link import Receiver, open_link, receive_messages, send_level
+from mailworker.process.link import (
+    USERS,
+    FileUpdate,
+    Receiver,
+    open_link,
+    receive_messages,
+    send_level,
+    send_update,
+)
 from mailworker.process.system.signals import SignalSocket
+from mailworker.process.watched_files import WatchedFiles
 from mailworker.process.worker import Worker
+from mailworker.shm.sealed import read_sealed, seal
 from mailworker.shm.sessions import SessionTable
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration
@@ -146,6 +158,34 @@ def test_a_message_that_there_is_no_memory_for_is_taken_later(master: Master, mo
     assert child.run() == 0
     lines = ["recvmsg() failed (12: Cannot allocate memory) while taking a message of the master process"] * 2
     assert master.log.lines[:3] == [f"[alert] {line}" for line in (*lines, "master process is gone, shutting down")]
+    assert master.cycle.logs.limited == Level.DEBUG
+
+
+def test_an_update_of_a_file_that_there_is_no_memory_for_is_applied_later(
+    master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The worker kept the former users until the file changed again, as nobody sent the update twice."""
+    adopted = list[bytes]()
+
+    def lack(watched: WatchedFiles, update: FileUpdate) -> str:
+        content = read_sealed(update.descriptor)
+        adopted.append(bytes(content))
+        if len(adopted) < 3:
+            raise OSError(errno.ENOMEM, "")
+        master.die()
+        return ""
+
+    monkeypatch.setattr(WatchedFiles, "adopt", lack)
+    monkeypatch.setattr("mailworker.process.child_process._MEMORY_PAUSE", 0.01)
+    descriptor = seal("users", b"new")
+    send_update(master.link, FileUpdate(USERS, "/users", descriptor))
+    os.close(descriptor)
+    send_level(master.link, Level.DEBUG)
+    child = Child(master.cycle, 0, master.ends)
+    assert child.run() == 0
+    assert adopted == [b"new"] * 3
+    line = "[alert] recvmsg() failed (12: Cannot allocate memory) while taking a message of the master process"
+    assert master.log.lines[:2] == [line, line]
     assert master.cycle.logs.limited == Level.DEBUG
 
 

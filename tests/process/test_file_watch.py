@@ -19,9 +19,11 @@ import pytest
 from mailworker.process.certificate_folders import CertificateFolders
 from mailworker.process.cycle import Cycle
 from mailworker.process.file_watch import FileWatch
-from mailworker.process.system.inherited_state import close_all_but
+from mailworker.process.link import USERS, FileUpdate
+from mailworker.process.system.inherited_state import close_all_but, foreign_descriptors
 from mailworker.process.user_files import UserFiles
 from mailworker.process.watched_files import WatchedFiles
+from mailworker.shm.sealed import seal
 from tests.process.conftest import Install
 from tests.support.backend import ScriptedServer
 from tests.support.peer import Peer
@@ -314,3 +316,46 @@ def test_a_reader_that_ends_again_and_again_is_replaced_later_and_later(monkeypa
     now[0] += 61
     watch.receive()
     assert timers[-2:] == [0.5, 1]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOMEM, ""), MemoryError()])
+def test_what_there_is_no_memory_for_is_read_again_by_another_reader(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All workers kept the former users and certificates until the files changed again."""
+
+    def tell(link: socket.socket, _cycle: Cycle) -> int:
+        descriptor = seal("users", b"")
+        socket.send_fds(link, [FileUpdate(USERS, "users", descriptor).message], [descriptor])
+        return 0
+
+    def lack(_watched: WatchedFiles, update: FileUpdate) -> str:
+        os.close(update.descriptor)
+        if adopting:
+            raise error
+        return ""
+
+    monkeypatch.setattr("mailworker.process.file_watch._run_child", tell)
+    monkeypatch.setattr(WatchedFiles, "adopt", lack)
+    adopting, before = [True], foreign_descriptors({})
+    log, timers, handed, users = RecordedLog(), list[float](), list[FileUpdate](), UserFiles()
+    users.users["users"] = Mock()
+    cycle = Cycle(configuration(), (), log.log)
+    cycle.watched = WatchedFiles(users, CertificateFolders())
+    watch = FileWatch(lambda _timed, seconds: timers.append(seconds), handed.append, lambda link: None)
+    watch.follow(cycle)
+    child = watch._pid
+    assert child is not None
+    os.waitpid(child, 0)  # so its message is there
+    watch.receive()
+    text = f"a message of file reader {child} could not be taken (12: Cannot allocate memory)"
+    assert (log.lines, timers) == ([f"[alert] {text}"], [1.0])
+    adopting.clear()
+    watch.expire()
+    assert watch._pid is not None
+    os.waitpid(watch._pid, 0)
+    watch.receive()
+    (update,) = handed
+    os.close(update.descriptor)
+    watch.close()
+    assert foreign_descriptors({}) == before

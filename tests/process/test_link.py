@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from mailworker.process.link import (
     MOST_QUESTIONS,
     USERS,
     FileUpdate,
+    Kick,
     Question,
     Receiver,
     answer,
@@ -22,6 +24,7 @@ from mailworker.process.link import (
     report_serving,
     send_channel,
     send_files,
+    send_kick,
     send_level,
     send_update,
 )
@@ -160,6 +163,21 @@ def test_who_has_no_room_for_users_gets_them_later_and_who_is_gone_needs_none(li
     link[1].close()
     assert send_update(link[0], FileUpdate(USERS, "/users", descriptor))
     os.close(descriptor)
+
+
+@pytest.mark.parametrize("number", [errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS])
+def test_who_is_there_gets_later_what_the_system_refuses_to_send_now(
+    monkeypatch: pytest.MonkeyPatch, link: Link, number: int
+) -> None:
+    """A worker went on with the former users, and a session that was to be ended with its relay."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(number, "")
+
+    monkeypatch.setattr(socket.socket, "send", refuse)
+    monkeypatch.setattr(socket, "send_fds", refuse)
+    assert not send_update(link[0], FileUpdate(USERS, "/users", 0))
+    assert not send_kick(link[0], Kick(((0, "id"),), "why"))
 
 
 def test_a_channel_comes_ready_to_be_used_and_is_closed_where_nobody_wants_it(link: Link) -> None:
