@@ -180,12 +180,12 @@ class MainProcess(ABC):
         """Finish a reload; `new` is None if it failed, and then the old cycle goes on."""
         failure = None if self._reload is None or new is not None else self._reload.failure
         self._reload = None
-        if new is None:
-            self._origin.manager.ready(REFUSED)
-        else:
-            self._switch(new)
-            self._origin.manager.ready(self._status)
-        self._report_reload(failure)
+        try:
+            if new is not None:
+                self._switch(new)
+        finally:
+            self._origin.manager.ready(REFUSED if new is None else self._status)
+            self._report_reload(failure)
         if self._reload_again:
             self._reload_again = False
             self._reconfigure()  # it may fail at once, if no process can be started for it
@@ -196,8 +196,10 @@ class MainProcess(ABC):
     def _switch(self, new: Cycle) -> None:
         old, self._cycle = self._cycle, new
         new.redirect_stderr()
-        self._maintain()
-        self._succeed(old)
+        try:
+            self._maintain()
+        finally:  # there is no way back
+            self._succeed(old)
         if self._reopen_again:
             self._reopen_logs()
 

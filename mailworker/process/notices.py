@@ -10,6 +10,7 @@ from mailworker.config.settings import Settings
 from mailworker.config.source import ByBackendSettings
 from mailworker.errors import ConfigError, StartError, UnreadableError
 from mailworker.event.loop import Loop
+from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.model import Level
 
@@ -53,8 +54,11 @@ def log_refusal(log: Log, error: ConfigError | StartError) -> None:
 
 
 def event_method() -> str:
-    """The best event method of this system, by nginx's name."""
-    loop = Loop(on_bug=lambda bug: None)
+    """The best event method of this system, by nginx's name. Raises StartError."""
+    try:
+        loop = Loop(on_bug=lambda bug: None)
+    except OSError as error:
+        raise StartError(f"epoll_create() failed {describe(error)}") from None
     try:
         return loop.method
     finally:

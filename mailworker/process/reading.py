@@ -134,10 +134,12 @@ class Reader(Generic[Result]):
 
     def _close(self) -> None:
         """Close the pipe, and kill the child if it still runs."""
-        if not self._receive():  # its end is open, so it runs, and its process id is valid
-            os.kill(self._pid, signal.SIGKILL)
-        os.close(self._pipe)
-        self._pipe = -1
+        try:
+            if not self._receive():  # its end is open, so it runs, and its process id is valid
+                os.kill(self._pid, signal.SIGKILL)
+        finally:
+            os.close(self._pipe)
+            self._pipe = -1
 
     def _reaped(self) -> bool:
         """Whether the child has exited, and was reaped here or by the master."""

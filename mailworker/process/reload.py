@@ -53,24 +53,32 @@ class Reload(UnderWay[Cycle | None]):
         except (ConfigError, StartError) as error:
             log_refusal(self._old.log, error)
             self.failure = str(error)
-        except Exception as bug:  # a reload must not end the running service
-            log_bug(self._old.log, bug)
-            self.failure = "a bug, see the error log"
         return None
+
+    def _fail(self, bug: Exception) -> None:
+        log_bug(self._old.log, bug)  # a reload must not end the running service
+        self.failure = "a bug, see the error log"
 
     def _build(self) -> Generator[float, None, Cycle]:
         self._reader = Reader(read_configuration(self._invocation, self._old.watched.users))
         settings = yield from self._reader.read(self._old.log)
         self._new = new = yield from Cycle.follow(self._old, self._invocation, settings)
-        yield from new.open(self._old.listeners)
-        log_event_method(new.log)
-        log_room(new.log, settings)
-        old_pid, new_pid = self._old.settings.core.pid, new.settings.core.pid
-        if new_pid != old_pid:
-            try:
-                pid_file.write(new_pid)
-                pid_file.remove(old_pid)
-            except StartError:
-                new.close(self._old)
-                raise
+        try:
+            yield from new.open(self._old.listeners)
+            log_event_method(new.log)
+            log_room(new.log, settings)
+            self._move_pid_file(new)
+        except BaseException:
+            new.close(self._old)
+            raise
         return new
+
+    def _move_pid_file(self, new: Cycle) -> None:
+        old_path, new_path = self._old.settings.core.pid, new.settings.core.pid
+        if new_path == old_path:
+            return
+        pid_file.write(new_path)
+        try:
+            pid_file.remove(old_path)
+        except StartError as error:
+            new.log.write(Level.ALERT, str(error))

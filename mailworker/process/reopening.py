@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 
 from mailworker.errors import StartError
 from mailworker.model import After, Level
+from mailworker.process.bug import log_bug
 from mailworker.process.cycle import Cycle
 from mailworker.process.reading import Reader, open_logs_first
 from mailworker.process.steps import UnderWay
@@ -49,3 +50,6 @@ class Reopening(UnderWay[StartError | None]):
         except StartError as error:
             return error
         return None
+
+    def _fail(self, bug: Exception) -> None:
+        log_bug(self._cycle.log, bug)  # logs must be rotated

@@ -60,18 +60,24 @@ class UnderWay(ABC, Generic[T]):
 
     @abstractmethod
     def _work(self) -> Generator[float, None, T]:
-        """The steps. After an exception, `finished` is not called."""
+        """The steps."""
+
+    @abstractmethod
+    def _fail(self, bug: Exception) -> T:
+        """Log an exception of the steps, such as a lack of memory, and return what `finished` is called with."""
 
     def _go_on(self) -> None:
         if self._steps is None:
             return  # abandoned while it waited
         try:
-            pause = next(self._steps)
+            self._after(next(self._steps), self._go_on)
+            return
         except StopIteration as end:
             result: T = end.value
-            self._finished(result)
-        else:
-            self._after(pause, self._go_on)
+        except Exception as bug:
+            self._steps.close()
+            result = self._fail(bug)
+        self._finished(result)
 
 
 def at_once(steps: Generator[object, None, T]) -> T:

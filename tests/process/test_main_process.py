@@ -159,6 +159,22 @@ def test_a_reload_that_fails_leaves_all_as_it_is(main: Main) -> None:
     assert main.steps == ["reloading", REFUSED]
 
 
+def test_a_reload_whose_files_cannot_be_watched_is_finished_all_the_same(
+    main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The master had another configuration than its workers, for ever, and a client of `reload` had no answer."""
+
+    def fail(_watch: FileWatch, _cycle: Cycle) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(FileWatch, "follow", fail)
+    main.obey(HUP)
+    with pytest.raises(MemoryError):
+        Reload.begun[0].finish(new_cycle())
+    assert main.steps == ["reloading", "succeed", "serving"]
+    assert main.told == [None]
+
+
 @pytest.mark.parametrize("signals", [(HUP,), (HUP, HUP)])
 @pytest.mark.parametrize("fails", [True, False])
 def test_reloads_that_come_during_one_are_one_after_it(main: Main, signals: tuple[Signals, ...], fails: bool) -> None:

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import errno
 import heapq
 import os
 import signal
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import psutil
 import pytest
 
+from mailworker.config.listen import Listen
+from mailworker.config.logs import FileLog
+from mailworker.config.settings import MailServer, Settings
 from mailworker.errors import ConfigError, UnreadableError
+from mailworker.log.log import Log
+from mailworker.model import InetAddress, Level
 from mailworker.process.cycle import Cycle
 from mailworker.process.invocation import Invocation
 from mailworker.process.reload import Reload
+from mailworker.process.system import pid_file
+from mailworker.process.system.inherited_state import foreign_descriptors
 from mailworker.shm.zones import Zones
+from tests.support.process import refuses
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration, mail_server
 
@@ -111,3 +123,66 @@ def test_a_reload_that_is_abandoned_leaves_nobody(tmp_path: Path) -> None:
     clock.run()
     (reader,) = set(psutil.Process().children()) - children
     assert os.waitstatus_to_exitcode(os.waitpid(reader.pid, 0)[1]) == -signal.SIGKILL  # the master's to reap
+
+
+def listening() -> tuple[MailServer, InetAddress]:
+    """A server on a port that is free."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        address = InetAddress(*probe.getsockname())
+    return mail_server("imap", listens=(Listen(address),)), address
+
+
+def building(monkeypatch: pytest.MonkeyPatch, settings: Settings, old: Cycle) -> tuple[Reload, list[Cycle | None]]:
+    """A reload to settings that have been read."""
+
+    def read(_log: Log) -> Generator[float, None, Settings]:
+        yield from ()
+        return settings
+
+    monkeypatch.setattr("mailworker.process.reload.Reader", Mock(return_value=Mock(read=read)))
+    ended = list[Cycle | None]()
+    return Reload(INVOCATION, old, lambda seconds, action: action(), ended.append), ended
+
+
+def test_a_reload_that_fails_late_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its listeners and logs stayed open in the master, and in all that it forked."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EMFILE, "")
+
+    server, address = listening()
+    log = RecordedLog()
+    monkeypatch.setattr("mailworker.event.loop.new_poller", refuse)
+    before = foreign_descriptors({})
+    reloading, ended = building(monkeypatch, configuration(server), Cycle(configuration(), (), log.log, Zones(())))
+    reloading.run()
+    assert ended == [None]
+    assert log.lines[1:] == ["[emerg] epoll_create() failed (24: Too many open files)"]
+    assert foreign_descriptors({}) == before
+    assert refuses(address.port)
+
+
+def test_a_pid_file_that_cannot_be_deleted_stays_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The reload was refused, as in a folder that had become read-only, and left the new file behind."""
+    error_log, unlink = FileLog(tmp_path / "error.log", Level.ALERT), Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path == tmp_path / "old":
+            raise OSError(errno.EROFS, "")
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    settings = configuration()
+    old, new = (
+        replace(settings, core=replace(settings.core, pid=tmp_path / name, error_log=(error_log,)))
+        for name in ("old", "new")
+    )
+    pid_file.write(old.core.pid)
+    reloading, ended = building(monkeypatch, new, Cycle(old, (), RecordedLog().log, Zones(())))
+    reloading.run()
+    (cycle,) = ended
+    assert cycle is not None
+    cycle.close()
+    logged = f': unlink() "{tmp_path / "old"}" failed (30: Read-only file system)\n'
+    assert error_log.path.read_text().endswith(logged)
+    assert pid_file.read(tmp_path / "new") == os.getpid()

@@ -12,6 +12,7 @@ from mailworker.errors import StartError
 from mailworker.process.cycle import Cycle
 from mailworker.process.logs import Logs
 from mailworker.process.reopening import Reopening
+from mailworker.process.system.inherited_state import foreign_descriptors
 from tests.process.test_reload import Clock
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration
@@ -54,3 +55,20 @@ def test_logs_are_begun_anew_though_the_system_allows_no_other_process(
     logged, ended = reopen(monkeypatch, tmp_path / "log")
     assert logged == ["[notice] reopening logs", f"[alert] {call}() failed while reopening logs ({text})"]
     assert ended == [None]
+
+
+def test_logs_are_begun_anew_though_the_other_process_cannot_be_heard(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """USR1 did nothing any more, until the next start; a descriptor stayed open each time."""
+
+    def fail(_descriptor: int, _most: int) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(os, "read", fail)
+    before = foreign_descriptors({})
+    logged, ended = reopen(monkeypatch, tmp_path / "log")
+    assert ended == [None]
+    assert logged[1].startswith("[alert] not enough memory in ")
+    assert foreign_descriptors({}) == before
+    os.wait()

@@ -22,6 +22,23 @@ class Counting(UnderWay[int]):
         finally:
             self.ended = True
 
+    def _fail(self, bug: Exception) -> int:
+        raise AssertionError from bug
+
+
+class Failing(UnderWay[str]):
+    """Fails in its second step."""
+
+    def leave(self) -> None:
+        pass
+
+    def _work(self) -> Generator[float, None, str]:
+        yield 1.0
+        raise MemoryError("for the step")
+
+    def _fail(self, bug: Exception) -> str:
+        return f"no memory {bug}"
+
 
 class Later:
     """What waits to be called, and after how many seconds."""
@@ -56,6 +73,22 @@ def test_a_task_that_is_abandoned_ends_at_once_and_comes_to_nothing() -> None:
     assert task.ended
     later.run()
     assert (later.pauses, finished) == ([1.0], [])
+
+
+def test_a_task_that_fails_ends_once_and_says_so() -> None:
+    later, finished = Later(), list[str]()
+    Failing(later.after, finished.append).run()
+    later.run()
+    assert finished == ["no memory for the step"]
+
+
+def test_a_task_that_cannot_be_continued_later_ends_at_once() -> None:
+    def refuse(_seconds: float, _action: Callable[[], None]) -> None:
+        raise MemoryError("for the timer")
+
+    finished = list[str]()
+    Failing(refuse, finished.append).run()
+    assert finished == ["no memory for the timer"]
 
 
 def test_steps_that_need_not_wait_come_to_the_same() -> None:

@@ -14,6 +14,7 @@ from mailworker.errors import StartError
 from mailworker.log.line import describe
 from mailworker.log.log import Log
 from mailworker.log.terminal import tell
+from mailworker.model import Level
 from mailworker.process.system.inherited_state import UMASK
 from mailworker.process.system.pipe import open_pipe
 
@@ -99,7 +100,10 @@ def wait_for_daemon(pipe: int) -> int:
 
 
 def redirect_stderr(log: Log) -> None:
-    """Redirect stderr to the log's first file, unless the log goes to stderr."""
-    sys.stderr.flush()
-    if log.descriptor is not None:
-        os.dup2(log.descriptor, 2)
+    """Redirect stderr to the log's first file, unless the log goes to stderr; an error is logged."""
+    try:
+        sys.stderr.flush()
+        if log.descriptor is not None:
+            os.dup2(log.descriptor, 2)
+    except OSError as error:
+        log.write(Level.ALERT, f"dup2(STDERR_FILENO) failed {describe(error)}")

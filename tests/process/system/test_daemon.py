@@ -6,11 +6,15 @@ import errno
 import os
 import re
 import signal
+from pathlib import Path
 
 import pytest
 
 from mailworker.errors import StartError
-from mailworker.process.system.daemon import Starter, become_daemon, wait_for_daemon
+from mailworker.log.log import Log
+from mailworker.log.sinks import FileSink
+from mailworker.model import Level
+from mailworker.process.system.daemon import Starter, become_daemon, redirect_stderr, wait_for_daemon
 from tests.process.conftest import Install
 from tests.support.process import GREETING, configuration, greeting, refuses
 
@@ -83,3 +87,18 @@ def test_a_daemon_goes_on_when_its_parent_did_not_wait() -> None:
         starter.fails("too late")
     finally:
         signal.signal(signal.SIGPIPE, before)
+
+
+def test_a_log_that_stderr_cannot_be_redirected_to_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A reload stopped halfway: the old workers stayed, and no new ones were started."""
+
+    def refuse(_old: int, _new: int) -> None:
+        raise OSError(errno.EBUSY, "")
+
+    sink = FileSink(tmp_path / "error.log")
+    with monkeypatch.context() as patch:  # pytest needs the call afterwards
+        patch.setattr(os, "dup2", refuse)
+        redirect_stderr(Log([(Level.ALERT, sink)]))
+    sink.close()
+    text = (tmp_path / "error.log").read_text()
+    assert text.endswith(": dup2(STDERR_FILENO) failed (16: Device or resource busy)\n")
