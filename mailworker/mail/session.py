@@ -111,6 +111,8 @@ class Session(Entering):
         if dialogue.missed and (refused := self.miss()) is not None:
             return refused
         if isinstance(move, Login):
+            if self.log.entrance.log.informative:
+                self.look_around()  # its level may have been another one when the session began
             return self._log_in(move)
         if isinstance(move, StartTls):
             return self._start_tls(move)

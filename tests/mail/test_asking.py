@@ -11,6 +11,7 @@ from tests.mail.cases import IMAP, SMTP, Case, all_protocols
 from tests.mail.conftest import Scene
 from tests.support.auth import accepted, rejected, wait
 from tests.support.patience import PATIENCE
+from tests.support.proxy import Proxy
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import dialogue_settings
 from tests.tls.peers import client_context
@@ -62,21 +63,45 @@ def test_the_service_hears_of_the_tls_of_a_client_without_a_login(scene: Scene) 
     assert (auth.header(b"Auth-SSL"), auth.header(b"Auth-SSL-Protocol")) == (b"on", b"TLSv1.3")
 
 
+def limit(proxy: Proxy, level: Level) -> None:
+    """Set the level of its log."""
+    done = threading.Event()
+
+    def limit() -> None:
+        proxy.log.log.limit(level)
+        proxy.service.follow_log_level()
+        done.set()
+
+    proxy.call(limit)
+    assert done.wait(PATIENCE)
+
+
+def test_a_client_that_was_there_before_is_logged_as_the_log_demands_by_then(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RecordedLog, "level", Level.DEBUG)
+    backend = scene.backend(IMAP.script())
+    proxy = scene.proxy("imap", scene.auth_for(backend))
+    limit(proxy, Level.ERROR)
+    client = scene.client(proxy)
+    client.expect(IMAP.greeting)
+    client.talk((b"a0 WHAT\r\n", b"a0 BAD invalid command\r\n"))
+    limit(proxy, Level.DEBUG)
+    client.talk((IMAP.login, IMAP.answer))
+    assert [line.split()[0] for line in (proxy.log.find("asking "), proxy.log.find("client logged in"))] == [
+        "[debug]",
+        "[info]",
+    ]
+
+
 def test_the_next_login_is_logged_as_the_log_demands_by_then(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RecordedLog, "level", Level.DEBUG)
     backend = scene.backend(IMAP.script())
     proxy = scene.proxy("imap", scene.auth_for(backend))
     said = []
     for level in (Level.ERROR, Level.DEBUG, Level.INFO):
-        done, before = threading.Event(), len(proxy.log.lines)
-
-        def limit(level: Level = level, done: threading.Event = done) -> None:
-            proxy.log.log.limit(level)
-            proxy.service.follow_log_level()
-            done.set()
-
-        proxy.call(limit)
-        assert done.wait(PATIENCE)
+        before = len(proxy.log.lines)
+        limit(proxy, level)
         client = scene.client(proxy)
         client.expect(IMAP.greeting)
         client.talk((IMAP.login, IMAP.answer), (b"one\r\n", b"one\r\n"))
