@@ -168,6 +168,7 @@ class Children:
             return error
         taken = {child.row for child in self}
         row = next(row for row in count() if row not in taken)
+        child = Child(0, place, cycle, monotonic(), link, row, self.file_updates.end)
         with their_link:
             try:
                 pid = os.fork()
@@ -179,11 +180,11 @@ class Children:
             if pid == 0:
                 close_ends((link, *theirs.values()))
                 exit_with(lambda: self._run(cycle, place, present, their_link, row, own), log)
+        child.pid, self._children[pid] = pid, child  # before anything that may fail: nobody else knows the process
         close_ends(own.values())
-        log.write(Level.NOTICE, f"start {name} {pid}")
-        self._children[pid] = Child(pid, place, cycle, monotonic(), link, row, self.file_updates.end)
         self._channels.keep(cycle, pid, theirs)
         self._channels.given(cycle, name)
+        log.write(Level.NOTICE, f"start {name} {pid}")
         return None
 
     def _give_channels(self) -> bool:

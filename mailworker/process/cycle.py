@@ -12,7 +12,7 @@ from mailworker.config.listen import Endpoint, Listen, plan_sockets
 from mailworker.config.settings import MailServer, Settings
 from mailworker.config.zones import SharedZone
 from mailworker.event.listener import BoundListener
-from mailworker.log.line import describe
+from mailworker.log.line import describe_lack
 from mailworker.log.log import Console, Log
 from mailworker.mail.counting import label
 from mailworker.mail.server import ServerTls
@@ -322,6 +322,6 @@ def _limit_table(zones: Zones, zone: LimitZone) -> LimitTable:
 def _rotate(keys: TicketKeys, lifetime: int, now: float, log: Log) -> float:
     try:
         return keys.rotate(now, lifetime) - now
-    except OSError as error:
-        log.write(Level.ALERT, f"ticket keys could not be published {describe(error)}")
+    except (MemoryError, OSError) as error:
+        log.write(Level.ALERT, f"ticket keys could not be published {describe_lack(error)}")
         return _PUBLISH_AGAIN

@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Final
 
 from mailworker.event.timers import Timed
-from mailworker.log.line import describe, describe_lack
+from mailworker.log.line import describe_lack
 from mailworker.log.terminal import discard_output
 from mailworker.model import Level
 from mailworker.process.cycle import Cycle
@@ -117,8 +117,8 @@ class FileWatch(Timed):
                 if self._pid == 0:
                     os._exit(_run_child(theirs, cycle))
             cycle.watched.link.setblocking(False)
-        except OSError as error:
-            cycle.log.write(Level.ALERT, f"file reader could not be started {describe(error)}")
+        except (MemoryError, OSError) as error:
+            cycle.log.write(Level.ALERT, f"file reader could not be started {describe_lack(error)}")
             self._end_child(cycle)
             self._start_later()
         else:

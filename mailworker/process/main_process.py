@@ -28,6 +28,9 @@ from mailworker.process.system.signals import SILENT, Handler, Received
 from mailworker.process.system.titles import title_master
 from mailworker.process.ticket_rotation import TicketRotation
 
+# Seconds before something is tried again for which there was not enough memory.
+_MEMORY_PAUSE = 1.0
+
 
 class Leaving(IntEnum):
     """Whether and how the process is exiting; a value never decreases."""
@@ -122,7 +125,7 @@ class MainProcess(ABC):
         os.close(found.descriptor)
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
-        self._expire_after(Alarm(action), seconds)
+        self._expire_after(Alarm(action, lambda alarm: self._expire_after(alarm, _MEMORY_PAUSE)), seconds)
 
     def _obey(self, received: Received) -> None:
         action, handler = self._meaning(received.signal)

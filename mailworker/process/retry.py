@@ -28,7 +28,11 @@ class Retry:
 
     def now(self) -> None:
         """Attempt it now; if that fails, retry later."""
-        if self._attempt():
+        try:
+            done = self._attempt()
+        except MemoryError:
+            done = False
+        if done:
             self._pause = _FIRST
         elif not self._due:
             self._due = True

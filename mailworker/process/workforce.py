@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from errno import EMFILE
+from errno import EMFILE, ENOMEM
 from functools import partial
 from time import monotonic
 from typing import Final
@@ -13,6 +13,7 @@ from mailworker.errors import counted
 from mailworker.log.log import Log
 from mailworker.mail.counting import respawns
 from mailworker.model import After, Level
+from mailworker.process.bug import log_bug
 from mailworker.process.children import Child, Children, Exit, Place
 from mailworker.process.cycle import Cycle
 from mailworker.process.helper import Helper
@@ -134,9 +135,11 @@ class Workforce:
             if child is None:
                 others.append(ended)
                 continue
-            _note(ended, child, self._cycle)
-            if self._is_needed(child):
-                self._replace(ended, child)
+            try:
+                _note(ended, child, self._cycle)
+            finally:  # also without memory for that
+                if self._is_needed(child):
+                    self._replace(ended, child)
         self._dismiss_helpers()
         return others
 
@@ -218,7 +221,11 @@ class Workforce:
         ):
             return
         helpers = [helper for helper in _helpers(cycle) if helper.has_channels] if place.kind is Worker else ()
-        error = self._children.spawn(cycle, place, self._cycle, helpers)
+        try:
+            error = self._children.spawn(cycle, place, self._cycle, helpers)
+        except MemoryError as bug:
+            log_bug(self._cycle.log, bug)
+            error = OSError(ENOMEM, "")
         if error is None:
             self._refusals.end(place)
             self._children.channel_retry.now()

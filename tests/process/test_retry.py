@@ -27,3 +27,17 @@ def test_what_fails_is_repeated_later_and_later_once_at_a_time() -> None:
     room[0] = False
     retry.now()
     assert pauses[-1] == 0.05
+
+
+def test_what_there_is_no_memory_for_is_repeated() -> None:
+    due, tries = list[Callable[[], None]](), list[int]()
+
+    def attempt() -> bool:
+        tries.append(1)
+        if len(tries) == 1:
+            raise MemoryError
+        return True
+
+    Retry(lambda _seconds, action: due.append(action), attempt).now()
+    due.pop()()
+    assert (len(tries), due) == (2, [])

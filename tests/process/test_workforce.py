@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mailworker.process.children import Child, Children, Place
+from mailworker.log.log import Log
+from mailworker.process.children import Child, Children, Exit, Place
 from mailworker.process.cycle import Cycle
 from mailworker.process.log_writer import LogWriter
 from mailworker.process.worker import Worker
@@ -198,3 +199,45 @@ def test_a_helper_has_time_to_die_after_it_was_killed(
     later[1][1]()
     assert not children
     assert [seconds for seconds, _ in later] == [5.0, 5.0]
+
+
+def test_a_worker_that_there_is_no_memory_for_is_started_later(
+    staff: tuple[Workforce, Children, Later], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its place stayed empty until a reload."""
+    workforce, children, later = staff
+    workforce.start()
+    spawned = list[Place]()
+
+    def spawn(_children: Children, _cycle: Cycle, place: Place, *_: object) -> None:
+        spawned.append(place)
+        if len(spawned) == 1:
+            raise MemoryError
+
+    monkeypatch.setattr(Children, "spawn", spawn)
+    gone = children._children.pop(1)
+    gone.link.close()
+    monkeypatch.setattr(Children, "reap", lambda _children: [Exit(1, gone, code=-1, signal=11, core_dumped=False)])
+    monkeypatch.setattr(Exit, "log", lack)
+    with pytest.raises(MemoryError):
+        workforce.reap()
+    assert (spawned, later[-1][0]) == ([gone.place], 0.25)
+    later[-1][1]()
+    assert spawned[:2] == [gone.place] * 2
+
+
+def test_a_worker_whose_start_cannot_be_logged_is_no_stranger(
+    staff: tuple[Workforce, Children, Later], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The master would have started another one, and would have told this one nothing."""
+    workforce, children, _ = staff
+    cycle = workforce._cycle
+    monkeypatch.setattr(os, "fork", lambda: 1 << 30)
+    monkeypatch.setattr(Log, "write", lack)
+    with pytest.raises(MemoryError):
+        children.spawn(cycle, Place(Worker, 2), cycle)
+    assert children.are_in(Place(Worker, 2), cycle)
+
+
+def lack(*_: object) -> None:
+    raise MemoryError

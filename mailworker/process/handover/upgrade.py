@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mailworker.errors import StartError
-from mailworker.log.line import describe
+from mailworker.log.line import describe, describe_lack
 from mailworker.model import Level
 from mailworker.process.cycle import Cycle
 from mailworker.process.handover import inheritance
@@ -67,9 +67,9 @@ class Upgrade:
                 with self._turn.announced() as turn, self._successor.announced() as successor:
                     environment = {**new_environment(cycle, os.environ), **turn, **successor}
                     self._new = _spawn(binary, cycle, environment)
-            except OSError as error:
+            except (MemoryError, OSError) as error:
                 self._drop_new()
-                message = f'execve() failed while executing new binary process "{binary}" {describe(error)}'
+                message = f'execve() failed while executing new binary process "{binary}" {describe_lack(error)}'
                 cycle.log.write(Level.ALERT, message)
                 _rename(old_pid, pid, f'back failed after an attempt to execute new binary process "{binary}"')
             else:

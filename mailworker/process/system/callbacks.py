@@ -8,17 +8,26 @@ from mailworker.event.timers import Timed
 
 
 class Alarm(Timed):
-    """Calls `action` when its deadline has passed."""
+    """Calls `action` when its deadline has passed.
 
-    __slots__ = ("_action",)
+    If there is not enough memory for it, `postpone`, if it is not None, sets another deadline.
+    """
 
-    def __init__(self, action: Callable[[], None]) -> None:
+    __slots__ = ("_action", "_postpone")
+
+    def __init__(self, action: Callable[[], None], postpone: Callable[[Alarm], None] | None = None) -> None:
         super().__init__()
         self._action = action
+        self._postpone = postpone
 
     def expire(self) -> None:
         """Call the action: the deadline has passed."""
-        self._action()
+        try:
+            self._action()
+        except MemoryError:
+            if self._postpone is not None:
+                self._postpone(self)
+            raise
 
 
 class Watch:

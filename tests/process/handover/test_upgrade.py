@@ -16,7 +16,8 @@ import pytest
 
 from mailworker.event.listener import BoundListener
 from mailworker.process.cycle import Cycle
-from mailworker.process.handover.upgrade import new_environment
+from mailworker.process.handover.inheritance import Inheritance
+from mailworker.process.handover.upgrade import Upgrade, new_environment
 from tests.process.conftest import Install
 from tests.support.daemon import wait_until
 from tests.support.process import GREETING, Mailworker, configuration, greeting, refuses, written_pid
@@ -317,3 +318,23 @@ def test_a_reload_has_as_many_workers_as_the_configuration_says(running: Mailwor
     before = running.await_workers(3)
     running.signal(signal.SIGHUP)
     running.await_workers(2, without=before)
+
+
+def test_a_binary_that_there_is_no_memory_for_leaves_the_pid_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The file had another name from then on, so nobody could signal the master, nor start another binary."""
+
+    def lack(*_: object) -> int:
+        raise MemoryError
+
+    monkeypatch.setattr("mailworker.process.handover.upgrade.execute", lack)
+    settings, log = configuration_of(), RecordedLog()
+    settings = replace(settings, core=replace(settings.core, pid=tmp_path / "pid"))
+    (tmp_path / "pid").touch()
+    upgrade = Upgrade(Inheritance())
+    upgrade.start(Cycle(settings, (), log.log))
+    assert [path.name for path in tmp_path.iterdir()] == ["pid"]
+    assert not upgrade.other_runs
+    assert log.lines[-1].startswith("[alert] execve() failed while executing new binary process ")
+    assert log.lines[-1].endswith(" (12: Cannot allocate memory)")

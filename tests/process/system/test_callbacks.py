@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import socket
 
+import pytest
+
 from mailworker.event.loop import Loop
 from mailworker.event.poller import READ
+from mailworker.event.timers import Timers
 from mailworker.process.system.callbacks import Alarm, Watch
 
 
@@ -30,3 +33,22 @@ def test_an_alarm_calls_once_and_a_watch_whenever_there_is_something_to_read() -
     loop.close()
     assert calls == ["a", "alarm", "b", "c"]
     assert not bugs
+
+
+def test_an_alarm_without_memory_for_its_action_rings_again() -> None:
+    """The master dismissed no workers of the former configuration any more, or notified no watchdog."""
+    calls, timers = list[str](), Timers()
+
+    def ring() -> None:
+        calls.append("alarm")
+        if len(calls) == 1:
+            raise MemoryError
+
+    timers.set(Alarm(ring, lambda alarm: timers.set(alarm, 2.0, 1.0)), 1.0, 0.0)
+    with pytest.raises(MemoryError):
+        timers.expire(1.5)
+    timers.expire(1.5)
+    assert calls == ["alarm"]
+    timers.expire(3.0)
+    assert calls == ["alarm"] * 2
+    assert timers.delay(3.0) is None
