@@ -165,11 +165,20 @@ static int empty_pipe(struct pump *pump, size_t length)
     return 1;
 }
 
+/* Whether copying may work where splice failed so: a sandbox may refuse it, and it needs memory of its own. */
+static int can_copy(void)
+{
+    return errno == ENOSYS || errno == EPERM || errno == EINVAL || errno == ENOMEM;
+}
+
 static int move_spliced(struct pump *pump, const struct channel *source, const struct channel *sink, size_t size)
 {
     ssize_t result = splice_bytes(source->fd, pump->pipe[1], size, READ);
     size_t left;
 
+    if (result == IO_SYSTEM && can_copy()) {
+        return copy(pump, source, sink, size, NULL);
+    }
     if (result <= 0) {
         return no_input(pump, result);
     }
