@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -244,7 +245,8 @@ class Children:
 
     def _release(self, child: Child) -> None:
         child.link.close()
-        child.cycle.free(child.row)
+        with suppress(MemoryError):  # what it has counted is lost, but it must be replaced
+            child.cycle.free(child.row)
         self._channels.end(child.pid)
         if child.leaving:
             self._channels.drop(child.cycle, child.place.kind.name)
@@ -261,7 +263,8 @@ class Children:
             signalled = os.WIFSIGNALED(status)
             child = self._children.pop(pid, None)
             if child is not None:
-                self._receive(child)  # it may have said that it serves before it ended
+                with suppress(MemoryError):
+                    self._receive(child)  # it may have said that it serves before it ended
                 self._release(child)
             yield Exit(
                 pid,

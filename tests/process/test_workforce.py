@@ -239,5 +239,16 @@ def test_a_worker_whose_start_cannot_be_logged_is_no_stranger(
     assert children.are_in(Place(Worker, 2), cycle)
 
 
+def test_a_worker_whose_rows_there_is_no_memory_to_free_is_reaped(
+    staff: tuple[Workforce, Children, Later], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was not replaced, and a channel stayed open."""
+    ends = [(1, int(signal.SIGSEGV)), (0, 0)]
+    _, children, _ = staff
+    monkeypatch.setattr(os, "waitpid", lambda *_: ends.pop(0))
+    monkeypatch.setattr(Cycle, "free", lack)
+    assert [(ended.pid, ended.signal) for ended in children.reap()] == [(1, signal.SIGSEGV)]
+
+
 def lack(*_: object) -> None:
     raise MemoryError
