@@ -45,8 +45,12 @@ class UnderWay(ABC, Generic[T]):
 
     def run(self) -> None:
         """Begin. `finished` may be called before this returns."""
-        self._steps = self._work()
-        self._go_on()
+        try:
+            self._steps = self._work()
+        except MemoryError as bug:
+            self._finished(self._fail(bug))
+        else:
+            self._go_on()
 
     def abandon(self) -> None:
         """Stop; `finished` will not be called."""

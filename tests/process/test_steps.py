@@ -82,6 +82,18 @@ def test_a_task_that_fails_ends_once_and_says_so() -> None:
     assert finished == ["no memory for the step"]
 
 
+def test_a_task_that_cannot_begin_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All later reloads waited for it."""
+
+    def refuse(_task: Failing) -> Generator[float, None, str]:
+        raise MemoryError("for the steps")
+
+    finished = list[str]()
+    monkeypatch.setattr(Failing, "_work", refuse)
+    Failing(Later().after, finished.append).run()
+    assert finished == ["no memory for the steps"]
+
+
 def test_a_task_that_cannot_be_continued_later_ends_at_once() -> None:
     def refuse(_seconds: float, _action: Callable[[], None]) -> None:
         raise MemoryError("for the timer")
