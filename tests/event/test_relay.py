@@ -7,11 +7,9 @@ import os
 import random
 import socket
 import struct
-import subprocess
 import sys
 import weakref
 from fcntl import ioctl
-from pathlib import Path
 from select import select
 
 import pytest
@@ -22,9 +20,7 @@ from mailworker.native.tls import connection
 from mailworker.native.tls._native import ffi
 from tests.event.relays import CHUNK, Line, MakeLine, MakeRelay, Relay
 from tests.support.implementations import Implementation
-from tests.support.refusing import numbers
 
-ROOT = Path(__file__).parents[2]
 BOUND = 262144  # of pump.c
 FIRST, COPIED = 65536, 262144
 MEGABYTES = 4
@@ -66,17 +62,6 @@ def test_megabytes_arrive_byte_for_byte_through_small_buffers(
     assert blocked > 0
     assert relay.told == ["half_close"]
     assert [(side.received, side.sent) for side in relay.sides] == [(len(sent), 0), (0, len(sent))]
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux's seccomp")
-@pytest.mark.parametrize("error", ["ENOSYS", "EPERM", "ENOMEM"])
-def test_megabytes_are_copied_where_the_system_refuses_to_splice(error: str) -> None:
-    """Each session with more than 64 KB at a time was ended."""
-    refusing = [sys.executable, "-m", "tests.support.refusing", str(numbers()["splice"]), error]
-    test = f"{__file__}::{test_megabytes_arrive_byte_for_byte_through_small_buffers.__name__}"
-    testing = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "plain and not TLS", test]
-    run = subprocess.run([*refusing, *testing], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stdout
 
 
 @pytest.mark.parametrize("seed", range(8))

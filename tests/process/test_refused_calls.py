@@ -247,3 +247,14 @@ def test_a_single_process_that_cannot_accept_says_so_and_ends(trial: Trial) -> N
     assert trial.process.returncode == 1
     assert "mailworker: [emerg] accept() failed (1: Operation not permitted)\n" in trial.story
     assert "Traceback" not in trial.story
+
+
+@pytest.mark.parametrize("error", ["ENOSYS", "EPERM", "ENOMEM"])
+def test_megabytes_are_copied_where_the_system_refuses_to_splice(error: str) -> None:
+    """Each session with more than 64 KB at a time was ended."""
+    refusing = [sys.executable, "-m", "tests.support.refusing", str(numbers()["splice"]), error]
+    test = "tests/event/test_relay.py::test_megabytes_arrive_byte_for_byte_through_small_buffers"
+    testing = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "plain and not TLS", test]
+    root = Path(__file__).parents[2]
+    run = subprocess.run([*refusing, *testing], cwd=root, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout
