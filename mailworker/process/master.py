@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import closing
-from functools import partial
 from signal import Signals
 from time import monotonic
 
@@ -71,20 +70,23 @@ class Master(MainProcess):
             self._workforce.when_serving(self._started)
             self._origin.manager.keep_alive(self._after)
             while not self._leaving or self._children:
-                self._handle_next()
+                try:
+                    self._handle_next()
+                except MemoryError as bug:  # a signal may be lost, such as one that announces the end of a child
+                    self._log_bug(bug)
+                    survive(self._reap, self._cycle.log)
         return int(self._failed)
 
     def _handle_next(self) -> None:
         """Handle the next signal, or the timers that are due before it."""
         survive(self._publish_state, self._cycle.log)
+        received = self._signals.wait(self._timers.delay(monotonic()))
         try:
-            received = self._signals.wait(self._timers.delay(monotonic()))
-        except MemoryError as bug:
+            if received is not None:
+                self._obey(received)
+            self._timers.expire(monotonic())
+        except Exception as bug:  # the workers need a master
             self._log_bug(bug)
-            received = Received(signal.SIGCHLD)  # the signal is lost, and may have announced the end of a child
-        if received is not None:
-            survive(partial(self._obey, received), self._cycle.log)
-        survive(lambda: self._timers.expire(monotonic()), self._cycle.log)
 
     def _obey(self, received: Received) -> None:
         """Handle a signal. SIGIO of the system, which announces a message of a child, is not logged."""
@@ -132,8 +134,7 @@ class Master(MainProcess):
         return super()._meaning(number)
 
     def _expire_after(self, timed: Timed, seconds: float) -> None:
-        now = monotonic()
-        self._timers.set(timed, now + seconds, now)
+        self._timers.set(timed, (now := monotonic()) + seconds, now)
 
     # Workers
 

@@ -18,7 +18,8 @@ from mailworker.process.master import Master
 from mailworker.process.origin import Origin
 from mailworker.process.system.daemon import Starter
 from mailworker.process.system.service_manager import ServiceManager
-from mailworker.process.system.signals import BlockedSignals
+from mailworker.process.system.signals import BlockedSignals, Received
+from mailworker.process.workforce import Workforce
 from tests.process.conftest import Install
 from tests.support import settings
 from tests.support.daemon import wait_until
@@ -290,27 +291,31 @@ def test_reloads_in_quick_succession_all_count(running: Mailworker, ports: Ports
 
 def test_a_signal_that_there_is_no_memory_for_does_not_end_the_master(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its workers finished their sessions, and nobody replaced them."""
-    log, timers = RecordedLog(), list[str]()
+    log, waits = RecordedLog(), list[float | None]()
 
     def lack(*_: object) -> None:
         raise MemoryError
 
+    def wait(_signals: BlockedSignals, timeout: float | None) -> Received:
+        waits.append(timeout)
+        if len(waits) == 1:
+            raise MemoryError
+        return Received(signal.SIGTERM)
+
     def reap(_master: Master) -> None:
         raise RuntimeError("nobody has ended")
 
-    monkeypatch.setattr(BlockedSignals, "wait", lack)
+    monkeypatch.setattr(BlockedSignals, "wait", wait)
     monkeypatch.setattr(Master, "_publish_state", lack)
     monkeypatch.setattr(Master, "_reap", reap)
-    manager = ServiceManager({})
-    origin = Origin(Invocation(("mailworker",), Path(), Path(), None), Inheritance(), manager, False, Starter())
-    master = Master(origin, Cycle(settings.configuration(), (), log.log))
-    master._after(-1.0, lambda: timers.append("expired"))
-    master._handle_next()
-    master._children.close()
-    assert timers == ["expired"]
+    monkeypatch.setattr(Workforce, "start", lambda _workforce: None)
+    origin = Origin(
+        Invocation(("mailworker",), Path(), Path(), None), Inheritance(), ServiceManager({}), False, Starter()
+    )
+    assert Master(origin, Cycle(settings.configuration(), (), log.log))._serve() == 0
     assert [line.partition(" in ")[0] for line in log.lines] == [
-        "[alert] not enough memory",
-        "[alert] not enough memory",
-        "[notice] signal 17 (SIGCHLD) received",
+        *["[alert] not enough memory"] * 2,
         "[alert] RuntimeError: nobody has ended",
+        "[alert] not enough memory",
+        "[notice] signal 15 (SIGTERM) received, exiting",
     ]
