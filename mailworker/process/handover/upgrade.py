@@ -140,12 +140,12 @@ def _spawn(binary: str, cycle: Cycle, environment: Mapping[str, str]) -> int:
     """Execute our command line again, with the sockets and copies of the zones; raises OSError."""
     sockets = [listener.socket for listener in cycle.listeners]
     handover = Handover(cycle.zones)
-    for failure in handover.failures:
-        cycle.log.write(Level.ERROR, failure)
     try:
         for listening in sockets:
             listening.set_inheritable(True)
         with handover.announced() as announcement:
+            for failure in handover.failures:
+                cycle.log.write(Level.ERROR, failure)
             # Signals stay blocked across exec; these would end the new binary before it has installed its handlers.
             return execute(binary, sys.orig_argv, {**environment, **announcement}, HELD)
     finally:

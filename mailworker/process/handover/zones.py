@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from mailworker.log.line import describe
+from mailworker.log.line import describe_lack
 from mailworker.process.system.inherited_state import number
 from mailworker.shm.anonymous import pages
 from mailworker.shm.sealed import memfd_name
@@ -36,8 +36,8 @@ class Handover:
         for zone in zones if hasattr(os, "memfd_create") else ():
             try:
                 self._descriptors.append(_copy(zone))
-            except OSError as error:
-                self.failures.append(f'cannot hand over shared memory zone "{zone.name}" {describe(error)}')
+            except (MemoryError, OSError) as error:
+                self.failures.append(f'cannot hand over shared memory zone "{zone.name}" {describe_lack(error)}')
             else:
                 self._lent.extend(zone.lent)
 
@@ -47,8 +47,8 @@ class Handover:
 
         Descriptors that zones lend follow. They are no copies: the new binary has duplicated them when it closes them.
         """
-        told = (*self._descriptors, *self._lent)
         try:
+            told = (*self._descriptors, *self._lent)
             for descriptor in told:
                 os.set_inheritable(descriptor, True)
             yield {VARIABLE: "".join(f"{descriptor};" for descriptor in told)} if told else {}
@@ -78,7 +78,7 @@ def _copy(zone: Shared) -> int:
         os.fchmod(descriptor, 0o600)
         for part in (_label(zone), *zone.contents()):
             _append(descriptor, part)
-    except OSError:
+    except BaseException:
         os.close(descriptor)
         raise
     return descriptor
@@ -106,5 +106,5 @@ def _fill(descriptor: int, wanted: dict[bytes, Shared]) -> None:
             if zone is not None:
                 zone.take_over(copy[len(label) :])
         os.close(descriptor)
-    except (OSError, OverflowError, ValueError):
-        return  # not a copy: the zone begins empty
+    except (MemoryError, OSError, OverflowError, ValueError):
+        return  # not a copy, or no memory for it: the zone begins empty

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from mailworker.process.handover.zones import VARIABLE, Handover, take_over
+from mailworker.process.system.inherited_state import foreign_descriptors
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.tls_sessions import TlsSessions
 from tests.process.conftest import Install
@@ -112,6 +113,19 @@ def test_a_zone_that_cannot_be_copied_leaves_the_others_to_be_handed_over(monkey
     with handover.announced() as environment:
         take_over(f"{os.dup(int(environment[VARIABLE].rstrip(';')))};", [filled])
     assert bytes(filled.memory[:4]) == b"head"
+
+
+def test_a_zone_that_there_is_no_memory_to_copy_leaves_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All children inherited it from then on, and the binary was not changed."""
+
+    def lack(_descriptor: int, _content: object) -> None:
+        raise MemoryError
+
+    before = foreign_descriptors({})
+    monkeypatch.setattr("mailworker.process.handover.zones._append", lack)
+    handover = Handover([marked("one")])
+    assert handover.failures == ['cannot hand over shared memory zone "one" (12: Cannot allocate memory)']
+    assert foreign_descriptors({}) == before
 
 
 def test_a_zone_may_have_a_long_name() -> None:
