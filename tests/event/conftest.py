@@ -43,6 +43,7 @@ _OF_THE_CORE = {
     "test_relay",
     "test_relay_end",
     "test_relay_limited",
+    "test_relay_polled",
     "test_rows",
     "test_sockets",
     "test_stream",
@@ -162,8 +163,11 @@ def make_relay(implementation: Implementation) -> Iterator[MakeRelay]:
             pending: bytes = b"",
             refusal: Exception | None = None,
             allowed: Sequence[int] | None = None,
+            poller: Poller | None = None,
         ) -> Relay:
-            relay = Relay(source, sink, limit, pending, refusal, implementation, allowed=allowed)
+            relay = Relay(source, sink, limit, pending, refusal, implementation, allowed=allowed, poller=poller)
+            if poller is not None:
+                stack.callback(poller.close)
             stack.callback(relay.limiting_pump.close)
             stack.callback(relay.pump.close)  # after a bug the relay itself is in a circle with the traceback
             stack.callback(relay.close)

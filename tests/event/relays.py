@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from mailworker.errors import ConnectionLost, Party, TlsError
 from mailworker.event.loop import LoopState
-from mailworker.event.poller import READ, WRITE, Handler
+from mailworker.event.poller import READ, WRITE, Handler, Poller
 from mailworker.event.relay import Loss, Side
 from mailworker.event.timers import Timers
 from mailworker.native.tls import connection
@@ -130,6 +130,8 @@ class TurnedPoller:
 class TurnedLoop(Protocol):
     """A loop that a test turns by hand. `turns` is who wants to be called in the next round.
 
+    `watched` is empty with another poller than a `TurnedPoller`.
+
     Each turn takes a second. A step takes no time.
     """
 
@@ -145,7 +147,7 @@ class TurnedLoop(Protocol):
     def serve_late(self) -> None: ...
 
 
-def turned_loop(implementation: Implementation, poller: TurnedPoller) -> TurnedLoop:
+def turned_loop(implementation: Implementation, poller: Poller) -> TurnedLoop:
     loop: TurnedLoop = _turned_loops(implementation)(poller)
     return loop
 
@@ -153,10 +155,10 @@ def turned_loop(implementation: Implementation, poller: TurnedPoller) -> TurnedL
 @cache
 def _turned_loops(implementation: Implementation) -> Any:
     class Turned(implementation.loop.Loop):  # type: ignore[name-defined, misc]
-        def __init__(self, poller: TurnedPoller) -> None:
+        def __init__(self, poller: Poller) -> None:
             super().__init__(_raise, poller)
             self.now = 1.0
-            self.watched = poller.watched
+            self.watched = poller.watched if isinstance(poller, TurnedPoller) else {}
             self.turns: list[Handler] = []
 
         def again(self, handler: Handler) -> None:
@@ -168,6 +170,7 @@ def _turned_loops(implementation: Implementation) -> Any:
 
         def step(self, wait: float = 0.0) -> None:
             turns, self.turns = self.turns, []
+            self.urgent = True  # so that C waits once
             self.poller.dispatch(self, wait)
             for handler in turns:
                 handler.ready(READ)
@@ -182,7 +185,7 @@ def _raise(bug: Exception) -> None:
 class Relay:
     """From `source` to `sink` and back, and what was told of it; with `allowed` no more is read than this allows.
 
-    It has a loop and a pump of its own, or those of the relay `beside` it.
+    It has a loop and a pump of its own, or those of the relay `beside` it. `poller` is a `TurnedPoller` if it is None.
     """
 
     def __init__(
@@ -197,9 +200,13 @@ class Relay:
         allowed: Sequence[int] | None = None,
         watching: bool = False,
         beside: Relay | None = None,
+        poller: Poller | None = None,
     ) -> None:
-        self.poller: TurnedPoller = TurnedPoller() if beside is None else beside.poller
-        self.poller.refusal = refusal
+        if poller is None:
+            poller = TurnedPoller() if beside is None else beside.poller
+        self.poller: Any = poller
+        if isinstance(poller, TurnedPoller):
+            poller.refusal = refusal
         self.loop: TurnedLoop = turned_loop(implementation, self.poller) if beside is None else beside.loop
         self._event = implementation.relay
         self.pump: Any = self._event.Pump(self.loop, limit) if beside is None else beside.pump
@@ -294,4 +301,5 @@ class MakeRelay(Protocol):
         pending: bytes = b"",
         refusal: Exception | None = None,
         allowed: Sequence[int] | None = None,
+        poller: Poller | None = None,
     ) -> Relay: ...

@@ -64,41 +64,6 @@ def test_megabytes_arrive_byte_for_byte_through_small_buffers(
     assert [(side.received, side.sent) for side in relay.sides] == [(len(sent), 0), (0, len(sent))]
 
 
-@pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("tls", [False, True])
-def test_both_ways_at_any_pace_until_both_have_ended(
-    make_line: MakeLine, make_relay: MakeRelay, tls: bool, seed: int
-) -> None:
-    pace = random.Random(seed)
-    client = make_line(tls=tls, buffer=pace.choice((4096, 65536)))
-    backend = make_line(tls=False, buffer=pace.choice((4096, 65536)))
-    relay = make_relay(client, backend, limit=pace.choice((512, 4096, 65536)))
-    said = {line: pace.randbytes(pace.randrange(300_000)) for line in (client, backend)}
-    unsent = {line: memoryview(data) for line, data in said.items()}
-    piece = pace.choice((700, 5000, 30_000))  # of one size: TLS wants what it could not send once more
-    heard: dict[Line, bytes] = {client: b"", backend: b""}
-    ended: list[Line] = []
-    deaf: list[Line] = []
-    while len(deaf) < 2:
-        for line in (client, backend):
-            if unsent[line]:
-                unsent[line] = unsent[line][line.peer_sends(unsent[line][:piece]) :]
-            elif line not in ended and (not tls or line is backend or client in deaf) and line.peer_ends():
-                ended.append(line)
-            if line not in deaf and pace.random() < 0.5:
-                data = line.peer_receives(pace.randrange(1, 30_000))
-                heard[line] += data or b""
-                deaf.extend([line] if data == b"" else [])
-        relay.turn()
-    while len(relay.told) < 2:
-        relay.turn(WAIT_LIMIT)
-    assert heard == {client: said[backend], backend: said[client]}
-    assert relay.told == ["half_close", "finish"]
-    up, down = len(said[client]), len(said[backend])
-    assert [(side.received, side.sent) for side in relay.sides] == [(up, down), (down, up)]
-    assert [side.ended for side in relay.sides] == ([1, 2] if ended[0] is client else [2, 1])
-
-
 @all_combinations
 def test_nothing_to_read_waits_for_the_source(
     make_line: MakeLine, make_relay: MakeRelay, source_tls: bool, sink_tls: bool
