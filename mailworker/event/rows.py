@@ -17,7 +17,7 @@ from mailworker.shm.session_row import (
     State,
     checksum,
     keep,
-    keep_path,
+    keep_socket,
 )
 from mailworker.shm.sessions import UNLISTED, USED
 
@@ -34,19 +34,72 @@ _WORDS: Final = ROW // 4
 _STEP: Final = 1 << 20
 
 
-class Rows:
+class _Writing:
+    """What both implementations write in Python."""
+
+    __slots__ = ()
+
+    _rows: memoryview
+
+    if TYPE_CHECKING:
+
+        def owner(self, row: int, /) -> Any: ...
+
+    def serve(self, row: int, server: int, /) -> None:
+        """Write another server, which serves the session from now on."""
+        self._change(row, server=server)
+
+    def reject(self, row: int, now: float, /) -> None:
+        """The login was refused; the client may try again, perhaps at another backend."""
+        self._change(row, mark=State.LOGIN, active=int(now), backend=bytes(16), backend_port=0)
+
+    def relay(self, row: int, now: float, /) -> None:
+        """The session is logged in."""
+        if row != NO_ROW:
+            mark = State.RELAY | (self._read(row).mark & UNIX)
+            self._change(row, mark=mark, active=int(now), logged_in=int(now))
+
+    def note(self, row: int, received: int, sent: int, now: float, /) -> None:
+        """Write how many bytes were received from the client and sent to it; most of these calls write nothing."""
+        if row == NO_ROW:
+            return
+        known, seconds = self._read(row), int(now)
+        moved = received + sent - known.received - known.sent
+        if seconds != known.active or not 0 <= moved < _STEP:
+            self._change(row, received=received, sent=sent, active=seconds)
+
+    def _read(self, row: int) -> Fields:
+        if self.owner(row) is None:
+            raise IndexError(row)
+        return Fields._make(LAYOUT.unpack_from(self._rows, row * ROW))
+
+    def _change(self, row: int, **changes: Any) -> None:
+        if row != NO_ROW:
+            self._write(row, self._read(row)._replace(**changes))
+
+    def _write(self, row: int, fields: Fields) -> None:
+        """Write a whole row; its sequence number is odd meanwhile."""
+        place, words = row * _WORDS, self._rows.cast("I")
+        number = words[place]
+        data = LAYOUT.pack(*fields)
+        words[place] = number | 1
+        words[place + 1] = checksum(WORDS.unpack(data))
+        self._rows[row * ROW + 8 : (row + 1) * ROW] = data[8:]
+        words[place] = ((number | 1) + 1) & _MASK
+
+
+class Rows(_Writing):
     """Writes rows, of which it is the only writer, and knows their owners from memory of its own, not shared memory.
 
     Times are seconds of the loop's clock. Raises IndexError for a row that is not there.
     """
 
-    __slots__ = ("_began", "_free", "_head", "_owners", "_process", "_rows", "_words")
+    __slots__ = ("_began", "_free", "_head", "_owners", "_process", "_rows")
 
     def __init__(self, head: memoryview, rows: memoryview, began: float, process: int, /) -> None:
         """`head` and `rows` are those of `SessionTable.own`. `began`, in ms, and `process` are parts of session ids."""
         self._head = head.cast("Q")
         self._rows = rows
-        self._words = rows.cast("I")
         self._began = began
         self._process = process
         self._free: list[int] = []
@@ -99,17 +152,9 @@ class Rows:
         address, port = _packed(client)
         self._change(row, client=address, client_port=port)
 
-    def serve(self, row: int, server: int, /) -> None:
-        """Write another server, which serves the session from now on."""
-        self._change(row, server=server)
-
     def ask(self, row: int, name: bytes, now: float, /) -> None:
         """A login with user `name` is being checked."""
         self._change(row, mark=State.AUTH, active=int(now), **_named(name))
-
-    def reject(self, row: int, now: float, /) -> None:
-        """The login was refused; the client may try again, perhaps at another backend."""
-        self._change(row, mark=State.LOGIN, active=int(now), backend=bytes(16), backend_port=0)
 
     def dial(self, row: int, address: object, now: float, /) -> None:
         """Connecting to a backend: an InetAddress, a UnixAddress, or None if it is not known yet."""
@@ -117,23 +162,8 @@ class Rows:
         backend, port = _packed(address)
         if isinstance(address, UnixAddress):
             mark |= UNIX
-            backend = keep_path(address.path.encode(errors="surrogateescape"))
+            backend = keep_socket(address)
         self._change(row, mark=mark, active=int(now), backend=backend, backend_port=port)
-
-    def relay(self, row: int, now: float, /) -> None:
-        """The session is logged in."""
-        if row != NO_ROW:
-            mark = State.RELAY | (self._read(row).mark & UNIX)
-            self._change(row, mark=mark, active=int(now), logged_in=int(now))
-
-    def note(self, row: int, received: int, sent: int, now: float, /) -> None:
-        """Write how many bytes were received from the client and sent to it; most of these calls write nothing."""
-        if row == NO_ROW:
-            return
-        known, seconds = self._read(row), int(now)
-        moved = received + sent - known.received - known.sent
-        if seconds != known.active or not 0 <= moved < _STEP:
-            self._change(row, received=received, sent=sent, active=seconds)
 
     def close(self, row: int, /) -> None:
         """The session has ended, with a row or with NO_ROW."""
@@ -147,25 +177,6 @@ class Rows:
 
     def _leave_out(self, more: int) -> None:
         self._head[UNLISTED] = (self._head[UNLISTED] + more) & _WRAP
-
-    def _read(self, row: int) -> Fields:
-        if self.owner(row) is None:
-            raise IndexError(row)
-        return Fields._make(LAYOUT.unpack_from(self._rows, row * ROW))
-
-    def _change(self, row: int, **changes: Any) -> None:
-        if row != NO_ROW:
-            self._write(row, self._read(row)._replace(**changes))
-
-    def _write(self, row: int, fields: Fields) -> None:
-        """Write a whole row; its sequence number is odd meanwhile."""
-        place = row * _WORDS
-        number = self._words[place]
-        data = LAYOUT.pack(*fields)
-        self._words[place] = number | 1
-        self._words[place + 1] = checksum(WORDS.unpack(data))
-        self._rows[row * ROW + 8 : (row + 1) * ROW] = data[8:]
-        self._words[place] = ((number | 1) + 1) & _MASK
 
 
 def _named(name: bytes) -> dict[str, Any]:
@@ -187,4 +198,8 @@ def _packed(address: object) -> tuple[bytes, int]:
 
 
 if accelerator is not None and not TYPE_CHECKING:
-    Rows = accelerator.Rows
+
+    class Rows(accelerator.Rows, _Writing):
+        """Rows in C; C notes what relays need without these methods."""
+
+        __slots__ = ()

@@ -1,4 +1,4 @@
-"""Counters in words of 64 bits that other processes read; native/core/tally.c has it in C."""
+"""Counters in words of 64 bits that other processes read; native/core/tally.c has `SessionTally` in C."""
 
 from __future__ import annotations
 
@@ -47,17 +47,12 @@ class Ended(Protocol):
     def backend_bytes(self) -> ByteCounts | None: ...
 
 
-class Tally:
-    """Counts in a row of words, of which it is the only writer; each write is atomic, so no reader sees half a word.
+class _Counts:
+    """Methods that count in `_words`."""
 
-    Raises IndexError for a place that is not there; a word wraps around to 0.
-    """
+    __slots__ = ()
 
-    __slots__ = ("_words",)
-
-    def __init__(self, row: memoryview, /) -> None:
-        """`row` has the format "Q"."""
-        self._words = row
+    _words: memoryview
 
     def add(self, place: int, /) -> None:
         """Add one to a word."""
@@ -80,6 +75,19 @@ class Tally:
         self.gain(place + len(bounds) + 1, int(seconds * _MICROSECONDS))
         for other in also:
             self.gain(other, 1)
+
+
+class Tally(_Counts):
+    """Counts in a row of words, of which it is the only writer; each write is atomic, so no reader sees half a word.
+
+    Raises IndexError for a place that is not there; a word wraps around to 0.
+    """
+
+    __slots__ = ("_words",)
+
+    def __init__(self, row: memoryview, /) -> None:
+        """`row` has the format "Q"."""
+        self._words = row
 
 
 class Places(NamedTuple):
@@ -158,4 +166,8 @@ class SessionTally(Tally):
 
 
 if accelerator is not None and not TYPE_CHECKING:
-    SessionTally, Tally = accelerator.SessionTally, accelerator.Tally
+
+    class SessionTally(accelerator.SessionTally, _Counts):
+        """The events in C; the methods of a Tally, which are rarely called, in Python."""
+
+        __slots__ = ()

@@ -22,11 +22,11 @@ from mailworker.variables.tls_table import verify_text
 _UNAVAILABLE: Final = b"[UNAVAILABLE]"
 
 
-def _string(name: str, source: Source | None = None) -> Slot:
+def _string(name: str, source: Source) -> Slot:
     return Slot(b'"%b":"' % name.encode(), b'",', None, valid_json, source)
 
 
-def _number(name: str, source: Source | None = None) -> Slot:
+def _number(name: str, source: Source) -> Slot:
     return Slot(b'"%b":' % name.encode(), b",", None, None, source)
 
 
@@ -53,14 +53,14 @@ def _local_host(facts: Facts) -> str | None:
     return local.host if isinstance(local, InetAddress) else None
 
 
-_backends: Final = Line(
+_last_backend: Final = Line(
     (
-        *(_string("upstream_addr"), _number("upstream_bytes_received"), _number("upstream_bytes_sent")),
-        *(_number("upstream_session_time"), _number("upstream_connect_time"), _number("upstream_first_byte_time")),
-        _number("upstream_login_time"),
+        *(_number("upstream_bytes_received", at("received")), _number("upstream_bytes_sent", at("sent"))),
+        *(_number("upstream_session_time", at("session")), _number("upstream_connect_time", at("connect"))),
+        *(_number("upstream_first_byte_time", at("first_byte")), _number("upstream_login_time", at("login"))),
     ),
     b"",
-).text
+).of
 
 
 def _constant(facts: Facts) -> bytes:
@@ -137,8 +137,8 @@ def _of_backends(facts: Facts) -> bytes | None:
     tries = facts.tries
     if not tries:
         return None
-    last, addresses = tries[-1], b", ".join([each.address for each in tries])
-    return _backends(addresses, last.received, last.sent, last.session, last.connect, last.first_byte, last.login)
+    addresses = b", ".join([each.address for each in tries])
+    return b'"upstream_addr":"%b",' % valid_json(addresses) + _last_backend(tries[-1])
 
 
 def _add_texts(parts: list[bytes], **texts: bytes | None) -> None:

@@ -55,7 +55,9 @@ class Attempting(Arriving):
         if attempt is not None:
             self.attempt = None
             attempt.succeed()
-        return limits is None or limits.admits(log, log.number, log.client, log.login)
+        if limits is None or limits.refusal_at_login(log.number, log.client, log.login) is None:
+            return True
+        return limits.admits(log)
 
     def _take_attempt(self) -> Attempt | None:
         """The attempt whose result must be counted; it is given once, so it is counted once."""

@@ -14,7 +14,7 @@ from mailworker.mail.record import SessionRecord
 from mailworker.mail.session_log import SessionLog
 from mailworker.model import Address, Level
 from mailworker.shm.conn_table import FULL
-from mailworker.shm.gate import TOO_LONG, Gate, Holdings, Rule, Slow
+from mailworker.shm.gate import TOO_LONG, Gate, Holdings, Rule
 from mailworker.shm.keys import key, number_of
 from mailworker.variables.prefix import WHOLE
 from mailworker.variables.variables import Variables
@@ -52,31 +52,34 @@ class _Stage:
 
     __slots__ = ("gate", "keys", "limits")
 
-    def __init__(
-        self, limits: Sequence[ConnLimit], zones: Sequence[str], variables: Variables, held: Holdings, slow: Slow
-    ) -> None:
+    def __init__(self, limits: Sequence[ConnLimit], zones: Sequence[str], variables: Variables, held: Holdings) -> None:
         self.limits = [_Limit(each.zone, variables) for each in limits]
         self.keys = [limit.key for limit in self.limits if limit.key is not None]
         rules = (Rule(zones.index(each.zone.name), number_of(each.zone.light), each.most) for each in limits)
-        self.gate = Gate(held, tuple(rules), slow)
+        self.gate = Gate(held, tuple(rules))
+
+
+def _unknown(_number: int, _client: str, _login: bytes, /) -> tuple[int, int]:
+    return -1, 0
 
 
 class ConnLimits:
     """The limits of one server. Keys that are known at accept are limited there, the others after a successful login.
 
-    `at_login` checks logins, None if nothing is limited there. `quick` is the check for a lobby at accept, None if a
+    `at_login` is this object, None if nothing is limited there. `quick` is the check for a lobby at accept, None if a
     lobby cannot check.
     """
 
-    __slots__ = ("_at_accept", "_at_login", "_settings", "asks_at_accept", "at_login", "quick")
+    __slots__ = ("_at_accept", "_at_login", "_settings", "asks_at_accept", "at_login", "quick", "refusal_at_login")
 
     def __init__(self, settings: LimitConnSettings, zones: Sequence[str], variables: Variables, held: Holdings) -> None:
         """`zones` are the names of the zones in `held`, in the same order."""
         early = [each for each in settings.limits if known_at_accept(each.used)]
         late = [each for each in settings.limits if not known_at_accept(each.used)]
-        self._at_accept = _Stage(early, zones, variables, held, lambda _: False)
-        self._at_login = _Stage(late, zones, variables, held, self._admits_slowly)
-        self.at_login = self._at_login.gate if late else None
+        self._at_accept = _Stage(early, zones, variables, held)
+        self._at_login = _Stage(late, zones, variables, held)
+        self.at_login: ConnLimits | None = self if late else None
+        self.refusal_at_login = self._at_login.gate.refusal if not self._at_login.keys else _unknown
         self._settings = settings
         self.asks_at_accept = bool(early)
         self.quick = None if self._at_accept.keys else self._at_accept.gate
@@ -91,7 +94,8 @@ class ConnLimits:
         """See `Check.refusal`."""
         return None if self._admits(self._at_accept, record) else End.LIMIT_CONN
 
-    def _admits_slowly(self, record: SessionLog) -> bool:
+    def admits(self, record: SessionLog, /) -> bool:
+        """See `mailworker.mail.server.Admission`."""
         return self._admits(self._at_login, record)
 
     def _admits(self, stage: _Stage, record: SessionLog) -> bool:

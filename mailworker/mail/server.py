@@ -43,8 +43,12 @@ _NO_PLACES: Final[Mapping[Destination, int]] = {}
 class Admission(Protocol):
     """The check for clients after a successful login; see `mailworker.mail.limit_conn`."""
 
-    def admits(self, record: SessionLog, number: int, client: str, login: bytes, /) -> bool:
-        """Whether one more client may log in; if not, that is logged. The other arguments are fields of `record`."""
+    @property
+    def refusal_at_login(self) -> Callable[[int, str, bytes], object]:
+        """Takes a record's number, client and login; gives None if the client is counted, else `admits` decides."""
+
+    def admits(self, record: SessionLog, /) -> bool:
+        """Whether one more client may log in; if not, that is logged."""
 
 
 class ServerTls(NamedTuple):

@@ -1,4 +1,4 @@
-"""Attempts to log in, as the limits of a server count them; native/core/attempts.c and attempt.c have it in C.
+"""Attempts to log in, as the limits of a server count them; native/core/attempts.c and attempt.c count them in C.
 
 Most logins make three calls: `banned` at connect, `enter` before the login is checked, and `succeed` after it.
 """
@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from mailworker.native.core import accelerator
+from mailworker.shm.exempt import by_shift, in_order
 from mailworker.shm.keys import GIVEN, UNIX, USER, key, user_key
 from mailworker.shm.limit_table import TRUSTED, LimitTable
 from mailworker.variables.prefix import DEFAULT_LENGTHS, WHOLE, Lengths, packed_prefix
@@ -87,7 +88,21 @@ class Clock(Protocol):
     def now(self) -> float: ...
 
 
-class Attempts:
+class _QuickCheck:
+    """The check of a lobby; the one in C calls C instead."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+
+        def banned(self, client: str, now: float, keys: Sequence[bytes] = (), /) -> tuple[int, float] | None: ...
+
+    def passes(self, client: str, _number: int, now: float, /) -> bool:
+        """See `mailworker.event.lobby.QuickCheck`."""
+        return self.banned(client, now) is None
+
+
+class Attempts(_QuickCheck):
     """The attempts at one server.
 
     `client` is an address without a port, or "unix:". `keys` are the keys of the rules with the number GIVEN, in their
@@ -118,7 +133,7 @@ class Attempts:
             raise ValueError("no such rule")
         self._lengths = lengths
         networks = tuple(exempt)
-        self._exempt = _by_shift(networks)
+        self._exempt = by_shift(networks)
         self._unix = (b"", 0) in networks
         self._penalised = penalised
         self._penalties = penalties
@@ -150,10 +165,6 @@ class Attempts:
                 return place, left
         return None
 
-    def passes(self, client: str, _number: int, now: float, /) -> bool:
-        """See `mailworker.event.lobby.QuickCheck`."""
-        return self.banned(client, now) is None
-
     def _is_exempt(self, client: str) -> bool:
         if client == UNIX:
             return self._unix
@@ -162,7 +173,73 @@ class Attempts:
         return any(number >> shift in numbers for shift, numbers in self._exempt[len(packed)])
 
 
-class Attempt:
+class _Outcome:
+    """What becomes of an attempt that does not succeed at once; these methods are those of both implementations."""
+
+    __slots__ = ()
+
+    _all: Attempts
+    _level: int  # of the penalty, before the attempt has waited
+    over: int
+
+    if TYPE_CHECKING:
+
+        def key(self, place: int, /) -> bytes: ...
+        def _is_taken(self, place: int, /) -> bool: ...
+        def _release(self, place: int, counts: bool, /) -> None: ...
+
+    def may_settle(self) -> bool:
+        """Whether the limit may be exceeded by unfinished attempts that will not count."""
+        if self.over == NONE:
+            return False
+        rule = self._all._rules[self.over]
+        return not rule.counts_all and rule.table.pending(self.key(self.over)) > 0
+
+    def drop(self) -> None:
+        """Uncount the attempt, as there was no decision about it; limits that count all keep it."""
+        for place, rule in enumerate(self._all._rules):
+            self._release(place, rule.counts_all)
+
+    def keep(self) -> None:
+        """Count the attempt for good, without a decision about it."""
+        for place in range(len(self._all._rules)):
+            self._release(place, True)
+
+    def fail(self, what: bytes, now: float, /) -> None:
+        """Note that the login has failed. Repeated credentials `what` do not count again; b"" always counts."""
+        repeated: dict[int, bool] = {}
+        for place, rule in enumerate(self._all._rules):
+            if self._is_taken(place):
+                repeated[place] = again = bool(what) and rule.table.repeats(self.key(place), what)
+                self._release(place, rule.counts_all or not again)
+        self._punish(what, now, repeated.get(self._all._penalised))
+
+    def _penalty(self, now: float) -> float:
+        self._level = level = self._level_now(now)  # type: ignore[misc] # all attempts have it
+        penalties = self._all._penalties
+        return penalties.seconds(level) if level and penalties is not None else 0.0
+
+    def _level_now(self, now: float) -> int:
+        penalised, penalties = self._all._penalised, self._all._penalties
+        if penalised == NONE or penalties is None or not self.key(penalised):
+            return 0
+        level, age = self._all._rules[penalised].table.penalty(self.key(penalised), now)
+        return penalties.level(level, age) if level else 0
+
+    def _punish(self, what: bytes, now: float, again: bool | None) -> None:
+        """`again`: whether `what` is known to be a repetition, None where that was not checked."""
+        penalised, penalties = self._all._penalised, self._all._penalties
+        if penalised == NONE or penalties is None or again or not self.key(penalised):
+            return
+        table, text = self._all._rules[penalised].table, self.key(penalised)
+        if again is None and what and table.repeats(text, what):
+            return
+        table.punish(text, now, penalties.raised(max(self._level, self._level_now(now))))
+        if again is None and what:
+            table.repeats(text, what)  # once more, as the entry may not have existed before
+
+
+class Attempt(_Outcome):
     """One attempt to log in, from the limits to its outcome.
 
     `asked` is when the login source is asked. `wait` is the delay in seconds, less than 0 if the attempt is refused;
@@ -189,14 +266,12 @@ class Attempt:
     _all: Attempts
     _client: str
     _keys: list[bytes]
-    _level: int  # of the penalty, before the attempt has waited
     _plain: bool
     _taken: list[bool]
     _user: bytes
     asked: float
     excess: int
     full: int
-    over: int
     wait: float
 
     def _begin(self, attempts: Attempts, client: str, login: bytes, keys: Sequence[bytes]) -> None:
@@ -236,23 +311,6 @@ class Attempt:
         """The key of the rule at `place`."""
         return self._keys[place]
 
-    def may_settle(self) -> bool:
-        """Whether the limit may be exceeded by unfinished attempts that will not count."""
-        if self.over == NONE:
-            return False
-        rule = self._all._rules[self.over]
-        return not rule.counts_all and rule.table.pending(self._keys[self.over]) > 0
-
-    def drop(self) -> None:
-        """Uncount the attempt, as there was no decision about it; limits that count all keep it."""
-        for place, rule in enumerate(self._all._rules):
-            self._release(place, counts=rule.counts_all)
-
-    def keep(self) -> None:
-        """Count the attempt for good, without a decision about it."""
-        for place in range(len(self._taken)):
-            self._release(place, counts=True)
-
     def succeed(self) -> None:
         """Note that the login has succeeded: uncount the attempt, trust the client, and end its penalty."""
         self.drop()
@@ -266,16 +324,10 @@ class Attempt:
             if table.penalty(self._keys[penalised], now)[0]:
                 table.punish(self._keys[penalised], now, 0)
 
-    def fail(self, what: bytes, now: float, /) -> None:
-        """Note that the login has failed. Repeated credentials `what` do not count again; b"" always counts."""
-        repeated: dict[int, bool] = {}
-        for place, rule in enumerate(self._all._rules):
-            if self._taken[place]:
-                repeated[place] = again = bool(what) and rule.table.repeats(self._keys[place], what)
-                self._release(place, counts=rule.counts_all or not again)
-        self._punish(what, now, repeated.get(self._all._penalised))
+    def _is_taken(self, place: int, /) -> bool:
+        return self._taken[place]
 
-    def _release(self, place: int, *, counts: bool) -> None:
+    def _release(self, place: int, counts: bool, /) -> None:
         """Count the attempt for good by a rule that has taken it, or uncount it."""
         if self._taken[place]:
             table = self._all._rules[place].table
@@ -313,40 +365,6 @@ class Attempt:
         network = client.encode() if client == UNIX else packed_prefix(client, DEFAULT_LENGTHS)
         return distrust(self._keys[place]) + user + network
 
-    def _penalty(self, now: float) -> float:
-        self._level = level = self._level_now(now)
-        penalties = self._all._penalties
-        return penalties.seconds(level) if level and penalties is not None else 0.0
-
-    def _level_now(self, now: float) -> int:
-        penalised, penalties = self._all._penalised, self._all._penalties
-        if penalised == NONE or penalties is None or not self._keys[penalised]:
-            return 0
-        level, age = self._all._rules[penalised].table.penalty(self._keys[penalised], now)
-        return penalties.level(level, age) if level else 0
-
-    def _punish(self, what: bytes, now: float, again: bool | None) -> None:
-        """`again`: whether `what` is known to be a repetition, None where that was not checked."""
-        penalised, penalties = self._all._penalised, self._all._penalties
-        if penalised == NONE or penalties is None or again or not self._keys[penalised]:
-            return
-        table, text = self._all._rules[penalised].table, self._keys[penalised]
-        if again is None and what and table.repeats(text, what):
-            return
-        table.punish(text, now, penalties.raised(max(self._level, self._level_now(now))))
-        if again is None and what:
-            table.repeats(text, what)  # once more, as the entry may not have existed before
-
-
-def _by_shift(networks: Iterable[tuple[bytes, int]]) -> dict[int, list[tuple[int, set[int]]]]:
-    """Networks by address size and prefix length, so that a look-up takes one step for each length."""
-    found: dict[int, dict[int, set[int]]] = {4: {}, 16: {}}
-    for packed, length in networks:
-        if packed:
-            shift = 8 * len(packed) - length
-            found[len(packed)].setdefault(shift, set()).add(int.from_bytes(packed, "big") >> shift)
-    return {size: list(shifts.items()) for size, shifts in found.items()}
-
 
 def _wait(rule: Rule, excess: int) -> float:
     """Seconds by which an attempt with this excess is delayed.
@@ -360,4 +378,18 @@ def _wait(rule: Rule, excess: int) -> float:
 
 
 if accelerator is not None and not TYPE_CHECKING:
-    Attempt, Attempts = accelerator.Attempt, accelerator.Attempts
+
+    class Attempt(accelerator.Attempt, _Outcome):
+        """An attempt in C."""
+
+        __slots__ = ()
+
+    class Attempts(accelerator.Attempts, _QuickCheck):
+        """The attempts at one server in C."""
+
+        __slots__ = ()
+
+        kind = Attempt
+
+        def __new__(cls, rules, lengths, exempt, *more):
+            return super().__new__(cls, rules, lengths, in_order(exempt), *more)

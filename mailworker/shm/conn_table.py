@@ -23,7 +23,40 @@ _WORD_MASK: Final = (1 << 64) - 1
 _SPREAD: Final = 0x9E3779B97F4A7C15
 
 
-class ConnTable:
+class _Counted:
+    """What is in a table, for both implementations."""
+
+    __slots__ = ()
+
+    _counts: memoryview
+    _secret: bytes
+    _sets: int
+
+    def count(self, key: bytes, /) -> int:
+        """How many connections a key has."""
+        hashed = self._hash(key)
+        return self._sum(self._places(hashed), _tag(hashed))
+
+    def usage(self) -> tuple[int, int, int]:
+        """How many keys there are, how many connections they have, and for how many keys there is room."""
+        counts = [word & _COUNT_MASK for word in self._counts[: self._sets * _WAYS]]
+        return sum(count > 0 for count in counts), sum(counts), len(counts)
+
+    def _hash(self, key: bytes) -> int:
+        return siphash(self._secret, key) or 1
+
+    def _places(self, hashed: int) -> list[int]:
+        home = hashed % self._sets
+        away = ((hashed * _SPREAD & _WORD_MASK) >> 32) % (self._sets - 1)
+        sets = home, (home + 1 + away) % self._sets
+        return [number * _WAYS + way for number in sets for way in range(_WAYS)]
+
+    def _sum(self, places: list[int], tag: int) -> int:
+        words = (self._counts[place] for place in places)
+        return sum(word & _COUNT_MASK for word in words if word & ~_COUNT_MASK == tag)
+
+
+class ConnTable(_Counted):
     """Connection counts in shared memory. A key's count takes 8 bytes, and a connection 8 bytes of the journal.
 
     The connections of this process stand in its `journal`. That is written before a connection is counted, and cleared
@@ -83,29 +116,6 @@ class ConnTable:
                 count += 1
         return count
 
-    def count(self, key: bytes, /) -> int:
-        """How many connections a key has."""
-        hashed = self._hash(key)
-        return self._sum(self._places(hashed), _tag(hashed))
-
-    def usage(self) -> tuple[int, int, int]:
-        """How many keys there are, how many connections they have, and for how many keys there is room."""
-        counts = [word & _COUNT_MASK for word in self._counts[: self._sets * _WAYS]]
-        return sum(count > 0 for count in counts), sum(counts), len(counts)
-
-    def _hash(self, key: bytes) -> int:
-        return siphash(self._secret, key) or 1
-
-    def _places(self, hashed: int) -> list[int]:
-        home = hashed % self._sets
-        away = ((hashed * _SPREAD & _WORD_MASK) >> 32) % (self._sets - 1)
-        sets = home, (home + 1 + away) % self._sets
-        return [number * _WAYS + way for number in sets for way in range(_WAYS)]
-
-    def _sum(self, places: list[int], tag: int) -> int:
-        words = (self._counts[place] for place in places)
-        return sum(word & _COUNT_MASK for word in words if word & ~_COUNT_MASK == tag)
-
     def _find(self, places: list[int], tag: int) -> int | None:
         """The place of the word with the tag, else of a free word; None where there is neither."""
         vacant = None
@@ -139,4 +149,16 @@ def _tag(hashed: int) -> int:
 
 
 if accelerator is not None and not TYPE_CHECKING:
-    ConnTable = accelerator.ConnTable
+
+    class ConnTable(accelerator.ConnTable, _Counted):
+        """A table in C."""
+
+        __slots__ = ()
+
+        @property
+        def _counts(self):
+            return memoryview(self._memory).cast("B").cast("Q")
+
+        @property
+        def _sets(self):
+            return len(self._counts) // _WAYS

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from mailworker.native.core import accelerator
 from mailworker.shm.conn_table import ConnTable
@@ -33,10 +33,6 @@ class Numbered(Protocol):
     def number(self) -> int: ...
 
 
-Slow = Callable[[Any], bool]
-"""Decides about a session that a gate refuses, or whose keys it does not know."""
-
-
 class Holdings:
     """The counted connections of a worker, with their places in the journals of tables."""
 
@@ -62,14 +58,12 @@ class Gate:
     `keys` are the keys of the rules with the number GIVEN, in their order; empty ones are not counted.
     """
 
-    __slots__ = ("_gives", "_held", "_rules", "_slow")
+    __slots__ = ("_held", "_rules")
 
-    def __init__(self, held: Holdings, rules: Sequence[Rule], slow: Slow, /) -> None:
+    def __init__(self, held: Holdings, rules: Sequence[Rule], /) -> None:
         """Raises ValueError for invalid rules."""
         self._held = held
         self._rules = tuple(rules)
-        self._gives = any(rule.number == GIVEN for rule in self._rules)
-        self._slow = slow
         if not all(0 <= rule.table < len(held._tables) and GIVEN <= rule.number <= USER for rule in self._rules):
             raise ValueError("no such table, or no such key")
 
@@ -98,12 +92,6 @@ class Gate:
         if taken:
             places[number] = taken
         return None
-
-    def admits(self, session: object, number: int, client: str, login: bytes, /) -> bool:
-        """Count a session; returns whether it may go on. If the gate refuses it, or cannot decide, `slow` decides."""
-        if self._gives or self.refusal(number, client, login) is not None:
-            return self._slow(session)
-        return True
 
     def passes(self, client: str, number: int, _now: float, /) -> bool:
         """See `mailworker.event.lobby.QuickCheck`."""

@@ -48,7 +48,7 @@ def user_key(login: bytes) -> bytes:
 
 
 if accelerator is not None:
-    accelerator.use_user_key(user_key)  # for names that are not ASCII
+    accelerator.use_user_key(user_key)  # for names that are not visible ASCII in lower case
 
 
 def _without_accents(name: bytes) -> bytes:

@@ -30,6 +30,7 @@ _TEXT_SIZE: Final = ENTRY_SIZE - 8 * _TEXT
 _ROOM: Final = _TEXT_SIZE - 1
 _LONGER: Final = 0xFF
 _GENERATION, _CLAIMED, _HASH_SHIFT = 0xF, 0x10, 5
+_ONE_HASH: Final = 1 << _HASH_SHIFT
 _TIME: Final = (1 << 37) - 1
 _UNTIL: Final = (1 << 40) - 1
 _PENDING_SHIFT, _PENDING = 44, (1 << 20) - 1
@@ -41,7 +42,44 @@ _WORD: Final = (1 << 64) - 1
 _MARK: Final = 0xFFFF
 
 
-class LimitTable:
+class _Listing:
+    """What is in a table, for both implementations."""
+
+    __slots__ = ()
+
+    _memory: Any
+    _secret: bytes
+
+    def usage(self, now: float, /) -> tuple[int, int, int]:
+        """The numbers of entries, of bans among them, and of entries that fit."""
+        lefts = [left for _, left in self._entries(now)]
+        return len(lefts), len(lefts) - lefts.count(0), _sets(self._memory) * SLOTS
+
+    def bans(self, now: float, most: int, /) -> list[tuple[bytes, bool, float]]:
+        """At most `most` banned keys; for each, whether it is complete, and the seconds that are left."""
+        found: list[tuple[bytes, bool, float]] = []
+        words = _words(self._memory)
+        for place, left in self._entries(now):
+            if left and len(found) < most:
+                entry = _Entry(words, place)
+                length, text = entry.text[0], entry.text[1:]
+                whole = length <= _ROOM and _hash(self._secret, text[:length]) == entry.hash
+                found.append((text[:length] if whole else text, whole, left / 1000))
+        return found
+
+    def _entries(self, now: float) -> Iterator[tuple[int, int]]:
+        """The places of entries, each with the milliseconds of its ban that are left; as fast as Python can."""
+        words, time = _words(self._memory), _milliseconds(now)
+        words = words[: _HEADER_WORDS + _sets(self._memory) * _SET_WORDS]
+        for slot in range(SLOTS):
+            first = _HEADER_WORDS + 1 + slot * _ENTRY_WORDS
+            tags, bans = words[first::_SET_WORDS].tolist(), words[first + _BAN :: _SET_WORDS].tolist()
+            for place, tag, ban in zip(range(first, len(words), _SET_WORDS), tags, bans, strict=True):
+                if tag >= _ONE_HASH and not tag & _CLAIMED:
+                    yield place, max((ban >> 4 & _UNTIL) - time, 0) if not (tag ^ ban) & _GENERATION else 0
+
+
+class LimitTable(_Listing):
     """Entries for keys, in shared memory; times are seconds of the monotonic clock.
 
     An excess is in thousandths of a request, as in nginx's limit_req, and falls by `gain / period` in a millisecond.
@@ -53,7 +91,7 @@ class LimitTable:
     same, see native/core/limit_table.c.
     """
 
-    __slots__ = ("_gain", "_marks", "_memory", "_period", "_secret", "_sets", "_words", "dropped")
+    __slots__ = ("_gain", "_memory", "_period", "_secret", "_sets", "_words", "dropped")
 
     def __init__(self, memory: Any, secret: bytes, pace: tuple[int, int], /) -> None:
         """`memory` is zeros, or that of another table. `secret` has SECRET_SIZE bytes. `pace` is gain and period.
@@ -62,11 +100,11 @@ class LimitTable:
         """
         self._gain, self._period = pace
         self._memory = memory
-        self._sets = (len(memory) - HEADER_SIZE) // SET_SIZE
+        self._sets = _sets(memory)
         if len(secret) != SECRET_SIZE or self._sets < 2 or not self._gain or not self._period:
             raise ValueError("no memory that will do, no secret, or no rate")
-        self._secret, self._marks = secret[:16], secret[16:]
-        self._words = memoryview(memory)[: len(memory) // 8 * 8].cast("Q")
+        self._secret = secret
+        self._words = _words(memory)
         self.dropped = 0
 
     def take(self, key: bytes, now: float, burst: int, /) -> int:
@@ -111,8 +149,8 @@ class LimitTable:
         entry = self._find(key)
         if entry is None:
             return False
-        low = int.from_bytes(self._marks[:8], "little") ^ self._hash(key)
-        mark = siphash(low.to_bytes(8, "little") + self._marks[8:], what) & _MARK or 1
+        low = int.from_bytes(self._secret[16:24], "little") ^ _hash(self._secret, key)
+        mark = siphash(low.to_bytes(8, "little") + self._secret[24:], what) & _MARK or 1
         seen = entry.seen
         if mark in [seen >> shift & _MARK for shift in (0, 16, 32, 48)]:
             return True
@@ -143,28 +181,12 @@ class LimitTable:
         if entry is not None:
             entry.punish(min(level, 255), _milliseconds(now))
 
-    def usage(self, now: float, /) -> tuple[int, int, int]:
-        """The numbers of entries, of bans among them, and of entries that fit."""
-        found = [entry.left(_milliseconds(now)) > 0 for entry in self._all() if entry.hash]
-        return len(found), sum(found), self._sets * SLOTS
-
-    def bans(self, now: float, most: int, /) -> list[tuple[bytes, bool, float]]:
-        """At most `most` banned keys; for each, whether it is complete, and the seconds that are left."""
-        found: list[tuple[bytes, bool, float]] = []
-        for entry in self._all():
-            left = entry.left(_milliseconds(now)) if entry.hash else 0
-            if left and len(found) < most:
-                length, text = entry.text[0], entry.text[1:]
-                whole = length <= _ROOM and self._hash(text[:length]) == entry.hash
-                found.append((text[:length] if whole else text, whole, left / 1000))
-        return found
-
     def adopt(self, memory: Any, now: float, /) -> None:
         """Copy the entries of another table with the same secret, except idle ones."""
         if len(memory) < HEADER_SIZE + SET_SIZE:
             return
-        words = memoryview(memory)[: len(memory) // 8 * 8].cast("Q")
-        for other in _entries(words, (len(memory) - HEADER_SIZE) // SET_SIZE):
+        words = _words(memory)
+        for other in (entry for number in range(_sets(memory)) for entry in _of_set(words, number)):
             if other.hash and self._bid(other, now) < _Bid.IDLE:
                 entry = self._make(other.hash, b"", now)
                 entry.set_rate(other.excess, other.last)
@@ -172,15 +194,12 @@ class LimitTable:
                 entry.punish(*other.penalty)
                 entry.seen, entry.text = other.seen, other.text
 
-    def _hash(self, key: bytes) -> int:
-        return siphash(self._secret, key) >> _HASH_SHIFT or 1
-
     def _find(self, key: bytes) -> _Entry | None:
-        wanted = self._hash(key)
+        wanted = _hash(self._secret, key)
         return next((entry for entry in self._candidates(wanted) if entry.hash == wanted), None)
 
     def _entry(self, key: bytes, now: float) -> _Entry:
-        return self._find(key) or self._make(self._hash(key), key, now)
+        return self._find(key) or self._make(_hash(self._secret, key), key, now)
 
     def _candidates(self, wanted: int) -> list[_Entry]:
         home = wanted % self._sets
@@ -225,9 +244,6 @@ class LimitTable:
             return excess - _REQUEST, last
         return 0, last + (_REQUEST - excess) * self._period // -self._gain
 
-    def _all(self) -> Iterator[_Entry]:
-        return _entries(self._words, self._sets)
-
 
 class _Bid:
     """Ranks of entries for eviction: the highest goes first."""
@@ -244,8 +260,16 @@ def _of_set(words: memoryview, number: int) -> Iterator[_Entry]:
     return (_Entry(words, first + slot * _ENTRY_WORDS) for slot in range(SLOTS))
 
 
-def _entries(words: memoryview, sets: int) -> Iterator[_Entry]:
-    return (entry for number in range(sets) for entry in _of_set(words, number))
+def _sets(memory: Any) -> int:
+    return (len(memory) - HEADER_SIZE) // SET_SIZE
+
+
+def _words(memory: Any) -> memoryview:
+    return memoryview(memory)[: len(memory) // 8 * 8].cast("Q")
+
+
+def _hash(secret: bytes, key: bytes) -> int:
+    return siphash(secret[:16], key) >> _HASH_SHIFT or 1
 
 
 @dataclass(slots=True)
@@ -353,4 +377,8 @@ def _age(then: int, now: int) -> int:
 
 
 if accelerator is not None and not TYPE_CHECKING:
-    LimitTable = accelerator.LimitTable
+
+    class LimitTable(accelerator.LimitTable, _Listing):
+        """A table in C."""
+
+        __slots__ = ()

@@ -9,10 +9,12 @@ import sys
 from binascii import b2a_base64
 from collections.abc import Sequence
 from enum import IntEnum
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from mailworker.errors import escape
+from mailworker.model import UnixAddress
 from mailworker.shm.siphash import siphash
 
 
@@ -159,6 +161,7 @@ def keep(name: bytes) -> tuple[int, bytes]:
     return SHORTENED, name[:_PART] + name[-_PART:] + blake2b(name, digest_size=LONGEST_NAME - 2 * _PART).digest()
 
 
+@lru_cache(64)
 def keep_path(path: bytes) -> bytes:
     """The 16 bytes that a row keeps for the path of a unix socket.
 
@@ -168,6 +171,11 @@ def keep_path(path: bytes) -> bytes:
         return bytes(_HASH) + path.ljust(_PATH, b"\0")
     hashed = siphash(_NO_KEY, path) & 0xFFFFFFFF or 1
     return hashed.to_bytes(_HASH, sys.byteorder) + path[-_PATH:]
+
+
+def keep_socket(address: UnixAddress) -> bytes:
+    """See `keep_path`."""
+    return keep_path(address.path.encode(errors="surrogateescape"))
 
 
 def checksum(words: Sequence[int]) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from mailworker.variables.facts import Render
-from mailworker.variables.source import Source, Value, finder
+from mailworker.variables.source import Find, Source, Value, finder
 
 _PLAIN: Final = re.compile(rb"[!#$&-\[\]-~]*")
 
@@ -18,7 +18,7 @@ class Slot(NamedTuple):
 
     If that is None, the whole slot is left out for an absent value. `written` escapes values that are not all plain,
     None does not escape. Plain characters are visible ASCII except quote, backslash and percent sign. `source` is the
-    source of the value; either all slots of a line have one, or none.
+    source of the value, which every slot of a Line has.
     """
 
     before: bytes
@@ -29,25 +29,27 @@ class Slot(NamedTuple):
 
 
 class Line:
-    """The literals around values; `last` is the text after the last value."""
+    """The literals around values; `last` is the text after the last value.
 
-    __slots__ = ("_find", "_last", "_slots")
+    Raises TypeError for a slot without a source.
+    """
+
+    __slots__ = ("_last", "_slots")
 
     def __init__(self, slots: Sequence[Slot], last: bytes, /) -> None:
-        self._slots = tuple(slots)
-        self._find = tuple(finder(slot.source) for slot in self._slots if slot.source is not None)
+        self._slots = tuple(map(_with_finder, slots))
         self._last = last
-
-    def text(self, *values: Value) -> bytes:
-        """The bytes of the line. Raises TypeError unless there is a value for each slot."""
-        if len(values) != len(self._slots):
-            raise TypeError(f"{len(self._slots)} arguments, not {len(values)}")
-        return b"".join([*map(_filled, self._slots, values), self._last])
 
     def of(self, session: Any, /) -> bytes:
         """The line with the values of a session, each from its source."""
         now = time.time()
-        return self.text(*(find(session, now) for find in self._find))
+        return b"".join([*(_filled(slot, find(session, now)) for slot, find in self._slots), self._last])
+
+
+def _with_finder(slot: Slot) -> tuple[Slot, Find]:
+    if slot.source is None:
+        raise TypeError("a value has no source")
+    return slot, finder(slot.source)
 
 
 def _filled(slot: Slot, value: Value) -> bytes:

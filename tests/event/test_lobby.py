@@ -222,7 +222,7 @@ def test_limits_are_asked_without_a_session(bench: Bench, resources: ExitStack) 
     bans = Attempts(
         (Rule(table, address, 0, NONE, True, False, False, 100, 1000),), (32, 64), (), NONE, None, clock_at(0.0)
     )
-    stage = Stage(bench, resources, checks=(bans, Gate(held, (GateRule(0, address, 2),), lambda _: False)))
+    stage = Stage(bench, resources, checks=(bans, Gate(held, (GateRule(0, address, 2),))))
     clients = [stage.comes() for _ in range(3)]
     table.ban(b"192.0.2.2", stage.loop.now, 60.0)
     clients += [stage.comes(InetAddress(f"192.0.2.{number}", 1)) for number in (2, 3)]

@@ -217,6 +217,16 @@ def test_bytes_of_connections_are_added(bench: Bench) -> None:
         counted(bench, odd=(False,))[0].end(Session(Reason(1), Moved(1, 1), None, None))
 
 
+def test_other_events_are_counted_as_by_any_tally(bench: Bench) -> None:
+    tally, words, _, _ = counted(bench)
+    tally.add(0)
+    tally.gain(1, 5)
+    tally.observe(7, PLACES.latency, 1.0, 22)
+    assert found(words) == {0: 1, 1: 5, 8: 1, 10: 1_000_000, 22: 1}
+    with pytest.raises(IndexError):
+        tally.add(SIZE)
+
+
 def test_bytes_of_streams_are_added(bench: Bench) -> None:
     async def talk(stream: SocketStream) -> None:
         assert await stream.read(10) == b"hello"

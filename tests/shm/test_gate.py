@@ -12,7 +12,7 @@ from mailworker.config.limit_conn import _MOST_LIMITS
 from mailworker.native.core import accelerator
 from mailworker.shm import gate
 from mailworker.shm.conn_table import FULL, OVER
-from mailworker.shm.gate import TOO_LONG, Gate, Rule, Slow
+from mailworker.shm.gate import TOO_LONG, Gate, Rule
 from mailworker.shm.keys import GIVEN, KEYS, UNIX
 from tests.shm.test_conn_table import IMPLEMENTATIONS as TABLES
 from tests.shm.test_conn_table import SECRET
@@ -35,8 +35,8 @@ class House:
         self._kind = KINDS[kind]
         self.held = self._kind.Holdings(tuple(self.tables))
 
-    def gate(self, *rules: tuple[int, int, int], slow: Slow = lambda _: False) -> Gate:
-        made: Gate = self._kind.Gate(self.held, tuple(Rule(*rule) for rule in rules), slow)
+    def gate(self, *rules: tuple[int, int, int]) -> Gate:
+        made: Gate = self._kind.Gate(self.held, tuple(Rule(*rule) for rule in rules))
         return made
 
     def end(self, number: int) -> None:
@@ -98,7 +98,8 @@ def test_spellings_of_a_user_or_an_address_are_counted_as_one(kind: str) -> None
     for number, (client, login) in enumerate(((CLIENT, b"A"), (f"::ffff:{CLIENT}", b"a"), (CLIENT, b" a\0"))):
         assert gate.refusal(number, client, login) is None
     assert (house.tables[0].count(b"a"), house.tables[1].count(CLIENT.encode())) == (3, 3)
-    assert [gate.admits(9, 9, CLIENT, b"A"), gate.admits(9, 9, f"::ffff:{CLIENT}", b"other")] == [False, False]
+    assert gate.refusal(9, CLIENT, b"A") == (0, OVER)
+    assert gate.refusal(9, f"::ffff:{CLIENT}", b"other") == (1, OVER)
 
 
 def test_empty_keys_count_nobody(kind: str) -> None:
@@ -132,19 +133,6 @@ def test_too_long_a_key_is_told_and_can_be_left_out(kind: str) -> None:
     assert second.refusal(3, CLIENT, b"", keys) == (1, TOO_LONG)
     assert second.refusal(3, CLIENT, b"", keys, 0b10) is None
     assert house.counts == [1, 1]
-
-
-def test_a_session_is_asked_about_at_once_or_slowly(kind: str) -> None:
-    house, asked = House(kind), list[int]()
-
-    def slow(session: int) -> bool:
-        asked.append(session)
-        return bool(session % 2)
-
-    quick, given = house.gate((0, USER, 2), slow=slow), house.gate((1, GIVEN, 2), slow=slow)
-    assert [quick.admits(number, number, CLIENT, b"user") for number in range(4)] == [True, True, False, True]
-    assert [given.admits(number, number, CLIENT, b"user") for number in (4, 5)] == [False, True]
-    assert (asked, house.counts) == ([2, 3, 4, 5], [2, 0])
 
 
 def test_a_full_table_lets_nobody_in(kind: str) -> None:

@@ -202,9 +202,9 @@ def test_a_second_is_asked_for_once_and_has_its_milliseconds(make: Any) -> None:
 
 
 @each
-def test_a_line_without_sources_is_of_no_session(make: Any) -> None:
-    with pytest.raises(TypeError):
-        make([Slot(b"")], b"").of(None)
+def test_a_value_without_a_source_is_refused(make: Any) -> None:
+    with pytest.raises(TypeError, match="no source"):
+        make([Slot(b"")], b"")
     assert make([], b"end").of(None) == b"end"
 
 

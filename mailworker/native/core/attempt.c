@@ -93,6 +93,30 @@ static void release_all(struct attempt *self, int counts)
     }
 }
 
+/* The level of the penalty in the table, 0 for none. */
+static uint64_t level_of(const struct attempt *self, uint64_t now)
+{
+    const struct limit_key *key = self->all->penalised == NONE ? NULL : &self->keys[self->all->penalised].key;
+
+    return key == NULL || key->length == 0 ? 0 : limit_penalty_of(key, now).level;
+}
+
+/* Seconds for which the penalty of earlier failures makes the attempt wait; less than 0 with an exception. */
+static double penalty_of(struct attempt *self, uint64_t now)
+{
+    PyObject *seconds;
+    double wait;
+
+    self->level = 0;
+    if (level_of(self, now) == 0) {
+        return 0.0;
+    }
+    seconds = PyObject_CallMethod((PyObject *) self, "_penalty", "d", self->asked);
+    wait = seconds == NULL ? -1.0 : PyFloat_AsDouble(seconds);
+    Py_XDECREF(seconds);
+    return wait;
+}
+
 /* Counts the attempt by one rule; 0 where it refuses, -1 with an exception. */
 static int pass_rule(struct attempt *self, Py_ssize_t place, uint64_t now)
 {
@@ -175,10 +199,10 @@ PyObject *attempts_enter(PyObject *object, PyObject *const *arguments, Py_ssize_
     if (!attempts_keys(arguments, given, 2, &keys) || !client_read(arguments[0], &client) || !is_bytes(arguments[1])) {
         return NULL;
     }
-    if (is_exempt(&self->exempt, &client)) {
+    if (is_exempt(self->exempt, &client)) {
         return Py_NewRef(Py_None);
     }
-    attempt = (struct attempt *) attempt_type.tp_alloc(&attempt_type, self->count);
+    attempt = (struct attempt *) self->kind->tp_alloc(self->kind, self->count);
     if (attempt == NULL) {
         return NULL;
     }
@@ -217,23 +241,23 @@ static PyObject *key_at(PyObject *object, PyObject *argument)
                                      (Py_ssize_t) self->keys[place].key.length);
 }
 
-static PyObject *may_settle(PyObject *object, PyObject *Py_UNUSED(none))
+static PyObject *is_taken(PyObject *object, PyObject *argument)
 {
     const struct attempt *self = (struct attempt *) object;
+    Py_ssize_t place;
 
-    return PyBool_FromLong(self->over != NONE && !self->all->rules[self->over].counts_all &&
-                           limit_pending(&self->keys[self->over].key) != 0);
+    return take_place(self, argument, &place) ? PyBool_FromLong(self->keys[place].taken) : NULL;
 }
 
-static PyObject *keep(PyObject *object, PyObject *Py_UNUSED(none))
+static PyObject *release_one(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
 {
-    release_all((struct attempt *) object, 1);
-    return Py_NewRef(Py_None);
-}
+    struct attempt *self = (struct attempt *) object;
+    Py_ssize_t place;
 
-static PyObject *drop(PyObject *object, PyObject *Py_UNUSED(none))
-{
-    release_all((struct attempt *) object, 0);
+    if (!counted(given, 2) || !take_place(self, arguments[0], &place)) {
+        return NULL;
+    }
+    release(self, place, arguments[1] == Py_True);
     return Py_NewRef(Py_None);
 }
 
@@ -253,30 +277,10 @@ static PyObject *succeed(PyObject *object, PyObject *Py_UNUSED(none))
             return NULL;
         }
     }
-    penalty_forgive(self, now);
+    if (level_of(self, now) != 0) {
+        limit_punish(all->rules[all->penalised].table, &self->keys[all->penalised].key, 0, now);
+    }
     return Py_NewRef(Py_None);
-}
-
-static PyObject *fail(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
-{
-    struct attempt *self = (struct attempt *) object;
-    int asked = 0, repeated = 0;
-    Py_ssize_t place;
-    double now;
-
-    if (!counted(given, 2) || !is_bytes(arguments[0]) || !take_real(arguments[1], &now)) {
-        return NULL;
-    }
-    for (place = 0; place < self->all->count; place++) {
-        int again = self->keys[place].taken && is_repeated(self, place, arguments[0]);
-
-        if (place == self->all->penalised) {
-            asked = self->keys[place].taken;
-            repeated = again;
-        }
-        release(self, place, !again || self->all->rules[place].counts_all);
-    }
-    return none_if(repeated || penalty_raise(self, arguments[0], limit_milliseconds(now), asked));
 }
 
 static int is_plain(PyObject *object)
@@ -287,6 +291,8 @@ static int is_plain(PyObject *object)
 static PyNumberMethods attempt_number = {.nb_bool = is_plain};
 
 static PyMemberDef attempt_members[] = {
+    {"_all", T_OBJECT_EX, offsetof(struct attempt, all), READONLY, NULL},
+    {"_level", T_LONG, offsetof(struct attempt, level), 0, NULL},
     {"asked", T_DOUBLE, offsetof(struct attempt, asked), 0, NULL},
     {"wait", T_DOUBLE, offsetof(struct attempt, wait), READONLY, NULL},
     {"over", T_PYSSIZET, offsetof(struct attempt, over), READONLY, NULL},
@@ -299,14 +305,10 @@ static PyMethodDef attempt_methods[] = {
     {"enter", enter_again, METH_O,
      "enter(now): count the attempt, again where it was refused before; gives the seconds to wait."},
     {"key", key_at, METH_O, "key(place): the key of the rule at this place."},
-    {"may_settle", may_settle, METH_NOARGS,
-     "may_settle(): whether attempts under way may keep this one out and not count in the end."},
-    {"keep", keep, METH_NOARGS, "keep(): the attempt has ended without a decision, and counts."},
-    {"drop", drop, METH_NOARGS, "drop(): take the attempt back; limits that count all attempts keep it."},
+    {"_is_taken", is_taken, METH_O, "_is_taken(place): whether the rule at this place has taken the attempt."},
+    {"_release", FAST(release_one), "_release(place, counts): count the attempt there for good, or uncount it."},
     {"succeed", succeed, METH_NOARGS,
      "succeed(): the login has succeeded: take the attempt back and trust the client from now on."},
-    {"fail", FAST(fail),
-     "fail(what, now): the login has failed; credentials `what` that were tried before do not count again."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -316,7 +318,7 @@ PyTypeObject attempt_type = {
     .tp_doc = "One attempt to log in, from the limits to its outcome.",
     .tp_basicsize = offsetof(struct attempt, keys),
     .tp_itemsize = sizeof(struct counted_key),
-    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .tp_dealloc = attempt_dealloc,
     .tp_as_number = &attempt_number,
     .tp_members = attempt_members,

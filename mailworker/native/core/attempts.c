@@ -16,7 +16,6 @@ static int take_rule(PyObject *argument, struct rule *rule)
     if (rule->gain == 0 || rule->number < KEY_GIVEN || rule->number > KEY_USER) {
         return raised(PyExc_ValueError, "a rule has no rate, or no such key");
     }
-    rule->limits = Py_NewRef(limits);
     rule->table = limits_table(limits);
     rule->dropped = rule->table->dropped;
     return 1;
@@ -38,26 +37,15 @@ static int take_rules(struct attempts *self, PyObject *rules)
     return 1;
 }
 
-static void drop_rules(struct attempts *self)
-{
-    while (self->count > 0) {
-        Py_DECREF(self->rules[--self->count].limits);
-    }
-    PyMem_Free(self->rules);
-    PyMem_Free(self->exempt.networks);
-    self->rules = NULL;
-    memset(&self->exempt, 0, sizeof(self->exempt));
-}
-
 static PyObject *attempts_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
     PyObject *rules, *lengths, *exempt, *penalties, *loop;
     struct attempts *self;
     Py_ssize_t penalised;
 
-    if (!PyArg_ParseTuple(arguments, "O!OO!nOO", &PyTuple_Type, &rules, &lengths, &PyTuple_Type, &exempt, &penalised,
-                          &penalties, &loop) ||
-        !is_loop(loop)) {
+    if (!PyArg_ParseTuple(arguments, "O!OOnOO", &PyTuple_Type, &rules, &lengths, &exempt, &penalised, &penalties,
+                          &loop) ||
+        !take_exempt(exempt) || !is_loop(loop)) {
         return NULL;
     }
     if (penalised < NONE || penalised >= PyTuple_GET_SIZE(rules)) {
@@ -65,18 +53,28 @@ static PyObject *attempts_new(PyTypeObject *type, PyObject *arguments, PyObject 
     }
     self = (struct attempts *) type->tp_alloc(type, 0);
     if (self != NULL) {
+        self->given = Py_NewRef(rules);
         self->penalised = penalised;
         self->penalties = Py_NewRef(penalties);
         self->loop = (struct loop *) Py_NewRef(loop);
-        if (!take_lengths(lengths, self->lengths) || !take_rules(self, rules) || !exempt_take(&self->exempt, exempt)) {
+        self->exempt = Py_NewRef(exempt);
+        self->kind = take_kind((PyObject *) type, &attempt_type);
+        if (self->kind == NULL || !take_lengths(lengths, self->lengths) || !take_rules(self, rules)) {
             Py_CLEAR(self);
         }
     }
     return (PyObject *) self;
 }
 
+static void drop_rules(struct attempts *self)
+{
+    PyMem_Free(self->rules);
+    self->rules = NULL;
+    self->count = 0;
+}
+
 /* The collector may drop the rules: an attempt, which it does not track, would have kept this object from it. */
-#define REFERENCES(REF) REF(penalties) REF(loop)
+#define REFERENCES(REF) REF(given) REF(penalties) REF(loop) REF(exempt) REF(kind)
 COLLECTED_AFTER(attempts, REFERENCES, drop_rules(self))
 
 /* Bans. */
@@ -108,7 +106,7 @@ static Py_ssize_t banning(const struct attempts *self, PyObject *text, PyObject 
             limit_make_key(rule->table, text_of_key.text, text_of_key.length, &key);
             *left = limit_ban_of(&key, now);
             if (*left != 0) {
-                return is_exempt(&self->exempt, &client) ? self->count : place;
+                return is_exempt(self->exempt, &client) ? self->count : place;
             }
         }
     }
@@ -122,18 +120,6 @@ int attempts_pass(PyObject *object, PyObject *client, double now)
     Py_ssize_t place = banning(self, client, NULL, now, &left);
 
     return place < 0 ? -1 : place == self->count;
-}
-
-static PyObject *passes(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
-{
-    double now;
-    int passing;
-
-    if (!counted(given, 3) || !take_real(arguments[2], &now)) {
-        return NULL;
-    }
-    passing = attempts_pass(object, arguments[0], now);
-    return passing < 0 ? NULL : PyBool_FromLong(passing);
 }
 
 int attempts_keys(PyObject *const *arguments, Py_ssize_t given, Py_ssize_t least, PyObject **keys)
@@ -163,17 +149,24 @@ static PyObject *banned(PyObject *object, PyObject *const *arguments, Py_ssize_t
     return place == self->count ? Py_NewRef(Py_None) : Py_BuildValue("nd", place, (double) left / MILLISECONDS);
 }
 
+static PyMemberDef attempts_members[] = {
+    {"_rules", T_OBJECT_EX, offsetof(struct attempts, given), READONLY, NULL},
+    {"_penalised", T_PYSSIZET, offsetof(struct attempts, penalised), READONLY, NULL},
+    {"_penalties", T_OBJECT_EX, offsetof(struct attempts, penalties), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
 static PyMethodDef attempts_methods[] = {
     {"enter", FAST(attempts_enter),
      "enter(client, login, keys=()): count an attempt; None for a client that is exempt."},
     {"banned", FAST(banned),
      "banned(client, now, keys=()): the rule that bans the client and the seconds of the ban, or None."},
-    {"passes", FAST(passes), "passes(client, number, now): whether no rule bans the client."},
     {NULL, NULL, 0, NULL},
 };
 
 PyTypeObject attempts_type = {
-    COLLECTED_TYPE("Attempts", attempts, "The attempts to log in at one server.", 0),
+    COLLECTED_TYPE("Attempts", attempts, "The attempts to log in at one server.", Py_TPFLAGS_BASETYPE),
     .tp_new = attempts_new,
+    .tp_members = attempts_members,
     .tp_methods = attempts_methods,
 };

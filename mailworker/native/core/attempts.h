@@ -9,7 +9,6 @@
 #define NONE (-1)
 
 struct rule {
-    PyObject *limits;
     struct limit_table *table;
     int number; /* of its key */
     int bans, counts_all, trusts;
@@ -18,25 +17,17 @@ struct rule {
     uint64_t dropped; /* the table's count when it was last read */
 };
 
-/* A network; its address begins with its size in bytes, 0 for that of unix sockets, which `bits` has as well. */
-struct network {
-    unsigned char address[1 + ADDRESS_SIZE], bits;
-};
-
-struct exempt {
-    struct network *networks; /* in order, and none inside another one */
-    size_t count;
-};
-
 struct attempts {
     PyObject_HEAD
+    PyObject *given; /* a tuple of tuples, which own the tables of the rules */
     struct rule *rules;
     Py_ssize_t count;
     Py_ssize_t penalised;
     PyObject *penalties;
     struct loop *loop;
     int lengths[2];
-    struct exempt exempt;
+    PyObject *exempt; /* networks, see exempt.c */
+    PyTypeObject *kind; /* of attempts */
 };
 
 /* A key by which an attempt is counted. */
@@ -62,8 +53,8 @@ struct attempt {
 int attempts_keys(PyObject *const *arguments, Py_ssize_t given, Py_ssize_t least, PyObject **keys); /* optional ones */
 
 /* exempt.c */
-int exempt_take(struct exempt *exempt, PyObject *networks); /* a tuple */
-int is_exempt(const struct exempt *exempt, const struct client *client);
+int take_exempt(PyObject *networks); /* whether they are bytes that is_exempt() can search; else with an exception */
+int is_exempt(PyObject *networks, const struct client *client);
 
 /* attempt.c: the method of Attempts. */
 PyObject *attempts_enter(PyObject *object, PyObject *const *arguments, Py_ssize_t given);
@@ -71,13 +62,5 @@ PyObject *attempts_enter(PyObject *object, PyObject *const *arguments, Py_ssize_
 /* trust.c: of clients that have logged in before. */
 int is_trusted(const struct attempt *self, Py_ssize_t place, uint64_t now, int *trusted);
 int set_trust(const struct attempt *self, Py_ssize_t place, uint64_t now);
-
-/* penalty.c: seconds for which the penalty makes the attempt wait; less than 0 with an exception. */
-double penalty_of(struct attempt *self, uint64_t now);
-void penalty_forgive(const struct attempt *self, uint64_t now);
-int penalty_raise(struct attempt *self, PyObject *what, uint64_t now, int asked); /* `asked`: it is no repetition */
-
-/* Whether these credentials were tried with the key before; they are remembered from now on. */
-int is_repeated(const struct attempt *self, Py_ssize_t place, PyObject *what);
 
 #endif

@@ -50,11 +50,6 @@ size_t client_cut(struct client *client, const int lengths[2])
     return whole + (bits % 8 != 0);
 }
 
-static int is_blank(char byte)
-{
-    return byte == '\0' || byte == ' ' || (byte >= '\t' && byte <= '\r');
-}
-
 static PyObject *general_user_key; /* user_key() of shm/keys.py */
 
 static PyObject *use_user_key(PyObject *Py_UNUSED(module), PyObject *function)
@@ -63,42 +58,20 @@ static PyObject *use_user_key(PyObject *Py_UNUSED(module), PyObject *function)
     Py_RETURN_NONE;
 }
 
-static PyObject *key_of_any(PyObject *login)
-{
-    PyObject *key = general_user_key == NULL ? Py_NewRef(login) : PyObject_CallOneArg(general_user_key, login);
-
-    if (key != NULL && !is_bytes(key)) {
-        Py_CLEAR(key);
-    }
-    return key;
-}
-
 PyObject *user_key(PyObject *login)
 {
-    const char *start = PyBytes_AS_STRING(login), *end = start + PyBytes_GET_SIZE(login), *at;
-    int has_capitals = 0, all = 0;
+    const char *at = PyBytes_AS_STRING(login), *end = at + PyBytes_GET_SIZE(login);
     PyObject *key;
-    char *place;
 
-    while (start < end && is_blank(*start)) {
-        start++;
+    while (at < end && *at > ' ' && *at < 0x7f && !(*at >= 'A' && *at <= 'Z')) {
+        at++;
     }
-    for (at = start; at < end && *at != '\0'; at++) {
-        has_capitals |= *at >= 'A' && *at <= 'Z';
-        all |= *at;
-    }
-    if (all & 0x80) {
-        return key_of_any(login);
-    }
-    while (at > start && is_blank(at[-1])) {
-        at--;
-    }
-    if (!has_capitals && at - start == PyBytes_GET_SIZE(login)) {
+    if (at == end || general_user_key == NULL) {
         return Py_NewRef(login);
     }
-    key = PyBytes_FromStringAndSize(NULL, at - start);
-    for (place = key == NULL ? NULL : PyBytes_AS_STRING(key); key != NULL && start < at; start++) {
-        *place++ = *start >= 'A' && *start <= 'Z' ? (char) (*start + ('a' - 'A')) : *start;
+    key = PyObject_CallOneArg(general_user_key, login);
+    if (key != NULL && !is_bytes(key)) {
+        Py_CLEAR(key);
     }
     return key;
 }
@@ -156,6 +129,7 @@ int take_lengths(PyObject *argument, int lengths[2])
 }
 
 PyMethodDef client_functions[] = {
-    {"use_user_key", use_user_key, METH_O, "use_user_key(function): set the function for names that are not ASCII."},
+    {"use_user_key", use_user_key, METH_O,
+     "use_user_key(function): set the function for names that are not visible ASCII in lower case."},
     {NULL, NULL, 0, NULL},
 };

@@ -11,7 +11,7 @@
 struct connections {
     PyObject_HEAD
     struct loop *loop;
-    PyObject *kind;   /* of streams: a class derived from BaseStream, without fields of its own */
+    PyTypeObject *kind; /* of streams: a class derived from BaseStream, without fields of its own */
     PyObject *unused; /* called when the last one is released */
     Py_ssize_t in_use;
     Py_ssize_t limit;
@@ -23,7 +23,8 @@ static int connections_init(PyObject *object, PyObject *arguments, PyObject *key
 {
     static char *keys[] = {"loop", "limit", "unused", "first", "step", NULL};
     struct connections *self = (struct connections *) object;
-    PyObject *loop, *unused = Py_None, *kind;
+    PyObject *loop, *unused = Py_None;
+    PyTypeObject *kind;
 
     self->next = self->step = 1;
     if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "On|OLL", keys, &loop, &self->limit, &unused, &self->next,
@@ -31,10 +32,9 @@ static int connections_init(PyObject *object, PyObject *arguments, PyObject *key
         !is_loop(loop)) {
         return -1;
     }
-    kind = PyObject_GetAttr(object, names.kind);
-    if (kind == NULL || !PyType_Check(kind) || !PyType_IsSubtype((PyTypeObject *) kind, &stream_type)) {
-        Py_XDECREF(kind);
-        return PyErr_Occurred() ? -1 : (PyErr_SetString(PyExc_TypeError, "no kind of stream"), -1);
+    kind = take_kind(object, &stream_type);
+    if (kind == NULL) {
+        return -1;
     }
     Py_XSETREF(self->kind, kind);
     Py_XSETREF(self->loop, (struct loop *) Py_NewRef(loop));
@@ -96,7 +96,7 @@ static PyObject *release(PyObject *object, PyObject *Py_UNUSED(none))
 
 static PyObject *new_stream(struct connections *self, int descriptor, PyObject *party, int watched)
 {
-    return stream_new((PyTypeObject *) self->kind, self->loop, descriptor, party, (PyObject *) self, watched);
+    return stream_new(self->kind, self->loop, descriptor, party, (PyObject *) self, watched);
 }
 
 PyObject *connections_stream(PyObject *object, int descriptor, PyObject *party)

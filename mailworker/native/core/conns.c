@@ -18,11 +18,12 @@
 
 struct conns {
     PyObject_HEAD
+    PyObject *secret;
     Py_buffer memory, journal; /* their obj is NULL before there are any */
     uint64_t *counts, *held;
     size_t sets, places, used, free;
     uint32_t *unused; /* places of the journal that were given back */
-    uint64_t secret[2];
+    uint64_t hash_key[2]; /* the secret */
 };
 
 struct sets {
@@ -150,7 +151,7 @@ static size_t place_for(struct conns *self)
 
 static uint64_t hash_of(const struct conns *self, const void *key, size_t length)
 {
-    uint64_t hash = siphash_2_4(self->secret[0], self->secret[1], key, length);
+    uint64_t hash = siphash_2_4(self->hash_key[0], self->hash_key[1], key, length);
 
     return hash + (hash == 0);
 }
@@ -194,19 +195,15 @@ void conns_let_go(PyObject *object, size_t place)
     (void) give_up((struct conns *) object, place);
 }
 
-static PyObject *hold(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
+static PyObject *hold(PyObject *object, PyObject *arguments)
 {
     unsigned long long most;
+    const char *key;
+    Py_ssize_t length;
 
-    if (!counted(count, 2) || !is_bytes(arguments[0])) {
-        return NULL;
-    }
-    most = PyLong_AsUnsignedLongLong(arguments[1]);
-    if (most == (unsigned long long) -1 && PyErr_Occurred()) {
-        return NULL;
-    }
-    return PyLong_FromSsize_t(
-        conns_hold(object, PyBytes_AS_STRING(arguments[0]), (size_t) PyBytes_GET_SIZE(arguments[0]), most));
+    return PyArg_ParseTuple(arguments, "y#K", &key, &length, &most)
+               ? PyLong_FromSsize_t(conns_hold(object, key, (size_t) length, most))
+               : NULL;
 }
 
 static PyObject *let_go(PyObject *object, PyObject *argument)
@@ -244,48 +241,16 @@ static PyObject *let_all_go(PyObject *object, PyObject *argument)
     return PyLong_FromSize_t(count);
 }
 
-static PyObject *count_of(PyObject *object, PyObject *argument)
-{
-    struct conns *self = (struct conns *) object;
-    uint64_t hash;
-    struct sets sets;
-
-    if (!is_bytes(argument)) {
-        return NULL;
-    }
-    hash = hash_of(self, PyBytes_AS_STRING(argument), (size_t) PyBytes_GET_SIZE(argument));
-    sets = sets_of(self, hash);
-    return PyLong_FromUnsignedLongLong(sum(&sets, tag_of(hash)));
-}
-
-static PyObject *usage(PyObject *object, PyObject *Py_UNUSED(none))
-{
-    struct conns *self = (struct conns *) object;
-    size_t place, keys = 0;
-    uint64_t connections = 0;
-
-    for (place = 0; place < self->sets * WAYS; place++) {
-        uint64_t count = load(&self->counts[place]) & COUNT_MASK;
-
-        keys += count != 0;
-        connections += count;
-    }
-    return Py_BuildValue("nKn", (Py_ssize_t) keys, (unsigned long long) connections, (Py_ssize_t) (self->sets * WAYS));
-}
-
-static int take_memory(PyObject *memory, Py_buffer *buffer)
+static int take_words(PyObject *memory, Py_buffer *buffer)
 {
     return PyObject_GetBuffer(memory, buffer, PyBUF_WRITABLE) == 0 && (uintptr_t) buffer->buf % sizeof(uint64_t) == 0;
 }
 
 static int take_memories(struct conns *self, PyObject *memory, PyObject *journal)
 {
-    if (!take_memory(memory, &self->memory) || !take_memory(journal, &self->journal) ||
+    if (!take_words(memory, &self->memory) || !take_words(journal, &self->journal) ||
         self->memory.len < (Py_ssize_t) (2 * WAYS * sizeof(uint64_t))) {
-        if (!PyErr_Occurred()) {
-            PyErr_SetString(PyExc_ValueError, "no memory that will do");
-        }
-        return 0;
+        return PyErr_Occurred() == NULL && raised(PyExc_ValueError, "no memory that will do");
     }
     self->counts = self->memory.buf;
     self->held = self->journal.buf;
@@ -297,20 +262,19 @@ static int take_memories(struct conns *self, PyObject *memory, PyObject *journal
 
 static PyObject *conns_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
-    PyObject *memory, *journal;
+    PyObject *memory, *secret, *journal;
     struct conns *self;
-    const char *secret;
-    Py_ssize_t length;
 
-    if (!PyArg_ParseTuple(arguments, "Oy#O", &memory, &secret, &length, &journal)) {
+    if (!PyArg_ParseTuple(arguments, "OSO", &memory, &secret, &journal)) {
         return NULL;
     }
-    if (length != sizeof(self->secret)) {
+    if (PyBytes_GET_SIZE(secret) != sizeof(self->hash_key)) {
         return PyErr_Format(PyExc_ValueError, "no memory that will do, or no secret");
     }
     self = (struct conns *) type->tp_alloc(type, 0);
     if (self != NULL) {
-        memcpy(self->secret, secret, sizeof(self->secret));
+        self->secret = Py_NewRef(secret);
+        memcpy(self->hash_key, PyBytes_AS_STRING(secret), sizeof(self->hash_key));
         if (!take_memories(self, memory, journal)) {
             Py_CLEAR(self);
         }
@@ -324,23 +288,30 @@ static void conns_dealloc(PyObject *object)
 
     PyBuffer_Release(&self->memory);
     PyBuffer_Release(&self->journal);
+    Py_XDECREF(self->secret);
     PyMem_Free(self->unused);
     Py_TYPE(object)->tp_free(object);
 }
 
+static PyMemberDef conns_members[] = {
+    {"_memory", T_OBJECT_EX, offsetof(struct conns, memory.obj), READONLY, NULL},
+    {"_secret", T_OBJECT_EX, offsetof(struct conns, secret), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
 static PyMethodDef conns_methods[] = {
-    {"hold", FAST(hold), "hold(key, most): count a connection; gives its place in the journal, or OVER or FULL."},
+    {"hold", hold, METH_VARARGS,
+     "hold(key, most): count a connection; gives its place in the journal, or OVER or FULL."},
     {"let_go", let_go, METH_O, "let_go(place): uncount the connection at this place of the journal."},
     {"let_all_go", let_all_go, METH_O,
      "let_all_go(journal): uncount all connections in the journal of another process; gives how many."},
-    {"count", count_of, METH_O, "count(key): how many connections the key has."},
-    {"usage", usage, METH_NOARGS, "usage(): the number of keys, of connections, and of keys for which there is room."},
     {NULL, NULL, 0, NULL},
 };
 
 PyTypeObject conns_type = {
-    TYPE("ConnTable", conns, "Connection counts by key, in shared memory.", 0),
+    TYPE("ConnTable", conns, "Connection counts by key, in shared memory.", Py_TPFLAGS_BASETYPE),
     .tp_new = conns_new,
     .tp_dealloc = conns_dealloc,
+    .tp_members = conns_members,
     .tp_methods = conns_methods,
 };

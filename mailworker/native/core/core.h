@@ -154,6 +154,9 @@ int take_int(PyObject *argument, int *value);
 int take_real(PyObject *argument, double *value);
 int take_mask(PyObject *argument, uint64_t *value); /* the lowest 64 bits of an integer */
 
+/* What an object calls its `kind`, a class derived from `base`: a new reference, NULL with an exception. */
+PyTypeObject *take_kind(PyObject *object, PyTypeObject *base);
+
 /* Takes the raised exception, as an object with its traceback; the reference is the caller's. */
 PyObject *take_exception(void);
 
@@ -241,7 +244,7 @@ int epoll_drop(struct epoll *epoll, int fd);
 
 /* tally.c */
 
-extern PyTypeObject tally_type, session_tally_type;
+extern PyTypeObject session_tally_type;
 
 int prepare_tallies(void);
 int tally_end(PyObject *tally, PyObject *session); /* SessionTally.end() */
@@ -294,7 +297,7 @@ int rows_owned(const struct rows *rows, Py_ssize_t number, const PyObject *owner
 /* Rows.close(). */
 int rows_end(struct rows *rows, Py_ssize_t number);
 
-/* Rows.relay() and Rows.note(), for a row that has an owner. */
+/* See Rows.relay() and Rows.note(); for a row that has an owner. */
 void rows_relay(struct rows *rows, Py_ssize_t number, double now);
 void rows_note(struct rows *rows, Py_ssize_t number, uint64_t received, uint64_t sent, double now);
 

@@ -26,8 +26,7 @@ struct rule {
 struct gate {
     PyObject_HEAD
     struct holdings *held;
-    PyObject *slow; /* see Gate.admits() */
-    int gives;      /* whether a rule has KEY_GIVEN */
+    int by_client; /* whether a rule's key is the client's address */
     Py_ssize_t count;
     struct rule rules[MOST_RULES];
 };
@@ -138,17 +137,17 @@ static int take_rules(struct gate *self, PyObject *rules)
         if (!take_rule(self->held, PyTuple_GET_ITEM(rules, self->count), &self->rules[self->count])) {
             return 0;
         }
-        self->gives |= self->rules[self->count].number == KEY_GIVEN;
+        self->by_client |= self->rules[self->count].number != KEY_USER;
     }
     return 1;
 }
 
 static PyObject *gate_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
-    PyObject *held, *rules, *slow;
+    PyObject *held, *rules;
     struct gate *self;
 
-    if (!PyArg_ParseTuple(arguments, "O!O!O", &holdings_type, &held, &PyTuple_Type, &rules, &slow)) {
+    if (!PyArg_ParseTuple(arguments, "O!O!", &holdings_type, &held, &PyTuple_Type, &rules)) {
         return NULL;
     }
     if (PyTuple_GET_SIZE(rules) > MOST_RULES) {
@@ -157,7 +156,6 @@ static PyObject *gate_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
     self = (struct gate *) type->tp_alloc(type, 0);
     if (self != NULL) {
         self->held = (struct holdings *) Py_NewRef(held);
-        self->slow = Py_NewRef(slow);
         if (!take_rules(self, rules)) {
             Py_CLEAR(self);
         }
@@ -165,13 +163,14 @@ static PyObject *gate_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
     return (PyObject *) self;
 }
 
-#define REFERENCES(REF) REF(held) REF(slow)
-COLLECTED(gate, REFERENCES)
+static void gate_dealloc(PyObject *object)
+{
+    Py_XDECREF(((struct gate *) object)->held);
+    Py_TYPE(object)->tp_free(object);
+}
 
 /* A connection to be counted, its keys, and the places where it was counted. */
 struct visit {
-    PyObject *text; /* the client's address, which is parsed when a key needs it */
-    int is_read;
     struct client client;
     PyObject *user, *given;
     Py_ssize_t next; /* the next one in `given` */
@@ -182,15 +181,15 @@ struct visit {
 };
 
 /* `user` is what user_key() gives. */
-static void begin(struct visit *visit, PyObject *client, PyObject *user, PyObject *given, unsigned long long without)
+static int begin(const struct gate *self, struct visit *visit, PyObject *client, PyObject *user, PyObject *given,
+                 unsigned long long without)
 {
-    visit->text = client;
-    visit->is_read = 0;
     visit->user = user;
     visit->given = given;
     visit->without = without;
     visit->next = 0;
     visit->taken = 0;
+    return !self->by_client || client_read(client, &visit->client);
 }
 
 static int was_counted(const struct visit *visit, Py_ssize_t table)
@@ -212,10 +211,6 @@ static int key_of(struct visit *visit, const struct rule *rule, unsigned char *r
     if (rule->number == KEY_GIVEN) {
         return take_given(visit->given, &visit->next, key);
     }
-    if (rule->number != KEY_USER && !visit->is_read && !client_read(visit->text, &visit->client)) {
-        return 0;
-    }
-    visit->is_read |= rule->number != KEY_USER;
     *key = client_key(&visit->client, rule->number, visit->user, whole, room);
     return 1;
 }
@@ -293,8 +288,7 @@ int gate_passes(PyObject *object, PyObject *client, PyObject *number)
     PyObject *nobody = PyBytes_FromStringAndSize(NULL, 0);
     Py_ssize_t why, place = -1;
 
-    begin(&visit, client, nobody, NULL, 0);
-    if (nobody != NULL) {
+    if (nobody != NULL && begin(self, &visit, client, nobody, NULL, 0)) {
         place = visit_all(self, &visit, number, &why);
     }
     Py_XDECREF(nobody);
@@ -308,60 +302,29 @@ static PyObject *passes(PyObject *object, PyObject *const *arguments, Py_ssize_t
     return passing < 0 ? NULL : PyBool_FromLong(passing);
 }
 
-static int take_rest(struct visit *visit, PyObject *const *arguments, Py_ssize_t given)
-{
-    if (given < 3 || given > 5 || !PyBytes_Check(arguments[2]) || (given > 3 && !PyTuple_Check(arguments[3]))) {
-        return raised(PyExc_TypeError, "a number, a client, a login, a tuple of keys, and bits");
-    }
-    begin(visit, arguments[1], user_key(arguments[2]), given > 3 ? arguments[3] : NULL,
-          given > 4 ? PyLong_AsUnsignedLongLong(arguments[4]) : 0);
-    if (PyErr_Occurred()) {
-        Py_CLEAR(visit->user);
-    }
-    return visit->user != NULL;
-}
-
 static PyObject *refusal(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
 {
     const struct gate *self = (struct gate *) object;
+    unsigned long long without = given == 5 ? PyLong_AsUnsignedLongLong(arguments[4]) : 0;
+    PyObject *user;
     struct visit visit;
-    Py_ssize_t place, why = 0;
+    Py_ssize_t place = -1, why = 0;
 
-    if (!take_rest(&visit, arguments, given)) {
-        return NULL;
+    if (given < 3 || given > 5 || !PyBytes_Check(arguments[2]) || (given > 3 && !PyTuple_Check(arguments[3]))) {
+        return PyErr_Format(PyExc_TypeError, "a number, a client, a login, a tuple of keys, and bits");
     }
-    place = visit_all(self, &visit, arguments[0], &why);
-    Py_DECREF(visit.user);
+    user = PyErr_Occurred() ? NULL : user_key(arguments[2]);
+    if (user != NULL && begin(self, &visit, arguments[1], user, given > 3 ? arguments[3] : NULL, without)) {
+        place = visit_all(self, &visit, arguments[0], &why);
+    }
+    Py_XDECREF(user);
     if (place < 0) {
         return NULL;
     }
     return place == self->count ? Py_NewRef(Py_None) : Py_BuildValue("nn", place, why);
 }
 
-static PyObject *admits(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
-{
-    const struct gate *self = (struct gate *) object;
-    struct visit visit;
-    Py_ssize_t why, place = -1;
-
-    if (!counted(given, 4) || !is_bytes(arguments[3])) {
-        return NULL;
-    }
-    if (!self->gives) {
-        begin(&visit, arguments[2], user_key(arguments[3]), NULL, 0);
-        place = visit.user == NULL ? -1 : visit_all(self, &visit, arguments[1], &why);
-        Py_XDECREF(visit.user);
-        if (place < 0) {
-            return NULL;
-        }
-    }
-    return place == self->count ? Py_NewRef(Py_True) : PyObject_CallOneArg(self->slow, arguments[0]);
-}
-
 static PyMethodDef gate_methods[] = {
-    {"admits", FAST(admits),
-     "admits(session, number, client, login): count a session; whether it may go on, which `slow` decides in rare "
-     "cases."},
     {"refusal", FAST(refusal),
      "refusal(number, client, login, keys=(), without=0): count a connection; None, or the rule that refuses it, and "
      "why."},
@@ -370,7 +333,8 @@ static PyMethodDef gate_methods[] = {
 };
 
 PyTypeObject gate_type = {
-    COLLECTED_TYPE("Gate", gate, "Counts connections by all limits or by none.", 0),
+    TYPE("Gate", gate, "Counts connections by all limits or by none.", 0),
     .tp_new = gate_new,
+    .tp_dealloc = gate_dealloc,
     .tp_methods = gate_methods,
 };

@@ -108,11 +108,6 @@ static struct limit_entry *entry_at(const struct limit_key *key, size_t place)
     return &key->sets[place / SLOTS]->entries[place % SLOTS];
 }
 
-int limit_is_entry(uint64_t tag)
-{
-    return tag >> LIMIT_HASH_SHIFT != 0 && !(tag & CLAIMED);
-}
-
 static uint64_t slot_at(const struct limit_key *key, size_t place)
 {
     return key->slots[place / SLOTS] + place % SLOTS;
@@ -184,7 +179,7 @@ static uint64_t lessened(const struct limit_table *table, uint64_t excess, int64
     return fall >= excess ? 0 : excess - fall;
 }
 
-uint64_t limit_banned(const struct limit_entry *entry, uint64_t tag, uint64_t now)
+static uint64_t banned(const struct limit_entry *entry, uint64_t tag, uint64_t now)
 {
     uint64_t ban = LIMIT_LOAD(&entry->ban), until = ban >> UNTIL_SHIFT & UNTIL_MAX;
 
@@ -196,7 +191,7 @@ uint64_t limit_ban_of(const struct limit_key *key, uint64_t now)
     uint64_t tag;
     struct limit_entry *entry = limit_find(key, &tag);
 
-    return entry == NULL ? 0 : limit_banned(entry, tag, now);
+    return entry == NULL ? 0 : banned(entry, tag, now);
 }
 
 static struct limit_penalty penalty_in(const struct limit_entry *entry, uint64_t tag, uint64_t now)
@@ -243,7 +238,7 @@ static uint64_t bid(int kind, uint64_t rank)
 static uint64_t bid_of(const struct limit_table *table, const struct limit_entry *entry, uint64_t tag, uint64_t rate,
                        uint64_t now)
 {
-    uint64_t age = age_of(last_of(rate), now), left = limit_banned(entry, tag, now), excess = excess_of(rate);
+    uint64_t age = age_of(last_of(rate), now), left = banned(entry, tag, now), excess = excess_of(rate);
     struct limit_penalty penalty = penalty_in(entry, tag, now);
 
     if (tag >> LIMIT_HASH_SHIFT == 0) {
@@ -534,7 +529,8 @@ static void adopt(struct limit_table *table, const struct limit_entry *other, ui
     uint64_t tag = former->tag, own;
     struct limit_key key = {.text = former->text, .length = 0, .hash = tag >> LIMIT_HASH_SHIFT};
 
-    if (!limit_is_entry(tag) || bid_of(table, former, tag, former->rate, now) >> 48 >= BID_IDLE) {
+    if (tag >> LIMIT_HASH_SHIFT == 0 || (tag & CLAIMED) ||
+        bid_of(table, former, tag, former->rate, now) >> 48 >= BID_IDLE) {
         return;
     }
     place_key(table, &key);

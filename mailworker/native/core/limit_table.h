@@ -75,8 +75,7 @@ void limit_give_back(const struct limit_table *table, const struct limit_key *ke
 void limit_settle(const struct limit_key *key);
 uint64_t limit_pending(const struct limit_key *key);
 
-/* Milliseconds that a ban still lasts, of an entry or of a key, which may have none. */
-uint64_t limit_banned(const struct limit_entry *entry, uint64_t tag, uint64_t now);
+/* Milliseconds that a key's ban still lasts, 0 without one. */
 uint64_t limit_ban_of(const struct limit_key *key, uint64_t now);
 
 /* 0 where the entry has become another key's. */
@@ -93,9 +92,6 @@ struct limit_penalty limit_penalty_of(const struct limit_key *key, uint64_t now)
 
 /* Sets the level of a key's penalty; level 0 makes no entry. */
 void limit_punish(struct limit_table *table, const struct limit_key *key, uint64_t level, uint64_t now);
-
-/* Whether the tag is that of an entry, and not free or only claimed. */
-int limit_is_entry(uint64_t tag);
 
 #define LIMIT_LOAD(word) __atomic_load_n(word, __ATOMIC_SEQ_CST)
 

@@ -19,7 +19,7 @@ struct line {
     Py_ssize_t count;
     struct part *parts;
     char *literals;         /* the bytes of all literals, and the slack */
-    struct source *sources; /* of the parts; NULL where they have none */
+    struct source *sources; /* of the parts */
     struct nodes nodes;     /* of the sources */
 };
 
@@ -65,60 +65,32 @@ static inline int add_value(struct text *text, const struct part *part, const st
     return 1;
 }
 
-/* The bytes of a line after its parts were written; NULL where one of them failed. */
-static PyObject *finish(struct text *text, struct line *line, int went_well)
-{
-    PyObject *result = NULL;
-
-    if (went_well && text_add_literal(text, &line->last)) {
-        result = PyBytes_FromStringAndSize(text->start, (Py_ssize_t) text_length(text));
-    }
-    text_free(text);
-    return result;
-}
-
-static PyObject *line_text(struct line *self, PyObject *const *values, Py_ssize_t count)
-{
-    struct text text; /* not initialised, which would set 1 KB to 0 */
-    struct value value;
-    Py_ssize_t i;
-    int went_well = 1;
-
-    if (!counted(count, self->count)) {
-        return NULL;
-    }
-    text_begin(&text);
-    for (i = 0; i < count && went_well; i++) {
-        value_set(&value, values[i]);
-        went_well = add_value(&text, &self->parts[i], &value);
-    }
-    return finish(&text, self, went_well);
-}
-
-/* Writes the parts of a line with the values of a session. */
+/* Writes a line with the values of a session. */
 static int compose(struct text *text, struct line *self, PyObject *session)
 {
     struct walk walk;
     Py_ssize_t i;
     int went_well = 1;
 
-    if (self->sources == NULL && self->count > 0) {
-        return raised(PyExc_TypeError, "a value has no source");
-    }
     walk_begin(&walk, &self->nodes, session);
     for (i = 0; i < self->count && went_well; i++) {
         went_well = add_value(text, &self->parts[i], source_value(&self->sources[i], &walk));
     }
     walk_end(&walk);
-    return went_well;
+    return went_well && text_add_literal(text, &self->last);
 }
 
 static PyObject *line_of(struct line *self, PyObject *session)
 {
-    struct text text;
+    struct text text; /* not initialised, which would set 1 KB to 0 */
+    PyObject *result = NULL;
 
     text_begin(&text);
-    return finish(&text, self, compose(&text, self, session));
+    if (compose(&text, self, session)) {
+        result = PyBytes_FromStringAndSize(text.start, (Py_ssize_t) text_length(&text));
+    }
+    text_free(&text);
+    return result;
 }
 
 PyObject *line_behind(PyObject *function)
@@ -138,7 +110,7 @@ int line_write(PyObject *line, PyObject *session, PyObject *direct, PyObject **r
     *rest = *error = NULL;
     *taken = 0;
     text_begin(&text);
-    if (compose(&text, self, session) && text_add_literal(&text, &self->last)) {
+    if (compose(&text, self, session)) {
         *taken = direct_write(direct, text.start, text_length(&text));
         whole = *taken == (Py_ssize_t) text_length(&text);
         if (*taken < 0) {
@@ -241,13 +213,8 @@ static PyObject *line_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
     }
     self->given = given;
     self->count = PyTuple_GET_SIZE(given);
-    if (!take_parts(self, last)) {
+    if (!take_parts(self, last) || (self->sources = sources_new(&self->nodes, given, SOURCE)) == NULL) {
         Py_CLEAR(self);
-    } else if (self->count > 0 && PyTuple_GET_ITEM(PyTuple_GET_ITEM(given, 0), SOURCE) != Py_None) {
-        self->sources = sources_new(&self->nodes, given, SOURCE);
-        if (self->sources == NULL) {
-            Py_CLEAR(self);
-        }
     }
     return (PyObject *) self;
 }
@@ -293,7 +260,6 @@ static void line_dealloc(PyObject *object)
 }
 
 static PyMethodDef line_methods[] = {
-    {"text", FAST(line_text), "text(*values): the bytes of the line."},
     {"of", (PyCFunction) line_of, METH_O, "of(session): the line with the values of a session, each from its source."},
     {NULL, NULL, 0, NULL},
 };

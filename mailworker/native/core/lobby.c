@@ -304,7 +304,7 @@ static int passes(PyObject *check, PyObject *client, PyObject *number, double no
     PyObject *arguments[] = {check, client, number, NULL}, *result;
     int passing;
 
-    if (Py_IS_TYPE(check, &attempts_type)) {
+    if (PyObject_TypeCheck(check, &attempts_type)) {
         return attempts_pass(check, client, now);
     }
     if (Py_IS_TYPE(check, &gate_type)) {

@@ -36,6 +36,17 @@ int take_real(PyObject *argument, double *value)
     return !(*value == -1.0 && PyErr_Occurred());
 }
 
+PyTypeObject *take_kind(PyObject *object, PyTypeObject *base)
+{
+    PyObject *kind = PyObject_GetAttr(object, names.kind);
+
+    if (kind != NULL && !(PyType_Check(kind) && PyType_IsSubtype((PyTypeObject *) kind, base))) {
+        PyErr_Format(PyExc_TypeError, "the kind is no %s", base->tp_name);
+        Py_CLEAR(kind);
+    }
+    return (PyTypeObject *) kind;
+}
+
 PyObject *take_exception(void)
 {
 #if PY_VERSION_HEX >= 0x030C0000
@@ -124,11 +135,11 @@ static int make_names(void)
 static int add_types(PyObject *module)
 {
     PyTypeObject *types[] = {
-        &timed_type,    &timers_type,   &loop_type,        &task_type,       &stream_type,    &line_type,
-        &engine_type,   &pump_type,     &side_type,        &watched_type,    &tally_type,     &session_tally_type,
-        &limits_type,   &rows_type,     &connections_type, &terms_type,      &pair_type,      &limited_type,
-        &guest_type,    &lobby_type,    &conns_type,       &listed_type,     &direct_type,    &attempt_type,
-        &attempts_type, &holdings_type, &gate_type,        &identifier_type, &beginning_type,
+        &timed_type,    &timers_type,      &loop_type,       &task_type,      &stream_type,        &line_type,
+        &engine_type,   &pump_type,        &side_type,       &watched_type,   &session_tally_type, &limits_type,
+        &rows_type,     &connections_type, &terms_type,      &pair_type,      &limited_type,       &guest_type,
+        &lobby_type,    &conns_type,       &listed_type,     &direct_type,    &attempt_type,       &attempts_type,
+        &holdings_type, &gate_type,        &identifier_type, &beginning_type,
 #ifdef __linux__
         &epoll_type,
 #endif

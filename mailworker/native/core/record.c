@@ -58,17 +58,13 @@
     WORD(bug)                                                                                                          \
     WORD(delay)                                                                                                        \
     WORD(end)                                                                                                          \
-    WORD(login)                                                                                                        \
-    WORD(send)
+    WORD(login)
 
 ATTRIBUTES;
 
-static PyObject *no_path;
-
 int prepare_records(void)
 {
-    no_path = PyBytes_FromStringAndSize(NULL, 0);
-    return MAKE_ATTRIBUTES && no_path != NULL;
+    return MAKE_ATTRIBUTES;
 }
 
 /* Whether the value at the end of a path is None; -1 with an exception. */
@@ -257,35 +253,20 @@ static int write_directly(PyObject *self, PyObject *lines, PyObject *destination
     return fine;
 }
 
-static int send_line(PyObject *self, PyObject *lines, PyObject *destination, PyObject *make)
-{
-    PyObject *line = PyObject_CallOneArg(make, self);
-    PyObject *arguments[] = {lines, destination, no_path, line};
-    int sent = line != NULL && done(PyObject_VectorcallMethod(words.send, arguments, 4, NULL));
-
-    Py_XDECREF(line);
-    return sent;
-}
-
-/* Writes one line: `log` is a ReadyLog. */
+/* Writes one line: `log` is a ReadyLog; the method in Python takes any. */
 static int write_line(PyObject *self, PyObject *lines, PyObject *log)
 {
-    PyObject *destination = PyTuple_GET_ITEM(log, 0), *make = PyTuple_GET_ITEM(log, 1), *line, *direct;
-    int fine;
+    int plain = PyTuple_GET_ITEM(log, 2) == Py_None && PyTuple_GET_ITEM(log, 3) == Py_None, fine;
+    PyObject *destination = PyTuple_GET_ITEM(log, 0), *line = plain ? line_behind(PyTuple_GET_ITEM(log, 1)) : NULL;
+    PyObject *direct = line == NULL ? NULL : direct_way(self, destination);
+    PyObject *arguments[] = {self, log, lines};
 
-    if (PyTuple_GET_ITEM(log, 2) != Py_None || PyTuple_GET_ITEM(log, 3) != Py_None) {
-        PyObject *arguments[] = {self, log, lines};
-
-        return done(PyObject_VectorcallMethod(words._write_line, arguments, 3, NULL));
+    if (direct == NULL) {
+        return PyErr_Occurred() == NULL && done(PyObject_VectorcallMethod(words._write_line, arguments, 3, NULL));
     }
-    line = line_behind(make);
-    direct = line == NULL ? NULL : direct_way(self, destination);
-    if (direct != NULL) {
-        fine = write_directly(self, lines, destination, line, direct);
-        Py_DECREF(direct);
-        return fine;
-    }
-    return PyErr_Occurred() == NULL && send_line(self, lines, destination, make);
+    fine = write_directly(self, lines, destination, line, direct);
+    Py_DECREF(direct);
+    return fine;
 }
 
 static int write_lines(PyObject *self, PyObject *lines, PyObject *logs)
@@ -352,17 +333,6 @@ static PyObject *facts_end(PyObject *self, PyObject *reason)
         state = is_logged(self, reason);
     }
     return none_if(state > 0 ? report_at(self, words.end, &ways.at_end) : state == 0);
-}
-
-static PyObject *report(PyObject *self, PyObject *const *arguments, Py_ssize_t given)
-{
-    if (!counted(given, 2)) {
-        return NULL;
-    }
-    if (!PyTuple_Check(arguments[1])) {
-        return PyErr_Format(PyExc_TypeError, "logs are no tuple");
-    }
-    return none_if(report_to(self, arguments[0], arguments[1]));
 }
 
 static PyObject *attempt(PyObject *self, PyObject *const *arguments, Py_ssize_t given)
@@ -451,7 +421,6 @@ static PyMethodDef facts_methods[] = {
     {"begun", FAST(facts_begun), "begun(number, peer, accepted, client_bytes): see SessionRecord."},
     {"end", facts_end, METH_O, "end(reason): see SessionRecord."},
     {"log_in", log_in, METH_NOARGS, "log_in(): the client is logged in at the backend."},
-    {"report", FAST(report), "report(event, logs): write what these logs say."},
     {"settle", FAST(settle), "settle(verdict, headers, began): the attempt is decided."},
     {NULL, NULL, 0, NULL},
 };

@@ -1,14 +1,12 @@
 /* A worker's rows of the session table; event/rows.py describes the methods, shm/session_row.py the layout. */
 
 #include "client.h"
-#include "siphash.h"
 
 #include <arpa/inet.h>
 #include <stdint.h>
 #include <string.h>
 
 #define LONGEST_NAME 40
-#define LONGEST_PATH 12
 #define UNIX 0x80
 #define SEED 0x6D61696CU
 #define STEP (1U << 20)
@@ -187,31 +185,27 @@ static int take_address(PyObject *argument, unsigned char *address, uint16_t *po
     return 1;
 }
 
-/* Takes what keep_path() of shm/session_row.py makes of the path of a UnixAddress. */
-static int take_path(PyObject *argument, unsigned char *kept)
+/* Calls a function of shm/session_row.py, which knows what is kept of rare values. */
+static PyObject *ask_layout(const char *function, PyObject *argument)
 {
-    PyObject *path = PyObject_GetAttr(argument, names.path);
-    PyObject *bytes = path == NULL ? NULL : PyUnicode_AsEncodedString(path, "utf-8", "surrogateescape");
-    const char *text;
-    uint32_t hash;
-    size_t length;
+    PyObject *module = PyImport_ImportModule("mailworker.shm.session_row");
+    PyObject *result = module == NULL ? NULL : PyObject_CallMethod(module, function, "O", argument);
 
-    Py_XDECREF(path);
-    if (bytes == NULL) {
-        return 0;
+    Py_XDECREF(module);
+    return result;
+}
+
+/* Takes what is kept of a UnixAddress. */
+static int take_socket(PyObject *argument, unsigned char *kept)
+{
+    PyObject *bytes = ask_layout("keep_socket", argument);
+    int fine = bytes != NULL && is_bytes(bytes) && PyBytes_GET_SIZE(bytes) == ADDRESS_SIZE;
+
+    if (fine) {
+        memcpy(kept, PyBytes_AS_STRING(bytes), ADDRESS_SIZE);
     }
-    text = PyBytes_AS_STRING(bytes);
-    length = (size_t) PyBytes_GET_SIZE(bytes);
-    if (length <= LONGEST_PATH) {
-        memcpy(kept + sizeof(hash), text, length);
-    } else {
-        hash = (uint32_t) siphash_2_4(0, 0, text, length);
-        hash += hash == 0;
-        memcpy(kept, &hash, sizeof(hash));
-        memcpy(kept + sizeof(hash), text + length - LONGEST_PATH, LONGEST_PATH);
-    }
-    Py_DECREF(bytes);
-    return 1;
+    Py_XDECREF(bytes);
+    return fine;
 }
 
 struct name {
@@ -224,12 +218,10 @@ struct name {
 /* For a name that is long or has a separator, Python's keep() decides. */
 static int take_unusual(PyObject *argument, struct name *name)
 {
-    PyObject *module = PyImport_ImportModule("mailworker.shm.session_row");
     char *bytes;
     Py_ssize_t length;
 
-    name->kept = module == NULL ? NULL : PyObject_CallMethod(module, "keep", "O", argument);
-    Py_XDECREF(module);
+    name->kept = ask_layout("keep", argument);
     if (name->kept == NULL || !PyArg_ParseTuple(name->kept, "iy#", &name->full_length, &bytes, &length)) {
         Py_CLEAR(name->kept);
         return 0;
@@ -386,18 +378,6 @@ static PyObject *rows_move(PyObject *object, PyObject *const *arguments, Py_ssiz
     return nothing();
 }
 
-static PyObject *rows_serve(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
-{
-    struct row *row = find_first((struct rows *) object, arguments, count, 2);
-    uint16_t server;
-
-    if (row != NULL && take_short(arguments[1], &server)) {
-        begin(row)->server = server;
-        finish(row);
-    }
-    return nothing();
-}
-
 static PyObject *rows_ask(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
 {
     struct row *row = find_first((struct rows *) object, arguments, count, 3);
@@ -407,21 +387,6 @@ static PyObject *rows_ask(PyObject *object, PyObject *const *arguments, Py_ssize
     if (row != NULL && take_seconds(arguments[2], &now) && take_name(arguments[1], &name)) {
         put_name(begin(row), &name);
         row->mark = AUTH;
-        row->active = now;
-        finish(row);
-    }
-    return nothing();
-}
-
-static PyObject *rows_reject(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
-{
-    struct row *row = find_first((struct rows *) object, arguments, count, 2);
-    uint32_t now;
-
-    if (row != NULL && take_seconds(arguments[1], &now)) {
-        memset(begin(row)->backend, 0, sizeof(row->backend));
-        row->backend_port = 0;
-        row->mark = LOGIN;
         row->active = now;
         finish(row);
     }
@@ -440,7 +405,7 @@ static PyObject *rows_dial(PyObject *object, PyObject *const *arguments, Py_ssiz
         return nothing();
     }
     unix_socket = arguments[1] != Py_None && !PyTuple_Check(arguments[1]);
-    if (unix_socket && !take_path(arguments[1], backend)) {
+    if (unix_socket && !take_socket(arguments[1], backend)) {
         return nothing();
     }
     memcpy(begin(row)->backend, backend, sizeof(backend));
@@ -460,18 +425,6 @@ void rows_relay(struct rows *self, Py_ssize_t number, double now)
     finish(row);
 }
 
-static PyObject *relay(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
-{
-    struct rows *self = (struct rows *) object;
-    Py_ssize_t number;
-    double now;
-
-    if (counted(count, 2) && find(self, arguments[0], &number) != NULL && take_real(arguments[1], &now)) {
-        rows_relay(self, number, now);
-    }
-    return nothing();
-}
-
 void rows_note(struct rows *self, Py_ssize_t number, uint64_t received, uint64_t sent, double now)
 {
     struct row *row = at(self, number);
@@ -483,20 +436,6 @@ void rows_note(struct rows *self, Py_ssize_t number, uint64_t received, uint64_t
         row->active = seconds;
         finish(row);
     }
-}
-
-static PyObject *note(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
-{
-    struct rows *self = (struct rows *) object;
-    uint64_t received, sent;
-    Py_ssize_t number;
-    double now;
-
-    if (counted(count, 4) && find(self, arguments[0], &number) != NULL && take_mask(arguments[1], &received) &&
-        take_mask(arguments[2], &sent) && take_real(arguments[3], &now)) {
-        rows_note(self, number, received, sent, now);
-    }
-    return nothing();
 }
 
 int rows_end(struct rows *self, Py_ssize_t number)
@@ -586,25 +525,26 @@ static PyObject *rows_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_
     return (PyObject *) self;
 }
 
+static PyMemberDef rows_members[] = {
+    {"_rows", T_OBJECT_EX, offsetof(struct rows, memory.obj), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
 static PyMethodDef rows_methods[] = {
     {"open", FAST(rows_open),
      "open(owner, number, accepted, server, client): begin a row; gives the row, NO_ROW where all are taken."},
     {"owner", rows_owner, METH_O, "owner(row): the owner of the row, or None."},
     {"pass_on", FAST(rows_pass_on), "pass_on(row, owner): give the row another owner."},
     {"move", FAST(rows_move), "move(row, client): write another address of the client, which a balancer has sent."},
-    {"serve", FAST(rows_serve), "serve(row, server): another server serves the session from now on."},
     {"ask", FAST(rows_ask), "ask(row, name, now): a login with this user name is being checked."},
-    {"reject", FAST(rows_reject), "reject(row, now): the login was refused; the client may try again."},
     {"dial", FAST(rows_dial), "dial(row, address, now): the session is connecting to a backend."},
-    {"relay", FAST(relay), "relay(row, now): the session is logged in."},
-    {"note", FAST(note),
-     "note(row, received, sent, now): write how many bytes were received from the client and sent to it."},
     {"close", rows_close, METH_O, "close(row): the session has ended."},
     {NULL, NULL, 0, NULL},
 };
 
 PyTypeObject rows_type = {
-    COLLECTED_TYPE("Rows", rows, "Writes a worker's rows of the session table.", 0),
+    COLLECTED_TYPE("Rows", rows, "Writes a worker's rows of the session table.", Py_TPFLAGS_BASETYPE),
     .tp_new = rows_new,
+    .tp_members = rows_members,
     .tp_methods = rows_methods,
 };

@@ -9,41 +9,53 @@
 #define LONGEST 1e12 /* seconds */
 #define COUNTS 4     /* of bytes: from the client, to it, and the same for the backend */
 
-struct tally {
+/* Counts the events of sessions, see SessionTally: places and bounds are those of Places. */
+struct session_tally {
     PyObject_HEAD
-    Py_buffer row; /* its obj is NULL until there is one */
+    Py_buffer row;
+    PyObject *places; /* a tuple, which owns the tuples among these */
+    Py_ssize_t accepted, logins, bytes, latest, auth_seconds, login_seconds, session_seconds;
+    PyObject *allowed, *ended, *odd, *latency, *duration;
+    int by_backend;
+    struct loop *loop;
+    struct timed *alarm;
+    PyObject *wake;
 };
 
 /* Releasing leaves the length: without it there is no word to add to. */
-static void release_row(struct tally *self)
+static void release_row(struct session_tally *self)
 {
     PyBuffer_Release(&self->row);
     self->row.len = 0;
 }
 
-/* Gives 0, or -1 with an exception, as an initializer does. */
-static int take_row(struct tally *self, PyObject *row)
+static int session_tally_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
+    struct session_tally *self = (struct session_tally *) object;
+    PyObject *words, *loop, *places, *alarm, *wake;
+
+    if (!PyArg_ParseTuple(arguments, "OOO!O!O", &words, &loop, &PyTuple_Type, &places, &timed_type, &alarm, &wake) ||
+        !is_loop(loop) ||
+        !PyArg_ParseTuple(places, "nnnnnnnO!O!O!O!O!p", &self->accepted, &self->logins, &self->bytes, &self->latest,
+                          &self->auth_seconds, &self->login_seconds, &self->session_seconds, &PyTuple_Type,
+                          &self->allowed, &PyTuple_Type, &self->ended, &PyTuple_Type, &self->odd, &PyTuple_Type,
+                          &self->latency, &PyTuple_Type, &self->duration, &self->by_backend)) {
+        return -1;
+    }
+    Py_XSETREF(self->places, Py_NewRef(places));
+    Py_XSETREF(self->loop, (struct loop *) Py_NewRef(loop));
+    Py_XSETREF(self->alarm, (struct timed *) Py_NewRef(alarm));
+    Py_XSETREF(self->wake, Py_NewRef(wake));
     release_row(self);
-    if (PyObject_GetBuffer(row, &self->row, PyBUF_WRITABLE) < 0) {
+    if (PyObject_GetBuffer(words, &self->row, PyBUF_WRITABLE) < 0) {
         release_row(self); /* a memoryview has set its length */
         return -1;
     }
     return 0;
 }
 
-static int tally_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
-{
-    PyObject *row;
-
-    return PyArg_ParseTuple(arguments, "O", &row) ? take_row((struct tally *) object, row) : -1;
-}
-
-static void tally_dealloc(PyObject *object)
-{
-    release_row((struct tally *) object);
-    Py_TYPE(object)->tp_free(object);
-}
+#define REFERENCES(REF) REF(places) REF(loop) REF(alarm) REF(wake)
+COLLECTED_AFTER(session_tally, REFERENCES, release_row(self))
 
 static int take_place(PyObject *argument, Py_ssize_t *place)
 {
@@ -52,7 +64,7 @@ static int take_place(PyObject *argument, Py_ssize_t *place)
 }
 
 /* Adds in one store, so that no reader sees half of it. */
-static int gain_word(struct tally *self, Py_ssize_t place, uint64_t amount)
+static int gain_word(struct session_tally *self, Py_ssize_t place, uint64_t amount)
 {
     uint64_t *word;
 
@@ -62,22 +74,6 @@ static int gain_word(struct tally *self, Py_ssize_t place, uint64_t amount)
     word = (uint64_t *) self->row.buf + place;
     __atomic_store_n(word, __atomic_load_n(word, __ATOMIC_RELAXED) + amount, __ATOMIC_RELAXED);
     return 1;
-}
-
-static PyObject *add(PyObject *object, PyObject *argument)
-{
-    Py_ssize_t place;
-
-    return none_if(take_place(argument, &place) && gain_word((struct tally *) object, place, 1));
-}
-
-static PyObject *gain(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
-{
-    Py_ssize_t place;
-    uint64_t amount;
-
-    return none_if(counted(count, 2) && take_place(arguments[0], &place) && take_mask(arguments[1], &amount) &&
-                   gain_word((struct tally *) object, place, amount));
 }
 
 /* The index of the first of `bounds` not below `seconds`, their number if there is none; -1 with an exception. */
@@ -99,126 +95,41 @@ static Py_ssize_t bucket_of(PyObject *bounds, double seconds)
     return i;
 }
 
-/* Counts a time in a histogram. */
-static int observe_time(struct tally *self, Py_ssize_t place, PyObject *bounds, double seconds)
+/* Adds one to the word whose place is entry `number` of a tuple of Places. */
+static int add_at(struct session_tally *self, PyObject *const *places, Py_ssize_t number)
+{
+    Py_ssize_t place;
+
+    if (self->places == NULL || number < 0 || number >= PyTuple_GET_SIZE(*places)) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_IndexError, "no such number");
+        }
+        return 0;
+    }
+    return take_place(PyTuple_GET_ITEM(*places, number), &place) && gain_word(self, place, 1);
+}
+
+/* Counts the time since `began` in a histogram; where the row is gone, so are the loop and the bounds. */
+static int observe_since(struct session_tally *self, Py_ssize_t place, PyObject *bounds, PyObject *began)
 {
     Py_ssize_t bucket;
+    double seconds;
 
+    if (!take_real(began, &seconds) || !gain_word(self, place, 0)) {
+        return 0;
+    }
+    seconds = self->loop->now - seconds;
     seconds = seconds > 0.0 && seconds < LONGEST ? seconds : 0.0;
     bucket = bucket_of(bounds, seconds);
     return bucket >= 0 && gain_word(self, place + bucket, 1) &&
            gain_word(self, place + PyTuple_GET_SIZE(bounds) + 1, (uint64_t) (seconds * MICROSECONDS));
 }
 
-static PyObject *observe(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
-{
-    struct tally *self = (struct tally *) object;
-    Py_ssize_t place, i;
-    double seconds;
-
-    if (count < 3) {
-        (void) counted(count, 3);
-        return NULL;
-    }
-    if (!take_place(arguments[0], &place)) {
-        return NULL;
-    }
-    if (!PyTuple_Check(arguments[1])) {
-        return PyErr_Format(PyExc_TypeError, "bounds are no tuple");
-    }
-    if (!take_real(arguments[2], &seconds) || !observe_time(self, place, arguments[1], seconds)) {
-        return NULL;
-    }
-    for (i = 3; i < count; i++) {
-        if (!take_place(arguments[i], &place) || !gain_word(self, place, 1)) {
-            return NULL;
-        }
-    }
-    return none_if(1);
-}
-
-static PyMethodDef tally_methods[] = {
-    {"add", add, METH_O, "add(place): add one to the word at this place."},
-    {"gain", FAST(gain), "gain(place, amount): add `amount` to the word at this place."},
-    {"observe", FAST(observe),
-     "observe(place, bounds, seconds, *also): count a time in a histogram, and add one to the words at `also`."},
-    {NULL, NULL, 0, NULL},
-};
-
-PyTypeObject tally_type = {
-    TYPE("Tally", tally, "Counts in a row of words in shared memory.", Py_TPFLAGS_BASETYPE),
-    .tp_new = PyType_GenericNew,
-    .tp_init = tally_init,
-    .tp_dealloc = tally_dealloc,
-    .tp_methods = tally_methods,
-};
-
-/* Counts the events of sessions, see SessionTally: words and bounds are those of Places. */
-struct session_tally {
-    struct tally tally;
-    struct loop *loop;
-    Py_ssize_t accepted, logins, bytes, latest, auth_seconds, login_seconds, session_seconds;
-    PyObject *allowed, *ended, *odd, *latency, *duration; /* tuples */
-    int by_backend;
-    struct timed *alarm;
-    PyObject *wake;
-};
-
-static int session_tally_init(PyObject *object, PyObject *arguments, PyObject *Py_UNUSED(keywords))
-{
-    struct session_tally *self = (struct session_tally *) object;
-    PyObject *row, *loop, *places, *alarm, *wake, *allowed, *ended, *odd, *latency, *duration;
-
-    if (!PyArg_ParseTuple(arguments, "OOO!O!O", &row, &loop, &PyTuple_Type, &places, &timed_type, &alarm, &wake) ||
-        !is_loop(loop) ||
-        !PyArg_ParseTuple(places, "nnnnnnnO!O!O!O!O!p", &self->accepted, &self->logins, &self->bytes, &self->latest,
-                          &self->auth_seconds, &self->login_seconds, &self->session_seconds, &PyTuple_Type, &allowed,
-                          &PyTuple_Type, &ended, &PyTuple_Type, &odd, &PyTuple_Type, &latency, &PyTuple_Type, &duration,
-                          &self->by_backend)) {
-        return -1;
-    }
-    Py_XSETREF(self->loop, (struct loop *) Py_NewRef(loop));
-    Py_XSETREF(self->allowed, Py_NewRef(allowed));
-    Py_XSETREF(self->ended, Py_NewRef(ended));
-    Py_XSETREF(self->odd, Py_NewRef(odd));
-    Py_XSETREF(self->latency, Py_NewRef(latency));
-    Py_XSETREF(self->duration, Py_NewRef(duration));
-    Py_XSETREF(self->alarm, (struct timed *) Py_NewRef(alarm));
-    Py_XSETREF(self->wake, Py_NewRef(wake));
-    return take_row(&self->tally, row);
-}
-
-#define REFERENCES(REF) REF(loop) REF(alarm) REF(wake) REF(allowed) REF(ended) REF(odd) REF(latency) REF(duration)
-COLLECTED_AFTER(session_tally, REFERENCES, release_row(&self->tally))
-
-/* Adds one to the word whose place is entry `number` of a tuple. */
-static int add_at(struct session_tally *self, PyObject *places, Py_ssize_t number)
-{
-    Py_ssize_t place;
-
-    if (places == NULL || number < 0 || number >= PyTuple_GET_SIZE(places)) {
-        if (!PyErr_Occurred()) {
-            PyErr_SetString(PyExc_IndexError, "no such number");
-        }
-        return 0;
-    }
-    return take_place(PyTuple_GET_ITEM(places, number), &place) && gain_word(&self->tally, place, 1);
-}
-
-/* Counts the time since `began` in a histogram; where the row is gone, so is the loop. */
-static int observe_since(struct session_tally *self, Py_ssize_t place, PyObject *bounds, PyObject *began)
-{
-    double from;
-
-    return take_real(began, &from) && gain_word(&self->tally, place, 0) &&
-           observe_time(&self->tally, place, bounds, self->loop->now - from);
-}
-
 static PyObject *arrive(PyObject *object, PyObject *Py_UNUSED(none))
 {
     struct session_tally *self = (struct session_tally *) object;
 
-    return none_if(gain_word(&self->tally, self->accepted, 1) &&
+    return none_if(gain_word(self, self->accepted, 1) &&
                    (self->alarm->deadline < Py_HUGE_VAL || done(PyObject_CallNoArgs(self->wake))));
 }
 
@@ -228,7 +139,7 @@ static PyObject *allow(PyObject *object, PyObject *const *arguments, Py_ssize_t 
 
     return none_if(counted(count, 2) &&
                    (self->by_backend || (observe_since(self, self->auth_seconds, self->latency, arguments[1]) &&
-                                         add_at(self, self->allowed, PyLong_AsSsize_t(arguments[0])))));
+                                         add_at(self, &self->allowed, PyLong_AsSsize_t(arguments[0])))));
 }
 
 static PyObject *log_in(PyObject *object, PyObject *const *arguments, Py_ssize_t count)
@@ -236,21 +147,21 @@ static PyObject *log_in(PyObject *object, PyObject *const *arguments, Py_ssize_t
     struct session_tally *self = (struct session_tally *) object;
 
     return none_if(counted(count, 2) && observe_since(self, self->login_seconds, self->latency, arguments[1]) &&
-                   gain_word(&self->tally, self->logins, 1) &&
-                   (!self->by_backend || add_at(self, self->allowed, PyLong_AsSsize_t(arguments[0]))));
+                   gain_word(self, self->logins, 1) &&
+                   (!self->by_backend || add_at(self, &self->allowed, PyLong_AsSsize_t(arguments[0]))));
 }
 
 /* Keeps the reason in one word, with the time, if an administrator should look at it. */
 static int note_latest(struct session_tally *self, Py_ssize_t number)
 {
     PyObject *odd = PyTuple_GetItem(self->odd, number);
-    uint64_t latest, *row = self->tally.row.buf;
+    uint64_t latest, *row = self->row.buf;
 
     if (odd != Py_True) {
         return odd != NULL;
     }
     latest = (uint64_t) time(NULL) * (uint64_t) PyTuple_GET_SIZE(self->ended) + (uint64_t) number;
-    if (!gain_word(&self->tally, self->latest, 0)) {
+    if (!gain_word(self, self->latest, 0)) {
         return 0;
     }
     __atomic_store_n(row + self->latest, latest, __ATOMIC_RELAXED);
@@ -285,8 +196,7 @@ static int gain_bytes(struct session_tally *self, PyObject *session)
     uint64_t amount;
     int i = 0;
 
-    while (i < COUNTS && path_whole(&ways.bytes[i], session, &amount) &&
-           gain_word(&self->tally, self->bytes + i, amount)) {
+    while (i < COUNTS && path_whole(&ways.bytes[i], session, &amount) && gain_word(self, self->bytes + i, amount)) {
         i++;
     }
     return i == COUNTS;
@@ -307,7 +217,7 @@ int tally_end(PyObject *object, PyObject *session)
     struct session_tally *self = (struct session_tally *) object;
     Py_ssize_t number = number_of(session);
 
-    return add_at(self, self->ended, number) && note_latest(self, number) && gain_bytes(self, session) &&
+    return add_at(self, &self->ended, number) && note_latest(self, number) && gain_bytes(self, session) &&
            observe_duration(self, session);
 }
 
@@ -315,6 +225,11 @@ static PyObject *end(PyObject *object, PyObject *session)
 {
     return none_if(tally_end(object, session));
 }
+
+static PyMemberDef session_tally_members[] = {
+    {"_words", T_OBJECT_EX, offsetof(struct session_tally, row.obj), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
 
 static PyMethodDef session_tally_methods[] = {
     {"arrive", arrive, METH_NOARGS, "arrive(): a client has connected."},
@@ -327,8 +242,8 @@ static PyMethodDef session_tally_methods[] = {
 PyTypeObject session_tally_type = {
     COLLECTED_TYPE("SessionTally", session_tally, "Counts the events of sessions, one call for each.",
                    Py_TPFLAGS_BASETYPE),
-    .tp_base = &tally_type,
     .tp_new = PyType_GenericNew,
     .tp_init = session_tally_init,
+    .tp_members = session_tally_members,
     .tp_methods = session_tally_methods,
 };
