@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.refusal import Reason, Refusal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, so that each reply is made once and not for each wrong password
 class Refusals:
     """A protocol's refusals, each with the code that RFC 5530, RFC 2449 with 3206, or RFC 4954 section 6 has for it.
 
@@ -26,22 +27,22 @@ class Refusals:
     misconfigured_code: bytes | None = None
     denial: bytes = b""
 
-    @property
+    @cached_property
     def wrong(self) -> Rejected:
         """The reply to a client with a wrong name or password."""
         return Rejected(self.wrong_code + self.wrong_text, code=b"535 5.7.8", final=False)
 
-    @property
+    @cached_property
     def temporary(self) -> Rejected:
         """The reply if there is no verdict now."""
         return self._outage(self.temporary_code)
 
-    @property
+    @cached_property
     def misconfigured(self) -> Rejected:
         """The reply if there will be no verdict until an administrator has changed a setting."""
         return self._outage(self.temporary_code if self.misconfigured_code is None else self.misconfigured_code)
 
-    @property
+    @cached_property
     def crowded(self) -> Rejected:
         """The reply if `limit_conn` allows no more connections, in freenginx's words."""
         return Rejected(self.temporary_code + b"Too many connections", code=b"454 4.7.0")
