@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mailworker.config.load import load
+from mailworker.config.settings import Settings
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.process.checks import (
     check_backend_ports,
@@ -46,6 +47,12 @@ SECRETS = {
 SERVER = "events {} mail { auth_http 127.0.0.1; server { listen 127.0.0.1:1; protocol imap; %s } }"
 
 
+def _loaded(folder: Path, text: str) -> Settings:
+    path = folder / "c.conf"
+    path.write_text(text)
+    return load(path, protocols=PROTOCOLS, prefix=folder)
+
+
 @pytest.mark.parametrize(("directives", "kind"), SECRETS.values(), ids=SECRETS)
 @pytest.mark.parametrize(
     ("mode", "told"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True), (0o622, True)]
@@ -56,24 +63,21 @@ def test_a_secret_that_others_may_read_or_write_is_told(
     secret = tmp_path / "secret"
     secret.write_bytes(b"k" * 48)
     secret.chmod(mode)
-    path = tmp_path / "c.conf"
-    path.write_text(SERVER % (directives % secret))
+    settings = _loaded(tmp_path, SERVER % (directives % secret))
     expected = [f'{kind} "{secret}" is open to others than its owner (mode {mode:04o})']
-    assert list(check_secrets(load(path, protocols=PROTOCOLS, prefix=tmp_path).secrets)) == (expected if told else [])
+    assert list(check_secrets(settings.secrets)) == (expected if told else [])
 
 
 @pytest.mark.parametrize("key", ["data:y", "engine:x:y", "store:pkcs11:object=x"])
 def test_a_key_that_is_no_file_is_no_secret_file(tmp_path: Path, key: str) -> None:
-    path = tmp_path / "c.conf"
-    path.write_text(SERVER % f"starttls on; ssl_certificate x; ssl_certificate_key {key};")
-    assert load(path, protocols=PROTOCOLS, prefix=tmp_path).secrets == ()
+    settings = _loaded(tmp_path, SERVER % f"starttls on; ssl_certificate x; ssl_certificate_key {key};")
+    assert settings.secrets == ()
 
 
 def test_a_secret_that_is_gone_is_told_of_once(tmp_path: Path) -> None:
-    path = tmp_path / "c.conf"
     directives = "starttls on; ssl_certificate x; ssl_certificate_key gone;"
-    path.write_text(SERVER % (directives + " } server { listen 127.0.0.1:2; protocol imap; " + directives))
-    told = list(check_secrets(load(path, protocols=PROTOCOLS, prefix=tmp_path).secrets))
+    settings = _loaded(tmp_path, SERVER % (directives + " } server { listen 127.0.0.1:2; protocol imap; " + directives))
+    told = list(check_secrets(settings.secrets))
     assert told == [f'certificate key "{tmp_path}/gone" could not be checked: No such file or directory']
 
 
@@ -96,12 +100,13 @@ CERTIFICATE = "ssl_certificate x; ssl_certificate_key y; ssl_verify_client %s; s
 def test_logins_in_clear_beside_a_demand_for_certificates_are_told(
     tmp_path: Path, directives: str, clear: str | None
 ) -> None:
-    path = tmp_path / "c.conf"
-    path.write_text(f"events {{}} mail {{ auth_http 127.0.0.1;\nserver {{ protocol imap; {directives} }} }}")
-    told = list(check_clear_logins(load(path, protocols=PROTOCOLS, prefix=tmp_path).servers))
+    settings = _loaded(
+        tmp_path, f"events {{}} mail {{ auth_http 127.0.0.1;\nserver {{ protocol imap; {directives} }} }}"
+    )
+    told = list(check_clear_logins(settings.servers))
     expected = [
         f'"ssl_verify_client" is on, but clients of {clear} may log in without TLS, without a certificate: '
-        f'"starttls only" requires both in {path}:2'
+        f'"starttls only" requires both in {tmp_path}/c.conf:2'
     ]
     assert told == ([] if clear is None else expected)
 
@@ -127,17 +132,16 @@ def test_logins_in_clear_beside_a_demand_for_certificates_are_told(
 def test_a_backend_that_is_the_server_itself_is_told(
     tmp_path: Path, listen: str, backend: str, told: str | None
 ) -> None:
-    path = tmp_path / "c.conf"
-    path.write_text(
-        f"events {{}} mail {{ auth_upstream on; server {{ listen {listen}; protocol imap; proxy_pass {backend}; }} }}"
+    settings = _loaded(
+        tmp_path,
+        f"events {{}} mail {{ auth_upstream on; server {{ listen {listen}; protocol imap; proxy_pass {backend}; }} }}",
     )
-    settings = load(path, protocols=PROTOCOLS, prefix=tmp_path)
     assert list(check_loops(settings.servers)) == (
         []
         if told is None
         else [
             f'"proxy_pass" leads to {told}, an address of this server itself: one login would take all '
-            f"connections in {path}:1"
+            f"connections in {tmp_path}/c.conf:1"
         ]
     )
     assert set(check_loops(settings.servers)) <= set(check_settings(settings))
@@ -165,14 +169,15 @@ def test_a_backend_that_is_the_server_itself_is_told(
 def test_a_port_of_a_backend_that_needs_another_way_to_tls_is_told(
     tmp_path: Path, port: int, proxy_ssl: str, needed: str | None
 ) -> None:
-    path = tmp_path / "c.conf"
-    path.write_text(
+    settings = _loaded(
+        tmp_path,
         f"events {{}} mail {{ auth_upstream on; proxy_ssl {proxy_ssl};\n"
-        f"server {{ listen 1; protocol imap; proxy_pass 192.0.2.1:{port}; }} }}"
+        f"server {{ listen 1; protocol imap; proxy_pass 192.0.2.1:{port}; }} }}",
     )
-    settings = load(path, protocols=PROTOCOLS, prefix=tmp_path)
     assert list(check_backend_ports(settings.servers)) == (
-        [] if needed is None else [f'port {port} in "proxy_pass" usually needs "proxy_ssl {needed}" in {path}:2']
+        []
+        if needed is None
+        else [f'port {port} in "proxy_pass" usually needs "proxy_ssl {needed}" in {tmp_path}/c.conf:2']
     )
     assert set(check_backend_ports(settings.servers)) <= set(check_settings(settings))
 
