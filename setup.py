@@ -31,7 +31,8 @@ HIDDEN = ["-fvisibility=hidden"]
 NATIVE = Path("mailworker", "native")
 
 # The sources of `_core`, a module of Python's own C interface; cffi makes the one for OpenSSL.
-CORE = sorted(str(path) for folder in ("core", "relay") for path in (NATIVE / folder).glob("*.c"))
+FOLDERS = ("core", "mail", "relay", "shm", "variables", "wire")
+CORE = sorted(str(path) for folder in FOLDERS for path in (NATIVE / folder).glob("*.c"))
 if sys.platform != "linux":
     CORE.remove(str(NATIVE / "core" / "epoll.c"))
 
@@ -120,7 +121,7 @@ setup(
         Extension(
             "mailworker.native.core._core",
             CORE,
-            include_dirs=[str(NATIVE / "core"), str(NATIVE / "relay")],
+            include_dirs=[str(NATIVE / folder) for folder in FOLDERS],
             depends=[str(header) for header in NATIVE.glob("*/*.h")],
             extra_compile_args=[*HIDDEN, *(WARNINGS if os.environ.get("MAILWORKER_WERROR") else [])],
         )

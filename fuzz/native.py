@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -9,17 +10,7 @@ from typing import Final
 NAME: Final = "native"
 _HERE = Path(__file__).parent
 _NATIVE = _HERE.parent / "mailworker" / "native"
-_OF_PYTHON: Final = (
-    "attempts.h",
-    "client.h",
-    "core.h",
-    "text.h",
-    "walk.h",
-    "path.h",
-    "side.h",
-    "source.h",
-    "words.h",
-)
+_INCLUDE: Final = re.compile(r'#include "(.+)"')
 _FLAGS: Final = (
     "-g",
     "-O1",
@@ -43,11 +34,16 @@ def build_standalone(folder: Path, compiler: str = "cc") -> Path:
 
 
 def _compile(program: Path, *command: str) -> Path:
-    """Compile all C files except those that need Python, recognised by its headers."""
-    files = [(path, path.read_text()) for path in sorted(_NATIVE.glob("*/*.c"))]
-    ours = [path for path, text in files if not any(f'#include "{header}"' in text for header in _OF_PYTHON)]
+    """Compile all C files but those that include Python's header, directly or by others."""
+    ours = [path for path in sorted(_NATIVE.glob("*/*.c")) if not _needs_python(path)]
     sources = [_HERE / "native.c", *ours]
-    folders = [f"-I{_NATIVE / folder}" for folder in ("core", "relay", "tls")]
+    folders = [f"-I{_NATIVE / folder}" for folder in ("core", "relay", "shm", "tls", "wire")]
     libraries = ["-lssl", "-lcrypto"]
     subprocess.run([*command, *_FLAGS, *folders, "-o", program, *sources, *libraries], check=True)
     return program
+
+
+def _needs_python(path: Path) -> bool:
+    text = path.read_text()
+    included = [header for name in _INCLUDE.findall(text) for header in _NATIVE.glob(f"*/{name}")]
+    return "#include <Python.h>" in text or any(map(_needs_python, included))

@@ -21,7 +21,7 @@ USE: Final = "limit_conn_zone"
 MOST: Final = 65535
 """The largest number of connections."""
 
-_MOST_LIMITS: Final = 64  # of a server; native/core/gate.c has a bit for each
+_MOST_LIMITS: Final = 64  # of a server; native/shm/gate.c has a bit for each
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A worker's rows of the session table; native/core/rows.c has it in C."""
+"""A worker's rows of the session table; native/shm/rows.c has it in C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counters in words of 64 bits that other processes read; native/core/tally.c has `SessionTally` in C."""
+"""Counters in words of 64 bits that other processes read; native/shm/tally.c has `SessionTally` in C."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from mailworker.wire.auth_response import Accepted, Rejected
 class Entering(Asking):
     """A session that logs in to its backend once its login is allowed.
 
-    `_agreed` are the terms of the relay. native/relay/session.c implements the end of a usual login in C.
+    `_agreed` are the terms of the relay. native/mail/session.c implements the end of a usual login in C.
     """
 
     __slots__ = ("_accepted", "_agreed", "_relays", "_steps")

@@ -1,6 +1,6 @@
 """The records of sessions from accept to end, the entrances that they come through, and a worker's live sessions.
 
-native/core/record.c implements in C what each session needs.
+native/mail/record.c implements in C what each session needs.
 """
 
 from __future__ import annotations

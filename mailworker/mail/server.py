@@ -98,7 +98,7 @@ class Server:
     `sieve_greetings` those of ManageSieve backends, `offers` the replies of SMTP backends to EHLO, `agreements` the
     results of handshakes. `limited` tells whether relays have a rate limit. `logs_in_at_once`: nothing precedes a login
     to a backend, and its steps need not be seen one by one.
-    `watched`: a session ends if its client sends a command to change its user at the backend (native/relay/line.c).
+    `watched`: a session ends if its client sends a command to change its user at the backend (wire/sieve_line.py).
     """
 
     __slots__ = (

@@ -1,6 +1,6 @@
 """The id of a session for the logs of mailworker, the auth service and the backend.
 
-native/core/session_id.c has `Identifier` in C.
+native/mail/session_id.c has `Identifier` in C.
 """
 
 from __future__ import annotations

@@ -17,13 +17,13 @@ from cffi.pkgconfig import flags_from_pkgconfig
 HERE = Path(__file__).parent
 WARNINGS = ["-Wall", "-Wextra", "-Wshadow", "-Wno-unused-parameter", "-Wno-missing-field-initializers", "-Werror"]
 
-FOLDERS = ("core", "tls")
+FOLDERS = ("core", "shm", "tls")
 
 # The declarations that cffi reads: every name that Python uses.
 HEADERS = ("tls/openssl.cdef", "core/events.h", "tls/native.h")
 
 # Headers that the sources include beside these.
-INCLUDED = ("tls/openssl.h", "core/sending.h", "core/siphash.h", "core/transport.h")
+INCLUDED = ("tls/openssl.h", "core/sending.h", "shm/siphash.h", "core/transport.h")
 
 SOURCES = ("openssl", "hello", "link", "pair", "resumption", "tls_session_table")
 

@@ -1,4 +1,4 @@
-"""Attempts to log in, as the limits of a server count them; native/core/attempts.c and attempt.c count them in C.
+"""Attempts to log in, as the limits of a server count them; native/shm/attempts.c and attempt.c count them in C.
 
 Most logins make three calls: `banned` at connect, `enter` before the login is checked, and `succeed` after it.
 """

@@ -1,4 +1,4 @@
-"""Counts of connections by key; native/core/conns.c has it in C, for many processes that count at once."""
+"""Counts of connections by key; native/shm/conns.c has it in C, for many processes that count at once."""
 
 from __future__ import annotations
 

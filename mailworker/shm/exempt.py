@@ -1,4 +1,4 @@
-"""Networks of clients whose attempts to log in are not counted, as Python and native/core/exempt.c search them.
+"""Networks of clients whose attempts to log in are not counted, as Python and native/shm/exempt.c search them.
 
 A network is its first address and its length in bits; (b"", 0) is for unix sockets.
 """

@@ -1,4 +1,4 @@
-"""The check of connections against a server's `limit_conn`; native/core/gate.c has it in C."""
+"""The check of connections against a server's `limit_conn`; native/shm/gate.c has it in C."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The keys of limits that need no variables of a session; native/core/client.c has them in C."""
+"""The keys of limits that need no variables of a session; native/shm/client.c has them in C."""
 
 from __future__ import annotations
 

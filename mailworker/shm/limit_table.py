@@ -1,4 +1,4 @@
-"""Requests, failures and bans by key; native/core/limits.c has it in C, for many concurrent writers."""
+"""Requests, failures and bans by key; native/shm/limits.c has it in C, for many concurrent writers."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class LimitTable(_Listing):
     were not idle.
 
     The memory may hold anything. This table, unlike the one in C, must be its only writer; layout and meaning are the
-    same, see native/core/limit_table.c.
+    same, see native/shm/limit_table.c.
     """
 
     __slots__ = ("_gain", "_memory", "_period", "_secret", "_sets", "_words", "dropped")

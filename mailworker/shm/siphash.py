@@ -1,4 +1,4 @@
-"""SipHash-2-4, a hash with a key of 128 bits; native/core/siphash.h has it in C."""
+"""SipHash-2-4, a hash with a key of 128 bits; native/shm/siphash.h has it in C."""
 
 from __future__ import annotations
 

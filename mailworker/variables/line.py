@@ -1,4 +1,4 @@
-"""Lines of literals and values, as bytes; native/core/line.c implements `Line` in C, for callers with many lines."""
+"""Lines of literals and values, as bytes; native/variables/line.c has `Line` in C, for callers with many lines."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Sources of values: descriptions of where a session has a value, so that C can read it without Python code.
 
-native/core/source.c reads them for `Line` in C; `finder` does the same in Python.
+native/variables/source.c reads them for `Line` in C; `finder` does the same in Python.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Find = Callable[[Any, float], Value]
 
 
 class Kind(IntEnum):
-    """How the value is made from the objects at the paths; native/core/source.c has the same kinds, in this order."""
+    """How the value is made from the objects at the paths; native/variables/source.c has them in this order."""
 
     AT = 0
     """The object itself."""

@@ -53,7 +53,7 @@ Tell = Callable[[Answer, bytes | None, bytes | None], Answer]
 def counting(data: bytes, /) -> Counting | None:
     """What counts in a header; None for one that is incomplete, or has NUL, which is invalid.
 
-    native/core/answers.c implements it in C, as each login takes this time.
+    native/wire/answers.c implements it in C, as each login takes this time.
     """
     if b"\0" in data or not data.endswith(_BLANK_LINE):
         return None
@@ -73,7 +73,7 @@ def counting(data: bytes, /) -> Counting | None:
 def recalled(known: Mapping[bytes, Answer], data: bytes, tell: Tell, /) -> Answer | None:
     """The known answer with the same headers that count, told its name and its password by `tell`; else None.
 
-    native/core/answers.c implements it in C.
+    native/wire/answers.c implements it in C.
     """
     found = counting(data)
     answer = None if found is None else known.get(found.lines)

@@ -224,7 +224,7 @@ def imap_login(tag: bytes, login: bytes, password: Secret) -> tuple[bytes, bytes
 def login_pieces(tag: bytes, login: bytes, secret: bytes, most: int = maxsize) -> tuple[bytes, bytes, bytes] | None:
     """See `imap_login`; None if there is a NUL, or if the pieces have more than `most` bytes together.
 
-    native/core/words.c implements it in C, as each login takes this time.
+    native/wire/words.c implements it in C, as each login takes this time.
     """
     if 0 in login or 0 in secret:
         return None
@@ -235,7 +235,7 @@ def login_pieces(tag: bytes, login: bytes, secret: bytes, most: int = maxsize) -
 def login_at_once(tag: bytes, login: bytes, secret: bytes, most: int) -> bytes | None:
     """LOGIN with literals that need not wait (RFC 7888); None for a NUL, and for more than `most` bytes.
 
-    native/core/words.c implements it in C, as each login takes this time.
+    native/wire/words.c implements it in C, as each login takes this time.
     """
     if 0 in login or 0 in secret:
         return None
@@ -264,7 +264,7 @@ def pop3_login(login: bytes, password: Secret) -> tuple[bytes, bytes]:
 def auth_plain(before: bytes, login: bytes, secret: bytes, after: bytes, most: int) -> bytes | None:
     """The response of PLAIN (RFC 4616) in a line, between its other parts.
 
-    None for CR, LF or NUL, which PASS refuses, too, and for more than `most` bytes. native/core/words.c implements it
+    None for CR, LF or NUL, which PASS refuses, too, and for more than `most` bytes. native/wire/words.c implements it
     in C, as each login takes this time.
     """
     text = b"\0%b\0%b" % (login, secret)
@@ -277,7 +277,7 @@ def auth_plain(before: bytes, login: bytes, secret: bytes, after: bytes, most: i
 def command_line(verb: bytes, text: bytes) -> bytes | None:
     """The verb and a text of the client's as a line; None if the text contains CR, LF or NUL.
 
-    native/core/words.c implements it in C, as each login takes this time.
+    native/wire/words.c implements it in C, as each login takes this time.
     """
     if 0x00 in text or 0x0A in text or 0x0D in text:
         return None

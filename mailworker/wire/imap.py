@@ -76,7 +76,7 @@ _LITERAL = re.compile(rb"\{0*(?P<length>[0-9]{0,9})(?P<plus>\+?)\}\Z")
 def login_words(line: bytes) -> tuple[bytes, bytes, bytes] | None:
     """Tag, name and password of a complete line that is a LOGIN in the form that nearly all clients send.
 
-    None if ImapParser has to parse it. native/core/words.c implements it in C, as each login takes this time.
+    None if ImapParser has to parse it. native/wire/words.c implements it in C, as each login takes this time.
     """
     match = _LOGIN.fullmatch(line)
     if match is None:

@@ -49,7 +49,7 @@ def pop3_words(heard: bytes | None, words: bytes) -> tuple[bytes, bytes, bytes] 
     """Name, password and response of PLAIN of a login as nearly all clients send it.
 
     Those that it does not have are empty. Its last line is `words`; `heard` are the lines before it, None without any.
-    None if Pop3Parser has to parse them. native/core/first_words.c implements it in C, as each login takes this time.
+    None if Pop3Parser has to parse them. native/wire/first_words.c implements it in C, as each login takes this time.
     """
     found = usual_words(_USUAL, heard, words)
     if found is None:

@@ -69,7 +69,7 @@ def decode_base64(text: bytes) -> bytes:
 def plain_words(text: bytes) -> tuple[bytes, bytes, bytes] | None:
     """Authorization identity, login and password of a short PLAIN response in base64 with its padding.
 
-    None if `decode_plain` has to read it. native/core/smtp_words.c implements it in C, as each login takes this time.
+    None if `decode_plain` has to read it. native/wire/smtp_words.c implements it in C, as each login takes this time.
     """
     if len(text) > _SHORT or not _PADDED_BASE64.fullmatch(text):
         return None

@@ -64,7 +64,7 @@ def sieve_words(heard: bytes | None, words: bytes) -> tuple[bytes] | None:
     """The response of PLAIN of a login as nearly all clients send it.
 
     Its last line is `words`; `heard` are the lines before it, None without any. None if SieveParser has to parse them.
-    native/core/first_words.c implements it in C, as each login takes this time.
+    native/wire/first_words.c implements it in C, as each login takes this time.
     """
     found = usual_words(_USUAL, heard, words)
     return None if found is None else (found[1],)

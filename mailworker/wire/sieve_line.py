@@ -1,4 +1,4 @@
-"""The reader of a ManageSieve client's commands after the login: the Python version of native/relay/line.c.
+"""The reader of a ManageSieve client's commands after the login: the Python version of native/wire/sieve_line.c.
 
 The same tests run on both. This module shows how commands are read; line.c explains why.
 """

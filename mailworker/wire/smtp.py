@@ -64,7 +64,7 @@ def smtp_words(heard: bytes | None, words: bytes) -> tuple[bytes, bytes, bytes, 
     """The name in EHLO, the response of PLAIN and both of LOGIN, of a login as nearly all clients send it.
 
     Those that it does not have are empty. Its last line is `words`; `heard` are the lines before it, None without any.
-    None if SmtpParser has to parse them. native/core/first_words.c implements it in C, as each login takes this time.
+    None if SmtpParser has to parse them. native/wire/first_words.c implements it in C, as each login takes this time.
     """
     found = usual_words(_USUAL, heard, words)
     if found is None:

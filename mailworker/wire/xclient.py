@@ -39,7 +39,7 @@ def xtext(value: bytes) -> bytes:
 def xclient_command(listed: frozenset[bytes], address: Address, login: bytes | None, name: bytes) -> bytes | None:
     """The one command of `build` without `more`; empty if there is no attribute, None if it may not be sent.
 
-    native/core/smtp_words.c implements it in C, as each login takes this time.
+    native/wire/smtp_words.c implements it in C, as each login takes this time.
     """
     if login is not None and b"\0" in login:
         return None

@@ -150,7 +150,7 @@ class _Question:
     """One login of the `applicant`; the service is asked again as often as it says WAIT.
 
     A question starts as a copy of a pattern. `plain` is the applicant if it is asked about plainly, else None.
-    native/core/question.c implements the usual steps in C.
+    native/mail/question.c implements the usual steps in C.
     """
 
     __slots__ = (

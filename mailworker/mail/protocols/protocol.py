@@ -48,7 +48,7 @@ class Protocol(ProtocolModule):
     After them, the client gets `welcome` instead of the backend's last reply, unless it is empty.
     `refusal` gives the meaning of a backend's refusal, `refusals` are our own replies to clients.
     `retries`: a client may try again, max_errors times, after any refusal of its login and after a failure of its
-    backend. `watched`: what the client sends to its backend is watched, see native/relay/line.c.
+    backend. `watched`: what the client sends to its backend is watched, see wire/sieve_line.py.
     """
 
     alpn: bytes

@@ -1,6 +1,8 @@
 /* The beginning of the sessions of guests; see event/beginning.py, and `of` of mail/session.py. */
 
+#include "core.h"
 #include "path.h"
+#include "shm.h"
 
 struct beginning {
     PyObject_HEAD

@@ -4,6 +4,7 @@
  */
 
 #include "core.h"
+#include "shm.h"
 
 #include <math.h>
 #include <unistd.h>

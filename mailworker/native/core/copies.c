@@ -1,6 +1,6 @@
 /* Copies of pattern objects; see event/copies.py. */
 
-#include "core.h"
+#include "python.h"
 
 /* Whether objects of the type hold nothing but slots of Python classes: references, one after the other. */
 static int has_slots_alone(PyTypeObject *type)

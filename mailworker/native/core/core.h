@@ -1,7 +1,6 @@
 /*
- * Declarations that the files of the module _core share: its objects as structs, and the functions of each file. The
- * loop's own objects are called by C functions, and any others in their place, as in tests or with other selectors, by
- * Python methods.
+ * Declarations of the event core: its objects as structs, and the functions of each file. The loop's own objects are called
+ * by C functions, and any others in their place, as in tests or with other selectors, by Python methods.
  *
  * Functions that give an int give 0 with an exception, unless a comment says something else.
  */
@@ -9,55 +8,12 @@
 #ifndef MAILWORKER_CORE_H
 #define MAILWORKER_CORE_H
 
-#define PY_SSIZE_T_CLEAN
-
-#include <Python.h>
-#include <netinet/in.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <structmember.h>
-
+#include "python.h"
 #include "transport.h"
 
-/* module.c: names of attributes, made once. */
-#define NAMES(NAME)                                                                                                    \
-    NAME(abort)                                                                                                        \
-    NAME(address)                                                                                                      \
-    NAME(adopt)                                                                                                        \
-    NAME(again)                                                                                                        \
-    NAME(allow)                                                                                                        \
-    NAME(begin)                                                                                                        \
-    NAME(begin_heard)                                                                                                  \
-    NAME(begin_lost)                                                                                                   \
-    NAME(close)                                                                                                        \
-    NAME(drop)                                                                                                         \
-    NAME(enlist)                                                                                                       \
-    NAME(expire)                                                                                                       \
-    NAME(fail)                                                                                                         \
-    NAME(finish)                                                                                                       \
-    NAME(free)                                                                                                         \
-    NAME(half_close)                                                                                                   \
-    NAME(kind)                                                                                                         \
-    NAME(number)                                                                                                       \
-    NAME(of)                                                                                                           \
-    NAME(park)                                                                                                         \
-    NAME(passes)                                                                                                       \
-    NAME(path)                                                                                                         \
-    NAME(ready)                                                                                                        \
-    NAME(resume)                                                                                                       \
-    NAME(time_out)                                                                                                     \
-    NAME(throw)                                                                                                        \
-    NAME(timed_out)                                                                                                    \
-    NAME(_exhausted)                                                                                                   \
-    NAME(_member_map_)                                                                                                 \
-    NAME(_refused)
+#include <netinet/in.h>
 
-#define DECLARE(name) PyObject *name;
-extern struct names {
-    NAMES(DECLARE)
-    PyObject *no_address; /* "unix:" */
-} names;
-#undef DECLARE
+/* tls.c */
 
 extern const struct transport *tls_transport; /* NULL before use_tls() */
 
@@ -65,103 +21,6 @@ static inline const struct transport *transport_of(const void *connection)
 {
     return connection == NULL ? &plain_transport : tls_transport;
 }
-
-/* Raises an exception; gives 0. */
-static inline int raised(PyObject *kind, const char *why)
-{
-    PyErr_SetString(kind, why);
-    return 0;
-}
-
-/* Whether an object is bytes; else with an exception. */
-static inline int is_bytes(PyObject *object)
-{
-    return PyBytes_Check(object) || raised(PyExc_TypeError, "bytes are wanted");
-}
-
-/* Drops the result of a method; 0 where it raised. */
-static inline int done(PyObject *result)
-{
-    Py_XDECREF(result);
-    return result != NULL;
-}
-
-/* The result of a method: None, or NULL with the exception that was raised. */
-static inline PyObject *none_if(int went_well)
-{
-    return went_well ? Py_NewRef(Py_None) : NULL;
-}
-
-/* Whether an address has a port: it is an InetAddress of model.py, a tuple of host and port. */
-static inline int has_port(PyObject *address)
-{
-    return PyTuple_Check(address) && PyTuple_GET_SIZE(address) == 2;
-}
-
-#define FAST(function) (PyCFunction)(void (*)(void)) function, METH_FASTCALL
-
-/* The slots tp_traverse, tp_clear and tp_dealloc of an object that holds REFERENCES to others. */
-#define VISIT(name) Py_VISIT(self->name);
-#define CLEAR(name) Py_CLEAR(self->name);
-#define COLLECTED(type, REFERENCES) COLLECTED_AFTER(type, REFERENCES, (void) 0)
-
-/* The same, with a STEP that runs before the references are cleared. */
-#define COLLECTED_AFTER(type, REFERENCES, STEP)                                                                        \
-    static int type##_traverse(PyObject *object, visitproc visit, void *arg)                                           \
-    {                                                                                                                  \
-        struct type *self = (struct type *) object;                                                                    \
-        REFERENCES(VISIT)                                                                                              \
-        return 0;                                                                                                      \
-    }                                                                                                                  \
-    static int type##_clear(PyObject *object)                                                                          \
-    {                                                                                                                  \
-        struct type *self = (struct type *) object;                                                                    \
-        STEP;                                                                                                          \
-        REFERENCES(CLEAR)                                                                                              \
-        return 0;                                                                                                      \
-    }                                                                                                                  \
-    static void type##_dealloc(PyObject *object)                                                                       \
-    {                                                                                                                  \
-        PyObject_GC_UnTrack(object);                                                                                   \
-        (void) type##_clear(object);                                                                                   \
-        Py_TYPE(object)->tp_free(object);                                                                              \
-    }
-
-/* The slot tp_dealloc of an object that takes no part in garbage collection. */
-#define DROP(name) Py_XDECREF(self->name);
-#define HOLDING(type, REFERENCES)                                                                                      \
-    static void type##_dealloc(PyObject *object)                                                                       \
-    {                                                                                                                  \
-        struct type *self = (struct type *) object;                                                                    \
-        REFERENCES(DROP)                                                                                               \
-        Py_TYPE(object)->tp_free(object);                                                                              \
-    }
-
-/* The first slots of a type whose objects are structs `type`; `flags` are those beside the default. */
-#define TYPE(name, type, doc, flags)                                                                                   \
-    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "mailworker.native.core._core." name, .tp_doc = doc,                      \
-                                .tp_basicsize = sizeof(struct type), .tp_flags = Py_TPFLAGS_DEFAULT | (flags)
-
-/* The same with the slots that COLLECTED makes. */
-#define COLLECTED_TYPE(name, type, doc, flags)                                                                         \
-    TYPE(name, type, doc, Py_TPFLAGS_HAVE_GC | (flags)), .tp_traverse = type##_traverse, .tp_clear = type##_clear,     \
-        .tp_dealloc = type##_dealloc
-
-/* Checks the number of arguments. */
-int counted(Py_ssize_t given, Py_ssize_t wanted);
-
-int take_int(PyObject *argument, int *value);
-int take_real(PyObject *argument, double *value);
-int take_mask(PyObject *argument, uint64_t *value); /* the lowest 64 bits of an integer */
-
-/* What an object calls its `kind`, a class derived from `base`: a new reference, NULL with an exception. */
-PyTypeObject *take_kind(PyObject *object, PyTypeObject *base);
-
-/* Takes the raised exception, as an object with its traceback; the reference is the caller's. */
-PyObject *take_exception(void);
-
-/* Raises an exception, whose reference it steals; NULL where the method that had to make it has raised one itself. */
-void raise_error(PyObject *error);
 
 /* The SSL of a TLS connection, or the SSL_CTX of a context; NULL for None, or with an exception. */
 void *connection_of(PyObject *tls);
@@ -172,6 +31,7 @@ void *connection_of(PyObject *tls);
  */
 PyObject *dressed(PyObject **tls, void *connection, char *bare);
 int tls_free(PyObject *tls, void *connection, int bare);
+extern PyMethodDef tls_functions[];
 
 /* timers.c */
 
@@ -241,65 +101,6 @@ extern PyTypeObject epoll_type;
 int epoll_set(struct epoll *epoll, int fd, int watched, int events, PyObject *handler); /* as loop_watch */
 int epoll_drop(struct epoll *epoll, int fd);
 #endif
-
-/* tally.c */
-
-extern PyTypeObject session_tally_type;
-
-int prepare_tallies(void);
-int tally_end(PyObject *tally, PyObject *session); /* SessionTally.end() */
-
-/* limits.c */
-
-extern PyTypeObject limits_type;
-
-struct limit_table *limits_table(PyObject *limits);
-
-/* attempts.c, attempt.c */
-
-extern PyTypeObject attempt_type, attempts_type;
-
-/* Attempts.passes(): whether the client is not banned; -1 with an exception. */
-int attempts_pass(PyObject *attempts, PyObject *client, double now);
-
-/* gate.c */
-
-extern PyTypeObject holdings_type, gate_type;
-
-/* Gate.passes(): whether the connection with this number is counted; -1 with an exception. */
-int gate_passes(PyObject *gate, PyObject *client, PyObject *number);
-
-/* conns.c */
-extern PyTypeObject conns_type;
-
-/* Counts one more connection of a key: gives its place in the journal, or one of these. */
-#define CONNS_OVER (-1)
-#define CONNS_FULL (-2)
-Py_ssize_t conns_hold(PyObject *conns, const void *key, size_t length, uint64_t most);
-void conns_let_go(PyObject *conns, size_t place); /* does nothing for a place without a connection */
-
-/* rows.c */
-
-struct rows;
-
-extern PyTypeObject rows_type;
-
-#define NO_ROW (-1)
-
-/* Begins a row for `owner` as open() does; gives the row, NO_ROW where all are taken or with an exception. */
-Py_ssize_t rows_begin(struct rows *rows, PyObject *owner, long long number, double accepted, uint16_t server,
-                      PyObject *client);
-
-/* Whether the row has an owner. */
-int rows_has(const struct rows *rows, Py_ssize_t number);
-int rows_owned(const struct rows *rows, Py_ssize_t number, const PyObject *owner);
-
-/* Rows.close(). */
-int rows_end(struct rows *rows, Py_ssize_t number);
-
-/* See Rows.relay() and Rows.note(); for a row that has an owner. */
-void rows_relay(struct rows *rows, Py_ssize_t number, double now);
-void rows_note(struct rows *rows, Py_ssize_t number, uint64_t received, uint64_t sent, double now);
 
 /* task.c */
 
@@ -437,66 +238,6 @@ int is_peer_error(void); /* whether the exception that was raised is a PeerError
 PyObject *copied(PyObject *module, PyObject *pattern); /* the function in Python; `module` is not used */
 extern PyMethodDef copy_functions[];
 
-/* client.c */
-extern PyMethodDef client_functions[];
-
-/* words.c, first_words.c, smtp_words.c */
-extern PyMethodDef word_functions[];
-extern PyMethodDef first_word_functions[];
-extern PyMethodDef smtp_word_functions[];
-int prepare_smtp_words(void);
-
-/* answers.c */
-
-PyObject *answer_recalled(PyObject *known, PyObject *data, PyObject *tell); /* recalled() of wire/auth_answers.py */
-extern PyMethodDef answer_functions[];
-
-/* question.c */
-
-int prepare_questions(void);
-extern PyMethodDef question_functions[];
-
-/* line.c */
-
-extern PyTypeObject line_type;
-
-/* The Line whose method `of` a function is; NULL for any other function. */
-PyObject *line_behind(PyObject *function);
-
-/* Writes the line of a session: 1 if it is written whole; 0 with the line, and how many bytes were, or an error. */
-int line_write(PyObject *line, PyObject *session, PyObject *direct, PyObject **rest, Py_ssize_t *taken,
-               PyObject **error);
-
-/* record.c */
-
-int prepare_records(void);
-extern PyMethodDef record_functions[];
-
-/* session_id.c */
-
-extern PyTypeObject identifier_type;
-
-#define SESSION_ID_LENGTH 16
-
-/* The halves of a session's id, 48 bits each; the second is the process and the number of its connection. */
-struct session_id {
-    uint64_t time, origin;
-};
-
-/* See packed_id() in mail/session_id.py. */
-static inline struct session_id session_id_of(double began, uint64_t process, double accepted, uint64_t number)
-{
-    struct session_id id = {(uint64_t) (int64_t) (began + accepted * 1000) & 0xFFFFFFFFFFFF,
-                            (process & 0xFFFF) << 32 | (number & 0xFFFFFFFF)};
-
-    return id;
-}
-
-int is_identifier(PyObject *object);
-
-/* Writes the id of a session, as an Identifier gives it. */
-int identify(PyObject *identifier, double accepted, PyObject *number, char *text);
-
 /* written.c */
 
 extern PyTypeObject direct_type;
@@ -505,27 +246,5 @@ int prepare_writing(void);
 int is_direct(PyObject *object); /* whether it is a Direct that is not held */
 /* Writes a line; gives how many of its bytes were written, -1 with an exception. */
 Py_ssize_t direct_write(PyObject *direct, const char *line, size_t length);
-
-/* relay/side.c, relay/limited.c, relay/pump_object.c */
-
-extern PyTypeObject side_type, listed_type, watched_type, limited_type, pump_type;
-
-int side_ready(PyObject *side, int mask);
-int side_row(PyObject *side); /* of a ListedSide */
-
-/* Ends a relay by the exception that was raised, unless that ends the process. */
-int abort_relay(PyObject *relay);
-
-/* relay/pair.c */
-
-extern PyTypeObject pair_type, terms_type;
-
-int pair_half_close(PyObject *pair);
-int pair_ended_by_client(PyObject *pair); /* whether the client's input ended first */
-
-/* relay/session.c */
-
-int prepare_session_relays(void);
-extern PyMethodDef session_relay_functions[];
 
 #endif

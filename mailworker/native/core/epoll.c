@@ -4,6 +4,7 @@
  */
 
 #include "core.h"
+#include "relay.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -4,6 +4,7 @@
  */
 
 #include "core.h"
+#include "shm.h"
 
 #include <unistd.h>
 

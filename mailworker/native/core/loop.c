@@ -1,6 +1,7 @@
 /* The fields of a loop that streams, tasks and pollers read, and the calls of its poller. */
 
 #include "core.h"
+#include "relay.h"
 
 #include <math.h>
 #include <string.h>

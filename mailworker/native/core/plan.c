@@ -4,6 +4,7 @@
  */
 
 #include "core.h"
+#include "relay.h"
 
 struct engine {
     PyObject_HEAD

@@ -4,8 +4,8 @@
  */
 
 #include "core.h"
-
 #include "reply.h"
+#include "shm.h"
 
 #include <errno.h>
 #include <math.h>

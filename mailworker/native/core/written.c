@@ -1,5 +1,6 @@
 /* Writing to files and channels by one system call; see written.py. */
 
+#include "core.h"
 #include "path.h"
 
 #include <errno.h>

@@ -3,8 +3,7 @@
  * peer's data stays in the socket, until the relay calls `resume`.
  */
 
-#include "core.h"
-
+#include "relay.h"
 #include "side.h"
 
 int limited_most(struct limited_side *limited, struct pump *pump)

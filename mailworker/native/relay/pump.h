@@ -3,7 +3,7 @@
 #ifndef MAILWORKER_PUMP_H
 #define MAILWORKER_PUMP_H
 
-#include "line.h"
+#include "sieve_line.h"
 #include "transport.h"
 
 enum relay_status {

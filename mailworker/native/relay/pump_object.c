@@ -1,5 +1,6 @@
 /* The Python object of a pump; see event/relay.py. */
 
+#include "shm.h"
 #include "side.h"
 
 static PyObject *pump_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))

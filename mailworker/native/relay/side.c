@@ -7,6 +7,7 @@
  * cycle of both sides and the relay. So sides take no part in garbage collection, which spares 16 bytes for each.
  */
 
+#include "shm.h"
 #include "side.h"
 
 #include <sys/socket.h>

@@ -3,9 +3,8 @@
 #ifndef MAILWORKER_SIDE_H
 #define MAILWORKER_SIDE_H
 
-#include "core.h"
-
 #include "pump.h"
+#include "relay.h"
 
 /* The Python object of a pump, with the loop of all sides that it serves. */
 struct pump_object {

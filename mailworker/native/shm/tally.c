@@ -1,6 +1,7 @@
 /* Counters in words that other processes read; see event/tally.py. */
 
 #include "path.h"
+#include "shm.h"
 
 #include <stdint.h>
 #include <time.h>

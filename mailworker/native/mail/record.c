@@ -3,7 +3,11 @@
  * mail/facts.py. Rare events are left to methods in Python.
  */
 
+#include "line.h"
+#include "mail.h"
 #include "path.h"
+#include "relay.h"
+#include "shm.h"
 
 /* Fields of records and of logins, and paths to what sessions have in common. */
 #define FIELDS(FIELD)                                                                                                  \

@@ -3,7 +3,7 @@
 #ifndef MAILWORKER_CLIENT_H
 #define MAILWORKER_CLIENT_H
 
-#include "core.h"
+#include "shm.h"
 
 #define ADDRESS_SIZE 16 /* bytes, of IPv6 */
 #define MAPPED_SIZE 12

@@ -1,7 +1,7 @@
 /* Requests, failures and bans by key, which all workers count; see shm/limit_table.py. */
 
-#include "core.h"
 #include "limit_table.h"
+#include "shm.h"
 
 struct limits {
     PyObject_HEAD

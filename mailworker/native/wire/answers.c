@@ -1,6 +1,6 @@
 /* Finds what an auth service has answered before, by the headers that count. wire/auth_answers.py has it in Python. */
 
-#include "core.h"
+#include "wire.h"
 
 #include <string.h>
 #include <strings.h>

@@ -1,6 +1,10 @@
 /* The usual question to an auth service: methods for a class that Python defines, see mail/authentication/auth_http.py. */
 
+#include "core.h"
+#include "line.h"
+#include "mail.h"
 #include "path.h"
+#include "wire.h"
 
 #define FIELDS(FIELD)                                                                                                  \
     FIELD(_stream)                                                                                                     \

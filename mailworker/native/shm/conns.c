@@ -7,8 +7,7 @@
  * So of all that add at once the last one sees all others, and the limit is never exceeded.
  */
 
-#include "core.h"
-
+#include "shm.h"
 #include "siphash.h"
 
 #define WAYS 8                      /* words of a set: one cache line */

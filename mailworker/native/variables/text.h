@@ -3,7 +3,7 @@
 #ifndef MAILWORKER_TEXT_H
 #define MAILWORKER_TEXT_H
 
-#include "core.h"
+#include "python.h"
 
 #include <string.h>
 

@@ -1,7 +1,10 @@
 /* The way from a usual login into its relay, and that relay's usual end: methods for classes that Python defines, see
  * mail/entering.py and mail/relay.py. */
 
+#include "mail.h"
 #include "path.h"
+#include "relay.h"
+#include "shm.h"
 
 #define FIELDS(FIELD)                                                                                                  \
     FIELD(action)                                                                                                      \

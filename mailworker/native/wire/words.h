@@ -3,7 +3,7 @@
 #ifndef MAILWORKER_WORDS_H
 #define MAILWORKER_WORDS_H
 
-#include "core.h"
+#include "wire.h"
 
 #include <string.h>
 #include <strings.h>

@@ -1,5 +1,7 @@
 /* Lines of access logs; variables/line.py has the same in Python. */
 
+#include "core.h"
+#include "line.h"
 #include "source.h"
 #include "text.h"
 

@@ -1,7 +1,7 @@
-/* The state of reading the commands of a ManageSieve client after login: see line.c. */
+/* The state of reading the commands of a ManageSieve client after login: see sieve_line.c. */
 
-#ifndef MAILWORKER_LINE_H
-#define MAILWORKER_LINE_H
+#ifndef MAILWORKER_SIEVE_LINE_H
+#define MAILWORKER_SIEVE_LINE_H
 
 #include <stddef.h>
 

@@ -9,7 +9,7 @@
  * command of RFC 5804 are passed on if they hold neither word, and no literal. wire/sieve_line.py has it in Python.
  */
 
-#include "line.h"
+#include "sieve_line.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
 #ifndef MAILWORKER_PATH_H
 #define MAILWORKER_PATH_H
 
-#include "core.h"
+#include "python.h"
 
 #define STEPS 4
 

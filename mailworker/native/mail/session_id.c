@@ -1,6 +1,6 @@
 /* The ids of sessions; mail/session_id.py has the same in Python. */
 
-#include "core.h"
+#include "mail.h"
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 

@@ -1,6 +1,7 @@
 /* A worker's rows of the session table; event/rows.py describes the methods, shm/session_row.py the layout. */
 
 #include "client.h"
+#include "mail.h"
 
 #include <arpa/inet.h>
 #include <stdint.h>
