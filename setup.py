@@ -34,7 +34,8 @@ NATIVE = Path("mailworker", "native")
 FOLDERS = ("core", "mail", "relay", "shm", "variables", "wire")
 CORE = sorted(str(path) for folder in FOLDERS for path in (NATIVE / folder).glob("*.c"))
 if sys.platform != "linux":
-    CORE.remove(str(NATIVE / "core" / "epoll.c"))
+    for name in ("epoll.c", "round.c"):
+        CORE.remove(str(NATIVE / "core" / name))
 
 
 class BuildExtensions(build_ext):

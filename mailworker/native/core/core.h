@@ -1,6 +1,6 @@
 /*
- * Declarations of the event core: its objects as structs, and the functions of each file. The loop's own objects are called
- * by C functions, and any others in their place, as in tests or with other selectors, by Python methods.
+ * Declarations of the event core: its objects as structs, and the functions of each file. The loop's own objects are
+ * called by C functions, and any others in their place, as in tests or with other selectors, by Python methods.
  *
  * Functions that give an int give 0 with an exception, unless a comment says something else.
  */
@@ -177,7 +177,7 @@ struct stream {
 
 extern PyTypeObject stream_type;
 
-/* Makes a stream of `type`, a class derived from BaseStream without fields. A ConnectionCounter may be `closed`, too. */
+/* Makes a stream of `type`, a class derived from BaseStream without fields. `closed` may be a ConnectionCounter. */
 PyObject *stream_new(PyTypeObject *type, struct loop *loop, int descriptor, PyObject *party, PyObject *closed,
                      int watched);
 int stream_park(struct stream *stream, PyObject *task);

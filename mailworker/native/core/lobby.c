@@ -1,217 +1,8 @@
-/*
- * Clients from accept and greeting until they first send something; see event/lobby.py. A guest takes the place of the
- * task that waits for its stream.
- */
+/* Accepts clients, and greets them; see event/lobby.py, and guest.c for what follows. */
 
-#include "core.h"
-#include "shm.h"
+#include "lobby.h"
 
 #include <unistd.h>
-
-struct lobby {
-    PyObject_HEAD
-    PyObject *connections;
-    PyObject *party;
-    PyObject *steps; /* of the only exchange of each guest */
-    PyObject *limit;
-    double timeout;
-    PyObject *left;
-    PyObject *noticed;
-    PyObject *full;
-    PyObject *checks;  /* a tuple */
-    PyObject *stopped;
-    PyObject *forgotten; /* or None */
-    PyObject *guests; /* a set */
-    struct rows *rows; /* NULL: there is no session table */
-    uint16_t server;   /* its number there */
-
-    /* For a handshake before the greeting; without one these are NULL. */
-    PyObject *context;
-    void *native; /* its SSL_CTX */
-    PyObject *shaken; /* called after the handshake, or None */
-};
-
-static void guest_dealloc(PyObject *object)
-{
-    struct guest *self = (struct guest *) object;
-
-    Py_XDECREF(self->lobby);
-    Py_XDECREF(self->stream);
-    Py_XDECREF(self->peer);
-    Py_TYPE(object)->tp_free(object);
-}
-
-/* Ends the row of a guest that has not passed it on, or counts it no longer as missing. */
-static void unlist(const struct lobby *lobby, struct guest *self)
-{
-    Py_ssize_t row = self->stream->row;
-
-    if (self->listed && (row == NO_ROW || rows_owned(lobby->rows, row, (PyObject *) self))) {
-        (void) rows_end(lobby->rows, row);
-        self->stream->row = NO_ROW;
-    }
-    self->listed = 0;
-}
-
-/* Passes on a guest with its first words, or an exception; steals the reference to `heard`. */
-static int leave(struct guest *self, PyObject *heard)
-{
-    struct lobby *lobby = self->lobby;
-    int fine;
-
-    if (heard == NULL) {
-        return 0;
-    }
-    self->lobby = NULL;
-    timers_cancel(&self->timed);
-    fine = lobby == NULL || PySet_Discard(lobby->guests, (PyObject *) self) >= 0;
-    if (fine && lobby != NULL) {
-        PyObject *arguments[] = {(PyObject *) self, heard};
-
-        fine = done(PyObject_Vectorcall(lobby->left, arguments, 2, NULL));
-    }
-    Py_DECREF(heard);
-    if (fine) {
-        Py_XDECREF(lobby);
-    } else {
-        self->lobby = lobby; /* as unless_bug() needs it */
-    }
-    return fine;
-}
-
-/* Forgets a guest that nobody has now. */
-static void forget(const struct lobby *lobby, struct guest *self)
-{
-    PyObject *guest = (PyObject *) self;
-
-    unlist(lobby, self);
-    if (PySet_Discard(lobby->guests, guest) < 0 ||
-        (lobby->forgotten != Py_None && !done(PyObject_CallOneArg(lobby->forgotten, guest)))) {
-        PyErr_Clear();
-    }
-}
-
-/* After a bug: forgets the guest, and closes its connection; the exception stays raised. Gives `fine`. */
-static int unless_bug(struct guest *self, int fine)
-{
-    PyObject *bug;
-
-    if (fine) {
-        return 1;
-    }
-    bug = take_exception();
-    timers_cancel(&self->timed);
-    if (self->lobby != NULL) {
-        forget(self->lobby, self);
-    }
-    Py_CLEAR(self->lobby);
-    if (!done(PyObject_CallMethodNoArgs((PyObject *) self->stream, names.close))) {
-        PyErr_Clear();
-    }
-    raise_error(bug);
-    return 0;
-}
-
-/* Takes the raised exception if it is a PeerError. */
-static PyObject *fault(void)
-{
-    return is_peer_error() ? take_exception() : NULL;
-}
-
-static int greet(struct guest *self)
-{
-    return stream_exchange(self->stream, self->lobby->limit, self->lobby->steps);
-}
-
-/* After the handshake. */
-static int greet_securely(struct guest *self)
-{
-    PyObject *shaken = self->lobby->shaken;
-
-    self->shaking = 0;
-    return (shaken == Py_None || done(PyObject_CallOneArg(shaken, (PyObject *) self))) && greet(self);
-}
-
-/* Goes on with the handshake and the exchange: waits, or leaves. */
-static int go_on(struct guest *self)
-{
-    PyObject *result = NULL;
-    PySendResult status = stream_go_on(self->stream, &result);
-
-    if (status == PYGEN_ERROR) {
-        return leave(self, fault());
-    }
-    if (status == PYGEN_RETURN && self->shaking) {
-        Py_DECREF(result);
-        return greet_securely(self) && go_on(self);
-    }
-    if (status == PYGEN_RETURN) {
-        PyObject *words = Py_NewRef(PyTuple_GET_ITEM(result, 1));
-
-        Py_DECREF(result);
-        return leave(self, words);
-    }
-    Py_DECREF(result);
-    return stream_park(self->stream, (PyObject *) self);
-}
-
-static PyObject *guest_resume(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
-{
-    struct guest *self = (struct guest *) object;
-    int failed = given == 1 && arguments[0] != Py_None;
-
-    if (given > 1) {
-        return PyErr_Format(PyExc_TypeError, "%zd arguments, not 1", given);
-    }
-    return none_if(unless_bug(self, failed ? leave(self, Py_NewRef(arguments[0])) : go_on(self)));
-}
-
-static PyObject *guest_expire(PyObject *object, PyObject *Py_UNUSED(none))
-{
-    struct guest *self = (struct guest *) object;
-    PyObject *error = PyObject_CallMethodNoArgs((PyObject *) self->stream, names.timed_out);
-
-    return none_if(unless_bug(self, leave(self, error)));
-}
-
-static PyObject *guest_interrupt(PyObject *object, PyObject *error)
-{
-    struct guest *self = (struct guest *) object;
-    PyObject *instead;
-
-    if (self->stream->task != object) { /* it has left, or calls a function of the session */
-        Py_RETURN_NONE;
-    }
-    instead = PyObject_CallMethodNoArgs((PyObject *) self->stream, names.timed_out);
-    if (instead == NULL) {
-        return NULL;
-    }
-    Py_DECREF(instead);
-    return none_if(unless_bug(self, leave(self, Py_NewRef(error))));
-}
-
-static PyMemberDef guest_members[] = {
-    {"stream", T_OBJECT_EX, offsetof(struct guest, stream), READONLY, NULL},
-    {"peer", T_OBJECT_EX, offsetof(struct guest, peer), READONLY, NULL},
-    {"number", T_LONGLONG, offsetof(struct guest, number), READONLY, NULL},
-    {"accepted", T_DOUBLE, offsetof(struct guest, accepted), READONLY, NULL},
-    {"shaking", T_BOOL, offsetof(struct guest, shaking), READONLY, NULL},
-    {NULL, 0, 0, 0, NULL},
-};
-
-static PyMethodDef guest_methods[] = {
-    {"resume", FAST(guest_resume), "resume(error=None): called by the stream."},
-    {"expire", guest_expire, METH_NOARGS, "expire(): the deadline has passed."},
-    {"interrupt", guest_interrupt, METH_O, "interrupt(error): make the client leave with this error."},
-    {NULL, NULL, 0, NULL},
-};
-
-PyTypeObject guest_type = {
-    TYPE("Guest", guest, "An accepted client.", Py_TPFLAGS_DISALLOW_INSTANTIATION),
-    .tp_dealloc = guest_dealloc,
-    .tp_members = guest_members,
-    .tp_methods = guest_methods,
-};
 
 static PyObject *lobby_new(PyTypeObject *type, PyObject *arguments, PyObject *Py_UNUSED(keywords))
 {
@@ -337,7 +128,7 @@ static int passes_all(const struct lobby *self, const struct guest *guest)
 static int begin(const struct lobby *self, struct guest *guest)
 {
     if (self->context == NULL) {
-        return greet(guest) ? 1 : -1;
+        return guest_greet(guest) ? 1 : -1;
     }
     if (stream_shake_hands(guest->stream, self->context, self->native, 1)) {
         guest->shaking = 1;
@@ -362,7 +153,7 @@ static int receive_or_stop(struct lobby *self, struct guest *guest)
         }
         return passing;
     }
-    return list(self, guest) && PySet_Add(self->guests, (PyObject *) guest) == 0 && go_on(guest);
+    return list(self, guest) && PySet_Add(self->guests, (PyObject *) guest) == 0 && guest_go_on(guest);
 }
 
 static PyObject *accepted(PyObject *object, PyObject *const *arguments, Py_ssize_t given)
@@ -381,8 +172,8 @@ static PyObject *accepted(PyObject *object, PyObject *const *arguments, Py_ssize
     if (guest == NULL) {
         return NULL;
     }
-    fine = unless_bug(guest, (self->noticed == Py_None || done(PyObject_CallNoArgs(self->noticed))) &&
-                                 receive_or_stop(self, guest));
+    fine = guest_unless_bug(guest, (self->noticed == Py_None || done(PyObject_CallNoArgs(self->noticed))) &&
+                                       receive_or_stop(self, guest));
     Py_DECREF(guest);
     return none_if(fine);
 }

@@ -39,9 +39,9 @@ static int add_types(PyObject *module)
 static int add_functions(PyObject *module)
 {
     PyMethodDef *all[] = {
-        answer_functions, beginning_functions, client_functions, copy_functions,      first_word_functions,
-        plan_functions,   question_functions,  record_functions, smtp_word_functions, session_relay_functions,
-        socket_functions, tls_functions,       word_functions,
+        answer_functions,        beginning_functions, client_functions,   copy_functions,   facts_functions,
+        first_word_functions,    plan_functions,      question_functions, record_functions, smtp_word_functions,
+        session_relay_functions, socket_functions,    tls_functions,      word_functions,
     };
     size_t i;
 
@@ -56,8 +56,8 @@ static int add_functions(PyObject *module)
 PyMODINIT_FUNC PyInit__core(void)
 {
     PyObject *module = make_names() && prepare_loop() && prepare_plans() && prepare_sockets() && prepare_records() &&
-                               prepare_tallies() && prepare_writing() && prepare_smtp_words() && prepare_beginnings() &&
-                               prepare_session_relays() && prepare_questions()
+                               prepare_facts() && prepare_tallies() && prepare_writing() && prepare_smtp_words() &&
+                               prepare_beginnings() && prepare_session_relays() && prepare_questions()
                            ? PyModule_Create(&definition)
                            : NULL;
 

@@ -10,10 +10,12 @@
 int prepare_questions(void);
 extern PyMethodDef question_functions[];
 
-/* record.c */
+/* record.c, facts.c */
 
 int prepare_records(void);
+int prepare_facts(void);
 extern PyMethodDef record_functions[];
+extern PyMethodDef facts_functions[];
 
 /* session_id.c */
 

@@ -1,4 +1,4 @@
-/* The usual question to an auth service: methods for a class that Python defines, see mail/authentication/auth_http.py. */
+/* The usual question to an auth service: methods for a class of Python, see mail/authentication/auth_http.py. */
 
 #include "core.h"
 #include "line.h"

@@ -1,68 +1,33 @@
 /*
- * The events of sessions, which their records note: methods for classes that Python defines, see mail/record.py and
- * mail/facts.py. Rare events are left to methods in Python.
+ * The beginnings and ends of sessions, which their records note: methods for a class that Python defines, see
+ * mail/record.py. Rare events are left to methods in Python.
  */
 
-#include "line.h"
-#include "mail.h"
 #include "path.h"
+#include "record.h"
 #include "relay.h"
 #include "shm.h"
 
-/* Fields of records and of logins, and paths to what sessions have in common. */
+/* Fields of records, and paths to what sessions have in common. */
 #define FIELDS(FIELD)                                                                                                  \
     FIELD(accepted)                                                                                                    \
-    FIELD(attempts)                                                                                                    \
-    FIELD(auth_ms)                                                                                                     \
-    FIELD(auth_user)                                                                                                   \
     FIELD(client)                                                                                                      \
     FIELD(client_bytes)                                                                                                \
-    FIELD(event)                                                                                                       \
-    FIELD(login_ms)                                                                                                    \
-    FIELD(method)                                                                                                      \
     FIELD(number)                                                                                                      \
-    FIELD(port)                                                                                                        \
-    FIELD(reason)                                                                                                      \
-    FIELD(started)
+    FIELD(reason)
 
 #define WAYS(WAY)                                                                                                      \
-    WAY(accepted_address, "address")                                                                                   \
-    WAY(at_end, "entrance.server.access_logs.at_end")                                                                  \
-    WAY(at_login, "entrance.server.access_logs.at_login")                                                              \
-    WAY(choice, "entrance.server.backend")                                                                             \
     WAY(client_bytes, "client_bytes")                                                                                  \
-    WAY(client_id, "client_id")                                                                                        \
-    WAY(client_method, "method")                                                                                       \
-    WAY(client_name, "name")                                                                                           \
     WAY(counted, "entrance.server.counted")                                                                            \
-    WAY(direct, "entrance.sessions.lines.direct")                                                                      \
     WAY(ended, "reason")                                                                                               \
-    WAY(envelope, "envelope")                                                                                          \
-    WAY(helo, "helo")                                                                                                  \
-    WAY(is_accepted, "accepted")                                                                                       \
-    WAY(lines, "entrance.sessions.lines")                                                                              \
     WAY(listeners, "entrance.sessions.listeners")                                                                      \
     WAY(live, "entrance.sessions.live")                                                                                \
-    WAY(now, "entrance.sessions.loop.now")                                                                             \
-    WAY(received, "client_bytes.received")                                                                             \
-    WAY(rows, "entrance.server.rows")                                                                                  \
-    WAY(since, "started")                                                                                              \
-    WAY(who, "who")
+    WAY(rows, "entrance.server.rows")
 
 #define WORDS(WORD)                                                                                                    \
-    WORD(_come)                                                                                                        \
-    WORD(_choose)                                                                                                      \
-    WORD(_introduce)                                                                                                   \
-    WORD(_is_logged)                                                                                                   \
-    WORD(_keep_headers)                                                                                                \
-    WORD(_keep_who)                                                                                                    \
     WORD(_leave_row)                                                                                                   \
-    WORD(_misreport)                                                                                                   \
-    WORD(_write_line)                                                                                                  \
     WORD(bug)                                                                                                          \
-    WORD(delay)                                                                                                        \
-    WORD(end)                                                                                                          \
-    WORD(login)
+    WORD(end)
 
 ATTRIBUTES;
 
@@ -71,39 +36,7 @@ int prepare_records(void)
     return MAKE_ATTRIBUTES;
 }
 
-/* Whether the value at the end of a path is None; -1 with an exception. */
-static int lacks(PyObject *object, struct path *path)
-{
-    PyObject *value = path_follow(path, object);
-
-    Py_XDECREF(value); /* the session still owns it */
-    return value == NULL ? -1 : value == Py_None;
-}
-
-/* Takes the number at the end of a path. */
-static int take_number(struct path *path, PyObject *object, double *number)
-{
-    enum found found = path_number(path, object, number);
-
-    if (found == NOTHING) {
-        PyErr_SetString(PyExc_TypeError, "a number is wanted");
-    }
-    return found == REAL;
-}
-
-/* Truncated, as by Python's int(). */
-static PyObject *in_milliseconds(double seconds)
-{
-    return PyLong_FromDouble(seconds * 1000 + 0.5);
-}
-
-static PyObject *call(PyObject *object, PyObject *method, PyObject *argument)
-{
-    return PyObject_CallMethodOneArg(object, method, argument);
-}
-
-/* A copy of a pattern record, with its own number, peer, time and connection. */
-static PyObject *begun(PyObject *pattern, PyObject *const *arguments, Py_ssize_t given)
+PyObject *record_begun(PyObject *pattern, PyObject *const *arguments, Py_ssize_t given)
 {
     PyObject *record, *live, *peer;
     int fine;
@@ -124,19 +57,7 @@ static PyObject *begun(PyObject *pattern, PyObject *const *arguments, Py_ssize_t
     return record;
 }
 
-static PyObject *facts_begun(PyObject *self, PyObject *const *arguments, Py_ssize_t given)
-{
-    PyObject *record = begun(self, arguments, given);
-
-    if (record != NULL && !(has_port(arguments[1]) ? step_set(record, &fields.port, PyTuple_GET_ITEM(arguments[1], 1))
-                                                   : done(call(record, words._come, arguments[1])))) {
-        Py_CLEAR(record);
-    }
-    return record;
-}
-
-/* Passes what was raised to a method in Python; what is no Exception stays raised. */
-static int pass_on(PyObject *self, PyObject *method)
+int record_pass_on(PyObject *self, PyObject *method)
 {
     PyObject *error;
     int fine;
@@ -145,7 +66,7 @@ static int pass_on(PyObject *self, PyObject *method)
         return 0;
     }
     error = take_exception();
-    fine = done(call(self, method, error));
+    fine = done(PyObject_CallMethodOneArg(self, method, error));
     Py_DECREF(error);
     return fine;
 }
@@ -158,7 +79,7 @@ static int tell_listeners(PyObject *self)
     int fine = listeners != NULL;
 
     for (i = 0; fine && i < PyTuple_GET_SIZE(listeners); i++) {
-        fine = done(PyObject_CallOneArg(PyTuple_GET_ITEM(listeners, i), self)) || pass_on(self, words.bug);
+        fine = done(PyObject_CallOneArg(PyTuple_GET_ITEM(listeners, i), self)) || record_pass_on(self, words.bug);
     }
     Py_XDECREF(listeners);
     return fine;
@@ -175,7 +96,7 @@ static int leave_row(PyObject *self, PyObject *rows)
     } else if (fine && PyObject_TypeCheck(rows, &rows_type) && PyObject_TypeCheck(client, &listed_type)) {
         fine = rows_end((struct rows *) rows, side_row(client));
     } else {
-        fine = fine && done(call(self, words._leave_row, rows));
+        fine = fine && done(PyObject_CallMethodOneArg(self, words._leave_row, rows));
     }
     Py_XDECREF(client);
     return fine;
@@ -186,7 +107,7 @@ static int count_end(PyObject *server_counts, PyObject *self)
     if (PyObject_TypeCheck(server_counts, &session_tally_type)) {
         return tally_end(server_counts, self);
     }
-    return done(call(server_counts, words.end, self));
+    return done(PyObject_CallMethodOneArg(server_counts, words.end, self));
 }
 
 /* Tells the session table and the server's counters of the end, where there are any. */
@@ -201,11 +122,10 @@ static int tell_server(PyObject *self)
     return fine;
 }
 
-/* Ends the session unless it has ended: 1 where this call did, 0 where not; -1 with an exception. */
-static int end_once(PyObject *self, PyObject *reason)
+int record_end(PyObject *self, PyObject *reason)
 {
     PyObject *live;
-    int lives = lacks(self, &ways.ended), fine;
+    int lives = path_lacks(&ways.ended, self), fine;
 
     if (lives <= 0) {
         return lives;
@@ -219,213 +139,13 @@ static int end_once(PyObject *self, PyObject *reason)
 
 static PyObject *end(PyObject *self, PyObject *reason)
 {
-    return none_if(end_once(self, reason) >= 0);
-}
-
-/* The Direct of a destination, NULL where the sink itself has to write, if only now. */
-static PyObject *direct_way(PyObject *self, PyObject *destination)
-{
-    PyObject *directs = path_follow(&ways.direct, self), *direct = NULL;
-    Py_ssize_t index = PyLong_AsSsize_t(destination);
-
-    if (directs != NULL && PyTuple_Check(directs) && index >= 0 && index < PyTuple_GET_SIZE(directs) &&
-        is_direct(PyTuple_GET_ITEM(directs, index))) {
-        direct = Py_NewRef(PyTuple_GET_ITEM(directs, index)); /* a source may be Python that gives the sink another */
-    }
-    Py_XDECREF(directs);
-    return direct;
-}
-
-/* Writes a line directly; the sink gets what could not be written. */
-static int write_directly(PyObject *self, PyObject *lines, PyObject *destination, PyObject *line, PyObject *direct)
-{
-    PyObject *rest, *error, *length;
-    Py_ssize_t taken;
-    int fine = line_write(line, self, direct, &rest, &taken, &error);
-
-    if (!fine && rest != NULL) {
-        length = PyLong_FromSsize_t(taken);
-        if (length != NULL) {
-            PyObject *arguments[] = {lines, destination, rest, length, error == NULL ? Py_None : error};
-
-            fine = done(PyObject_VectorcallMethod(words.delay, arguments, 5, NULL));
-            Py_DECREF(length);
-        }
-    }
-    Py_XDECREF(rest);
-    Py_XDECREF(error);
-    return fine;
-}
-
-/* Writes one line: `log` is a ReadyLog; the method in Python takes any. */
-static int write_line(PyObject *self, PyObject *lines, PyObject *log)
-{
-    int plain = PyTuple_GET_ITEM(log, 2) == Py_None && PyTuple_GET_ITEM(log, 3) == Py_None, fine;
-    PyObject *destination = PyTuple_GET_ITEM(log, 0), *line = plain ? line_behind(PyTuple_GET_ITEM(log, 1)) : NULL;
-    PyObject *direct = line == NULL ? NULL : direct_way(self, destination);
-    PyObject *arguments[] = {self, log, lines};
-
-    if (direct == NULL) {
-        return PyErr_Occurred() == NULL && done(PyObject_VectorcallMethod(words._write_line, arguments, 3, NULL));
-    }
-    fine = write_directly(self, lines, destination, line, direct);
-    Py_DECREF(direct);
-    return fine;
-}
-
-static int write_lines(PyObject *self, PyObject *lines, PyObject *logs)
-{
-    Py_ssize_t i;
-
-    for (i = 0; i < PyTuple_GET_SIZE(logs); i++) {
-        PyObject *log = PyTuple_GET_ITEM(logs, i);
-
-        if (!PyTuple_Check(log) || PyTuple_GET_SIZE(log) != 4) {
-            return raised(PyExc_TypeError, "no log");
-        }
-        if (!write_line(self, lines, log)) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-/* Writes the lines about an event; an error while writing a line is logged. */
-static int report_to(PyObject *self, PyObject *event, PyObject *logs)
-{
-    PyObject *lines = path_follow(&ways.lines, self);
-    int fine = lines != NULL;
-
-    if (fine && lines != Py_None) {
-        fine =
-            step_set(self, &fields.event, event) && (write_lines(self, lines, logs) || pass_on(self, words._misreport));
-    }
-    Py_XDECREF(lines);
-    return fine;
-}
-
-/* The same, for the logs at the end of a path, if there are any. */
-static int report_at(PyObject *self, PyObject *event, struct path *path)
-{
-    PyObject *logs = path_follow(path, self);
-    int fine = logs != NULL && (PyTuple_GET_SIZE(logs) == 0 || report_to(self, event, logs));
-
-    Py_XDECREF(logs);
-    return fine;
-}
-
-/* Whether the end of a session is logged: for sessions without a byte, the method in Python decides. */
-static int is_logged(PyObject *self, PyObject *reason)
-{
-    int heard = path_has(&ways.received, self), logged;
-    PyObject *answer;
-
-    if (heard != 0) {
-        return heard;
-    }
-    answer = call(self, words._is_logged, reason);
-    logged = answer == NULL ? -1 : PyObject_IsTrue(answer);
-    Py_XDECREF(answer);
-    return logged;
-}
-
-static PyObject *facts_end(PyObject *self, PyObject *reason)
-{
-    int state = end_once(self, reason);
-
-    if (state > 0) {
-        state = is_logged(self, reason);
-    }
-    return none_if(state > 0 ? report_at(self, words.end, &ways.at_end) : state == 0);
-}
-
-static PyObject *attempt(PyObject *self, PyObject *const *arguments, Py_ssize_t given)
-{
-    PyObject *login;
-    int more, plain;
-
-    if (!counted(given, 2)) {
-        return NULL;
-    }
-    login = arguments[0];
-    if (!step_set(self, &fields.attempts, arguments[1]) ||
-        !step_give(self, &fields.auth_user, path_follow(&ways.client_name, login)) ||
-        !step_give(self, &fields.method, path_follow(&ways.client_method, login))) {
-        return NULL;
-    }
-    more = path_has(&ways.helo, login);
-    more = more == 0 ? path_has(&ways.client_id, login) : more;
-    plain = more == 0 ? lacks(login, &ways.envelope) : !more;
-    if (more < 0 || plain < 0) {
-        return NULL;
-    }
-    return none_if(plain || done(call(self, words._introduce, login)));
-}
-
-/* Whether the configuration has to choose a backend for a verdict; -1 with an exception. */
-static int is_to_choose(PyObject *self, PyObject *verdict)
-{
-    int nowhere = lacks(self, &ways.choice);
-
-    return nowhere == 0 ? lacks(verdict, &ways.accepted_address) : nowhere < 0 ? -1 : 0;
-}
-
-static PyObject *settle(PyObject *self, PyObject *const *arguments, Py_ssize_t given)
-{
-    PyObject *verdict, *headers, *chosen;
-    double now, began;
-    int accepted, choose;
-
-    if (!counted(given, 3) || !take_number(&ways.now, self, &now) || !take_real(arguments[2], &began) ||
-        !step_give(self, &fields.auth_ms, in_milliseconds(now - began))) {
-        return NULL;
-    }
-    verdict = arguments[0];
-    headers = arguments[1];
-    if (headers != Py_None && !done(call(self, words._keep_headers, headers))) {
-        return NULL;
-    }
-    accepted = path_has(&ways.is_accepted, verdict);
-    choose = accepted > 0 ? is_to_choose(self, verdict) : accepted;
-    if (choose < 0) {
-        return NULL;
-    }
-    if (!accepted) {
-        return Py_NewRef(verdict);
-    }
-    chosen = choose ? call(self, words._choose, verdict) : Py_NewRef(verdict);
-    if (chosen != NULL && !step_give(self, &fields.started, PyFloat_FromDouble(now))) {
-        Py_CLEAR(chosen);
-    }
-    return chosen;
-}
-
-static PyObject *log_in(PyObject *self, PyObject *Py_UNUSED(none))
-{
-    double now, started;
-    int nobody;
-
-    if (!take_number(&ways.since, self, &started) || !take_number(&ways.now, self, &now) ||
-        !step_give(self, &fields.login_ms, in_milliseconds(now - started)) ||
-        !report_at(self, words.login, &ways.at_login) || !step_set(self, &fields.started, Py_None)) {
-        return NULL;
-    }
-    nobody = lacks(self, &ways.who);
-    return nobody < 0 ? NULL : none_if(nobody || done(PyObject_CallMethodNoArgs(self, words._keep_who)));
+    return none_if(record_end(self, reason) >= 0);
 }
 
 static PyMethodDef record_methods[] = {
-    {"begun", FAST(begun), "begun(number, peer, accepted, client_bytes): a record for which this one is the pattern."},
+    {"begun", FAST(record_begun),
+     "begun(number, peer, accepted, client_bytes): a record for which this one is the pattern."},
     {"end", end, METH_O, "end(reason): the session has ended."},
-    {NULL, NULL, 0, NULL},
-};
-
-static PyMethodDef facts_methods[] = {
-    {"attempt", FAST(attempt), "attempt(login, number): an attempt to log in begins."},
-    {"begun", FAST(facts_begun), "begun(number, peer, accepted, client_bytes): see SessionRecord."},
-    {"end", facts_end, METH_O, "end(reason): see SessionRecord."},
-    {"log_in", log_in, METH_NOARGS, "log_in(): the client is logged in at the backend."},
-    {"settle", FAST(settle), "settle(verdict, headers, began): the attempt is decided."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -434,14 +154,7 @@ static PyObject *note_records(PyObject *Py_UNUSED(module), PyObject *type)
     return none_if(take_over(type, record_methods));
 }
 
-static PyObject *note_facts(PyObject *Py_UNUSED(module), PyObject *type)
-{
-    return none_if(take_over(type, facts_methods));
-}
-
 PyMethodDef record_functions[] = {
     {"note_records", note_records, METH_O, "note_records(type): make C implement frequent methods of a record class."},
-    {"note_facts", note_facts, METH_O,
-     "note_facts(type): make C implement frequent methods of a record class with facts."},
     {NULL, NULL, 0, NULL},
 };

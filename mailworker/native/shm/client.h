@@ -37,10 +37,10 @@ void client_unmap(struct client *client);
 /* Sets all bits after a prefix to 0; gives its length in bytes. `lengths` are the prefix lengths of IPv4 and IPv6. */
 size_t client_cut(struct client *client, const int lengths[2]);
 
-/* The key of a user, see user_key() in shm/keys.py, which is called for rare names: a new reference, mostly to `login`. */
+/* The key of a user, see user_key() in shm/keys.py, which rare names need: a new reference, mostly to `login`. */
 PyObject *user_key(PyObject *login);
 
-/* The value of any key but KEY_GIVEN, which may be written to `room` of ADDRESS_SIZE; `user` is what user_key() gives. */
+/* The value of any key but KEY_GIVEN, perhaps written to `room` of ADDRESS_SIZE; `user` is what user_key() gives. */
 struct key client_key(const struct client *client, int number, PyObject *user, const int lengths[2],
                       unsigned char *room);
 

@@ -1,31 +1,13 @@
 /* A worker's rows of the session table; event/rows.py describes the methods, shm/session_row.py the layout. */
 
-#include "client.h"
 #include "mail.h"
+#include "row.h"
 
-#include <arpa/inet.h>
-#include <stdint.h>
 #include <string.h>
 
-#define LONGEST_NAME 40
-#define UNIX 0x80
-#define SEED 0x6D61696CU
 #define STEP (1U << 20)
 
-enum { LOGIN = 1, AUTH, BACKEND, RELAY };
 enum { CLAIMED, USED, UNLISTED, HEAD };
-
-struct row {
-    uint32_t number, sum;
-    uint64_t received, sent; /* the checksum starts here */
-    uint32_t active, logged_in, accepted;
-    uint16_t server, client_port, backend_port;
-    uint8_t mark, length;
-    unsigned char id[12], client[ADDRESS_SIZE], backend[ADDRESS_SIZE];
-    char name[LONGEST_NAME];
-};
-
-_Static_assert(sizeof(struct row) == 128, "others have another layout");
 
 struct rows {
     PyObject_HEAD
@@ -51,37 +33,6 @@ static void say(const struct rows *self, int place, uint64_t value)
 static struct row *at(const struct rows *self, Py_ssize_t number)
 {
     return (struct row *) self->memory.buf + number;
-}
-
-static struct row *begin(struct row *row)
-{
-    __atomic_store_n(&row->number, row->number | 1, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_RELEASE);
-    return row;
-}
-
-typedef uint32_t four __attribute__((vector_size(16)));
-
-/* The checksum of 30 words. */
-static uint32_t sum_of(const struct row *row)
-{
-    const char *from = (const char *) &row->received;
-    four next, sums = {SEED};
-    uint32_t last[2];
-    int i;
-
-    for (i = 0; i < 7; i++) {
-        memcpy(&next, from + i * sizeof(next), sizeof(next));
-        sums += next;
-    }
-    memcpy(last, from + 7 * sizeof(next), sizeof(last));
-    return sums[0] + sums[1] + sums[2] + sums[3] + last[0] + last[1];
-}
-
-static void finish(struct row *row)
-{
-    row->sum = sum_of(row);
-    __atomic_store_n(&row->number, (row->number | 1) + 1, __ATOMIC_RELEASE);
 }
 
 int rows_has(const struct rows *self, Py_ssize_t number)
@@ -124,139 +75,6 @@ static struct row *find_first(const struct rows *self, PyObject *const *argument
 static PyObject *nothing(void)
 {
     return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
-}
-
-static int take_seconds(PyObject *argument, uint32_t *seconds)
-{
-    double value;
-
-    if (!take_real(argument, &value)) {
-        return 0;
-    }
-    *seconds = (uint32_t) (int64_t) value;
-    return 1;
-}
-
-static int take_short(PyObject *argument, uint16_t *number)
-{
-    int value;
-
-    if (!take_int(argument, &value)) {
-        return 0;
-    }
-    *number = (uint16_t) value;
-    return 1;
-}
-
-/* Packs an IP address; zeros for other texts. */
-static int put_address(PyObject *text, unsigned char *address)
-{
-    char bare[INET6_ADDRSTRLEN];
-    const char *host = PyUnicode_AsUTF8(text);
-    size_t length;
-    int fine;
-
-    if (host == NULL) {
-        return 0;
-    }
-    memcpy(address, mapped, sizeof(mapped));
-    if (strchr(host, ':') != NULL) {
-        length = strcspn(host, "%");
-        length = length < sizeof(bare) ? length : sizeof(bare) - 1;
-        memcpy(bare, host, length);
-        bare[length] = '\0';
-        fine = inet_pton(AF_INET6, bare, address);
-    } else {
-        fine = inet_pton(AF_INET, host, address + sizeof(mapped));
-    }
-    if (fine != 1) {
-        memset(address, 0, ADDRESS_SIZE);
-    }
-    return 1;
-}
-
-/* Packs the address and the port of an InetAddress; zeros for anything else. */
-static int take_address(PyObject *argument, unsigned char *address, uint16_t *port)
-{
-    if (has_port(argument)) {
-        return put_address(PyTuple_GET_ITEM(argument, 0), address) && take_short(PyTuple_GET_ITEM(argument, 1), port);
-    }
-    memset(address, 0, ADDRESS_SIZE);
-    *port = 0;
-    return 1;
-}
-
-/* Calls a function of shm/session_row.py, which knows what is kept of rare values. */
-static PyObject *ask_layout(const char *function, PyObject *argument)
-{
-    PyObject *module = PyImport_ImportModule("mailworker.shm.session_row");
-    PyObject *result = module == NULL ? NULL : PyObject_CallMethod(module, function, "O", argument);
-
-    Py_XDECREF(module);
-    return result;
-}
-
-/* Takes what is kept of a UnixAddress. */
-static int take_socket(PyObject *argument, unsigned char *kept)
-{
-    PyObject *bytes = ask_layout("keep_socket", argument);
-    int fine = bytes != NULL && is_bytes(bytes) && PyBytes_GET_SIZE(bytes) == ADDRESS_SIZE;
-
-    if (fine) {
-        memcpy(kept, PyBytes_AS_STRING(bytes), ADDRESS_SIZE);
-    }
-    Py_XDECREF(bytes);
-    return fine;
-}
-
-struct name {
-    const char *bytes;
-    size_t length;
-    int full_length; /* or SHORTENED of shm/session_row.py */
-    PyObject *kept;
-};
-
-/* For a name that is long or has a separator, Python's keep() decides. */
-static int take_unusual(PyObject *argument, struct name *name)
-{
-    char *bytes;
-    Py_ssize_t length;
-
-    name->kept = ask_layout("keep", argument);
-    if (name->kept == NULL || !PyArg_ParseTuple(name->kept, "iy#", &name->full_length, &bytes, &length)) {
-        Py_CLEAR(name->kept);
-        return 0;
-    }
-    name->bytes = bytes;
-    name->length = (size_t) (length < LONGEST_NAME ? length : LONGEST_NAME);
-    return 1;
-}
-
-static int take_name(PyObject *argument, struct name *name)
-{
-    char *bytes;
-    Py_ssize_t length;
-
-    name->kept = NULL;
-    if (PyBytes_AsStringAndSize(argument, &bytes, &length) < 0) {
-        return 0;
-    }
-    if (length > LONGEST_NAME || memchr(bytes, 0, (size_t) length) != NULL ||
-        memchr(bytes, 1, (size_t) length) != NULL) {
-        return take_unusual(argument, name);
-    }
-    name->bytes = bytes;
-    name->length = (size_t) length;
-    name->full_length = (int) length;
-    return 1;
-}
-
-static void put_name(struct row *row, struct name *name)
-{
-    memset(row->name, 0, sizeof(row->name));
-    memcpy(row->name, name->bytes, name->length);
-    row->length = (uint8_t) name->full_length;
-    Py_CLEAR(name->kept);
 }
 
 static int enlarge(struct rows *self)
@@ -318,9 +136,9 @@ Py_ssize_t rows_begin(struct rows *self, PyObject *owner, long long number, doub
     put_id(fresh.id, session_id_of(self->began, self->process, accepted, (uint64_t) number));
     fresh.active = fresh.accepted = (uint32_t) (int64_t) accepted;
     self->owners[place] = Py_NewRef(owner);
-    row = begin(at(self, place));
+    row = row_begin(at(self, place));
     memcpy(&row->received, &fresh.received, sizeof(fresh) - offsetof(struct row, received));
-    finish(row);
+    row_finish(row);
     return place;
 }
 
@@ -371,10 +189,10 @@ static PyObject *rows_move(PyObject *object, PyObject *const *arguments, Py_ssiz
     uint16_t port;
 
     if (row != NULL && take_address(arguments[1], client, &port)) {
-        begin(row);
+        row_begin(row);
         memcpy(row->client, client, sizeof(client));
         row->client_port = port;
-        finish(row);
+        row_finish(row);
     }
     return nothing();
 }
@@ -386,10 +204,10 @@ static PyObject *rows_ask(PyObject *object, PyObject *const *arguments, Py_ssize
     uint32_t now;
 
     if (row != NULL && take_seconds(arguments[2], &now) && take_name(arguments[1], &name)) {
-        put_name(begin(row), &name);
+        put_name(row_begin(row), &name);
         row->mark = AUTH;
         row->active = now;
-        finish(row);
+        row_finish(row);
     }
     return nothing();
 }
@@ -409,21 +227,21 @@ static PyObject *rows_dial(PyObject *object, PyObject *const *arguments, Py_ssiz
     if (unix_socket && !take_socket(arguments[1], backend)) {
         return nothing();
     }
-    memcpy(begin(row)->backend, backend, sizeof(backend));
+    memcpy(row_begin(row)->backend, backend, sizeof(backend));
     row->backend_port = port;
     row->mark = (uint8_t) (BACKEND | (unix_socket ? UNIX : 0));
     row->active = now;
-    finish(row);
+    row_finish(row);
     return nothing();
 }
 
 void rows_relay(struct rows *self, Py_ssize_t number, double now)
 {
-    struct row *row = begin(at(self, number));
+    struct row *row = row_begin(at(self, number));
 
     row->mark = (uint8_t) (RELAY | (row->mark & UNIX));
     row->active = row->logged_in = (uint32_t) (int64_t) now;
-    finish(row);
+    row_finish(row);
 }
 
 void rows_note(struct rows *self, Py_ssize_t number, uint64_t received, uint64_t sent, double now)
@@ -432,10 +250,10 @@ void rows_note(struct rows *self, Py_ssize_t number, uint64_t received, uint64_t
     uint32_t seconds = (uint32_t) (int64_t) now;
 
     if (seconds != row->active || received + sent - row->received - row->sent >= STEP) {
-        begin(row)->received = received;
+        row_begin(row)->received = received;
         row->sent = sent;
         row->active = seconds;
-        finish(row);
+        row_finish(row);
     }
 }
 
@@ -450,9 +268,9 @@ int rows_end(struct rows *self, Py_ssize_t number)
     if (!rows_has(self, number)) {
         return no_row();
     }
-    row = begin(at(self, number));
+    row = row_begin(at(self, number));
     memset(&row->received, 0, sizeof(*row) - offsetof(struct row, received));
-    finish(row);
+    row_finish(row);
     self->unused[self->free++] = (uint32_t) number;
     Py_CLEAR(self->owners[number]);
     return 1;

@@ -88,7 +88,7 @@ EVP_PKEY *pair_key(enum key_form form, const unsigned char *der, long length);
 SSL *connection_new(SSL_CTX *context, int fd, int chooses);
 SSL *connection_follow(SSL *connection, SSL_CTX *context);
 void connection_refuse(SSL *connection, int alert);
-/* The name that a client sent by SNI, NULL for none; the protocols it offers by ALPN, until the choice, 255 bytes of them. */
+/* The name that a client sent by SNI, NULL for none; the protocols that it offers by ALPN, up to 255 bytes of them. */
 const char *connection_name(const SSL *connection);
 int connection_offers(const SSL *connection, const unsigned char **protocols);
 void connection_free(SSL *connection);

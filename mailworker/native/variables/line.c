@@ -33,7 +33,7 @@ static int add_absent(struct text *text, const struct part *part)
             text_add_literal(text, &part->after));
 }
 
-/* Writes a value to a place with room for a number; gives its end with room for what is after it, NULL with an exception. */
+/* Writes a value where a number has room; gives its end, with room for what is after it, or NULL with an exception. */
 static inline char *put_value(struct text *text, const struct part *part, const struct value *value, char *place)
 {
     if (value->found == WHOLE) {

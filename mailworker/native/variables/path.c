@@ -239,3 +239,11 @@ int take_over(PyObject *type, PyMethodDef *methods)
     }
     return 1;
 }
+
+int path_lacks(struct path *path, PyObject *object)
+{
+    PyObject *value = path_follow(path, object);
+
+    Py_XDECREF(value); /* the session still owns it */
+    return value == NULL ? -1 : value == Py_None;
+}

@@ -134,8 +134,9 @@ int path_whole(struct path *path, PyObject *object, uint64_t *number);
 /* Makes C implement methods of a class that Python defines; the last method has no name. */
 int take_over(PyObject *type, PyMethodDef *methods);
 
-/* Whether the value at the end of a path is true in Python; -1 with an exception. */
+/* Whether the value at the end of a path is true in Python, and whether it is None; -1 with an exception. */
 int path_has(struct path *path, PyObject *object);
+int path_lacks(struct path *path, PyObject *object);
 
 /* The attributes that a file knows, by its lists FIELDS, WAYS and WORDS, and the condition that makes them. */
 #define FIELD_OF(name) struct step name;

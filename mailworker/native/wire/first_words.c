@@ -1,4 +1,4 @@
-/* The words of usual logins by POP3, SMTP and ManageSieve; wire/pop3.py, smtp.py and sieve.py have the same in Python. */
+/* The words of usual logins by POP3, SMTP and ManageSieve; wire/pop3.py, smtp.py and sieve.py have them in Python. */
 
 #include "words.h"
 

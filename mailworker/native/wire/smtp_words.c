@@ -110,7 +110,7 @@ int prepare_smtp_words(void)
     return attributes.address != NULL && attributes.login != NULL && attributes.name != NULL;
 }
 
-/* Begins an attribute if it is listed and has a value, of so many bytes; gives whether it does, -1 with an exception. */
+/* Begins an attribute if it is listed and has a value, of so many bytes; gives whether it does, or -1. */
 static int put_key(struct command *command, PyObject *listed, PyObject *key, Py_ssize_t length)
 {
     int is_listed = length == 0 ? 0 : PySet_Contains(listed, key);
