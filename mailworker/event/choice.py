@@ -1,4 +1,4 @@
-"""Lines that peers usually send, and the answers to them; native/core/reply.c and stream.c have it in C.
+"""Lines that peers usually send, and the answers to them; native/core/exchange.c has it in C.
 
 A peer that sends such a line gets its answer without a call of the session; then its next line is read.
 """

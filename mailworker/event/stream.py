@@ -76,7 +76,7 @@ class Stream(Protocol):
 
 
 class BaseStream:
-    """The part of a SocketStream that native/core/stream.c has in C: its descriptor, its waiting, and its transport."""
+    """The part of a SocketStream that `native/core/` has in C: its descriptor, its waiting, and its transport."""
 
     __slots__ = (
         "_closed", "_late", "_plain", "_tls", "_transport", "address", "deadline", "descriptor", "heard", "loop",

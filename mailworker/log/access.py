@@ -10,7 +10,7 @@ from mailworker.native.core.written import Direct
 class LineSink(Protocol):
     """Takes the lines of a worker's sessions.
 
-    `direct` has an appender for each destination, None if lines must go through `send`; native/mail/record.c writes by
+    `direct` has an appender for each destination, None if lines must go through `send`; native/mail/facts.c writes by
     it unless it is held. A line that was not written completely must be reported to `delay`.
     """
 

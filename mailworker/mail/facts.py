@@ -1,6 +1,6 @@
 """The record of a session whose variables are used: it is told of each event.
 
-native/mail/record.c implements in C the parts that run for each login.
+native/mail/facts.c implements in C the parts that run for each login.
 """
 
 from __future__ import annotations

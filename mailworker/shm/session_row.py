@@ -43,7 +43,7 @@ UNIX: Final = 0x80
 """A flag of the mark: the backend is a unix socket, and the field of its address has the value of `keep_path`."""
 
 ROW: Final = 128
-"""Bytes of a row; native/shm/rows.c has the same layout."""
+"""Bytes of a row; native/shm/row.h has the same layout."""
 
 LONGEST_NAME: Final = 40
 SHORTENED: Final = 255

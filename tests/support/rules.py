@@ -1,4 +1,5 @@
-"""Three rules that other tools lack: tests mirror the package, few modules know all settings, words have their place.
+"""Rules that other tools lack: tests mirror the package, few modules know all settings, words have their place, and
+files of C that are named are there.
 
 `python -m tests.support.rules` names every violation and exits with 1 if there is any.
 """
@@ -6,6 +7,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path, PurePath
@@ -98,11 +100,25 @@ def _identifiers(source: str) -> Iterator[tuple[int, str]]:
                 yield from ((line, each) for each in values if isinstance(each, str))
 
 
+def missing_files(path: str, text: str, there: Collection[str]) -> Iterator[str]:
+    """Name each file of C, as native/core/loop.c, that `text` names and that is not `there`."""
+    for line, each in enumerate(text.splitlines(), 1):
+        for name in re.findall(r"\bnative/\w+/\w+\.[ch]\b", each):
+            if f"{PACKAGE}/{name}" not in there:
+                yield f"{path}:{line}: there is no {name}"
+
+
 def main() -> int:
     sources = {str(path): path.read_text(encoding="utf-8") for folder in FOLDERS for path in Path(folder).rglob("*.py")}
     found = [*without_test(sources.keys(), UNTESTED), *readers_of_settings(sources, READERS_OF_SETTINGS)]
     for path, source in sorted(sources.items()):
         found += misplaced_words(path, source, WORDS_OF_NGINX)
+    there = {str(path) for path in Path(PACKAGE, "native").rglob("*.[ch]")}
+    pages = [
+        path for folder in ("docs", PACKAGE) for path in Path(folder).rglob("*.*") if path.suffix in {".md", ".py"}
+    ]
+    for page in sorted(pages):
+        found += missing_files(str(page), page.read_text(encoding="utf-8"), there)
     for text in found:
         print(text)
     return 1 if found else 0

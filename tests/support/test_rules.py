@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.rules import misplaced_words, readers_of_settings, without_test
+from tests.support.rules import misplaced_words, missing_files, readers_of_settings, without_test
 
 MODULE = "mailworker/a/b.py"
 TEST = "tests/a/test_b.py"
@@ -72,3 +72,10 @@ def test_upstream_stands_only_where_nginx_has_it(source: str, found: list[str]) 
 def test_files_and_folders_have_the_same_words() -> None:
     text = "a/upstream/b.py:1: upstream says upstream, which is a backend in code"
     assert list(misplaced_words("a/upstream/b.py", "", set())) == [text]
+
+
+def test_files_of_c_that_are_named_are_there() -> None:
+    text = "native/core/a.c, native/core/b.h\nand native/wire/c.c"
+    assert list(missing_files("a.md", text, {"mailworker/native/core/a.c", "mailworker/native/wire/c.c"})) == [
+        "a.md:1: there is no native/core/b.h"
+    ]
