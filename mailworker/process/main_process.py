@@ -179,15 +179,15 @@ class MainProcess(ABC):
         self._reload = Reload(self._origin.invocation, self._cycle, self._after, self._reloaded)
         self._reload.run()
 
-    def _reloaded(self, new: Cycle | None) -> None:
-        """Finish a reload; `new` is None if it failed, and then the old cycle goes on."""
-        failure = None if self._reload is None or new is not None else self._reload.failure
+    def _reloaded(self, result: Cycle | str) -> None:
+        """Switch to the new cycle; if the reload has failed, and `result` is the error, the old cycle goes on."""
+        failure = result if isinstance(result, str) else None
         self._reload = None
         try:
-            if new is not None:
-                self._switch(new)
+            if isinstance(result, Cycle):
+                self._switch(result)
         finally:
-            self._origin.manager.ready(REFUSED if new is None else self._status)
+            self._origin.manager.ready(self._status if failure is None else REFUSED)
             self._report_reload(failure)
         if self._reload_again:
             self._reload_again = False

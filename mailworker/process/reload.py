@@ -16,28 +16,22 @@ from mailworker.process.steps import UnderWay
 from mailworker.process.system import pid_file
 
 
-class Reload(UnderWay[Cycle | None]):
+class Reload(UnderWay[Cycle | str]):
     """Builds the successor of `old`.
 
-    `finished` is called with the new cycle, or with None after an error, which is logged. Then `failure` is its text,
-    and `old` is unchanged.
+    `finished` is called with the new cycle, or with the text of an error, which is logged; then `old` is unchanged.
     """
 
-    __slots__ = ("_invocation", "_new", "_old", "_reader", "failure")
+    __slots__ = ("_invocation", "_new", "_old", "_reader")
 
     def __init__(
-        self,
-        invocation: Invocation,
-        old: Cycle,
-        after: After,
-        finished: Callable[[Cycle | None], None],
+        self, invocation: Invocation, old: Cycle, after: After, finished: Callable[[Cycle | str], None]
     ) -> None:
         super().__init__(after, finished)
         self._invocation = invocation
         self._new: Cycle | None = None  # perhaps incomplete
         self._old = old
         self._reader: Reader[Settings] | None = None
-        self.failure: str | None = None
 
     def leave(self) -> None:
         """See UnderWay."""
@@ -46,18 +40,17 @@ class Reload(UnderWay[Cycle | None]):
         if self._new is not None:
             self._new.close(self._old, shared=True)
 
-    def _work(self) -> Generator[float, None, Cycle | None]:
+    def _work(self) -> Generator[float, None, Cycle | str]:
         self._old.log.write(Level.NOTICE, "reconfiguring")
         try:
             return (yield from self._build())
         except (ConfigError, StartError) as error:
             log_refusal(self._old.log, error)
-            self.failure = str(error)
-        return None
+            return str(error)
 
-    def _fail(self, bug: Exception) -> None:
+    def _fail(self, bug: Exception) -> str:
         log_bug(self._old.log, bug)  # a reload must not end the running service
-        self.failure = "a bug, see the error log"
+        return "a bug, see the error log"
 
     def _build(self) -> Generator[float, None, Cycle]:
         self._reader = Reader(read_configuration(self._invocation, self._old.watched.users))

@@ -20,12 +20,7 @@ class Reopening(UnderWay[StartError | None]):
 
     __slots__ = ("_cycle", "_reader")
 
-    def __init__(
-        self,
-        cycle: Cycle,
-        after: After,
-        finished: Callable[[StartError | None], None],
-    ) -> None:
+    def __init__(self, cycle: Cycle, after: After, finished: Callable[[StartError | None], None]) -> None:
         super().__init__(after, finished)
         self._cycle = cycle
         self._reader: Reader[None] | None = None

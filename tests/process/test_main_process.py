@@ -99,10 +99,9 @@ class Reload:
     """A reload that ends when the test says so."""
 
     begun: list[Reload]
-    failure: str | None = None
 
     def __init__(
-        self, _invocation: Invocation, _old: Cycle, _after: object, finished: Callable[[Cycle | None], None]
+        self, _invocation: Invocation, _old: Cycle, _after: object, finished: Callable[[Cycle | str], None]
     ) -> None:
         self.finish = finished
         self.abandoned = False
@@ -154,8 +153,9 @@ def test_a_reload_puts_a_new_cycle_in_the_place_of_the_old(main: Main) -> None:
 def test_a_reload_that_fails_leaves_all_as_it_is(main: Main) -> None:
     old = main.cycle
     main.obey(HUP)
-    Reload.begun[0].finish(None)
+    Reload.begun[0].finish("refused")
     assert main.cycle is old
+    assert main.told == ["refused"]
     assert main.steps == ["reloading", REFUSED]
 
 
@@ -180,7 +180,7 @@ def test_a_reload_whose_files_cannot_be_watched_is_finished_all_the_same(
 def test_reloads_that_come_during_one_are_one_after_it(main: Main, signals: tuple[Signals, ...], fails: bool) -> None:
     main.obey(HUP, *signals)
     assert len(Reload.begun) == 1
-    Reload.begun[0].finish(None if fails else new_cycle())
+    Reload.begun[0].finish("refused" if fails else new_cycle())
     assert len(Reload.begun) == 2
     Reload.begun[1].finish(new_cycle())
     assert len(Reload.begun) == 2
@@ -190,8 +190,7 @@ def test_the_ends_of_reloads_are_told_in_their_order(main: Main, monkeypatch: py
     main.obey(HUP, HUP)
 
     def end_at_once(reload: Reload) -> None:
-        reload.failure = "fork() failed"
-        reload.finish(None)
+        reload.finish("fork() failed")
 
     monkeypatch.setattr(Reload, "run", end_at_once)
     Reload.begun[0].finish(new_cycle())
