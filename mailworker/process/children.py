@@ -89,13 +89,16 @@ class Asked(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a child ended: its exit code, or the signal that killed it. `child` is None for other processes."""
+    """The end of a process; `child` is None if Children has not started it, `status` is that of waitpid(2)."""
 
     pid: int
     child: Child | None
-    code: int
-    signal: int
-    core_dumped: bool
+    status: int
+
+    @property
+    def code(self) -> int:
+        """The exit code, or minus the number of the signal that killed it."""
+        return os.waitstatus_to_exitcode(self.status)
 
     @property
     def fatal(self) -> bool:
@@ -105,14 +108,14 @@ class Exit:
     @property
     def from_outside(self) -> bool:
         """Whether it was ended from outside: by a request to exit, or by SIGKILL, as from the OOM killer."""
-        return self.signal == Signals.SIGKILL or self.code == 0
+        return self.code in (0, -Signals.SIGKILL)
 
     def log(self, log: Log) -> None:
         """Write nginx's line."""
         name = f"{'new binary process' if self.child is None else self.child.place.kind.name} {self.pid}"
-        if self.signal:
-            dumped = " (core dumped)" if self.core_dumped else ""
-            log.write(Level.ALERT, f"{name} exited on signal {self.signal}{dumped}")
+        if self.code < 0:
+            dumped = " (core dumped)" if os.WCOREDUMP(self.status) else ""
+            log.write(Level.ALERT, f"{name} exited on signal {-self.code}{dumped}")
         else:
             log.write(Level.NOTICE, f"{name} exited with code {self.code}")
         if self.fatal and self.child is not None and not self.child.leaving:
@@ -260,19 +263,12 @@ class Children:
                 return
             if pid == 0:
                 return
-            signalled = os.WIFSIGNALED(status)
             child = self._children.pop(pid, None)
             if child is not None:
                 with suppress(MemoryError):
                     self._receive(child)  # it may have said that it serves before it ended
                 self._release(child)
-            yield Exit(
-                pid,
-                child,
-                code=-1 if signalled else os.WEXITSTATUS(status),
-                signal=os.WTERMSIG(status) if signalled else 0,
-                core_dumped=signalled and os.WCOREDUMP(status),
-            )
+            yield Exit(pid, child, status)
 
     def _run(  # noqa: PLR0913, PLR0917 - all that a fork leaves
         self, cycle: Cycle, place: Place, present: Cycle, link: socket.socket, row: int, channels: Ends

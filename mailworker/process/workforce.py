@@ -122,10 +122,16 @@ class Workforce:
         self._dismiss_helpers()
 
     def terminate(self) -> None:
-        """End all workers at once, see `_Termination`; helpers exit after the last one, with its last packets."""
+        """End all workers at once; helpers exit after the last one, with its last packets."""
         self._wanted = False
-        _Termination(self._children, self._after, self._cycle.log).insist()
+        self._insist()
         self._dismiss_helpers()
+
+    def _insist(self, delay: float = _FIRST_TERM_DELAY) -> None:
+        """Send the workers SIGTERM, again after growing delays, and at last SIGKILL."""
+        number = signal.SIGTERM if delay <= _LAST_TERM_DELAY else signal.SIGKILL
+        self._children.signal(number, _works, self._cycle.log)
+        self._after(delay, lambda: self._insist(2 * delay))
 
     def reap(self) -> list[Exit]:
         """Reap ended processes, and replace those that are needed. Returns the others: no workers and no helpers."""
@@ -270,25 +276,6 @@ class Refusals:
         return pause
 
 
-class _Termination:
-    """Ends all workers."""
-
-    __slots__ = ("_after", "_children", "_delay", "_log")
-
-    def __init__(self, children: Children, after: After, log: Log) -> None:
-        self._after = after
-        self._children = children
-        self._delay = _FIRST_TERM_DELAY
-        self._log = log
-
-    def insist(self) -> None:
-        """Send SIGTERM repeatedly, at growing intervals, and at last SIGKILL."""
-        late = self._delay > _LAST_TERM_DELAY
-        self._children.signal(signal.SIGKILL if late else signal.SIGTERM, _works, self._log)
-        self._after(self._delay, self.insist)
-        self._delay *= 2
-
-
 def _works(child: Child) -> bool:
     """Whether it is a worker."""
     return child.place.kind is Worker
@@ -308,7 +295,7 @@ def _note(ended: Exit, child: Child, present: Cycle) -> None:
     """Log that a child has ended, and count it if that was not intended."""
     ended.log(present.log)
     if _works(child) and not child.leaving and present.scoreboard is not None:
-        present.scoreboard.add(respawns(bool(ended.signal)))
+        present.scoreboard.add(respawns(ended.code < 0))
 
 
 def _serves_former(child: Child) -> bool:

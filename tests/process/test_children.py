@@ -90,12 +90,12 @@ def make(children: Children) -> Iterator[Made]:
 
 def failed(number: int = 0, *, started: float = 0.0) -> Exit:
     """The end of a worker by a fault of its own."""
-    return Exit(4711, child(number, started=started), code=1, signal=0, core_dumped=False)
+    return Exit(4711, child(number, started=started), status=1 << 8)
 
 
-def ended(*, code: int = -1, signal: int = 0, serves: bool = True) -> Exit:
+def ended(*, code: int = 0, signal: int = 0, serves: bool = True) -> Exit:
     """The end of a worker that is young."""
-    return Exit(4711, child(started=10.0, serves=serves), code, signal, core_dumped=False)
+    return Exit(4711, child(started=10.0, serves=serves), code << 8 | signal)
 
 
 def test_a_master_without_descriptors_for_its_children_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,19 +163,19 @@ def test_a_worker_that_crashes_young_waits_longer_and_longer(children: Children)
 @pytest.mark.parametrize(
     ("ended", "lines"),
     [
-        (Exit(4711, child(), 0, 0, False), ["[notice] worker process 4711 exited with code 0"]),
-        (Exit(4711, None, 1, 0, False), ["[notice] new binary process 4711 exited with code 1"]),
-        (Exit(4711, None, 2, 0, False), ["[notice] new binary process 4711 exited with code 2"]),
-        (Exit(4711, child(), -1, 9, False), ["[alert] worker process 4711 exited on signal 9"]),
-        (Exit(4711, child(), -1, 11, True), ["[alert] worker process 4711 exited on signal 11 (core dumped)"]),
+        (Exit(4711, child(), 0), ["[notice] worker process 4711 exited with code 0"]),
+        (Exit(4711, None, 1 << 8), ["[notice] new binary process 4711 exited with code 1"]),
+        (Exit(4711, None, 2 << 8), ["[notice] new binary process 4711 exited with code 2"]),
+        (Exit(4711, child(), 9), ["[alert] worker process 4711 exited on signal 9"]),
+        (Exit(4711, child(), 11 | 0x80), ["[alert] worker process 4711 exited on signal 11 (core dumped)"]),
         (
-            Exit(4711, child(), 2, 0, False),
+            Exit(4711, child(), 2 << 8),
             [
                 "[notice] worker process 4711 exited with code 2",
                 "[alert] worker process 4711 exited with fatal code 2 and cannot be respawned",
             ],
         ),
-        (Exit(4711, child(leaving=True), 2, 0, False), ["[notice] worker process 4711 exited with code 2"]),
+        (Exit(4711, child(leaving=True), 2 << 8), ["[notice] worker process 4711 exited with code 2"]),
     ],
 )
 def test_the_log_says_how_a_worker_ended(ended: Exit, lines: list[str]) -> None:

@@ -217,7 +217,7 @@ def test_a_worker_that_there_is_no_memory_for_is_started_later(
     monkeypatch.setattr(Children, "spawn", spawn)
     gone = children._children.pop(1)
     gone.link.close()
-    monkeypatch.setattr(Children, "reap", lambda _children: [Exit(1, gone, code=-1, signal=11, core_dumped=False)])
+    monkeypatch.setattr(Children, "reap", lambda _children: [Exit(1, gone, status=11)])
     monkeypatch.setattr(Exit, "log", lack)
     with pytest.raises(MemoryError):
         workforce.reap()
@@ -247,7 +247,7 @@ def test_a_worker_whose_rows_there_is_no_memory_to_free_is_reaped(
     _, children, _ = staff
     monkeypatch.setattr(os, "waitpid", lambda *_: ends.pop(0))
     monkeypatch.setattr(Cycle, "free", lack)
-    assert [(ended.pid, ended.signal) for ended in children.reap()] == [(1, signal.SIGSEGV)]
+    assert [(ended.pid, ended.code) for ended in children.reap()] == [(1, -signal.SIGSEGV)]
 
 
 def lack(*_: object) -> None:
