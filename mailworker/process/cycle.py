@@ -224,8 +224,7 @@ class Cycle:
             zone.free(row)
 
     def stop_publishing(self) -> None:
-        """In a child, close what only the master needs to publish shared zones and to learn of changed files."""
-        self.watched.close()
+        """In a child, close what only the master needs to publish shared zones."""
         for zone in self.zones:
             zone.stop_publishing()
 

@@ -46,11 +46,11 @@ HandOut = Callable[[FileUpdate], None]
 class FileWatch(Timed):
     """Keeps the users and certificates of a cycle up to date with their files. Without such files no child runs.
 
-    For `expire_after` see TicketRotation. `hand_out` sends updates to the workers. `notify` has `receive` called when
-    there is a message; if it is None, messages are polled for.
+    `expire_after(timed, seconds)` sets a deadline, and replaces the former one. `hand_out` sends updates to the workers.
+    `notify` has `receive` called when there is a message; if it is None, messages are polled for.
     """
 
-    __slots__ = ("_cycle", "_expire_after", "_hand_out", "_notify", "_pid", "_reserve", "_retry", "_started")
+    __slots__ = ("_cycle", "_expire_after", "_hand_out", "_link", "_notify", "_pid", "_reserve", "_retry", "_started")
 
     def __init__(
         self, expire_after: Callable[[Timed, float], None], hand_out: HandOut, notify: Notify | None = None
@@ -60,7 +60,8 @@ class FileWatch(Timed):
         self._cycle: Cycle | None = None
         self._expire_after = expire_after
         self._hand_out = hand_out
-        self._pid: int | None = None
+        self._link: socket.socket | None = None  # to the child, if one runs
+        self._pid = 0
         self._reserve = Reserve(_DESCRIPTORS)
         self._retry = _FIRST_RETRY
         self._started = 0.0
@@ -68,58 +69,59 @@ class FileWatch(Timed):
     def follow(self, cycle: Cycle) -> None:
         """Watch the files of this cycle, and no longer those of the previous one."""
         self.close()
-        self._cycle = cycle
         if cycle.watched:
+            self._cycle = cycle
             self._start(cycle)
 
     def expire(self) -> None:
         """Start the child if none runs, else receive its messages."""
-        if self._cycle is not None and self._pid is None:
+        if self._cycle is not None and self._link is None:
             self._start(self._cycle)
         else:
             self.receive()
 
     def receive(self) -> None:
         """Receive the child's messages, and pass on its updates."""
-        cycle = self._cycle
-        if cycle is None or self._pid is None:
+        cycle, link = self._cycle, self._link
+        if cycle is None or link is None:
             return
         try:
-            if self._receive(cycle):
+            if self._receive(cycle, link):
                 self._poll_later()
                 return
             failure = f"file reader {self._pid} has ended"
         except (MemoryError, OSError) as error:  # the next child reads all again that has changed
             failure = f"a message of file reader {self._pid} could not be taken {describe_lack(error)}"
         cycle.log.write(Level.ALERT, failure)
-        self._end_child(cycle)
+        self._end_child()
         self._start_later()
 
     def close(self) -> None:
         """Stop watching."""
-        if self._cycle is not None:
-            self._end_child(self._cycle)
+        self._end_child()
         self._cycle = None
         self._reserve.close()
 
     def leave(self) -> None:
-        """Close, in a child, what only the master may have; `WatchedFiles.close` closes the link."""
+        """Close, in a child, what only the master may have."""
         self._reserve.close()
+        if self._link is not None:
+            self._link.close()
 
     def _start(self, cycle: Cycle) -> None:
         self._started = monotonic()
         try:
-            cycle.watched.link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
                 if self._notify is not None:
-                    self._notify(cycle.watched.link)
+                    self._notify(self._link)
                 self._pid = os.fork()
                 if self._pid == 0:
                     os._exit(_run_child(theirs, cycle))
-            cycle.watched.link.setblocking(False)
+            self._link.setblocking(False)
         except (MemoryError, OSError) as error:
             cycle.log.write(Level.ALERT, f"file reader could not be started {describe_lack(error)}")
-            self._end_child(cycle)
+            self._end_child()
             self._start_later()
         else:
             self._reserve.fill()
@@ -136,18 +138,19 @@ class FileWatch(Timed):
         if self._notify is None:
             self._expire_after(self, _PAUSE)
 
-    def _end_child(self, cycle: Cycle) -> None:
+    def _end_child(self) -> None:
         """Close the child's link, so that it exits; it is reaped here, or later by the master."""
-        cycle.watched.close()
-        if self._pid is not None:
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+        if self._pid:
             with suppress(ChildProcessError):
                 os.waitpid(self._pid, os.WNOHANG)
-        self._pid = None
+        self._pid = 0
 
-    def _receive(self, cycle: Cycle) -> bool:
+    def _receive(self, cycle: Cycle, link: socket.socket) -> bool:
         """Receive messages; False if the child has ended."""
-        link = cycle.watched.link
-        while link is not None:
+        while True:
             with self._reserve:
                 try:
                     message, descriptors, _, _ = socket.recv_fds(link, LONGEST, 1)
@@ -158,7 +161,6 @@ class FileWatch(Timed):
                 if not message:
                     return False
                 self._take(cycle, message, descriptors)
-        return False
 
     def _take(self, cycle: Cycle, message: bytes, descriptors: list[int]) -> None:
         if not descriptors:

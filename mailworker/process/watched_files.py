@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-
 from mailworker.errors import counted
 from mailworker.process.certificate_folders import CertificateFolders
 from mailworker.process.link import PAIRS, FileUpdate
@@ -11,24 +9,17 @@ from mailworker.process.user_files import UserFiles
 
 
 class WatchedFiles:
-    """The content of these files. The master receives updates by `link`."""
+    """The content of these files."""
 
-    __slots__ = ("folders", "link", "users")
+    __slots__ = ("folders", "users")
 
     def __init__(self, users: UserFiles, folders: CertificateFolders) -> None:
         self.folders = folders
-        self.link: socket.socket | None = None
         self.users = users
 
     def __bool__(self) -> bool:
         """Whether there are any."""
         return bool(self.users.users or self.folders.scans)
-
-    def close(self) -> None:
-        """Close the master's end of the link, to stop watching, or in a child that has inherited it."""
-        if self.link is not None:
-            self.link.close()
-            self.link = None
 
     def adopt(self, update: FileUpdate) -> str:
         """Apply an update, and close its descriptor. Raises OSError.

@@ -286,9 +286,11 @@ def test_a_process_that_is_called_does_not_look_for_messages(called: bool, monke
     watch.follow(cycle)
     watch.receive()
     assert timers == ([] if called else [0.5, 0.5])
-    assert links == ([cycle.watched.link] if called else [])
-    child = watch._pid
-    assert child is not None
+    assert links == ([watch._link] if called else [])
+    child, link = watch._pid, watch._link
+    watch.leave()
+    assert link is not None
+    assert link.fileno() < 0
     watch.close()
     watch.receive()
     watch.expire()
@@ -316,6 +318,9 @@ def test_a_reader_that_ends_again_and_again_is_replaced_later_and_later(monkeypa
     now[0] += 61
     watch.receive()
     assert timers[-2:] == [0.5, 1]
+    watch.follow(Cycle(configuration(), (), log.log))  # a reload, after which no files are watched
+    watch.expire()
+    assert len(timers) == 10
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOMEM, ""), MemoryError()])
@@ -345,14 +350,12 @@ def test_what_there_is_no_memory_for_is_read_again_by_another_reader(
     watch = FileWatch(lambda _timed, seconds: timers.append(seconds), handed.append, lambda link: None)
     watch.follow(cycle)
     child = watch._pid
-    assert child is not None
     os.waitpid(child, 0)  # so its message is there
     watch.receive()
     text = f"a message of file reader {child} could not be taken (12: Cannot allocate memory)"
     assert (log.lines, timers) == ([f"[alert] {text}"], [1.0])
     adopting.clear()
     watch.expire()
-    assert watch._pid is not None
     os.waitpid(watch._pid, 0)
     watch.receive()
     (update,) = handed

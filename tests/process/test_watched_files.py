@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import socket
 
 import pytest
 
@@ -21,15 +20,6 @@ def test_there_is_something_to_watch_where_files_or_folders_are_named() -> None:
     assert not watched
     watched.users.stamps["/users"] = None  # type: ignore[assignment]
     assert not watched
-
-
-def test_who_leaves_hears_no_more() -> None:
-    watched = WatchedFiles(UserFiles(), CertificateFolders())
-    watched.link, theirs = socket.socketpair()
-    with theirs:
-        watched.close()
-        watched.close()
-        assert theirs.recv(1) == b""
 
 
 @pytest.mark.parametrize(
