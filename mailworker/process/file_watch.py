@@ -46,7 +46,7 @@ HandOut = Callable[[FileUpdate], None]
 class FileWatch(Timed):
     """Keeps the users and certificates of a cycle up to date with their files. Without such files no child runs.
 
-    `expire_after(timed, seconds)` sets a deadline, and replaces the former one. `hand_out` sends updates to the workers.
+    `expire_after(timed, seconds)` sets a deadline, and replaces the former one. `hand_out` sends updates to workers.
     `notify` has `receive` called when there is a message; if it is None, messages are polled for.
     """
 

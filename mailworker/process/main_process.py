@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import IntEnum
 from signal import Signals
 
@@ -26,7 +26,6 @@ from mailworker.process.system.callbacks import Alarm
 from mailworker.process.system.service_manager import REFUSED
 from mailworker.process.system.signals import SILENT, Handler, Received
 from mailworker.process.system.titles import title_master
-from mailworker.process.ticket_rotation import TicketRotation
 
 # Seconds before something is tried again for which there was not enough memory.
 _MEMORY_PAUSE = 1.0
@@ -41,19 +40,14 @@ class Leaving(IntEnum):
 
 
 class MainProcess(ABC):
-    """Runs until it is asked to exit; a reload replaces the old cycle by a new one.
-
-    `handlers` are a subclass's own signal handlers; for `notify` see FileWatch.
-    """
+    """Runs until it is asked to exit; a reload replaces the old cycle by a new one. For `notify` see FileWatch."""
 
     __slots__ = (
         "_accepts", "_cycle", "_file_watch", "_handlers", "_leaving", "_origin", "_reload", "_reload_again",
-        "_reopen_again", "_reopening", "_reopening_again", "_ticket_rotation", "_upgrade",
+        "_reopen_again", "_reopening", "_reopening_again", "_rotation", "_upgrade",
     )  # fmt: skip
 
-    def __init__(
-        self, origin: Origin, cycle: Cycle, handlers: Mapping[Signals, Handler], notify: Notify | None = None
-    ) -> None:
+    def __init__(self, origin: Origin, cycle: Cycle, notify: Notify | None = None) -> None:
         self._cycle = cycle
         self._accepts = True
         self._leaving = Leaving.NO
@@ -61,7 +55,7 @@ class MainProcess(ABC):
         self._reload: Reload | None = None
         self._reload_again = self._reopen_again = self._reopening_again = False
         self._reopening: Reopening | None = None
-        self._ticket_rotation = TicketRotation(self._expire_after)
+        self._rotation = Alarm(self._rotate_ticket_keys)
         self._upgrade = Upgrade(origin.inheritance)
         self._file_watch = FileWatch(self._expire_after, self._hand_out, notify)
         self._handlers: dict[Signals, Handler] = {
@@ -70,7 +64,6 @@ class MainProcess(ABC):
             signal.SIGHUP: (", reconfiguring", self._reconfigure),
             signal.SIGUSR1: (", reopening logs", self._reopen_logs),
             **dict.fromkeys((signal.SIGALRM, signal.SIGIO), SILENT),
-            **handlers,
         }
 
     def run(self) -> int:
@@ -209,8 +202,14 @@ class MainProcess(ABC):
     def _maintain(self) -> None:
         """Rotate the ticket keys of the present cycle and watch its files, from now on."""
         gc.collect()  # now, as after a fork the collector would copy the memory that is shared with the children
-        self._ticket_rotation.follow(self._cycle)
+        self._rotate_ticket_keys()
         self._file_watch.follow(self._cycle)
+
+    def _rotate_ticket_keys(self) -> None:
+        """Rotate those of the present cycle that are due; this process is their only writer."""
+        pause = self._cycle.rotate_ticket_keys()
+        if pause is not None:
+            self._expire_after(self._rotation, pause)
 
     def _abandon_reload(self) -> None:
         self._reload_again = False

@@ -14,7 +14,7 @@ from mailworker.process.children import Children
 from mailworker.process.cycle import Cycle
 from mailworker.process.file_watch import FileWatch
 from mailworker.process.handover.upgrade import Upgrade
-from mailworker.process.link import MOST_QUESTIONS, FileUpdate, notify_by_signal
+from mailworker.process.link import FileUpdate, notify_by_signal
 from mailworker.process.main_process import Leaving, MainProcess
 from mailworker.process.origin import Origin
 from mailworker.process.reload import Reload
@@ -35,6 +35,7 @@ class Master(MainProcess):
     __slots__ = ("_children", "_failed", "_noaccepting", "_signals", "_state", "_steering", "_timers", "_workforce")
 
     def __init__(self, origin: Origin, cycle: Cycle) -> None:
+        super().__init__(origin, cycle, notify_by_signal)
         self._failed = self._noaccepting = False
         self._state = MasterState()
         self._timers = Timers()
@@ -46,15 +47,16 @@ class Master(MainProcess):
             daemonised=origin.daemonised,
         )
         self._workforce = Workforce(cycle, self._children, self._after)
-        self._steering = Steering(self, self._children, self._workforce.kicking, self._state, self._after)
-        handlers: dict[Signals, Handler] = {
+        self._steering = Steering(
+            self, self._children, self._workforce.kicking, self._upgrade, self._state, self._after
+        )
+        self._handlers |= {
             signal.SIGUSR2: (", changing binary", self._change_binary),
             signal.SIGWINCH: (", stop accepting connections", self._noaccept),
             signal.SIGTTIN: (", adding a worker process", self._workforce.add),
             signal.SIGTTOU: (", removing a worker process", self._workforce.remove),
             signal.SIGCHLD: ("", self._reap),
         }
-        super().__init__(origin, cycle, handlers, notify_by_signal)
 
     @property
     def _status(self) -> str:
@@ -89,25 +91,12 @@ class Master(MainProcess):
             self._log_bug(bug)
 
     def _obey(self, received: Received) -> None:
-        """Handle a signal. SIGIO of the system, which announces a message of a child, is not logged."""
+        """Handle a signal. SIGIO of the system, which announces messages, is not logged."""
         if received.signal == signal.SIGIO and not received.sender:
             self._steering.receive()
-            self._receive_from_successor()
             self._file_watch.receive()
         else:
             super()._obey(received)
-
-    def _receive_from_successor(self) -> None:
-        """End the sessions that the new master wants to end."""
-        kicks = self._upgrade.take_kicks()
-        for sessions in kicks:
-            self._steering.kick(sessions)
-        if len(kicks) >= MOST_QUESTIONS:  # there may be more, and no other signal will announce them
-            self._after(0.0, self._receive_from_successor)
-
-    def kick_former(self, sessions: bytes) -> bool:
-        """See Steered."""
-        return self._upgrade.kick_former(sessions)
 
     def _publish_state(self) -> None:
         counters = self._cycle.scoreboard
@@ -134,7 +123,8 @@ class Master(MainProcess):
         return super()._meaning(number)
 
     def _expire_after(self, timed: Timed, seconds: float) -> None:
-        self._timers.set(timed, (now := monotonic()) + seconds, now)
+        now = monotonic()
+        self._timers.set(timed, now + seconds, now)
 
     # Workers
 

@@ -27,12 +27,13 @@ class SingleProcess(MainProcess):
     __slots__ = ("_loop", "_retiring", "_signals")
 
     def __init__(self, origin: Origin, cycle: Cycle) -> None:
+        super().__init__(origin, cycle)
         self._loop = Loop(on_bug=self._log_bug)
         self._retiring: list[Cycle] = []
         self._signals = SignalSocket()
         # Without a master the binary cannot be changed, and there are no workers to add or remove.
-        refused = dict.fromkeys((signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU), IGNORED)
-        super().__init__(origin, cycle, {**refused, signal.SIGWINCH: SILENT})
+        self._handlers |= dict.fromkeys((signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU), IGNORED)
+        self._handlers[signal.SIGWINCH] = SILENT
 
     @property
     def _status(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from mailworker.model import After, Level
 from mailworker.process.children import Asked, Children
 from mailworker.process.cycle import Cycle
+from mailworker.process.handover.upgrade import Upgrade
 from mailworker.process.kicking import Chosen, Kicking
 from mailworker.process.link import MOST_QUESTIONS, answer
 from mailworker.process.retry import Retry
@@ -38,36 +39,38 @@ class Steered(Protocol):
     def reconfigure(self) -> str | None:
         """Begin a reload, or queue one; returns why that is impossible, else None."""
 
-    def kick_former(self, sessions: bytes) -> bool:
-        """Have the old master end sessions of its workers; False if there is none, or it has no room."""
-
 
 class Steering:
-    """Receives questions, and answers each once: immediately, or when the command is done."""
+    """Receives questions, and answers each once: immediately, or when the command is done.
+
+    `after(seconds, action)` arranges for a call later.
+    """
 
     __slots__ = (
-        "_after",
-        "_children",
-        "_commands",
-        "_kicking",
-        "_master",
-        "_next",
-        "_state",
-        "_telling",
+        "_after", "_children", "_commands", "_kicking", "_master", "_next", "_state", "_telling", "_upgrade",
         "_waiting",
     )  # fmt: skip
 
-    def __init__(self, master: Steered, children: Children, kicking: Kicking, state: MasterState, after: After) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - what the commands work on
+        self,
+        master: Steered,
+        children: Children,
+        kicking: Kicking,
+        upgrade: Upgrade,
+        state: MasterState,
+        after: After,
+    ) -> None:
         self._after = after
         self._kicking = kicking
         self._master = master
         self._state = state
+        self._upgrade = upgrade
         self._children = children
         self._telling = Retry(after, self._tell_level)
         self._waiting: list[Asked] = []  # for the end of the reload that is under way
         self._next: list[Asked] = []  # for the end of the next reload
         self._commands: dict[bytes, Callable[[Asked], Answer | None]] = {
-            b"kick": lambda asked: self.kick(asked.question.argument),
+            b"kick": lambda asked: self._kick(asked.question.argument),
             b"kick-former": self._kick_former,
             b"level": self._limit_logs,
             b"reload": self._reload,
@@ -75,14 +78,17 @@ class Steering:
         }
 
     def receive(self) -> None:
-        """Receive questions, and execute their commands."""
+        """Receive questions and execute their commands, and end the sessions that a new master wants to end."""
         asked = self._children.take_questions()
         for each in asked:
             command = self._commands.get(each.question.command)
             found = {"error": "unknown command of the master"} if command is None else command(each)
             if found is not None:
                 _answer(each, found)
-        if len(asked) >= MOST_QUESTIONS:  # there may be more, and no other signal will announce them
+        kicks = self._upgrade.take_kicks()
+        for sessions in kicks:
+            self._kick(sessions)
+        if max(len(asked), len(kicks)) >= MOST_QUESTIONS:  # there may be more, and no other signal will announce them
             self._after(0.0, self.receive)
 
     def reloaded(self) -> None:
@@ -106,7 +112,7 @@ class Steering:
         waiting.remove(asked)
         return {"error": refused}
 
-    def kick(self, sessions: bytes) -> Answer:
+    def _kick(self, sessions: bytes) -> Answer:
         """End sessions; the status process limits the rate of its requests.
 
         The first line is the reason for the log, and each further line is a session.
@@ -124,7 +130,7 @@ class Steering:
         read = _read(asked.question.argument)
         if read is None:
             return {"error": "invalid list of sessions"}
-        return {"told": len(read[1]) if self._master.kick_former(asked.question.argument) else 0}
+        return {"told": len(read[1]) if self._upgrade.kick_former(asked.question.argument) else 0}
 
     def _limit_logs(self, asked: Asked) -> Answer:
         """Set the log level. An empty argument only asks for it, 0 goes back to the configuration."""

@@ -144,14 +144,11 @@ class Workforce:
             try:
                 _note(ended, child, self._cycle)
             finally:  # also without memory for that
-                if self._is_needed(child):
+                # Former cycles need helpers while they have workers.
+                if not child.leaving and (child.cycle is self._cycle or _serves_former(child)):
                     self._replace(ended, child)
         self._dismiss_helpers()
         return others
-
-    def _is_needed(self, child: Child) -> bool:
-        """Whether an ended process must be replaced; former cycles need helpers while they have workers."""
-        return not child.leaving and (child.cycle is self._cycle or _serves_former(child))
 
     @property
     def _places_of_workers(self) -> list[Place]:

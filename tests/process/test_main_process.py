@@ -32,14 +32,15 @@ TERM, QUIT, HUP, USR1 = signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SI
 class Main(MainProcess):
     """Notes what it is told to do; it has served when it has obeyed `signals`."""
 
-    __slots__ = ("signals", "steps", "told")
+    __slots__ = ("signals", "steps", "told", "waiting")
 
     def __init__(self, steps: list[str]) -> None:
         self.steps = steps
         self.told: list[str | None] = []
         self.signals: tuple[Signals, ...] = ()
+        self.waiting: dict[Timed, float] = {}
         origin = Origin(INVOCATION, Inheritance(), cast(ServiceManager, Manager(steps)), False, Starter())
-        super().__init__(origin, new_cycle(), {})
+        super().__init__(origin, new_cycle())
 
     @property
     def cycle(self) -> Cycle:
@@ -73,7 +74,7 @@ class Main(MainProcess):
         self.steps.append("logs")
 
     def _expire_after(self, timed: Timed, seconds: float) -> None:
-        raise AssertionError("nobody waits")
+        self.waiting[timed] = seconds
 
     def _report_reload(self, failure: str | None) -> None:
         self.told.append(failure)
@@ -228,6 +229,62 @@ def test_whatever_ends_it_is_logged_and_the_pid_file_goes(
             main.run()
     assert log.lines[-1] == "[notice] exit"
     assert removed == ["mailworker.pid", "mailworker.pid.oldbin"]
+
+
+class Keyed(Cycle):
+    """It has ticket keys, which are rotated every `pause` seconds; `rotations` counts that."""
+
+    __slots__ = ("__weakref__", "pause", "rotations")
+
+    def __init__(self, pause: float | None) -> None:
+        super().__init__(configuration(), (), RecordedLog().log)
+        self.pause = pause
+        self.rotations = 0
+
+    def rotate_ticket_keys(self) -> float | None:
+        self.rotations += 1
+        return self.pause
+
+
+def switch(main: Main, new: Cycle) -> None:
+    main.obey(HUP)
+    Reload.begun.pop().finish(new)
+
+
+def strike(main: Main) -> float:
+    """End the only wait; returns its length."""
+    ((timed, seconds),) = main.waiting.items()
+    main.waiting.clear()
+    timed.expire()
+    return seconds
+
+
+def test_ticket_keys_of_the_latest_cycle_are_rotated_at_once_and_whenever_they_are_due(main: Main) -> None:
+    old, new = Keyed(100.0), Keyed(200.0)
+    switch(main, old)
+    assert [strike(main) for _ in range(3)] == [100.0] * 3
+    assert old.rotations == 4
+    switch(main, new)
+    assert strike(main) == 200.0
+    assert (old.rotations, new.rotations) == (4, 2)
+
+
+def test_without_ticket_keys_nothing_is_planned(main: Main) -> None:
+    switch(main, Keyed(None))
+    assert not main.waiting
+
+
+def test_a_cycle_that_was_replaced_is_not_kept_until_its_keys_would_be_due(main: Main) -> None:
+    old = Keyed(100.0)
+    gone = weakref.ref(old)
+    switch(main, old)
+    gc.disable()
+    try:
+        del old
+        switch(main, Keyed(200.0))
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 class _Ring:

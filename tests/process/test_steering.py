@@ -11,6 +11,7 @@ from mailworker.log.log import Log
 from mailworker.model import Level
 from mailworker.process.children import Asked, Child, Children, Place
 from mailworker.process.cycle import Cycle
+from mailworker.process.handover.upgrade import Upgrade
 from mailworker.process.kicking import Kicking
 from mailworker.process.link import Kick, Question, Receiver, open_link
 from mailworker.process.status_process import StatusProcess
@@ -45,6 +46,7 @@ class Master:
         self.reloads = False
         self.room = True
         self.former: list[bytes] = []
+        self.successor: list[bytes] = []
         self.begun = 0
         link, self._theirs = open_link()
         self.child = Child(1, Place(StatusProcess, 0), self.cycle, 0.0, link, 0)
@@ -55,8 +57,11 @@ class Master:
         self.state = MasterState()
         children = cast("Children", self)
         self.kicks: list[tuple[int, Kick]] = []
-        kicking = Kicking(self.kick, lambda seconds, action: self.later.append(action))
-        self.steering = Steering(self, children, kicking, self.state, lambda seconds, action: self.later.append(action))
+        kicking = Kicking(self.kick, self.after)
+        self.steering = Steering(self, children, kicking, cast("Upgrade", self), self.state, self.after)
+
+    def after(self, _seconds: float, action: Callable[[], None]) -> None:
+        self.later.append(action)
 
     def take_questions(self) -> list[Asked]:
         questions, self.questions = self.questions, []
@@ -69,6 +74,10 @@ class Master:
     def kick_former(self, sessions: bytes) -> bool:
         self.former.append(sessions)
         return self.room
+
+    def take_kicks(self) -> list[bytes]:
+        kicks, self.successor = self.successor, []
+        return kicks
 
     def limit_logs(self, level: Level | None) -> bool:
         self.levels.append(level)
@@ -186,6 +195,15 @@ def test_a_reload_that_cannot_begin_or_is_given_up_is_told_of(master: Master) ->
 
 def test_a_child_that_asks_all_the_time_leaves_others_their_turn(master: Master) -> None:
     master.ask(*(Question(number, b"level", b"") for number in range(64)))
+    assert master.later == [master.steering.receive]
+
+
+def test_a_new_master_ends_sessions_here_and_leaves_others_their_turn(master: Master) -> None:
+    master.successor = [b"why\n1 5 a", b"garbage"]
+    assert master.ask() == []
+    assert (master.kicks, master.later) == ([(1, Kick(((5, "a"),), "why"))], [])
+    master.successor = [b"why\n1 5 a"] * 64
+    master.ask()
     assert master.later == [master.steering.receive]
 
 

@@ -64,7 +64,7 @@ class Predecessor:
         return cls(link)
 
     def kick(self, sessions: bytes) -> bool:
-        """Have sessions ended, see `Steering.kick`; False without an old master, or if it has no room."""
+        """Have sessions ended, see `Steering`; False without an old master, or if it has no room."""
         return self._link is not None and ask(self._link, Question(0, KICK, sessions))
 
     def close(self) -> None:
