@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from mailworker.config.zones import SharedZone
-from mailworker.process.handover.zones import VARIABLE, Handover, take_over
+from mailworker.process.handover.zones import VARIABLE, announced, take_over
 from mailworker.shm import counters as module
 from mailworker.shm.counters import LATEST, MOST, ROWS, USE, Counters
 from mailworker.shm.zones import Zones
+from tests.support.recorded_log import RecordedLog
 
 WORDS = ("accepted", "ended", "bytes")
 
@@ -280,7 +281,7 @@ def test_another_binary_reads_the_counters_where_they_are() -> None:
     old = counters()
     count(old, 0, accepted=7)
     new = counters((*WORDS, "new"))
-    with Handover([old]).announced() as environment:
+    with announced([old], RecordedLog().log) as environment:
         told = [int(text) for text in environment[VARIABLE].split(";")[:-1]]
         assert told[1:] == list(old.lent)
         assert all(map(os.get_inheritable, told))

@@ -6,10 +6,11 @@ import pytest
 
 from mailworker.config.zones import SharedZone
 from mailworker.errors import StartError
-from mailworker.process.handover.zones import VARIABLE, Handover, take_over
+from mailworker.process.handover.zones import VARIABLE, announced, take_over
 from mailworker.shm.limits import USE, Limits
 from mailworker.shm.zones import Zones
 from tests.shm.limits import SIX_A_MINUTE
+from tests.support.recorded_log import RecordedLog
 
 KEY = b"192.0.2.7"
 SIZE = 64 << 10
@@ -67,7 +68,7 @@ def test_a_reload_with_another_key_fails_and_changes_nothing() -> None:
 
 
 def handed_over(former: Limits, limits: Limits) -> Limits:
-    with Handover([former]).announced() as told:
+    with announced([former], RecordedLog().log) as told:
         inherited = os.dup(int(told[VARIABLE].removesuffix(";")))
         take_over(f"{inherited};", [limits])
     return limits

@@ -11,13 +11,14 @@ import pytest
 from mailworker.config.zones import SharedZone
 from mailworker.event.rows import NO_ROW, Rows
 from mailworker.model import InetAddress
-from mailworker.process.handover.zones import VARIABLE, Handover, take_over
+from mailworker.process.handover.zones import VARIABLE, announced, take_over
 from mailworker.shm import sessions as module
 from mailworker.shm.session_row import ROW, SessionRow, parse
 from mailworker.shm.sessions import CLAIMED, HEAD, UNLISTED, USE, USED, SessionTable
 from mailworker.shm.zones import Zones
 from tests.shm.test_counters import in_child
 from tests.support.cpu_time import CpuTime
+from tests.support.recorded_log import RecordedLog
 
 SERVERS = (("imap.example", "imap"), ("pop3.example", "pop3"))
 
@@ -209,7 +210,7 @@ def test_another_binary_reads_the_same_memory() -> None:
     table, heir = new_table(), new_table(rows=16, servers=SERVERS[:1])
     rows = writer(table, 1)
     open_row(rows, 1, b"old")
-    with Handover([table]).announced() as told:
+    with announced([table], RecordedLog().log) as told:
         descriptors = [int(text) for text in told[VARIABLE].split(";")[:-1]]
         assert descriptors[1:] == list(table.lent)
         take_over(f"{descriptors[0]};", [heir])

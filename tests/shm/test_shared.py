@@ -9,11 +9,12 @@ from collections.abc import Callable
 import pytest
 
 from mailworker.config.zones import SharedZone
-from mailworker.process.handover.zones import VARIABLE, Handover, take_over
+from mailworker.process.handover.zones import VARIABLE, announced, take_over
 from mailworker.shm.shared import Shared, Writer
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.zones import KINDS, Zones
 from tests.shm.counters import COUNT, MOST, Counters
+from tests.support.recorded_log import RecordedLog
 
 DECLARED = SharedZone("logins", 4, "count_zone")
 LARGER = SharedZone("logins", 8, "count_zone")
@@ -76,7 +77,7 @@ def test_a_reload_goes_on_with_it_of_another_size_as_well() -> None:
 
 
 def handed_over(old: Shared, new: Shared) -> None:
-    with Handover([old]).announced() as environment:
+    with announced([old], RecordedLog().log) as environment:
         take_over("".join(f"{os.dup(int(text))};" for text in environment[VARIABLE].split(";")[:-1]), [new])
 
 

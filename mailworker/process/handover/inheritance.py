@@ -26,7 +26,7 @@ VARIABLE = "MAILWORKER"
 class Inheritance:
     """Sockets for the first cycle, and whether they come from an old master.
 
-    For `zones` see `zone_handover.take_over`, for `predecessor` see `Predecessor.of`.
+    For `zones` see `zone_handover.take_over`, for `predecessor` see `link_to_predecessor`.
     """
 
     listeners: tuple[BoundListener, ...] = ()

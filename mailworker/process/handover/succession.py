@@ -43,32 +43,17 @@ class Successor:
         self._link.close()
 
 
-class Predecessor:
-    """The new master's end, if there is an old master."""
-
-    __slots__ = ("_link",)
-
-    def __init__(self, link: socket.socket | None = None) -> None:
-        self._link = link
-
-    @classmethod
-    def of(cls, value: str) -> Predecessor:
-        """The end with the descriptor `value`, that of VARIABLE; without an end for any other value."""
-        link = inherited(value)
-        if link is None:
-            return cls()
-        if link.family != socket.AF_UNIX or link.type != socket.SOCK_DGRAM:
-            link.close()
-            return cls()
+def link_to_predecessor(value: str) -> socket.socket | None:
+    """The new master's end, with the descriptor `value`, that of VARIABLE; None for any other value."""
+    link = inherited(value)
+    if link is not None and (link.family != socket.AF_UNIX or link.type != socket.SOCK_DGRAM):
+        link.close()
+        return None
+    if link is not None:
         link.setblocking(False)
-        return cls(link)
+    return link
 
-    def kick(self, sessions: bytes) -> bool:
-        """Have sessions ended, see `Steering`; False without an old master, or if it has no room."""
-        return self._link is not None and ask(self._link, Question(0, KICK, sessions))
 
-    def close(self) -> None:
-        """Close our end."""
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+def kick_former(link: socket.socket, sessions: bytes) -> bool:
+    """Have the old master end sessions of its workers, see `Steering`; False if it has no room, or is gone."""
+    return ask(link, Question(0, KICK, sessions))

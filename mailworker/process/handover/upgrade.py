@@ -13,8 +13,8 @@ from mailworker.model import Level
 from mailworker.process.cycle import Cycle
 from mailworker.process.handover import inheritance
 from mailworker.process.handover.inheritance import Inheritance
-from mailworker.process.handover.succession import Predecessor, Successor
-from mailworker.process.handover.zones import Handover
+from mailworker.process.handover.succession import Successor, kick_former, link_to_predecessor
+from mailworker.process.handover.zones import announced
 from mailworker.process.system import service_manager
 from mailworker.process.system.execution import execute
 from mailworker.process.system.identity import worker_environment
@@ -32,7 +32,7 @@ class Upgrade:
 
     def __init__(self, inherited: Inheritance) -> None:
         self._new: int | None = None
-        self._predecessor = Predecessor.of(inherited.predecessor)
+        self._predecessor = link_to_predecessor(inherited.predecessor)
         self._successor: Successor | None = None
         self._turn: Turn | None = None
         self._old = os.getppid() if inherited.from_master else None
@@ -100,7 +100,7 @@ class Upgrade:
 
     def kick_former(self, sessions: bytes) -> bool:
         """Have the old master end sessions of its workers; False if there is none, or it has no room."""
-        return self._predecessor.kick(sessions)
+        return self._predecessor is not None and kick_former(self._predecessor, sessions)
 
     def take_kicks(self) -> list[bytes]:
         """The sessions of our workers that the new master wants to end."""
@@ -108,7 +108,8 @@ class Upgrade:
 
     def leave(self) -> None:
         """Close, in a child, what only the master needs."""
-        self._predecessor.close()
+        if self._predecessor is not None:
+            self._predecessor.close()
         self._close_links()
 
     def _close_links(self) -> None:
@@ -139,13 +140,10 @@ def new_environment(cycle: Cycle, current: Mapping[str, str]) -> dict[str, str]:
 def _spawn(binary: str, cycle: Cycle, environment: Mapping[str, str]) -> int:
     """Execute our command line again, with the sockets and copies of the zones; raises OSError."""
     sockets = [listener.socket for listener in cycle.listeners]
-    handover = Handover(cycle.zones)
     try:
         for listening in sockets:
             listening.set_inheritable(True)
-        with handover.announced() as announcement:
-            for failure in handover.failures:
-                cycle.log.write(Level.ERROR, failure)
+        with announced(cycle.zones, cycle.log) as announcement:
             # Signals stay blocked across exec; these would end the new binary before it has installed its handlers.
             return execute(binary, sys.orig_argv, {**environment, **announcement}, HELD)
     finally:

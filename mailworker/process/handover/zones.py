@@ -1,4 +1,4 @@
-"""The copies of shared zones for a new binary.
+"""The copies of shared zones for a new binary, in memory files, which exist until their last descriptor is closed.
 
 The memory itself cannot be shared, as some zones have the master as their only writer, and there are two masters for a
 while. Such a zone is copied from the master's own memory.
@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from mailworker.log.line import describe_lack
+from mailworker.log.log import Log
+from mailworker.model import Level
 from mailworker.process.system.inherited_state import number
 from mailworker.shm.anonymous import pages
 from mailworker.shm.sealed import memfd_name
@@ -23,40 +25,32 @@ VARIABLE = "MAILWORKER_ZONES"
 _MARK = "mailworker zone 3"
 
 
-class Handover:
-    """Copies of zones in memory files, which exist until their last descriptor is closed."""
+@contextmanager
+def announced(zones: Iterable[Shared], log: Log) -> Iterator[dict[str, str]]:
+    """The environment variable with the descriptors of copies, which are open and inheritable within the context.
 
-    __slots__ = ("_descriptors", "_lent", "failures")
-
-    def __init__(self, zones: Iterable[Shared]) -> None:
-        """`failures` are log messages for zones that could not be copied, and so will begin empty."""
-        self._descriptors: list[int] = []
-        self._lent: list[int] = []
-        self.failures: list[str] = []
+    A zone that cannot be copied is logged; it will be empty in the new binary. Descriptors that zones lend follow. They
+    are no copies: the new binary has duplicated them when it closes them.
+    """
+    copies: list[int] = []
+    lent: list[int] = []
+    try:
         for zone in zones if hasattr(os, "memfd_create") else ():
             try:
-                self._descriptors.append(_copy(zone))
+                copies.append(_copy(zone))
             except (MemoryError, OSError) as error:
-                self.failures.append(f'cannot hand over shared memory zone "{zone.name}" {describe_lack(error)}')
+                log.write(Level.ERROR, f'cannot hand over shared memory zone "{zone.name}" {describe_lack(error)}')
             else:
-                self._lent.extend(zone.lent)
-
-    @contextmanager
-    def announced(self) -> Iterator[dict[str, str]]:
-        """The environment variable with the descriptors of the copies, which are inheritable within the context.
-
-        Descriptors that zones lend follow. They are no copies: the new binary has duplicated them when it closes them.
-        """
-        try:
-            told = (*self._descriptors, *self._lent)
-            for descriptor in told:
-                os.set_inheritable(descriptor, True)
-            yield {VARIABLE: "".join(f"{descriptor};" for descriptor in told)} if told else {}
-        finally:
-            for descriptor in self._lent:
-                os.set_inheritable(descriptor, False)
-            for descriptor in self._descriptors:
-                os.close(descriptor)
+                lent.extend(zone.lent)
+        told = (*copies, *lent)
+        for descriptor in told:
+            os.set_inheritable(descriptor, True)
+        yield {VARIABLE: "".join(f"{descriptor};" for descriptor in told)} if told else {}
+    finally:
+        for descriptor in lent:
+            os.set_inheritable(descriptor, False)
+        for descriptor in copies:
+            os.close(descriptor)
 
 
 def take_over(value: str, zones: Iterable[Shared]) -> None:

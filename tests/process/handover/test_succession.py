@@ -9,27 +9,27 @@ from pathlib import Path
 
 import pytest
 
-from mailworker.process.handover.succession import Predecessor, Successor
+from mailworker.process.handover.succession import Successor, kick_former, link_to_predecessor
 from mailworker.process.link import MOST_QUESTIONS, Question, ask, open_link
 from tests.support.patience import PATIENCE
 
 _TOLD = """
 import os, signal
-from mailworker.process.handover.succession import Predecessor, Successor
+from mailworker.process.handover.succession import Successor, kick_former, link_to_predecessor
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGIO})
 successor = Successor()
 with successor.announced() as environment:
     (value,) = environment.values()
     assert os.get_inheritable(int(value))
     passed = os.dup(int(value))
-predecessor = Predecessor.of(str(passed))
+predecessor = link_to_predecessor(str(passed))
 assert not os.get_inheritable(passed)
 assert successor.take_kicks() == []
-assert predecessor.kick(b"why\\n1 2 a")
+assert kick_former(predecessor, b"why\\n1 2 a")
 assert signal.sigwaitinfo({signal.SIGIO}).si_pid == 0
 assert successor.take_kicks() == [b"why\\n1 2 a"]
 successor.close()
-assert not predecessor.kick(b"why\\n1 2 a")
+assert not kick_former(predecessor, b"why\\n1 2 a")
 """
 
 
@@ -61,7 +61,7 @@ def test_nothing_else_is_obeyed(silent: tuple[socket.socket, Successor]) -> None
 def test_a_turn_takes_as_many_as_a_turn_with_children(silent: tuple[socket.socket, Successor]) -> None:
     link, successor = silent
     sent = 0
-    while sent < 2 * MOST_QUESTIONS and Predecessor(link).kick(b"%d" % sent):
+    while sent < 2 * MOST_QUESTIONS and kick_former(link, b"%d" % sent):
         sent += 1
         if sent % 8 == 0:
             assert successor.take_kicks() == [b"%d" % number for number in range(sent - 8, sent)]
@@ -70,24 +70,21 @@ def test_a_turn_takes_as_many_as_a_turn_with_children(silent: tuple[socket.socke
 
 def test_an_old_master_that_is_gone_or_has_no_room_hears_nothing(silent: tuple[socket.socket, Successor]) -> None:
     link, old = silent
-    predecessor = Predecessor(link)
-    while predecessor.kick(b"x" * 1000):
+    while kick_former(link, b"x" * 1000):
         pass
     assert len(old.take_kicks()) > 0
-    assert predecessor.kick(b"x")
+    assert kick_former(link, b"x")
     old.close()
-    assert not predecessor.kick(b"x")
-    predecessor.close()
-    assert not predecessor.kick(b"x")
+    assert not kick_former(link, b"x")
 
 
 @pytest.mark.parametrize("value", ["", "x", "-1", "1000000", "9" * 50, "3;4;"])
 def test_a_variable_that_names_no_link_leaves_none(value: str) -> None:
-    assert not Predecessor.of(value).kick(b"x")
+    assert link_to_predecessor(value) is None
 
 
 def test_another_kind_of_descriptor_is_no_link() -> None:
     one, other = socket.socketpair()
     with one, other, Path(os.devnull).open("rb") as file:
-        assert not Predecessor.of(str(os.dup(one.fileno()))).kick(b"x")
-        assert not Predecessor.of(str(file.fileno())).kick(b"x")
+        assert link_to_predecessor(str(os.dup(one.fileno()))) is None
+        assert link_to_predecessor(str(file.fileno())) is None

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mailworker.process.handover.zones import VARIABLE, Handover, take_over
+from mailworker.process.handover.zones import VARIABLE, announced, take_over
 from mailworker.process.system.inherited_state import foreign_descriptors
 from mailworker.shm.ticket_keys import TicketKeys
 from mailworker.shm.tls_sessions import TlsSessions
@@ -21,6 +21,7 @@ from tests.support.certificates import self_signed
 from tests.support.daemon import wait_until
 from tests.support.patience import PATIENCE
 from tests.support.process import GREETING, configuration
+from tests.support.recorded_log import RecordedLog
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="no files in memory here")
 SIZE = 1 << 16
@@ -34,7 +35,7 @@ def marked(name: str, size: int = SIZE) -> TlsSessions:
 
 
 def test_zones_of_the_same_name_and_size_are_filled() -> None:
-    with Handover([marked("one"), marked("two")]).announced() as environment:
+    with announced([marked("one"), marked("two")], RecordedLog().log) as environment:
         one, two, other, larger = (
             TlsSessions("one", SIZE),
             TlsSessions("two", SIZE),
@@ -54,7 +55,7 @@ def test_zones_of_the_same_name_and_size_are_filled() -> None:
 def test_a_zone_that_is_nearly_empty_takes_no_memory_for_its_size() -> None:
     """An empty zone of 100 MB took as much in the copy, and for good in the new binary."""
     size = 3344 * 1024
-    with Handover([marked("one", size)]).announced() as environment:
+    with announced([marked("one", size)], RecordedLog().log) as environment:
         (descriptor,) = map(int, environment[VARIABLE].split(";")[:-1])
         assert os.fstat(descriptor).st_blocks * 512 <= 8 * mmap.PAGESIZE
         assert os.fstat(descriptor).st_size > size
@@ -72,7 +73,7 @@ def test_a_zone_that_is_nearly_empty_takes_no_memory_for_its_size() -> None:
 def test_ticket_keys_go_on_under_their_name(name: str) -> None:
     old, new = TicketKeys("one"), TicketKeys(name)
     old.rotate(1.0, 300.0)
-    with Handover([marked("one"), old]).announced() as environment:
+    with announced([marked("one"), old], RecordedLog().log) as environment:
         take_over(environment[VARIABLE], [TlsSessions("one", SIZE), new])
         reopen(environment[VARIABLE])
     new.rotate(2.0, 300.0)
@@ -91,7 +92,7 @@ def reopen(value: str) -> None:
 def test_another_layout_is_not_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = TicketKeys("one"), TicketKeys("one")
     old.rotate(1.0, 300.0)
-    with Handover([old]).announced() as environment:
+    with announced([old], RecordedLog().log) as environment:
         monkeypatch.setattr(TicketKeys, "layout", 2)
         take_over(environment[VARIABLE], [new])
         reopen(environment[VARIABLE])
@@ -107,10 +108,9 @@ def test_a_zone_that_cannot_be_copied_leaves_the_others_to_be_handed_over(monkey
 
     created = os.memfd_create
     monkeypatch.setattr(os, "memfd_create", refuse)
-    handover = Handover([marked("large"), marked("one")])
-    assert handover.failures == ['cannot hand over shared memory zone "large" (12: Cannot allocate memory)']
-    filled = TlsSessions("one", SIZE)
-    with handover.announced() as environment:
+    log, filled = RecordedLog(), TlsSessions("one", SIZE)
+    with announced([marked("large"), marked("one")], log.log) as environment:
+        assert log.lines == ['[error] cannot hand over shared memory zone "large" (12: Cannot allocate memory)']
         take_over(f"{os.dup(int(environment[VARIABLE].rstrip(';')))};", [filled])
     assert bytes(filled.memory[:4]) == b"head"
 
@@ -123,27 +123,29 @@ def test_a_zone_that_there_is_no_memory_to_copy_leaves_no_descriptor(monkeypatch
 
     before = foreign_descriptors({})
     monkeypatch.setattr("mailworker.process.handover.zones._append", lack)
-    handover = Handover([marked("one")])
-    assert handover.failures == ['cannot hand over shared memory zone "one" (12: Cannot allocate memory)']
-    assert foreign_descriptors({}) == before
+    log = RecordedLog()
+    with announced([marked("one")], log.log) as environment:
+        assert environment == {}
+        assert foreign_descriptors({}) == before
+    assert log.lines == ['[error] cannot hand over shared memory zone "one" (12: Cannot allocate memory)']
 
 
 def test_a_zone_may_have_a_long_name() -> None:
     name = "ü" * 1000
-    handover, filled = Handover([marked(name)]), TlsSessions(name, SIZE)
-    with handover.announced() as environment:
+    log, filled = RecordedLog(), TlsSessions(name, SIZE)
+    with announced([marked(name)], log.log) as environment:
         take_over(f"{os.dup(int(environment[VARIABLE].rstrip(';')))};", [filled])
-    assert (handover.failures, bytes(filled.memory[:4])) == ([], b"head")
+    assert (log.lines, bytes(filled.memory[:4])) == ([], b"head")
     assert TicketKeys(name).failure is None
 
 
 def test_a_copy_is_for_nobody_else() -> None:
-    with Handover([marked("one")]).announced() as environment:
+    with announced([marked("one")], RecordedLog().log) as environment:
         assert os.fstat(int(environment[VARIABLE].rstrip(";"))).st_mode & 0o777 == 0o600
 
 
 def test_copies_are_inherited_and_end_with_their_announcement() -> None:
-    with Handover([marked("one")]).announced() as environment:
+    with announced([marked("one")], RecordedLog().log) as environment:
         descriptor = int(environment[VARIABLE].rstrip(";"))
         assert os.get_inheritable(descriptor)
     with pytest.raises(OSError, match="Bad file descriptor"):
@@ -151,7 +153,7 @@ def test_copies_are_inherited_and_end_with_their_announcement() -> None:
 
 
 def test_without_zones_there_is_nothing_to_announce() -> None:
-    with Handover([]).announced() as environment:
+    with announced([], RecordedLog().log) as environment:
         assert environment == {}
 
 
