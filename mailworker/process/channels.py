@@ -115,13 +115,9 @@ class Channels:
         return True
 
     def end(self, worker: int) -> None:
-        """Note that a worker has ended: its channels are closed once they are empty."""
+        """Note that a worker has ended, and close the empty channels of all workers that have."""
         for kept in self._kept:
             kept.over = kept.over or kept.worker == worker
-        self.sweep()
-
-    def sweep(self) -> None:
-        """Close the empty channels of workers that have ended."""
         self._close(kept for kept in self._kept if kept.over and kept.is_empty)
 
     def drop(self, cycle: Cycle, helper: str) -> None:

@@ -21,7 +21,7 @@ from mailworker.log.log import Log
 from mailworker.model import Level
 from mailworker.process.bug import log_bug, log_unraisable
 from mailworker.process.cycle import Cycle
-from mailworker.process.link import FileUpdate, Kick, Receiver, report_serving
+from mailworker.process.link import Answer, FileUpdate, Kick, LogLevel, Receiver, report_serving
 from mailworker.process.system.callbacks import Alarm, Watch
 from mailworker.process.system.reserve import Reserve
 from mailworker.process.system.signals import IGNORED, SILENT, Handler, SignalSocket
@@ -89,9 +89,7 @@ class ChildProcess(ABC):
         self._cycle = cycle
         self._leaving = False
         self._log = cycle.log
-        self._receiver = Receiver(
-            master.link, self._take_update, self._take_channel, self._take_answer, self._limit_logs, self._kick
-        )
+        self._receiver = Receiver(master.link)
         self._postponed: FileUpdate | None = None  # there was not enough memory for it
         self._loop = Loop(on_bug=self._log_bug)
         self._master = master
@@ -125,7 +123,7 @@ class ChildProcess(ABC):
         """Take the channel of a worker that has started; only helpers get one."""
         channel.close()
 
-    def _take_answer(self, number: int, words: bytes) -> None:  # noqa: B027 - most ask nothing
+    def _take_answer(self, answer: Answer) -> None:  # noqa: B027 - most ask nothing
         """Take the master's answer to a question."""
 
     def _limit_logs(self, level: int) -> None:
@@ -225,11 +223,21 @@ class ChildProcess(ABC):
             postponed, self._postponed = self._postponed, None
             if postponed is not None:
                 self._take_update(postponed)
-            files = self._receiver.take()
-            if files is not None:
-                self._log.write(Level.NOTICE, "reopening logs")
-                self._cycle.logs.adopt(files)
-                self._cycle.redirect_stderr()
+            match self._receiver.take():
+                case FileUpdate() as update:
+                    self._take_update(update)
+                case Kick() as kick:
+                    self._kick(kick)
+                case Answer() as answer:
+                    self._take_answer(answer)
+                case LogLevel(level):
+                    self._limit_logs(level)
+                case socket.socket() as channel:
+                    self._take_channel(channel)
+                case dict() as files:
+                    self._log.write(Level.NOTICE, "reopening logs")
+                    self._cycle.logs.adopt(files)
+                    self._cycle.redirect_stderr()
 
     def _reopen_logs(self) -> None:
         """Open the files ourselves: SIGUSR1 was sent to this process, or the master could not send its files."""

@@ -12,7 +12,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -183,42 +183,33 @@ def send_channel(link: socket.socket, end: socket.socket) -> bool:
     return _send(link, _CHANNEL, end.fileno())
 
 
-def _refuse_channel(channel: socket.socket) -> None:
-    channel.close()
+class Answer(NamedTuple):
+    """The answer to the question of that number."""
+
+    number: int
+    words: bytes
 
 
-def _refuse(update: FileUpdate) -> None:
-    os.close(update.descriptor)
+class LogLevel(NamedTuple):
+    """The level of the error log, 0 for the levels of the configuration."""
+
+    level: int
 
 
-def _ignore(*_: object) -> None:
-    """Ignore a message that this process does not need."""
+Message = FileUpdate | Kick | Answer | LogLevel | socket.socket | dict[Path, int]
+"""A message of the master. A socket is a helper's end of a channel, a dictionary has the descriptors of log files.
+
+The caller must close what a message contains.
+"""
 
 
 class Receiver:
-    """A child's end of the link.
+    """A child's end of the link."""
 
-    `on_update` is called with a file update, `on_channel` with a helper's end of a channel, `on_answer` with the number
-    of a question and its answer, `on_level` with the level of the error log, `on_kick` with the sessions to end.
-    """
+    __slots__ = ("_files", "_link")
 
-    __slots__ = ("_files", "_link", "_on_answer", "_on_channel", "_on_kick", "_on_level", "_on_update")
-
-    def __init__(  # noqa: PLR0913, PLR0917 - one for each kind of message
-        self,
-        link: socket.socket,
-        on_update: Callable[[FileUpdate], object] = _refuse,
-        on_channel: Callable[[socket.socket], None] = _refuse_channel,
-        on_answer: Callable[[int, bytes], None] = _ignore,
-        on_level: Callable[[int], None] = _ignore,
-        on_kick: Callable[[Kick], None] = _ignore,
-    ) -> None:
-        self._on_update = on_update
-        self._on_channel = on_channel
-        self._on_answer = on_answer
-        self._on_level = on_level
+    def __init__(self, link: socket.socket) -> None:
         self._files: dict[Path, int] = {}
-        self._on_kick = on_kick
         self._link = link
 
     @property
@@ -229,31 +220,29 @@ class Receiver:
         except OSError:
             return False
 
-    def take(self) -> dict[Path, int] | None:
-        """Receive a message. Returns the log files, which the caller must close, when all have arrived, else None."""
+    def take(self) -> Message | None:
+        """Receive a message. Returns None if there is none, or if further ones complete it."""
         try:
             message, descriptors, _, _ = socket.recv_fds(self._link, _LONGEST, _MOST)
         except OSError:
             return None
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)
-        header, *names = message.split(b"\0")
-        if header in (USERS, PAIRS):
-            self._on_update(FileUpdate.of(message, *descriptors))
-        elif header == _ANSWER:
-            self._on_answer(int(names[0]), b"\0".join(names[1:]))
-        elif header == _KICK:
-            self._on_kick(Kick.of(message))
-        elif header == _LEVEL:
-            self._on_level(int(names[0]))
-        elif header == _CHANNEL:
-            for descriptor in descriptors:
-                channel = socket.socket(fileno=descriptor)
-                channel.setblocking(False)
-                self._on_channel(channel)
-        else:
-            return self._complete(header, names, descriptors)
-        return None
+        return self._read(message, descriptors)
+
+    def _read(self, message: bytes, descriptors: list[int]) -> Message | None:
+        kind, *parts = message.split(b"\0")
+        if kind in (USERS, PAIRS):
+            return FileUpdate.of(message, *descriptors)
+        if kind == _KICK:
+            return Kick.of(message)
+        if kind == _ANSWER:
+            return Answer(int(parts[0]), b"\0".join(parts[1:]))
+        if kind == _LEVEL:
+            return LogLevel(int(parts[0]))
+        if kind == _CHANNEL:
+            return next(map(_channel_end, descriptors), None)
+        return self._complete(kind, parts, descriptors)
 
     def _complete(self, header: bytes, names: list[bytes], descriptors: list[int]) -> dict[Path, int] | None:
         before, left = map(int, header.split())
@@ -265,3 +254,9 @@ class Receiver:
             return None
         files, self._files = self._files, {}
         return files
+
+
+def _channel_end(descriptor: int) -> socket.socket:
+    end = socket.socket(fileno=descriptor)
+    end.setblocking(False)
+    return end

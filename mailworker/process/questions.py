@@ -9,7 +9,7 @@ from typing import Any
 
 from mailworker.errors import MailworkerError
 from mailworker.event.task import Task, wait_for
-from mailworker.process.link import Question, ask
+from mailworker.process.link import Answer, Question, ask
 from mailworker.status.control_server import Denied
 
 
@@ -17,7 +17,7 @@ class _NoAnswer(Denied):
     """The master has not answered in time."""
 
 
-class _Answer:
+class _Awaited:
     """The answer to one question; the task that asked waits for it. See Waitable."""
 
     __slots__ = ("_seconds", "_task", "words")
@@ -48,14 +48,14 @@ class Questions:
     __slots__ = ("_answers", "_link", "_numbers")
 
     def __init__(self, link: socket.socket) -> None:
-        self._answers: dict[int, _Answer] = {}
+        self._answers: dict[int, _Awaited] = {}
         self._link = link
         self._numbers = count(1)
 
     async def ask(self, command: str, argument: bytes, seconds: float) -> dict[str, Any]:
         """The master's answer. Raises Denied with the master's words, or after `seconds`."""
         number = next(self._numbers)
-        self._answers[number] = answer = _Answer(seconds)
+        self._answers[number] = answer = _Awaited(seconds)
         try:
             if not ask(self._link, Question(number, command.encode(), argument)):
                 raise Denied("the master has too much to do")
@@ -67,8 +67,8 @@ class Questions:
             raise Denied(words["error"])
         return words
 
-    def answered(self, number: int, words: bytes) -> None:
-        """Take the answer to a question; the link calls this."""
-        answer = self._answers.get(number)
-        if answer is not None:
-            answer.arrive(json.loads(words))
+    def answered(self, answer: Answer) -> None:
+        """Take the answer to a question."""
+        waiting = self._answers.get(answer.number)
+        if waiting is not None:
+            waiting.arrive(json.loads(answer.words))

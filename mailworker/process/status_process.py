@@ -16,7 +16,7 @@ from mailworker.model import Level
 from mailworker.process.command_context import command_context, limit_zones
 from mailworker.process.cycle import Cycle
 from mailworker.process.helper import Helper
-from mailworker.process.link import PAIRS
+from mailworker.process.link import PAIRS, Answer
 from mailworker.process.questions import Questions
 from mailworker.process.steps import at_once
 from mailworker.process.system import identity
@@ -133,8 +133,8 @@ class StatusProcess(Helper):
     def _receive(self, packet: memoryview, channel: socket.socket) -> None:
         raise NotImplementedError("no worker has a channel to it")
 
-    def _take_answer(self, number: int, words: bytes) -> None:
-        self._questions.answered(number, words)
+    def _take_answer(self, answer: Answer) -> None:
+        self._questions.answered(answer)
 
     def _finish(self, done: Callable[[], None]) -> None:
         open_ones = [self._server, self._control]

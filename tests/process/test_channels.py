@@ -86,7 +86,7 @@ def test_what_a_dead_worker_has_sent_stays_until_it_is_taken() -> None:
     channels.end(WORKER)
     (end,) = channels.of(cycle, "h")
     assert end.recv(100) == b"last words"
-    channels.sweep()
+    channels.end(WORKER)
     assert channels.of(cycle, "h") == ()
     assert end.fileno() == -1
 

@@ -6,7 +6,6 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
@@ -18,6 +17,7 @@ from mailworker.process.cycle import Cycle
 from mailworker.process.link import (
     USERS,
     FileUpdate,
+    Message,
     Receiver,
     open_link,
     receive_messages,
@@ -144,7 +144,7 @@ def test_a_message_that_there_is_no_memory_for_is_taken_later(master: Master, mo
     """The loop announced it again at once: the process took all of a processor, and filled the log."""
     take, tries = Receiver.take, list[int]()
 
-    def lack(receiver: Receiver) -> dict[Path, int] | None:
+    def lack(receiver: Receiver) -> Message | None:
         tries.append(1)
         if len(tries) < 3:
             raise MemoryError

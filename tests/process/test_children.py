@@ -3,8 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator
 from signal import SIGQUIT, SIGTERM, SIGUSR1
 from unittest.mock import Mock
 
@@ -16,7 +15,18 @@ from mailworker.process.channels import close_ends, open_channels
 from mailworker.process.child_process import ChildProcess
 from mailworker.process.children import Child, Children, Exit, Place
 from mailworker.process.cycle import Cycle
-from mailworker.process.link import USERS, FileUpdate, Question, Receiver, ask, open_link, report_serving, send_files
+from mailworker.process.link import (
+    USERS,
+    FileUpdate,
+    LogLevel,
+    Message,
+    Question,
+    Receiver,
+    ask,
+    open_link,
+    report_serving,
+    send_files,
+)
 from mailworker.process.log_writer import LogWriter
 from mailworker.process.status_process import StatusProcess
 from mailworker.process.worker import Worker
@@ -207,17 +217,16 @@ def test_a_helper_without_room_is_told_later(children: Children, later: list[Cal
     children._channels.keep(cycle, 4711, ends)
     for _ in range(3):
         children.channel_retry.now()
-    adopted: list[socket.socket] = []
-    receiver = Receiver(theirs, on_channel=adopted.append)
-    while receiver.has_message:
-        receiver.take()
+    receiver = Receiver(theirs)
+    assert messages(receiver)
     (again,) = later
     again()
     assert later == [again]
-    receiver.take()
+    channel = receiver.take()
     own[LogWriter.name].send(b"heard")
-    assert adopted[0].recv(10) == b"heard"
-    close_ends((*own.values(), *adopted, ours, theirs))
+    assert isinstance(channel, socket.socket)
+    assert channel.recv(10) == b"heard"
+    close_ends((*own.values(), channel, ours, theirs))
 
 
 def test_a_worker_without_room_keeps_no_change_from_the_others(
@@ -230,28 +239,32 @@ def test_a_worker_without_room_keeps_no_change_from_the_others(
         children._children[pid] = Child(pid, place, cycle, 0.0, link, row=0)
     while send_files(links[0][0], {}):
         pass
-    heard = [list[str](), list[str](), list[str]()]
-    receivers = [Receiver(end, partial(note, paths)) for (_, end), paths in zip(links, heard, strict=True)]
+    receivers = [Receiver(end) for _, end in links]
     for path in ("a", "b", "a", "c"):
         children.file_updates.add(FileUpdate(USERS, path, os.open(os.devnull, os.O_RDONLY)))
-    take_all(receivers)
-    assert heard == [[], ["a", "b", "a", "c"], []]  # a log writer knows no users
+    assert [*map(paths, receivers)] == [[], ["a", "b", "a", "c"], []]  # a log writer knows no users
     (again,) = later
     again()
-    take_all(receivers)
-    assert heard == [["b", "a", "c"], ["a", "b", "a", "c"], []]
+    assert [*map(paths, receivers)] == [["b", "a", "c"], [], []]
     close_ends(end for link in links for end in link)
 
 
-def note(paths: list[str], found: FileUpdate) -> None:
-    paths.append(found.path)
-    os.close(found.descriptor)
+def messages(receiver: Receiver) -> list[Message | None]:
+    """All that have arrived."""
+    found = []
+    while receiver.has_message:
+        found.append(receiver.take())
+    return found
 
 
-def take_all(receivers: Iterable[Receiver]) -> None:
-    for receiver in receivers:
-        while receiver.has_message:
-            receiver.take()
+def paths(receiver: Receiver) -> list[str]:
+    """The paths of the updates that have arrived."""
+    found = []
+    for update in messages(receiver):
+        if isinstance(update, FileUpdate):
+            found.append(update.path)
+            os.close(update.descriptor)
+    return found
 
 
 def test_who_cannot_be_killed_is_given_up(children: Children) -> None:
@@ -352,11 +365,7 @@ def test_what_children_say_is_heard_once(children: Children, make: Made) -> None
 
 
 def level_of(theirs: socket.socket) -> list[int]:
-    levels: list[int] = []
-    receiver = Receiver(theirs, on_level=levels.append)
-    while receiver.has_message:
-        receiver.take()
-    return levels
+    return [message.level for message in messages(Receiver(theirs)) if isinstance(message, LogLevel)]
 
 
 def test_all_children_get_the_level_and_who_has_no_room_is_told(children: Children, make: Made) -> None:

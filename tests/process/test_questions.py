@@ -9,7 +9,7 @@ import pytest
 
 from mailworker.event.loop import Loop
 from mailworker.event.task import Task
-from mailworker.process.link import Question, answer, open_link, receive_messages
+from mailworker.process.link import Answer, Question, answer, open_link, receive_messages
 from mailworker.process.questions import Questions
 from mailworker.status.control_server import Denied
 
@@ -56,17 +56,17 @@ def test_each_question_gets_its_own_answer(link: Link) -> None:
     helper.ask("one", b"a\0b")
     helper.ask("two")
     assert receive_messages(link[0]) == ([Question(1, b"one", b"a\0b"), Question(2, b"two", b"")], False)
-    helper.questions.answered(2, b'{"b": 2}')
-    helper.questions.answered(1, b'{"a": 1}')
+    helper.questions.answered(Answer(2, b'{"b": 2}'))
+    helper.questions.answered(Answer(1, b'{"a": 1}'))
     assert helper.answers == [{"b": 2}, {"a": 1}]
 
 
 def test_what_the_master_refuses_is_refused(link: Link) -> None:
     helper = Helper(link)
     helper.ask("one")
-    helper.questions.answered(1, b'{"error": "no"}')
+    helper.questions.answered(Answer(1, b'{"error": "no"}'))
     helper.ask("two")
-    helper.questions.answered(2, b'{"error": "of a reload", "generation": 1}')
+    helper.questions.answered(Answer(2, b'{"error": "of a reload", "generation": 1}'))
     assert helper.answers == ["no", {"error": "of a reload", "generation": 1}]
 
 
@@ -74,14 +74,14 @@ def test_a_silent_master_is_given_up_and_its_late_answer_passed_over(link: Link)
     helper = Helper(link)
     helper.ask("one", seconds=0.01)
     helper.loop.run()
-    helper.questions.answered(1, b"{}")
+    helper.questions.answered(Answer(1, b"{}"))
     assert helper.answers == ["the master does not answer"]
 
 
 def test_an_answer_for_somebody_who_has_gone_is_passed_over(link: Link) -> None:
     helper = Helper(link)
     helper.ask("one").cancel()
-    helper.questions.answered(1, b"{}")
+    helper.questions.answered(Answer(1, b"{}"))
     assert helper.answers == []
 
 

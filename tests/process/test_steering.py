@@ -13,7 +13,7 @@ from mailworker.process.children import Asked, Child, Children, Place
 from mailworker.process.cycle import Cycle
 from mailworker.process.handover.upgrade import Upgrade
 from mailworker.process.kicking import Kicking
-from mailworker.process.link import Kick, Question, Receiver, open_link
+from mailworker.process.link import Answer, Kick, Question, Receiver, open_link
 from mailworker.process.status_process import StatusProcess
 from mailworker.process.steering import Steering
 from mailworker.status.master_state import MasterState
@@ -50,10 +50,7 @@ class Master:
         self.begun = 0
         link, self._theirs = open_link()
         self.child = Child(1, Place(StatusProcess, 0), self.cycle, 0.0, link, 0)
-        self._answers: list[tuple[int, Any]] = []
-        self._receiver = Receiver(
-            self._theirs, on_answer=lambda number, words: self._answers.append((number, json.loads(words)))
-        )
+        self._receiver = Receiver(self._theirs)
         self.state = MasterState()
         children = cast("Children", self)
         self.kicks: list[tuple[int, Kick]] = []
@@ -95,10 +92,12 @@ class Master:
         return self.answers()
 
     def answers(self) -> list[tuple[int, Any]]:
+        found = []
         while self._receiver.has_message:
-            self._receiver.take()
-        answers, self._answers = self._answers, []
-        return answers
+            answer = self._receiver.take()
+            assert isinstance(answer, Answer)
+            found.append((answer.number, json.loads(answer.words)))
+        return found
 
     def close(self) -> None:
         for end in (self.child.link, self._theirs):
