@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from mailworker.process.link import Question, ask, notify_by_signal, open_link, receive_messages
-from mailworker.process.system.announced import announced, inherited
+from mailworker.process.system.inherited_state import announced, inherited
 
 VARIABLE: Final = "MAILWORKER_FORMER"
 """The environment variable with the descriptor of the new master's end."""

@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import sys
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mailworker.process.system import signals
@@ -59,6 +60,27 @@ def passed_descriptors(environment: Mapping[str, str]) -> range:
     """The descriptors that a service manager passes to this process (sd_listen_fds(3))."""
     count = number(environment.get("LISTEN_FDS", "")) if environment.get("LISTEN_PID") == str(os.getpid()) else None
     return range(_FIRST_PASSED, _FIRST_PASSED + min(count or 0, _MOST_PASSED))
+
+
+@contextmanager
+def announced(theirs: socket.socket, variable: str) -> Iterator[dict[str, str]]:
+    """The variable with the descriptor of `theirs`, which is inheritable, and open here, within the context."""
+    with theirs:
+        theirs.set_inheritable(True)
+        yield {variable: str(theirs.fileno())}
+
+
+def inherited(descriptor: str) -> socket.socket | None:
+    """The socket that an old master has announced, None if there is no valid one."""
+    found = number(descriptor)
+    if found is None:
+        return None
+    try:
+        link = socket.socket(fileno=found)
+        link.set_inheritable(False)
+    except (OSError, OverflowError, ValueError):
+        return None
+    return link
 
 
 def close_all(descriptors: Iterable[int]) -> None:

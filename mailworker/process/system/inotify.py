@@ -60,12 +60,6 @@ class Inotify:
             while os.read(self.descriptor, 1 << 16):
                 pass
 
-    def close(self) -> None:
-        """Stop watching."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
-
 
 def is_remote(folder: str) -> bool:
     """Whether other machines may write to the folder: this system does not report their changes."""

@@ -10,8 +10,7 @@ from contextlib import AbstractContextManager, suppress
 from time import monotonic_ns
 
 from mailworker.model import After
-from mailworker.process.system.announced import announced, inherited
-from mailworker.process.system.inherited_state import number
+from mailworker.process.system.inherited_state import announced, inherited, number
 
 # The variables that a new binary needs to notify the service manager.
 VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mailworker.process.system.inherited_state import foreign_descriptors
+from mailworker.process.system.inherited_state import announced, foreign_descriptors, inherited
 from tests.process.conftest import Install
 from tests.support.patience import PATIENCE
 from tests.support.process import BINARY, GREETING, Mailworker, configuration, greeting, opened
@@ -256,3 +257,29 @@ def test_a_relative_prefix_in_a_folder_that_is_gone_is_refused_as_by_nginx(tmp_p
     refused = subprocess.run(command, capture_output=True, timeout=PATIENCE, check=False)
     message = b"mailworker: [emerg]: getcwd() failed (2: No such file or directory)\n"
     assert (refused.returncode, refused.stderr) == (1, message)
+
+
+def test_a_socket_is_announced_until_the_end() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, announced(theirs, "LINK") as environment:
+        assert environment == {"LINK": str(theirs.fileno())}
+        assert theirs.get_inheritable()
+    assert theirs.fileno() == -1
+
+
+def test_the_announced_socket_is_not_inherited_any_further() -> None:
+    ours, theirs = socket.socketpair()
+    passed = os.dup(theirs.fileno())
+    os.set_inheritable(passed, True)
+    with ours, theirs:
+        link = inherited(str(passed))
+        assert link is not None
+        with link:
+            assert not link.get_inheritable()
+            ours.send(b"x")
+            assert link.recv(1) == b"x"
+
+
+@pytest.mark.parametrize("value", ["", "x", "-1", "1000000", "9" * 18, "9" * 30])
+def test_what_names_no_socket_is_none(value: str) -> None:
+    assert inherited(value) is None
