@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 from typing import Final
@@ -96,19 +96,11 @@ class LimitZonesDraft:
     zones: dict[str, LimitZone] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """A `limit_auth` whose zone may be declared further below."""
+_Limit = tuple[str, Callable[[LimitZone], LimitAuth]]
+"""A `limit_auth`, and before it the name of its zone, which may be declared further below."""
 
-    zone: str
-    limit: Callable[[LimitZone], LimitAuth]
-
-
-@dataclass(frozen=True, slots=True)
-class _WantedDelay:
-    zone: str | None
-    seconds: float
-    most: float
+_Delay = tuple[str | None, AuthDelay]
+"""An `auth_delay` without its zone, and before it the name of that, None for none."""
 
 
 _RATE: Final = re.compile(r"rate=([0-9]+)(r/[smh])?")
@@ -137,7 +129,7 @@ def _read_rate(parser: Parser, word: str) -> tuple[int, int]:
 _FASTEST: Final = 1_000_000  # a second
 
 
-def _read_limit(parser: Parser) -> _Wanted:
+def _read_limit(parser: Parser) -> _Limit:
     zone, burst, delay, counts_all, ban = "", 0, 0, False, 0.0
     for word in parser.words[1:]:
         name, equals, value = word.partition("=")
@@ -158,7 +150,7 @@ def _read_limit(parser: Parser) -> _Wanted:
     if not zone:
         raise parser.error(f'"{parser.words[0]}" must have "zone" parameter')
     delayed = None if delay < 0 else delay
-    return _Wanted(zone, partial(LimitAuth, burst=burst, delay=delayed, counts_all=counts_all, ban=ban))
+    return zone, partial(LimitAuth, burst=burst, delay=delayed, counts_all=counts_all, ban=ban)
 
 
 def _read_number(parser: Parser, word: str, text: str) -> int:
@@ -176,14 +168,14 @@ def _read_time(parser: Parser, word: str, text: str) -> float:
     return seconds
 
 
-def _take_limit(parser: Parser, earlier: tuple[_Wanted, ...]) -> tuple[_Wanted, ...]:
-    wanted = _read_limit(parser)
-    if any(wanted.zone == other.zone for other in present(earlier)):
+def _take_limit(parser: Parser, earlier: tuple[_Limit, ...]) -> tuple[_Limit, ...]:
+    limit = _read_limit(parser)
+    if any(limit[0] == zone for zone, _ in present(earlier)):
         raise parser.error(f'"{parser.words[0]}" directive is duplicate')
-    return (*present(earlier), wanted)
+    return (*present(earlier), limit)
 
 
-def _read_delay(parser: Parser) -> _WantedDelay:
+def _read_delay(parser: Parser) -> _Delay:
     directive, first, *parameters = parser.words
     seconds = values.milliseconds(first)
     if seconds is None:
@@ -201,7 +193,7 @@ def _read_delay(parser: Parser) -> _WantedDelay:
         raise parser.error(f'"max" is less than the delay in "{directive}"')
     if most < inf and zone is None:
         raise parser.error(f'"max" needs "zone" in "{directive}"')
-    return _WantedDelay(zone, seconds, most)
+    return zone, AuthDelay(seconds, most)
 
 
 def _read_exempt(parser: Parser) -> tuple[Network, ...]:
@@ -224,11 +216,11 @@ _UP_TO_THREE: Final = Arity(1, 3)
 class LimitAuthDraft:
     """A block with a list inherits no list."""
 
-    limit_auth: tuple[_Wanted, ...] = row(BOTH, ONE_OR_MORE, Value(_take_limit), ())
+    limit_auth: tuple[_Limit, ...] = row(BOTH, ONE_OR_MORE, Value(_take_limit), ())
     limit_auth_exempt: tuple[Network, ...] = row(BOTH, ONE_OR_MORE, Value(repeated(_read_exempt)), ())
     limit_auth_dry_run: bool = row(BOTH, ONE, FLAG, False)
     limit_auth_log_level: Level = row(BOTH, ONE, LIMIT_LEVEL, Level.ERROR)
-    auth_delay: _WantedDelay | None = row(BOTH, _UP_TO_THREE, Value(once(_read_delay)), None, spelled="0")
+    auth_delay: _Delay = row(BOTH, _UP_TO_THREE, Value(once(_read_delay)), (None, AuthDelay(0.0, inf)), spelled="0")
 
 
 @dataclass(slots=True)
@@ -270,15 +262,12 @@ def freeze(server: Scope, mail: Scope, variables: Variables) -> LimitAuthSetting
             raise ConfigError(f'zero size shared memory zone "{name}"', server.opened_at)
         return found
 
-    delay = draft.auth_delay
-    limits = tuple(each.limit(zone(each.zone)) for each in draft.limit_auth)
+    name, delay = draft.auth_delay
     return LimitAuthSettings(
-        limits,
+        tuple(limit(zone(name)) for name, limit in draft.limit_auth),
         draft.limit_auth_exempt,
         draft.limit_auth_dry_run,
         draft.limit_auth_log_level,
-        None
-        if delay is None or not delay.seconds
-        else AuthDelay(delay.seconds, delay.most, None if delay.zone is None else zone(delay.zone)),
+        replace(delay, zone=None if name is None else zone(name)) if delay.seconds else None,
         merged(LimitPrefixDraft, mail).limit_prefix,
     )

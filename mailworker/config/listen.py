@@ -201,7 +201,8 @@ def _with_parameter(parser: Parser, listen: Listen, word: str) -> Listen:
     read = _PARAMETERS.get(name) if equals else None
     if read is None:
         raise parser.error(f'invalid parameter "{word}"')
-    return replace(read(_Parameter(parser, listen, word, value)), bind=True)
+    changes: dict[str, Any] = {name: read(_Parameter(parser, listen, word, value)), "bind": True}
+    return replace(listen, **changes)
 
 
 _SWITCHES: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -211,7 +212,7 @@ _SWITCHES: Final[Mapping[str, Mapping[str, Any]]] = {
 
 
 class _Parameter(NamedTuple):
-    """`NAME=VALUE` of a listen; `word` is both together."""
+    """`NAME=VALUE` of a `listen`, which is `word`; `listen` has the parameters before it."""
 
     parser: Parser
     listen: Listen
@@ -224,11 +225,11 @@ def _bounded(value: int | None) -> int | None:
     return value if value is not None and values.C_INT.allow(value) else None
 
 
-def _backlog(parameter: _Parameter) -> Listen:
+def _backlog(parameter: _Parameter) -> int:
     backlog = _bounded(values.number(parameter.value))
     if not backlog:
         raise parameter.parser.error(f'invalid backlog "{parameter.word}"')
-    return replace(parameter.listen, backlog=backlog)
+    return backlog
 
 
 def _buffer(parameter: _Parameter) -> int:
@@ -238,21 +239,21 @@ def _buffer(parameter: _Parameter) -> int:
     return size
 
 
-def _ipv6only(parameter: _Parameter) -> Listen:
+def _ipv6only(parameter: _Parameter) -> bool:
     """`on` or `off`; as in nginx, another value that does not begin with "o" is an invalid parameter."""
     value = parameter.value
     if not value.startswith("o"):
         raise parameter.parser.error(f'invalid parameter "{parameter.word}"')
     if value not in ("on", "off"):
         raise parameter.parser.error(f'invalid ipv6only flags "{value}"')
-    return replace(parameter.listen, ipv6only=value == "on")
+    return value == "on"
 
 
-def _so_keepalive(parameter: _Parameter) -> Listen:
+def _so_keepalive(parameter: _Parameter) -> Keepalive:
     keepalive = _keepalive(parameter.value, parameter.listen.so_keepalive or Keepalive(True))
     if keepalive is None:
         raise parameter.parser.error(f'invalid so_keepalive value: "{parameter.value}"')
-    return replace(parameter.listen, so_keepalive=keepalive)
+    return keepalive
 
 
 def _keepalive(text: str, earlier: Keepalive) -> Keepalive | None:
@@ -269,13 +270,14 @@ def _keepalive(text: str, earlier: Keepalive) -> Keepalive | None:
     return Keepalive(True, idle or None, interval or None, count or None)
 
 
-_PARAMETERS: Final[dict[str, Callable[[_Parameter], Listen]]] = {
+_PARAMETERS: Final[Mapping[str, Callable[[_Parameter], object]]] = {
     "backlog": _backlog,
-    "rcvbuf": lambda parameter: replace(parameter.listen, rcvbuf=_buffer(parameter)),
-    "sndbuf": lambda parameter: replace(parameter.listen, sndbuf=_buffer(parameter)),
+    "rcvbuf": _buffer,
+    "sndbuf": _buffer,
     "ipv6only": _ipv6only,
     "so_keepalive": _so_keepalive,
 }
+"""Parameters with values, by the names of their fields in Listen."""
 
 
 @dataclass(slots=True)

@@ -209,14 +209,8 @@ def _noted(row: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _reload(client: Client, arguments: Namespace, say: Say) -> int:
-    return _show_reload(client.last("reload")["reload"], arguments, say)
-
-
-def _reload_status(client: Client, arguments: Namespace, say: Say) -> int:
-    return _show_reload(client.last("reload-status")["reload"], arguments, say)
-
-
-def _show_reload(last: Mapping[str, Any], arguments: Namespace, say: Say) -> int:
+    """Reload, or only show the last result, as the subcommand says."""
+    last = client.last(arguments.subcommand)["reload"]
     error = last["error"]
     if arguments.json:
         say(json.dumps(last))
@@ -335,7 +329,7 @@ SUBCOMMANDS: Final[tuple[Subcommand, ...]] = (
     Subcommand("unban", "lift a ban", _unban_options, _unban),
     Subcommand("certificates", "list certificates, the first to expire first", _certificates_options, _certificates),
     Subcommand("reload", "reload the configuration, and wait for the result", _json, _reload),
-    Subcommand("reload-status", "show the result of the last reload", _json, _reload_status),
+    Subcommand("reload-status", "show the result of the last reload", _json, _reload),
     Subcommand("log-level", "show or set the level of the error log", _log_level_options, _log_level),
     Subcommand("shutdown-status", "show which workers serve, and which are shutting down", _json, _shutdown_status),
     Subcommand("probe-relay", "test whether a backend relays mail without a login", _probe_options, _probe),

@@ -40,14 +40,9 @@ class Result:
     processor: float
 
     @property
-    def capacity(self) -> float:
-        """The amount done in a second of processor time."""
-        return self.rate / self.processor if self.processor else 0.0
-
-    @property
     def potential(self) -> float:
         """The rate if clients took no processor time, and each worker had a processor of its own."""
-        return self.capacity * self.workers
+        return self.rate / self.processor * self.workers if self.processor else 0.0
 
 
 @dataclass(frozen=True, slots=True)
