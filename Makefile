@@ -1,16 +1,17 @@
-# The one list of commands. `make run` and `make test` need nothing but Python: they make a virtual environment,
-# build the native part and install what is missing.
+# All commands; `make help` lists them. `make run` and `make test` create a virtual environment, build the native part,
+# and install the packages that are missing; .ci/prerequisites checks what they need from the system.
 
 PYTHON ?= python3
 VENV ?= .venv
-# The module that runs the tests; CI has tests.support.again.
+# The module that runs the tests; continuous integration uses tests.support.again.
 PYTEST ?= pytest
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
-# Installs us with the extras of a stamp, or with $(EXTRAS). What builds us is installed here, as pip takes longer to make
-# an environment of its own for that. And pip would make bytecode by one processor, of the tests of each package, too.
-# Our own bytecode is made here because the program makes none, and a test may start it ten times.
+# Installs mailworker with $(EXTRAS), or with the extra that the target is named after. The build dependencies are
+# installed first, as pip takes longer to create an isolated environment for them. compileall compiles the bytecode, as
+# pip would use one processor, and compile the tests of each package as well. mailworker's own bytecode is compiled here,
+# as the program writes none, and a test may start it ten times.
 define INSTALL
 @$(PIP) --upgrade 'setuptools>=70.1' 'cffi>=1.15'
 @$(PIP) --no-build-isolation --editable '.[$(or $(EXTRAS),$*)]'
@@ -23,26 +24,26 @@ C := $(wildcard mailworker/native/*/*.[ch] bench/*.c fuzz/*.c)
 	install-paths libraries uninstall deb check-dist check-packages check-page clean
 
 help:
-	@echo 'make run    try it: demo mailbox, master and workers, until Ctrl-C'
-	@echo 'make run-auth-http  the same with an HTTP service that decides about logins'
+	@echo 'make run    a demo mailbox, master and workers, until Ctrl-C'
+	@echo 'make run-auth-http  the same with an HTTP service that decides about logins (auth_http)'
 	@echo 'make test   all tests'
-	@echo 'make pure   the tests of the event core and of sessions without its C, about a minute'
-	@echo 'make smoke  install and serve with every Python that is here'
-	@echo 'make bench  duels with nginx, about fourteen minutes'
-	@echo 'make lint   style, types, import layers, sizes, names'
-	@echo 'make type   types alone'
+	@echo 'make pure   the tests of the event core and of sessions without the C of native/core and native/relay, a minute'
+	@echo 'make smoke  install, start, log in, reload and stop, with every Python from 3.10 that is found'
+	@echo 'make bench  measure mailworker against nginx, about fourteen minutes'
+	@echo 'make lint   check style, types, import layers, sizes and names'
+	@echo 'make type   check types only'
 	@echo 'make docs   the documentation site, in build/site'
-	@echo 'make chaos  ten minutes of logins and relays while workers are killed and peers misbehave; figures go to docs/figures'
-	@echo 'make soak   a million sessions, one in a hundred with a fault; goes on where it was broken off'
-	@echo 'make fuzz   arbitrary bytes for every parser and for the C part, under sanitizers'
+	@echo 'make chaos  ten minutes of logins and relays while workers are killed and peers misbehave, as root; writes docs/figures'
+	@echo 'make soak   a million sessions, one in a hundred with a fault; continues a run that was interrupted'
+	@echo 'make fuzz   arbitrary bytes for every parser and, by clang with sanitizers, for the C part'
 	@echo 'make dist   source archive and wheel in dist/'
-	@echo 'make install  to PREFIX ($(PREFIX)), with libraries of the system: manual pages, unit, completions and all'
-	@echo 'make uninstall  what that has installed, but for the configuration'
-	@echo 'make deb    a package for the Debian that this is, in dist/'
-	@echo 'make check-dist  what is said of the source archive and the wheel by tools of the field'
-	@echo 'make check-packages  from each package to mail that was fetched and sent, in bare roots; as root, minutes'
-	@echo 'make check-page  the status page in headless Chromium, checked by axe-core, which npm fetches; screenshots in build/page'
-	@echo 'make clean  remove all that make has made'
+	@echo 'make install  install to PREFIX ($(PREFIX)), with the libraries of the system, manual pages, systemd unit and completions'
+	@echo 'make uninstall  remove what make install has installed, except the configuration'
+	@echo 'make deb    a package for the Debian release of this machine, in dist/'
+	@echo 'make check-dist  check source archive and wheel with twine, check-wheel-contents and pyroma'
+	@echo 'make check-packages  install each package in a minimal Debian system, fetch and send mail; as root, a quarter of an hour'
+	@echo 'make check-page  check the status page in headless Chromium with axe-core, which npm fetches; screenshots in build/page'
+	@echo 'make clean  remove all files that make has created'
 
 run: $(VENV)/.demo
 	@echo 'Starting a demo mailbox, and mailworker in front of it...'
@@ -78,10 +79,10 @@ lint: $(VENV)/.lint
 type: $(VENV)/.lint
 	$(BIN)/mypy
 
-# What its generator prints about its own future is in docs/decisions/0036-documentation.md.
+# For NO_MKDOCS_2_WARNING see docs/decisions/0036-documentation.md.
 docs: $(VENV)/.docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
-	@echo 'The site is in build/site; open build/site/index.html. Its search wants a server: $(BIN)/mkdocs serve'
+	@echo 'The site is in build/site; open build/site/index.html. Its search needs a server: $(BIN)/mkdocs serve'
 
 chaos: $(VENV)/.test
 	$(BIN)/python -m tests.long.chaos --json docs/figures/chaos.json
@@ -100,7 +101,7 @@ dist: $(VENV)/.dist
 
 include install/install.mk
 
-# Made from the source archive, so that no file of this folder gets in that others would not have.
+# The package is built from the source archive, so that it contains no files of this folder that are not in the archive.
 deb:
 	@command -v dpkg-buildpackage >/dev/null || \
 		{ echo 'Missing: dpkg-buildpackage; apt install build-essential, then apt build-dep ./' >&2; exit 1; }
@@ -111,7 +112,7 @@ deb:
 	mkdir -p dist
 	cp build/deb/*.deb dist/
 
-# As a release is made, whose builder says where it is published.
+# These variables are set when a release is built, see setup.py.
 check-dist: export MAILWORKER_REPOSITORY ?= https://forge.example/mailworker/mailworker
 check-dist: export MAILWORKER_EMAIL ?= mailworker@forge.example
 check-dist: $(VENV)/.dist
@@ -132,19 +133,20 @@ clean:
 	rm -f mailworker/native/*/*.so
 	find mailworker tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# One stamp per extra says when it was installed; a change of the native part or of the dependencies installs it again.
+# Each extra has a stamp with the time of its installation; it is installed again if the native part or the dependencies
+# change.
 $(VENV)/.demo $(VENV)/.test $(VENV)/.docs $(VENV)/.fuzz $(VENV)/.dist: $(VENV)/.%: $(VENV)/.created setup.py pyproject.toml $(NATIVE)
-	@echo 'Building mailworker and installing what it needs into $(VENV), which takes a minute...'
+	@echo 'Building mailworker and installing its dependencies into $(VENV), which takes a minute...'
 	$(INSTALL)
 	@touch $@
 
-# Types of the tests need what the tests need.
+# mypy needs the packages that the tests import.
 $(VENV)/.lint: EXTRAS = lint,test
 $(VENV)/.lint: $(VENV)/.created setup.py pyproject.toml $(NATIVE)
 	$(INSTALL)
 	@touch $@
 
-# For continuous integration: one installation in the place of four, each of which builds the native part.
+# For continuous integration: one installation instead of four, each of which would build the native part.
 everything: EXTRAS = lint,test,docs,dist
 everything: $(VENV)/.created
 	$(INSTALL)
@@ -152,6 +154,6 @@ everything: $(VENV)/.created
 
 $(VENV)/.created:
 	@PYTHON='$(PYTHON)' .ci/prerequisites
-	@echo 'Making a virtual environment in $(VENV)...'
+	@echo 'Creating a virtual environment in $(VENV)...'
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@

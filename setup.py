@@ -12,20 +12,20 @@ from setuptools.command.build_ext import build_ext
 
 VERSION = "0.1.0"
 
-# Where the sources are published, as https://forge.example/owner/name; who builds a release says so in the environment.
-# MAILWORKER_EMAIL is an address for the metadata.
+# For a release, these variables of the environment are the address of the repository, https://forge.example/owner/name,
+# and MAILWORKER_EMAIL, an address for the metadata.
 REPOSITORY = os.environ.get("MAILWORKER_REPOSITORY", "").rstrip("/")
 
-# A link to another file of the tree, which a package index that shows the README alone does not have.
+# A link to another file of the repository. A package index, which shows the README alone, does not have that file.
 RELATIVE_LINK = re.compile(r"\[([^]]+)\]\((?!https?:|#)([^)]+)\)")
 
-# As in mailworker/native/build.py: the compiler's warnings are errors in continuous integration.
+# As in mailworker/native/build.py: with MAILWORKER_WERROR, as in continuous integration, warnings are errors.
 WARNINGS = [
     *("-Wall", "-Wextra", "-Wshadow", "-Wunused-macros", "-Wno-unused-parameter", "-Wno-missing-field-initializers"),
     "-Werror",
 ]
 
-# Functions that Python does not see are called directly, not by the table for those that another library may replace.
+# Functions that are not exported are called directly, and not through the table for functions that may be replaced.
 HIDDEN = ["-fvisibility=hidden"]
 
 NATIVE = Path("mailworker", "native")
@@ -39,7 +39,7 @@ if sys.platform != "linux":
 
 
 class BuildExtensions(build_ext):
-    """Compiles the files of an extension at the same time, one for each processor."""
+    """Compiles the files of an extension in parallel, one for each processor."""
 
     def build_extension(self, ext: Extension) -> None:
         compile_all = self.compiler.compile
@@ -57,13 +57,13 @@ class BuildExtensions(build_ext):
 
 
 def description() -> str:
-    """The README for those who see it alone: its links go to the repository; where that is unknown, they are text."""
+    """The README as it is shown without the repository: its links lead there; without an address they become text."""
     readme = Path(__file__).with_name("README.md").read_text(encoding="utf-8")
     return RELATIVE_LINK.sub(rf"[\1]({REPOSITORY}/blob/v{VERSION}/\2)" if REPOSITORY else r"\1", readme)
 
 
 def project_urls() -> dict[str, str]:
-    """Links of the repository; none where that is unknown."""
+    """Links to the repository; none without its address."""
     pages = {
         "Source": "",
         "Documentation": "/tree/v{}/docs",
@@ -132,7 +132,7 @@ setup(
     # No entry points: the scripts have something to set before the package is loaded.
     scripts=["bin/mailworker", "bin/mailworker-ctl", "bin/mailworker-top"],
     entry_points={"console_scripts": ["mailworker-tune=mailworker.tune.main:main"]},
-    # Debian 12 has these versions, and mends what is found in them.
+    # Debian 12 has these versions, and gets security updates for them.
     install_requires=[
         "cffi>=1.15",
         "cryptography>=38",

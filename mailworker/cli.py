@@ -147,7 +147,7 @@ def _parameter(letter: str, value: str | None) -> str:
 
 
 def _invocation(arguments: Sequence[str], options: Options) -> Invocation:
-    """Raises OSError where the prefix is relative and the working directory was removed."""
+    """Raises OSError if the prefix is relative and the working directory was removed."""
     given = options.parameters
     prefix = Path(given.get("p", PREFIX)).absolute()
     error_log = given.get("e", ERROR_LOG)

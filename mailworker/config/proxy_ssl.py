@@ -84,7 +84,7 @@ COMMANDS: Final = commands(ProxySslDraft)
 
 
 def freeze(parser: Parser, server: Scope, mail: Scope) -> ProxySslSettings | None:
-    """The server's settings, None where `proxy_ssl` is off; raises ConfigError."""
+    """The server's settings, None if `proxy_ssl` is off; raises ConfigError."""
     draft = merged(ProxySslDraft, server, mail)
     if draft.proxy_ssl is None and draft.proxy_ssl_verify:
         parser.warn_once('"proxy_ssl_verify" has no effect without "proxy_ssl"', server.opened_at)

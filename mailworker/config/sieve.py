@@ -57,7 +57,7 @@ def _freeze_capabilities(parser: Parser, words: tuple[str, ...]) -> tuple[bytes,
             raise parser.error(f'duplicate capability "{name}" in "sieve_capabilities"')
         given[name] = value
     if "enotify" in given.get("SIEVE", "").split() and not given.get("NOTIFY"):
-        raise parser.error('capability "NOTIFY" is needed where "SIEVE" lists "enotify"')
+        raise parser.error('capability "NOTIFY" is needed if "SIEVE" lists "enotify"')
     if not given.get("SIEVE"):
         parser.warn_once(
             'no "SIEVE" in "sieve_capabilities": editors may offer no rules before the login', parser.where

@@ -18,7 +18,7 @@ from mailworker.model import Level
 from mailworker.regular_file import read_regular
 from mailworker.variables.regex import BadRegex, CompileRegex, Regex
 
-DEEPEST_INCLUDE: Final = 64  # files open at once; nginx stops where it runs out of descriptors
+DEEPEST_INCLUDE: Final = 64  # files open at once; nginx stops when it runs out of descriptors
 
 LONGEST_MESSAGE: Final = 1024  # bytes without the position, as in nginx
 

@@ -139,7 +139,7 @@ class Cycle:
 
     @property
     def counters(self) -> Counters | None:
-        """The counters of workers and helpers, None where the configuration asks for no status."""
+        """The counters of workers and helpers, None if the configuration asks for no status."""
         return None if self.settings.status is None else self.scoreboard
 
     @property
@@ -149,7 +149,7 @@ class Cycle:
 
     @property
     def session_table(self) -> SessionTable | None:
-        """The table of sessions, None where the configuration asks for none."""
+        """The table of sessions, None if the configuration asks for none."""
         return next((zone for zone in self.zones if isinstance(zone, SessionTable)), None)
 
     @property

@@ -17,7 +17,7 @@ class Subscriber(Protocol):
     received: int
 
     def send(self, update: FileUpdate) -> bool:
-        """Send an update; False where the child has no room for it yet."""
+        """Send an update; False if the child has no room for it yet."""
 
 
 class FileUpdates:

@@ -87,7 +87,7 @@ class MainProcess(ABC):
 
     @abstractmethod
     def hold_signals(self) -> None:
-        """Hold signals back until `run` can obey them. Notify this before other processes can learn our process id."""
+        """Hold signals back until `run` can obey them; called before other processes can learn our process id."""
 
     @abstractmethod
     def _serve(self) -> int:

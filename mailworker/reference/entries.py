@@ -1,6 +1,6 @@
-"""What the manual says of directives, variables and ends of sessions: one entry each, in Markdown in `entries/`.
+"""The manual's entries about directives, variables and ends of sessions. They are Markdown files in `entries/`.
 
-A file begins with a title, and goes on with an entry behind each heading of second rank:
+A file begins with a title. Each heading of the second level begins an entry:
 
     ## proxy_timeout
     Syntax: proxy_timeout TIME;
@@ -8,10 +8,10 @@ A file begins with a title, and goes on with an entry behind each heading of sec
 
     What it means.
 
-and an example, between fences. A word in parentheses behind the name is the block that the entry is about, where
-directives of one name mean something else in others. `nginx` is the page of nginx's manual that is nearest: without it
-the one that the file names behind its title, with `none` there is no such page. `Since` is the version that the name
-came with, without it the first one. `Example: warns` and `Example: refused` say what becomes of the example.
+An example may follow, between fences. If a directive has different meanings in different blocks, its name is followed
+by the block in parentheses. `nginx` is the closest page of nginx's manual: by default the one that the file names after
+its title, and `none` means that there is no such page. `Since` is the version that introduced the name, by default the
+first one. `Example: warns` and `Example: refused` are the results of `-t` for the example, which otherwise loads.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PAGES: Final = (
     *("limits", "logs", "status", "control"),
     *(VARIABLES, ENDS),
 )
-"""The files of `entries/`, in the order of the manual: those of directives, and two more."""
+"""The files of `entries/`, in the manual's order; the last two are not about directives."""
 
 _FOLDER: Final = Path(__file__).with_name("entries")
 _HEADING: Final = re.compile(r"([^ ]+)(?: \((\w+)\))?")
@@ -43,7 +43,10 @@ _MANUAL: Final = "https://nginx.org/en/docs/"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the manual says of a name. `context` is the block that it is about, `nginx` an address; "" is none."""
+    """The manual's entry for a name. `context` is its block, `nginx` the address of nginx's page; "" is none.
+
+    `outcome` is the result of testing the example: LOADS, `warns` or `refused`.
+    """
 
     name: str
     context: str
@@ -66,12 +69,12 @@ class Page:
 
 
 def read_pages() -> tuple[Page, ...]:
-    """All that the manual says, read from the files beside this one."""
+    """All files of `entries/`."""
     return tuple(read_page(name, (_FOLDER / f"{name}.md").read_text(encoding="utf-8")) for name in PAGES)
 
 
 def read_page(name: str, text: str) -> Page:
-    """A file of entries. Raises ValueError for what is no heading."""
+    """Parse a file of entries. Raises ValueError for an invalid heading."""
     head, *sections = re.split(r"^## ", text, flags=re.MULTILINE)
     title, _, rest = head.partition("\n")
     fields, introduction = _split_fields(rest)
@@ -85,7 +88,9 @@ def _read_entries(sections: list[str], nearest: str) -> Iterator[Entry]:
         title, _, rest = section.partition("\n")
         heading = _HEADING.fullmatch(title)
         if heading is None:
-            raise ValueError(f"{title!r} is no name with at most one word in parentheses behind it")
+            raise ValueError(
+                f"invalid heading {title!r}: it must be a name, perhaps followed by a block in parentheses"
+            )
         name, context = heading[1], heading[2] or ""
         fields, text = _split_fields(rest)
         example = _EXAMPLE.search(text)
@@ -102,7 +107,7 @@ def _read_entries(sections: list[str], nearest: str) -> Iterator[Entry]:
 
 
 def _split_fields(text: str) -> tuple[dict[str, list[str]], str]:
-    """The lines of "Name: value" that come first, and what is behind them."""
+    """The lines "Name: value" at the beginning, and the rest."""
     fields: dict[str, list[str]] = {}
     lines = text.splitlines(keepends=True)
     while lines and (match := re.fullmatch(r"(Syntax|nginx|Since|Example): (.+)\n", lines[0])):
@@ -112,6 +117,7 @@ def _split_fields(text: str) -> tuple[dict[str, list[str]], str]:
 
 
 def _address(nearest: str, name: str, given: str | None = None) -> str:
+    """The address of nginx's page, by the entry's line `given`, or else by the file's `nearest`; "" for none."""
     if given is None:
         own = not name.startswith("$") and nearest
         return f"{_MANUAL}{nearest}.html#{name}" if own else ""

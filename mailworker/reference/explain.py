@@ -1,4 +1,4 @@
-"""`mailworker --explain NAME`: what the manual says of a directive, a variable, or the end of a session."""
+"""`mailworker --explain NAME`: the manual's entries for a directive, a variable, or the end of a session."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _WIDTH = 78
 
 
 class UnknownName(Exception):
-    """Nothing is called so; the text says what may have been meant."""
+    """There is no entry for the name; the message may suggest a similar one."""
 
 
 def names_of_all() -> list[str]:
-    """All that can be explained, in the order of the alphabet."""
+    """All names that have an entry, in alphabetical order."""
     return sorted({entry.name for page in read_pages() for entry in page.entries})
 
 
 def explain(name: str) -> str:
-    """The entries of a name. A variable may stand without its `$`. Raises UnknownName."""
+    """The entries of a name as text; a variable may be given without its `$`. Raises UnknownName."""
     described = list(describe(read_pages()))
     found = [each for each in described if each.entry.name == name] or [
         each for each in described if each.page.name == VARIABLES and _is_called(each.entry.name, name)
@@ -36,7 +36,7 @@ def explain(name: str) -> str:
 
 
 def _is_called(variable: str, name: str) -> bool:
-    """Whether `name` is the variable, or one of a family such as `$imap_id_NAME`."""
+    """Whether `name` means the variable of an entry, which may be a family such as `$imap_id_NAME`."""
     called = "$" + name.removeprefix("$")
     family = variable.removesuffix("NAME")
     return called == variable or (family != variable and called.startswith(family) and called != family)
@@ -65,7 +65,7 @@ def _paragraph(text: str) -> str:
 
 
 def _fill(text: str, indentation: str) -> str:
-    """Lines for a terminal; a word that is longer stays whole, so that an address can be copied."""
+    """Wrap a text for a terminal. Long words are not broken, so that addresses can be copied."""
     return TextWrapper(
         _WIDTH,
         initial_indent=indentation,

@@ -1,4 +1,4 @@
-"""Entries beside what the program itself knows of their names: where a directive may stand, what holds without it."""
+"""The manual's entries with facts from the program itself, such as a directive's contexts and default value."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from mailworker.reference.entries import ENDS, VARIABLES, Entry, Page
 from mailworker.variables.table import TABLE
 
 FAMILIES: Final = ("$proxy_protocol_tlv_NAME", "$imap_id_NAME", "$auth_http_NAME")
-"""Variables that are many, by the letters that they begin with."""
+"""Families of variables, each with one entry: NAME stands for any name."""
 
-# Blocks whose directives are called as those of others are.
+# Blocks with directives whose names have another meaning elsewhere.
 _APART: Final = {Context.STATUS: "status", Context.CONTROL: "control"}
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """An entry with the facts about its name, each of which has a title."""
+    """An entry, its page, and facts about its name as pairs of title and text."""
 
     entry: Entry
     page: Page
@@ -31,7 +31,7 @@ class Described:
 
 
 def describe(pages: Iterable[Page]) -> Iterator[Described]:
-    """All entries with their facts, in their order. Raises LookupError for one of a name that is not there."""
+    """All entries with their facts, in order. Raises LookupError for an entry whose name does not exist."""
     commands = directives(PROTOCOLS)
     ends = {end.word: end for end in End}
     for page in pages:
@@ -46,9 +46,9 @@ def describe(pages: Iterable[Page]) -> Iterator[Described]:
 
 
 def rows_of(entry: Entry, entries: Iterable[Entry], commands: Iterable[Command]) -> Sequence[Command]:
-    """The rows that an entry is about: those of its block, or those that no entry with a block is about.
+    """The directives that an entry describes: those of its block, or those that no entry with a block describes.
 
-    Raises LookupError where there is none.
+    Raises LookupError if there are none.
     """
     named = [command for command in commands if command.name == entry.name]
     if entry.context:
@@ -62,12 +62,12 @@ def rows_of(entry: Entry, entries: Iterable[Entry], commands: Iterable[Command])
 
 
 def _apart(row: Command) -> set[Context]:
-    """Directives of `status` and `control` are called as others are that mean something else, but for `include`."""
+    """The contexts of a directive of `status` or `control` alone: elsewhere its name means something else."""
     return {row.contexts} if row.contexts in _APART else set()
 
 
 def all_names() -> list[str]:
-    """What must have an entry: directives, once for each block of _APART and once for all others, variables, ends."""
+    """All names that need an entry: directives, those in blocks of _APART separately, variables, and ends."""
     rows = directives(PROTOCOLS)
     names = {row.name for row in rows if row.contexts not in _APART}
     names |= {f"{row.name} ({_APART[row.contexts]})" for row in rows if row.contexts in _APART}

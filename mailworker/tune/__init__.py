@@ -1,1 +1,1 @@
-"""How many workers this machine should run: measured with the configuration's own certificates."""
+"""mailworker-tune measures how many workers a machine should run, with the certificates of a configuration."""

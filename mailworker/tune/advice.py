@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from mailworker.tune.load import Kind
 from mailworker.tune.trial import Result
 
-# Part of the best potential: more workers that add less than the rest are not worth their memory.
+# The part of the best rate that suffices: further workers that add less are not worth their memory.
 _ENOUGH = 0.95
-# Of a worker's descriptors: logs, listeners, the selector and others take these.
+# Descriptors of a worker for its logs, listeners, selector and others.
 _SPARE = 64
-# A client's connections: its own, and one to its auth service or backend.
+# Connections for each client: its own, and one to the auth service or the backend.
 _CONNECTIONS_OF_CLIENT = 2
-_MOST_CLIENTS = 32768  # of a worker; more clients need another design of the machine, not another number
+_MOST_CLIENTS = 32768  # of a worker
 _SESSIONS_PER_MEGABYTE = 6000
 _LARGEST_ZONE = 256  # megabytes
-# Part of the handshakes that a machine can do: the full ones in its busiest minutes. The others resume.
+# The full handshakes in the busiest minutes, as a part of those that the machine can do; the others resume sessions.
 _BUSY = 0.25
 
 
@@ -42,9 +42,10 @@ class Advice:
 
 
 def advise(results: Sequence[Result], *, processors: int, descriptors: int, session_timeout: int) -> Advice:
-    """What to configure on a machine with that many `processors` and with `descriptors` for each process.
+    """The advice for a machine with so many `processors`, and so many `descriptors` for each process.
 
-    `session_timeout` is in seconds. Handshakes and logins decide about the workers, as the kernel does the relaying.
+    `session_timeout` is in seconds. The number of workers depends on handshakes and logins only, as most of the work of
+    relaying is the kernel's.
     """
     kinds = {result.kind for result in results} - {Kind.RELAYED_BYTES}
     workers = max((_enough(results, kind) for kind in kinds), default=1)
@@ -58,14 +59,14 @@ def advise(results: Sequence[Result], *, processors: int, descriptors: int, sess
 
 
 def _enough(results: Sequence[Result], kind: Kind) -> int:
-    """The fewest workers that are nearly as good as the best number."""
+    """The smallest number of workers that is nearly as good as the best one."""
     of_kind = [result for result in results if result.kind is kind]
     best = max(result.potential for result in of_kind)
     return min(result.workers for result in of_kind if result.potential >= best * _ENOUGH)
 
 
 def _zone(results: Sequence[Result], session_timeout: int) -> int | None:
-    """Room for the sessions that begin within their timeout."""
+    """The size in megabytes for all TLS sessions that begin within their timeout; None without TLS."""
     rates = [result.potential for result in results if result.kind is Kind.HANDSHAKES]
     if not rates:
         return None

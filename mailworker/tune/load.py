@@ -1,10 +1,10 @@
-"""A process that puts load on a mailworker: clients, and the auth service and the backend that these are sent to.
+"""A process that puts load on a mailworker. It contains clients, an auth service, and a backend.
 
-Several such processes share the ports of auth service and backend, so that neither slows the workers down. Called as
+Several such processes share the ports of auth service and backend, so that neither slows down the workers. Called as
 
     python -m mailworker.tune.load KIND PORT AUTH_PORT BACKEND_PORT SECONDS CLIENTS
 
-it prints "ready", waits for a line, and prints what was done per second: handshakes, logins or relayed bytes.
+it prints "ready", waits for a line on stdin, and prints the rate per second: handshakes, logins or relayed bytes.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from time import monotonic
 
 _PIECE = 65536
 _BLOCK = b"x" * _PIECE
-_INTERVAL = 0.02  # seconds between two checks whether anything has been done
-_PATIENCE = 20.0  # seconds until something must have been done
+_INTERVAL = 0.02  # seconds between two checks of `done`
+_PATIENCE = 20.0  # seconds within which `done` must have changed
 
 
 class Kind(Enum):
@@ -34,7 +34,7 @@ class Kind(Enum):
 
 
 class Load:
-    """The three roles in one event loop; `done` counts in the unit of `kind`."""
+    """Clients, auth service and backend in one event loop; `done` counts in the unit of `kind`."""
 
     def __init__(self, kind: Kind, port: int, auth_port: int, backend_port: int) -> None:
         self.done = 0
@@ -50,7 +50,7 @@ class Load:
         await asyncio.start_server(_guarded(self._serve_mailbox), "127.0.0.1", self._backend_port, reuse_port=True)
 
     async def run(self, seconds: float, clients: int) -> float:
-        """Let the clients work for that time, and on until something is done. They do not stop. Returns the rate."""
+        """Run the clients for so many seconds, or until something is done. Returns the rate; they go on."""
         client = {
             Kind.HANDSHAKES: self._shake_hands,
             Kind.LOGINS: self._log_in,

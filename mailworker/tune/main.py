@@ -85,7 +85,7 @@ def _count(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    """A time in which something can be measured: without one, all figures would be chance."""
+    """The value of --seconds, which must not be too short to measure anything."""
     with suppress(ValueError):
         if _LEAST_SECONDS <= (seconds := float(text)) < math.inf:
             return seconds

@@ -1,4 +1,4 @@
-"""The measurements and the advice, for people and for scripts."""
+"""The measurements and the advice as text and as JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def as_text(results: Sequence[Result], advice: Advice) -> str:
 
 
 def as_json(results: Sequence[Result], advice: Advice) -> str:
-    """One object: "measurements", rates per second, and "recommended" by directives' names."""
+    """An object with "measurements", whose rates are per second, and "recommended" values by directives."""
     measurements = [
         {
             "kind": result.kind.value,

@@ -1,4 +1,4 @@
-"""One trial: a mailworker with a number of workers, and its rate under load."""
+"""A trial runs a mailworker with a number of workers, and measures its rate under load."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from mailworker.errors import StartError
 from mailworker.tune.load import Kind
 
 _CLIENTS = 8  # of each load process
-_PATIENCE = 20.0  # seconds until a mailworker must have started, and until it must have gone
-_INTERVAL = 0.02  # seconds between two looks
+_PATIENCE = 20.0  # seconds within which a mailworker must start, and must exit
+_INTERVAL = 0.02  # seconds between two checks whether it has started
 _START = """
 import sys
 from mailworker.process.system.inherited_state import settle
@@ -32,7 +32,7 @@ sys.exit(main())
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What `workers` workers did: `rate` per second, at `processor` seconds of processor time per second."""
+    """The `rate` per second of so many `workers`, which have used `processor` seconds of processor time per second."""
 
     kind: Kind
     workers: int
@@ -41,17 +41,15 @@ class Result:
 
     @property
     def potential(self) -> float:
-        """The rate if clients took no processor time, and each worker had a processor of its own."""
+        """The rate if each worker had a processor of its own, and clients took no time; 0 if none was measured."""
         return self.rate / self.processor * self.workers if self.processor else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """How to measure: for that many `seconds`, with that many `loads`, processes that put load on mailworker.
+    """Measures for so many `seconds`, or longer until anything was done, with so many `loads`, see `tune.load`.
 
-    If nothing is done in that time, it lasts until something is.
-
-    `ssl` None leaves handshakes out.
+    `ssl` is None if there are no certificates for handshakes.
     """
 
     ssl: SslSettings | None
@@ -65,7 +63,7 @@ class Trial:
         return [kind for kind in Kind if kind is not Kind.HANDSHAKES or self.ssl is not None]
 
     def run(self, kind: Kind, workers: int) -> Result:
-        """Measure; raises StartError where mailworker does not start."""
+        """Measure; raises StartError if mailworker does not start."""
         with TemporaryDirectory(prefix="mailworker-tune-") as name, ExitStack() as stack:
             folder = Path(name)
             ports = [stack.enter_context(_reserved_port()) for _ in range(3)]
@@ -181,7 +179,7 @@ def _processor_time(master: psutil.Process) -> float:
 
 @contextmanager
 def _reserved_port() -> Iterator[int]:
-    """A port that is kept bound: the system gives it to no other process, yet a server with SO_REUSEADDR may listen."""
+    """A port that is kept bound, so that no other process gets it by chance; a server with SO_REUSEADDR can use it."""
     with socket.socket() as reservation:
         reservation.bind(("127.0.0.1", 0))
         reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

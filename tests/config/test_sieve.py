@@ -18,7 +18,7 @@ def test_each_server_without_rules_is_named_by_its_own_line(load_text: Load) -> 
     message = 'no "SIEVE" in "sieve_capabilities": editors may offer no rules before the login in '
     settings = load_text(text % "server { listen 4191; protocol sieve; sieve_capabilities LANGUAGE; }")
     assert [warning.partition(message)[2].rpartition(":")[2] for _, warning in settings.warnings] == ["4", "5"]
-    with pytest.raises(ConfigError, match=r'needed where "SIEVE" lists "enotify" in .*:5$'):
+    with pytest.raises(ConfigError, match=r'needed if "SIEVE" lists "enotify" in .*:5$'):
         load_text(text % 'server { listen 4191; protocol sieve; sieve_capabilities "SIEVE enotify"; }')
 
 
@@ -57,7 +57,7 @@ def test_capabilities_get_the_order_that_all_clients_take(load_server: LoadServe
         ("sieve_capabilities 'OWNER me'", 'capability "OWNER" cannot be listed, it is known after the login'),
         ("sieve_capabilities UNAUTHENTICATE", 'capability "UNAUTHENTICATE" cannot be listed, it is refused'),
         ("sieve_capabilities 'SIEVE a' 'SIEVE b'", 'duplicate capability "SIEVE" in "sieve_capabilities"'),
-        ("sieve_capabilities 'SIEVE enotify'", 'capability "NOTIFY" is needed where "SIEVE" lists "enotify"'),
+        ("sieve_capabilities 'SIEVE enotify'", 'capability "NOTIFY" is needed if "SIEVE" lists "enotify"'),
     ],
 )
 def test_bad_values_are_refused(load_server: LoadServer, directive: str, message: str) -> None:

@@ -1,4 +1,4 @@
-"""`worker_sandbox on`: a sandbox for a worker, by Linux's seccomp(2) and, where the kernel has it, Landlock.
+"""`worker_sandbox on`: a sandbox for a worker, by Linux's seccomp(2) and, if the kernel has it, Landlock.
 
 A worker then has only the system calls that it needs to serve: it cannot execute programs, make, inspect or signal
 processes, or open files. The master sends it reopened logs. Refused calls fail with EPERM or EACCES.

@@ -69,7 +69,7 @@ IGNORED: Final[Handler] = (", ignoring", _ignore)
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A signal that was received. `sender` is a process id, 0 where the system does not tell it."""
+    """A signal that was received. `sender` is a process id, 0 if the system does not tell it."""
 
     signal: Signals
     sender: int = 0
