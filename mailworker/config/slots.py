@@ -40,11 +40,10 @@ def present(earlier: tuple[V, ...]) -> tuple[V, ...]:
     return () if earlier is UNSET else earlier
 
 
-def read_flag(parser: Parser) -> bool:
-    """The value of `on` or `off`."""
-    value = values.flag(parser.words[1])
+def _read_flag(parser: Parser) -> bool:
+    name, word = parser.words
+    value = values.choice(word, {"on": True, "off": False})
     if value is None:
-        name, word = parser.words
         raise parser.error(f'invalid value "{word}" in "{name}" directive, it must be "on" or "off"')
     return value
 
@@ -90,8 +89,8 @@ def _read(parser: Parser, read: Callable[[str], V | None], noun: str = "value") 
 STRING: Final = Value(once(lambda parser: parser.words[1]))
 """One word."""
 
-FLAG: Final = Value(once(read_flag), lambda on: "on" if on else "off")
-"""`on` or `off`."""
+FLAG: Final = Value(once(_read_flag), lambda on: "on" if on else "off")
+"""`on` or `off` in any case of letters."""
 
 MILLISECONDS: Final = Value(once(lambda parser: _read(parser, values.milliseconds)), values.spell_time)
 """A time with milliseconds, kept in seconds."""

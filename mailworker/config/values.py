@@ -137,11 +137,6 @@ def spell_time(seconds: float) -> str:
     return f"{total // _UNITS[unit][1]}{unit}"
 
 
-def flag(word: str) -> bool | None:
-    """`on` or `off` in any case of letters."""
-    return choice(word, {"on": True, "off": False})
-
-
 def choice(word: str, table: Mapping[str, V]) -> V | None:
     """The value of `word` in `table`, ignoring case."""
     return next((value for name, value in table.items() if same_word(word, name)), None)

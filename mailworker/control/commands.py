@@ -95,17 +95,11 @@ def _each(client: Client, arguments: Namespace, command: str, **keys: Any) -> It
 
 def _show(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]], arguments: Namespace, say: Say) -> int:
     """Print rows; returns the exit code."""
-    shown = 0
-
-    def counted() -> Iterator[Mapping[str, Any]]:
-        nonlocal shown
-        for row in rows:
-            shown += 1
-            yield row
-
-    for text in map(json.dumps, counted()) if arguments.json else table(columns, counted()):
+    code = NONE_MATCHED
+    for text in map(json.dumps, rows) if arguments.json else table(columns, rows):
         say(text)
-    return DONE if shown else NONE_MATCHED
+        code = DONE
+    return code
 
 
 def _sessions_options(parser: ArgumentParser) -> None:

@@ -37,10 +37,7 @@ class Helper(ChildProcess):
     __slots__ = ("_buffer", "_channels", "_exits_with_workers")
 
     has_channels: ClassVar[bool] = True
-    """Whether workers have channels to it."""
-
-    serves_former: ClassVar[bool] = True
-    """Whether workers of a former cycle still need it. If not, it exits when the workers of the next cycle serve."""
+    """Whether workers have channels to it. If not, it exits when the workers of the next cycle serve."""
 
     def __init__(self, cycle: Cycle, number: int, master: FromMaster) -> None:
         super().__init__(cycle, number, master)

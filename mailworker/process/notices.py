@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+from contextlib import closing
 
 from mailworker import __version__
 from mailworker.config.settings import Settings
@@ -56,10 +57,7 @@ def log_refusal(log: Log, error: ConfigError | StartError) -> None:
 def event_method() -> str:
     """The best event method of this system, by nginx's name. Raises StartError."""
     try:
-        loop = Loop(on_bug=lambda bug: None)
+        with closing(Loop(on_bug=lambda bug: None)) as loop:
+            return loop.method
     except OSError as error:
         raise StartError(f"epoll_create() failed {describe(error)}") from None
-    try:
-        return loop.method
-    finally:
-        loop.close()

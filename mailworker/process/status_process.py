@@ -49,7 +49,6 @@ class StatusProcess(Helper):
     asks = True
     uses = (PAIRS,)  # it shows certificates
     has_channels = False
-    serves_former = False
 
     @classmethod
     def is_wanted(cls, cycle: Cycle) -> bool:

@@ -297,7 +297,7 @@ def _note(ended: Exit, child: Child, present: Cycle) -> None:
 
 def _serves_former(child: Child) -> bool:
     """Whether it is a helper that a former cycle needs while it has workers."""
-    return issubclass(child.place.kind, Helper) and child.place.kind.serves_former
+    return issubclass(child.place.kind, Helper) and child.place.kind.has_channels
 
 
 def _helpers(cycle: Cycle) -> list[type[Helper]]:

@@ -289,11 +289,8 @@ def _ago(seconds: float) -> str:
 
 
 def _size(count: int) -> str:
-    size, units = float(count), iter(_UNITS)
-    unit = next(units)
-    while size >= 1024 and unit != _UNITS[-1]:
-        size, unit = size / 1024, next(units)
-    return f"{size:.1f} {unit}" if unit != "B" else f"{count} B"
+    power = min(max(count.bit_length() - 1, 0) // 10, len(_UNITS) - 1)
+    return f"{count / 1024**power:.1f} {_UNITS[power]}" if power else f"{count} B"
 
 
 def _escape(text: str) -> str:

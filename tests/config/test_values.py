@@ -111,7 +111,7 @@ def test_seconds_knows_years_but_no_milliseconds(word: str, value: int | None) -
 
 @pytest.mark.parametrize(("word", "value"), [("on", True), ("OFF", False), ("On", True), ("1", None), ("", None)])
 def test_flag(word: str, value: bool | None) -> None:
-    assert values.flag(word) is value
+    assert values.choice(word, {"on": True, "off": False}) is value
 
 
 def test_only_ascii_letters_have_a_case() -> None:
