@@ -228,7 +228,7 @@ class Cycle:
         for zone in self.zones:
             zone.stop_publishing()
 
-    def remove_listeners(self, survivor: Cycle | None = None, *, shared: bool = False) -> None:
+    def remove_listeners(self, survivor: Cycle | None, *, shared: bool) -> None:
         """Close the listeners, but not those that `survivor` has on the same socket.
 
         `shared`: another master may listen on them as well, so the files of unix sockets are not deleted.
@@ -237,7 +237,7 @@ class Cycle:
         _remove((each for each in self.listeners if each.address not in kept), self, survivor, shared=shared)
         self.listeners = []  # another process may have the addresses by the next call
 
-    def remove_mail_listeners(self, *, shared: bool = False) -> None:
+    def remove_mail_listeners(self, *, shared: bool) -> None:
         """Close the listeners for mail clients, but not those of status and control; see `remove_listeners`."""
         _remove(self.mail_listeners, self, None, shared=shared)
         self.listeners = self.status_listeners

@@ -110,7 +110,7 @@ def main() -> None:
     tried = attempts(folder, os.getppid())
     harden(Log([]), core_dumps=True)
     if sys.argv[2:] == ["seccomp"]:
-        sandbox._landlock = lambda libc, folders=(): None
+        sandbox._landlock = lambda libc, folders: None
     sandbox.enter()
 
     sys.stdout.write(json.dumps({name: outcome(attempt) for name, attempt in tried.items()}))

@@ -12,11 +12,11 @@ _REFUSED = (errno.EPERM, errno.ENOSYS)
 
 
 def execute(
-    program: str, arguments: list[str], environment: Mapping[str, str], blocked: Collection[signal.Signals] = ()
+    program: str, arguments: list[str], environment: Mapping[str, str], blocked: Collection[signal.Signals]
 ) -> int:
     """Execute `program` in a child that has these signals blocked and no others; returns its process id.
 
-    Raises OSError. Without `blocked` the child would inherit the mask of this process.
+    Raises OSError.
 
     posix_spawn(3) of glibc makes a child by clone3(2) and does not cope with EPERM, which older containers return for
     it. fork(2) does not need clone3(2).

@@ -130,7 +130,7 @@ def enter(folders: Sequence[int] = ()) -> None:
     _seccomp(LIBC, *_MACHINES[platform.machine()], (*_CONDITIONS, *(_APPENDING if folders else ())))
 
 
-def _seccomp(libc: ctypes.CDLL, architecture: int, column: int, conditions: Sequence[_Condition] = _CONDITIONS) -> None:
+def _seccomp(libc: ctypes.CDLL, architecture: int, column: int, conditions: Sequence[_Condition]) -> None:
     program = b"".join(_program(architecture, column, conditions))
     instructions = ctypes.create_string_buffer(program, len(program))
     # struct sock_fprog
@@ -176,11 +176,8 @@ def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
     return struct.pack("@HBBI", code, if_true, if_false, value)
 
 
-def _landlock(libc: ctypes.CDLL, folders: Sequence[int] = ()) -> None:
-    """Allow access to files below `folders` only.
-
-    On a kernel without Landlock, seccomp alone restricts it.
-    """
+def _landlock(libc: ctypes.CDLL, folders: Sequence[int]) -> None:
+    """Allow access to files below `folders` only; nothing is done on a kernel without Landlock."""
     version = libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _VERSION_FLAG)
     if version < 1:
         return

@@ -43,5 +43,5 @@ def test_a_program_is_executed_with_its_signals_blocked(tmp_path: Path, blocked:
 def test_a_program_that_cannot_be_executed_is_named_by_its_error() -> None:
     children = set(psutil.Process().children())
     with pytest.raises(FileNotFoundError):
-        execute("/nonexistent", ["nonexistent"], {})
+        execute("/nonexistent", ["nonexistent"], {}, ())
     assert set(psutil.Process().children()) <= children  # nobody is left behind

@@ -35,7 +35,7 @@ from mailworker.process.system.hardening import LIBC, harden
 from mailworker.log.log import Log
 harden(Log([]), core_dumps=True)
 os.kill(os.getppid(), 0)
-sandbox._landlock(LIBC)
+sandbox._landlock(LIBC, ())
 os.kill(os.getpid(), 0)
 try:
     os.kill(os.getppid(), 0)
