@@ -4,33 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final
 
 from mailworker.config.drafts import UNSET, Scope
 from mailworker.config.listen import AddressesDraft, Endpoint, Listen, plan_sockets
 from mailworker.config.rows import merged
 from mailworker.config.server_name import Added, NameTable, ServerName
+from mailworker.config.settings import MailServer
 from mailworker.config.ssl import SslDraft
 from mailworker.config.tree import Parser
 from mailworker.errors import ConfigError
 from mailworker.model import Starttls
 
 _NAMELESS: Final = (ServerName(b""),)
-
-
-class Sharer(Protocol):
-    """A server."""
-
-    @property
-    def listens(self) -> tuple[Listen, ...]: ...
-    @property
-    def protocol(self) -> str: ...
-    @property
-    def starttls(self) -> Starttls: ...
-    @property
-    def names(self) -> tuple[ServerName, ...]: ...
-    @property
-    def where(self) -> str: ...
 
 
 def share_tls(mail: Scope) -> None:
@@ -51,7 +37,7 @@ def _ask_for_tls(server: Scope) -> None:
         draft.listen, draft.asked_at = True, server.opened_at
 
 
-def check_names(parser: Parser, servers: Sequence[Sharer]) -> None:
+def check_names(parser: Parser, servers: Sequence[MailServer]) -> None:
     """Warn of servers and names without effect. Raises ConfigError."""
     for endpoints in plan_sockets(server.listens for server in servers):
         for endpoint in (*endpoints[1:], endpoints[0]):
@@ -60,7 +46,7 @@ def check_names(parser: Parser, servers: Sequence[Sharer]) -> None:
                 _check_default(parser, endpoint.listen, servers[endpoint.server])
 
 
-def _check_default(parser: Parser, listen: Listen, default: Sharer) -> None:
+def _check_default(parser: Parser, listen: Listen, default: MailServer) -> None:
     if not listen.ssl and default.starttls is Starttls.OFF:
         address = listen.address
         parser.warn_without_position(
@@ -68,8 +54,8 @@ def _check_default(parser: Parser, listen: Listen, default: Sharer) -> None:
         )
 
 
-def _check(parser: Parser, endpoint: Endpoint, servers: Sequence[Sharer]) -> None:
-    address, tables = endpoint.listen.address, dict[str, NameTable[Sharer]]()
+def _check(parser: Parser, endpoint: Endpoint, servers: Sequence[MailServer]) -> None:
+    address, tables = endpoint.listen.address, dict[str, NameTable[MailServer]]()
     for server in servers:
         if server.protocol != servers[0].protocol and not endpoint.listen.ssl:
             reason = f'servers of several protocols share {address}, which clients tell apart on "listen ... ssl" alone'

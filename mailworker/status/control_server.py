@@ -8,7 +8,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 from mailworker import __version__
 from mailworker.errors import MailworkerError, Party, PeerError
@@ -57,10 +57,8 @@ Answers = AsyncIterator[Mapping[str, Any]]
 """The lines of an answer, as objects. Raises Denied and BadControlRequest."""
 
 
-class RunCommand(Protocol):
-    """Answers a command."""
-
-    def __call__(self, command: str, request: Mapping[str, Any], asker: Asker) -> Answers: ...
+RunCommand = Callable[[str, Mapping[str, Any], Asker], Answers]
+"""Answers a command, with the other keys of its request."""
 
 
 class _Connection:
