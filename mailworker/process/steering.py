@@ -22,7 +22,8 @@ from mailworker.status.master_state import MasterState
 # The row of the worker, the row of the session there, and the session's id.
 _SESSION: Final = re.compile(rb"([0-9]{1,9}) ([0-9]{1,9}) ([A-Za-z0-9_-]{1,64})")
 
-Answer = Mapping[str, Any]
+Words = Mapping[str, Any]
+"""An answer, which is sent as JSON."""
 
 
 class Steered(Protocol):
@@ -69,7 +70,7 @@ class Steering:
         self._telling = Retry(after, self._tell_level)
         self._waiting: list[Asked] = []  # for the end of the reload that is under way
         self._next: list[Asked] = []  # for the end of the next reload
-        self._commands: dict[bytes, Callable[[Asked], Answer | None]] = {
+        self._commands: dict[bytes, Callable[[Asked], Words | None]] = {
             b"kick": lambda asked: self._kick(asked.question.argument),
             b"kick-former": self._kick_former,
             b"level": self._limit_logs,
@@ -103,7 +104,7 @@ class Steering:
         for each in waiting:
             _answer(each, {"error": "the reload was abandoned"})
 
-    def _reload(self, asked: Asked) -> Answer | None:
+    def _reload(self, asked: Asked) -> Words | None:
         waiting = self._next if self._master.reloads else self._waiting
         waiting.append(asked)
         refused = self._master.reconfigure()
@@ -112,7 +113,7 @@ class Steering:
         waiting.remove(asked)
         return {"error": refused}
 
-    def _kick(self, sessions: bytes) -> Answer:
+    def _kick(self, sessions: bytes) -> Words:
         """End sessions; the status process limits the rate of its requests.
 
         The first line is the reason for the log, and each further line is a session.
@@ -125,14 +126,14 @@ class Steering:
             return {"error": "too many sessions are already about to be ended"}
         return {"told": len(chosen)}
 
-    def _kick_former(self, asked: Asked) -> Answer:
+    def _kick_former(self, asked: Asked) -> Words:
         """Have the old master end sessions of its workers."""
         read = _read(asked.question.argument)
         if read is None:
             return {"error": "invalid list of sessions"}
         return {"told": len(read[1]) if self._upgrade.kick_former(asked.question.argument) else 0}
 
-    def _limit_logs(self, asked: Asked) -> Answer:
+    def _limit_logs(self, asked: Asked) -> Words:
         """Set the log level. An empty argument only asks for it, 0 goes back to the configuration."""
         logs, word = self._master.cycle.logs, asked.question.argument
         if word:
@@ -159,5 +160,5 @@ def _read(sessions: bytes) -> tuple[str, list[Chosen]] | None:
     return text, [Chosen(int(match[1]), int(match[2]), match[3].decode()) for match in matches if match]
 
 
-def _answer(asked: Asked, words: Answer) -> None:
+def _answer(asked: Asked, words: Words) -> None:
     answer(asked.child.link, asked.question.number, json.dumps(words).encode())
