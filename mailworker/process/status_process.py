@@ -22,7 +22,7 @@ from mailworker.process.steps import at_once
 from mailworker.process.system import identity
 from mailworker.shm.counters import Counters
 from mailworker.status.answers import Answers
-from mailworker.status.control import Control
+from mailworker.status.control import run_command
 from mailworker.status.control_server import ControlServer
 from mailworker.status.master_state import posted, serving
 from mailworker.status.server import Respond, Response, StatusServer, plain
@@ -66,7 +66,7 @@ class StatusProcess(Helper):
     def _load(self) -> None:
         self._questions = Questions(self._master.link)
         context = command_context(self._cycle, self._counters, self._loop, self._questions)
-        self._control = ControlServer(self._loop, Control(context), self._log_bug)
+        self._control = ControlServer(self._loop, partial(run_command, context), self._log_bug)
         self._server = StatusServer(self._loop, self._load_answers(), self._log_bug)
 
     def _load_answers(self) -> Respond:

@@ -70,23 +70,15 @@ class Command(NamedTuple):
         return self.changes if isinstance(self.changes, bool) else not found.keys().isdisjoint(self.changes)
 
 
-class Control:
-    """Runs the commands of the table."""
-
-    __slots__ = ("_context",)
-
-    def __init__(self, context: CommandContext) -> None:
-        self._context = context
-
-    def __call__(self, command: str, request: Mapping[str, Any], asker: Asker) -> Answers:
-        """See `RunCommand`."""
-        row = COMMANDS.get(command)
-        if row is None:
-            raise Denied(f'unknown command "{escape(command[:40])}"')
-        found = take(request, row.keys)
-        if asker.readonly and row.is_change(found):
-            raise Denied("this socket is read-only")
-        return row.run(self._context, found, asker)
+def run_command(context: CommandContext, command: str, request: Mapping[str, Any], asker: Asker) -> Answers:
+    """Run a command of the table; see `RunCommand`."""
+    row = COMMANDS.get(command)
+    if row is None:
+        raise Denied(f'unknown command "{escape(command[:40])}"')
+    found = take(request, row.keys)
+    if asker.readonly and row.is_change(found):
+        raise Denied("this socket is read-only")
+    return row.run(context, found, asker)
 
 
 async def _help(_context: CommandContext, _found: Mapping[str, Any], _asker: Asker) -> Answers:

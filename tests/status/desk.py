@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from mailworker.event.loop import Loop
 from mailworker.event.task import Task
 from mailworker.mail.limits.zones import LimitZones
 from mailworker.shm.session_row import SessionRow, State
-from mailworker.status.control import CommandContext, Control
+from mailworker.status.control import CommandContext, run_command
 from mailworker.status.control_server import Asker
 from tests.mail.limits.test_zones import Bench as Zones
 from tests.status.sessions import session
@@ -37,7 +38,8 @@ class Desk:
         self.bugs: list[BaseException] = []
         self.loop = Loop(self.bugs.append)
         self.made.append(self)
-        self.control = Control(
+        self.control = partial(
+            run_command,
             CommandContext(
                 None if sessions is None else self.sessions,
                 lambda: 3,
@@ -47,7 +49,7 @@ class Desk:
                 self.probe,
                 self.note,
                 limits or Zones().zones,
-            )
+            ),
         )
 
     def note(self, text: str) -> bool:
