@@ -55,7 +55,7 @@ class MainProcess(ABC):
         self._reload: Reload | None = None
         self._reload_again = self._reopen_again = self._reopening_again = False
         self._reopening: Reopening | None = None
-        self._rotation = Alarm(self._rotate_ticket_keys)
+        self._rotation = Alarm(self._rotate_ticket_keys, self._postpone)
         self._upgrade = Upgrade(origin.inheritance)
         self._file_watch = FileWatch(self._expire_after, self._hand_out, notify)
         self._handlers: dict[Signals, Handler] = {
@@ -118,7 +118,10 @@ class MainProcess(ABC):
         os.close(found.descriptor)
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
-        self._expire_after(Alarm(action, lambda alarm: self._expire_after(alarm, _MEMORY_PAUSE)), seconds)
+        self._expire_after(Alarm(action, self._postpone), seconds)
+
+    def _postpone(self, alarm: Alarm) -> None:
+        self._expire_after(alarm, _MEMORY_PAUSE)
 
     def _obey(self, received: Received) -> None:
         action, handler = self._meaning(received.signal)

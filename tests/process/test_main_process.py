@@ -269,6 +269,20 @@ def test_ticket_keys_of_the_latest_cycle_are_rotated_at_once_and_whenever_they_a
     assert (old.rotations, new.rotations) == (4, 2)
 
 
+def test_ticket_keys_that_there_is_no_memory_to_rotate_are_rotated_later(
+    main: Main, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lack(_cycle: Keyed) -> float:
+        raise MemoryError
+
+    switch(main, Keyed(100.0))
+    monkeypatch.setattr(Keyed, "rotate_ticket_keys", lack)
+    with pytest.raises(MemoryError):
+        strike(main)
+    monkeypatch.undo()
+    assert [strike(main), strike(main)] == [1.0, 100.0]
+
+
 def test_without_ticket_keys_nothing_is_planned(main: Main) -> None:
     switch(main, Keyed(None))
     assert not main.waiting
