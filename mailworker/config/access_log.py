@@ -5,11 +5,11 @@ Unlike there, `on=` selects the events that are logged, and a `log_format` may r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Flag, auto
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mailworker.config.command import ONE, ONE_OR_MORE, Command
 from mailworker.config.destinations import AccessLogFile, AccessLogPattern, Destination
@@ -139,11 +139,10 @@ def _set(parser: Parser) -> None:
     format_ = words[0] if words else "combined"
     if find_format(mail, format_) is None:
         raise parser.error(f'unknown log format "{format_}"')
-    parameters = _Parameters(parser)
-    for word in words[1:]:
-        parameters.take(word)
+    found = _read_parameters(parser, words[1:])
     files = mail.draft(FilesDraft)
-    logs.logs.append(_Log(parameters.buffered(destination, files.files), format_, parameters.condition, parameters.on))
+    _note_buffer(parser, destination, files.files, found)
+    logs.logs.append(_Log(destination, format_, found.get("if"), found.get("on", On.END)))
     if isinstance(destination, AccessLogFile):
         files.where.setdefault(destination.path, parser.where)
 
@@ -168,73 +167,60 @@ def _pattern(parser: Parser, path: str) -> AccessLogPattern:
     return AccessLogPattern(Path(folder or "/"), below)
 
 
-class _Parameters:
-    """The parameters read so far."""
+def _read_parameters(parser: Parser, words: Iterable[str]) -> dict[str, Any]:
+    """The values of the parameters by their names. Raises ConfigError."""
+    found: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = ("gzip", "=", "1") if word == "gzip" else word.partition("=")
+        if not equals or name not in _PARAMETERS:
+            raise parser.error(f'invalid parameter "{word}"')
+        found[name] = _PARAMETERS[name](parser, value)
+    if "gzip" in found:
+        found.setdefault("buffer", _GZIP_BUFFER)
+    return found
 
-    __slots__ = ("_buffer", "_flush", "_gzip", "_parser", "condition", "on")
 
-    def __init__(self, parser: Parser) -> None:
-        self._parser = parser
-        self._buffer = 0
-        self._flush: int | None = None
-        self._gzip: int | None = None
-        self.condition: Template | None = None
-        self.on = On.END
+def _note_buffer(
+    parser: Parser, destination: Destination, files: dict[Path, AccessLogFile], found: dict[str, Any]
+) -> None:
+    """Note the buffer parameters of a file in `files`; all logs of the file have the same. Raises ConfigError."""
+    name = parser.words[1]
+    buffer = found.get("buffer", 0)
+    if "flush" in found and not buffer:
+        raise parser.error(f'no buffer is defined for access_log "{name}"')
+    if not isinstance(destination, AccessLogFile):
+        if buffer:
+            raise parser.error(_UNBUFFERED[type(destination)])
+        return
+    earlier = files.setdefault(destination.path, destination)
+    if buffer:
+        files[destination.path] = file = AccessLogFile(destination.path, buffer, found.get("flush"), found.get("gzip"))
+        if earlier.buffer and file != earlier:
+            raise parser.error(f'access_log "{name}" already defined with conflicting parameters')
 
-    def take(self, word: str) -> None:
-        """Read a parameter. Raises ConfigError."""
-        name, equals, value = word.partition("=")
-        if word == "gzip":
-            self._take_gzip("1")
-        elif equals and name in _PARAMETERS:
-            _PARAMETERS[name](self, value)
-        else:
-            raise self._parser.error(f'invalid parameter "{word}"')
 
-    def buffered(self, destination: Destination, files: dict[Path, AccessLogFile]) -> Destination:
-        """The destination with the buffer parameters, which are those of all logs of a file. Raises ConfigError."""
-        name = self._parser.words[1]
-        if self._flush is not None and not self._buffer:
-            raise self._parser.error(f'no buffer is defined for access_log "{name}"')
-        if not isinstance(destination, AccessLogFile):
-            if self._buffer:
-                raise self._parser.error(_UNBUFFERED[type(destination)])
-            return destination
-        path = destination.path
-        earlier = files.setdefault(path, destination)
-        if not self._buffer:
-            return destination
-        files[path] = AccessLogFile(path, self._buffer, self._flush, self._gzip)
-        if earlier.buffer and files[path] != earlier:
-            raise self._parser.error(f'access_log "{name}" already defined with conflicting parameters')
-        return destination
+def _positive(parser: Parser, value: int | None, noun: str, word: str) -> int:
+    if not value:
+        raise parser.error(f'invalid {noun} "{word}"')
+    return value
 
-    def _take_buffer(self, value: str) -> None:
-        self._buffer = self._parsed(size(value), "buffer size", value)
 
-    def _take_flush(self, value: str) -> None:
-        seconds = milliseconds(value)
-        self._flush = self._parsed(None if seconds is None else round(seconds * 1000), "flush time", value)
+def _read_flush(parser: Parser, value: str) -> int:
+    seconds = milliseconds(value)
+    return _positive(parser, None if seconds is None else round(seconds * 1000), "flush time", value)
 
-    def _take_gzip(self, value: str) -> None:
-        level = number(value)
-        if level is None or not _LEAST_LEVEL <= level <= _BEST_LEVEL:
-            raise self._parser.error(f'invalid compression level "{value}"')
-        self._gzip = level
-        self._buffer = self._buffer or _GZIP_BUFFER
 
-    def _take_condition(self, value: str) -> None:
-        self.condition = read_template(self._parser, value)
+def _read_gzip(parser: Parser, value: str) -> int:
+    level = number(value)
+    if level is None or not _LEAST_LEVEL <= level <= _BEST_LEVEL:
+        raise parser.error(f'invalid compression level "{value}"')
+    return level
 
-    def _take_on(self, value: str) -> None:
-        if value not in _ON:
-            raise self._parser.error(f'invalid parameter "on={value}"')
-        self.on = _ON[value]
 
-    def _parsed(self, value: int | None, noun: str, word: str) -> int:
-        if not value:
-            raise self._parser.error(f'invalid {noun} "{word}"')
-        return value
+def _read_on(parser: Parser, value: str) -> On:
+    if value not in _ON:
+        raise parser.error(f'invalid parameter "on={value}"')
+    return _ON[value]
 
 
 _LEAST_LEVEL, _BEST_LEVEL = 1, 9
@@ -247,12 +233,12 @@ _UNBUFFERED: Final[dict[type[object], str]] = {
     SyslogServer: "logs to syslog cannot be buffered",
 }
 
-_PARAMETERS: Final[dict[str, Callable[[_Parameters, str], None]]] = {
-    "buffer": _Parameters._take_buffer,
-    "flush": _Parameters._take_flush,
-    "gzip": _Parameters._take_gzip,
-    "if": _Parameters._take_condition,
-    "on": _Parameters._take_on,
+_PARAMETERS: Final[Mapping[str, Callable[[Parser, str], object]]] = {
+    "buffer": lambda parser, value: _positive(parser, size(value), "buffer size", value),
+    "flush": _read_flush,
+    "gzip": _read_gzip,
+    "if": read_template,
+    "on": _read_on,
 }
 
 COMMANDS: Final = (
