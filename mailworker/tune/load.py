@@ -50,7 +50,7 @@ class Load:
         await asyncio.start_server(_guarded(self._serve_mailbox), "127.0.0.1", self._backend_port, reuse_port=True)
 
     async def run(self, seconds: float, clients: int) -> float:
-        """Run the clients for so many seconds, or until something is done. Returns the rate; they go on."""
+        """Run the clients for so many seconds, or longer until something is done; they go on. Returns the rate."""
         client = {
             Kind.HANDSHAKES: self._shake_hands,
             Kind.LOGINS: self._log_in,
