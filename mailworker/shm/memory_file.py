@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 import weakref
+from contextlib import suppress
 from typing import Any
 
 from mailworker.native.mapping import map_shared
 from mailworker.shm.anonymous import anonymous
-from mailworker.shm.publication import close_file, file_of
 from mailworker.shm.sealed import make_writable_file
 
 
 class MemoryFile:
-    """A descriptor, which is closed at the latest when this object is freed."""
+    """A descriptor, which is closed at the latest when this object is freed; `identity` is that of its file."""
 
-    __slots__ = ("__weakref__", "_close", "descriptor")
+    __slots__ = ("__weakref__", "_close", "descriptor", "identity")
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        self._close = weakref.finalize(self, close_file, descriptor, file_of(descriptor))
+        self.identity = file_of(descriptor)
+        self._close = weakref.finalize(self, _close_file, descriptor, self.identity)
         self._close.atexit = False
 
     @classmethod
@@ -55,3 +56,16 @@ def borrowed_memory(descriptor: int, size: int) -> tuple[Any, MemoryFile] | None
         return (map_shared(descriptor, size), file) if os.fstat(descriptor).st_size >= size else None
     except OSError:
         return None
+
+
+def file_of(descriptor: int) -> tuple[int, int]:
+    """The device and inode of a file, which identify it."""
+    found = os.fstat(descriptor)
+    return found.st_dev, found.st_ino
+
+
+def _close_file(descriptor: int, identity: tuple[int, int]) -> None:
+    """Close a descriptor, unless another file has its number."""
+    with suppress(OSError):
+        if file_of(descriptor) == identity:
+            os.close(descriptor)

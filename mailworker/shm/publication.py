@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
-import weakref
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any
 
 from mailworker.native.mapping import map_read_only
 from mailworker.shm.anonymous import anonymous
+from mailworker.shm.memory_file import MemoryFile, file_of
 from mailworker.shm.sealed import make_file
 
 
@@ -23,19 +22,16 @@ class Publication:
     If the system has no such files, forked processes can write to the memory; `failure` is the reason, else None.
     """
 
-    __slots__ = ("__weakref__", "_close", "_descriptor", "_file", "failure", "memory")
+    __slots__ = ("_file", "failure", "memory")
 
     def __init__(self, name: str, size: int) -> None:
         """`name` is shown in /proc/PID/maps, `size` is in bytes. Raises StartError without memory."""
         self.failure: str | None = None
         self.memory: Any
-        self._descriptor: int | None = None
+        self._file: MemoryFile | None = None
         try:
-            self._descriptor = make_file(name, lambda writable: os.ftruncate(writable, size), sealed=False)
-            self._file = file_of(self._descriptor)
-            self._close = weakref.finalize(self, close_file, self._descriptor, self._file)
-            self._close.atexit = False
-            self.memory = map_read_only(self._descriptor, size)
+            self._file = MemoryFile(make_file(name, lambda writable: os.ftruncate(writable, size), sealed=False))
+            self.memory = map_read_only(self._file.descriptor, size)
         except OSError as error:
             self.stop()
             self.failure = f"memory that workers can only read is refused ({error.errno}: {error.strerror})"
@@ -44,7 +40,7 @@ class Publication:
     @property
     def descriptor(self) -> int | None:
         """The descriptor that must stay open for `publish`, None if there is none."""
-        return self._descriptor
+        return None if self._file is None else self._file.descriptor
 
     def publish(self, parts: Iterable[tuple[int, bytes]]) -> None:
         """Write each content at its place, in bytes, in the order of `parts`; raises OSError."""
@@ -52,12 +48,12 @@ class Publication:
             for place, content in parts:
                 self.memory[place : place + len(content)] = content
             return
-        if self._descriptor is None:
+        if self._file is None:
             raise _closed()
-        writable = os.open(f"/proc/self/fd/{self._descriptor}", os.O_WRONLY | os.O_CLOEXEC)
+        writable = os.open(f"/proc/self/fd/{self._file.descriptor}", os.O_WRONLY | os.O_CLOEXEC)
         try:
             # Other code may have closed the descriptor, so that another file has its number.
-            if file_of(writable) != self._file:
+            if file_of(writable) != self._file.identity:
                 raise _closed()
             for place, content in parts:
                 os.pwrite(writable, content, place)
@@ -66,23 +62,10 @@ class Publication:
 
     def stop(self) -> None:
         """Close the descriptor of the file; `memory` remains mapped."""
-        if self._descriptor is not None:
-            self._close()
-            self._descriptor = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
 def _closed() -> OSError:
     return OSError(errno.EBADF, os.strerror(errno.EBADF))
-
-
-def file_of(descriptor: int) -> tuple[int, int]:
-    """The device and inode of a file, which identify it."""
-    found = os.fstat(descriptor)
-    return found.st_dev, found.st_ino
-
-
-def close_file(descriptor: int, file: tuple[int, int]) -> None:
-    """Close a descriptor, unless another file has its number."""
-    with suppress(OSError):
-        if file_of(descriptor) == file:
-            os.close(descriptor)
