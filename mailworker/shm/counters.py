@@ -46,7 +46,8 @@ _PAUSE: Final = 0.001
 class Reading(NamedTuple):
     """All counters at one time, by name.
 
-    `totals` are those of all processes since the start, `living` those of running processes; `rows` are their rows.
+    `totals` are those of all processes since the start, `living` those of running processes; `rows` are the numbers of
+    their rows.
     """
 
     totals: dict[str, int]
@@ -211,15 +212,12 @@ class Counters(Lent[_Plan]):
     def read(self) -> Reading:
         """All counters, including former ones."""
         own, *others = (_read(each.plan, each.memory) for each in self._readable)
-        totals, living = (dict(zip(self.words, values, strict=True)) for values in (own.totals, own.living))
-        rows = own.rows
-        for each, sums in zip(self._formers, others, strict=True):
-            for found, values in ((totals, sums.totals), (living, sums.living)):
-                for name, value in zip(each.plan.words, values, strict=True):
-                    if name in found:
-                        found[name] = _joined(name, found[name], value)
-            rows += sums.rows
-        return Reading(totals, living, rows)
+        for other in others:
+            for found, values in ((own.totals, other.totals), (own.living, other.living)):
+                for name in found.keys() & values.keys():
+                    found[name] = _joined(name, found[name], values[name])
+            own.rows.extend(other.rows)
+        return own
 
     @classmethod
     def _planned(cls, words: list[Any]) -> _Plan:
@@ -227,11 +225,11 @@ class Counters(Lent[_Plan]):
 
     def _adopt(self, former: Readable[_Plan]) -> None:
         """See Lent. Former counters that no process uses any more are added to these."""
-        sums = _read(former.plan, former.memory)
-        if sums.rows:
+        reading = _read(former.plan, former.memory)
+        if reading.rows:
             self._formers.append(former)
             return
-        for name, value in zip(former.plan.words, sums.totals, strict=True):
+        for name, value in reading.totals.items():
             if value and name in self._plan.places:
                 self.add(name, value)
 
@@ -239,15 +237,7 @@ class Counters(Lent[_Plan]):
         return memoryview(self._memory).cast("Q")
 
 
-class _Sums(NamedTuple):
-    """As Reading, with values in the order of the words."""
-
-    totals: list[int]
-    living: list[int]
-    rows: list[int]
-
-
-def _read(plan: _Plan, memory: Any) -> _Sums:
+def _read(plan: _Plan, memory: Any) -> Reading:
     """The counters without a change by the master meanwhile; if it was killed, a change may be unfinished."""
     view = memoryview(memory).cast("Q")
     for _ in range(_TRIES):
@@ -261,13 +251,14 @@ def _read(plan: _Plan, memory: Any) -> _Sums:
     return found
 
 
-def _read_once(plan: _Plan, view: memoryview) -> _Sums:
+def _read_once(plan: _Plan, view: memoryview) -> Reading:
     def words(start: int) -> memoryview:
         return view[start : start + len(plan.words)]
 
     numbers = [number for number, mark in enumerate(view[plan.marks : plan.marks + ROWS].tolist()) if mark]
     living = plan.add([words(plan.row(number)) for number in numbers])
-    return _Sums(plan.join([[*map(_clipped, words(plan.retired).tolist())], living]), living, numbers)
+    total = plan.join([[*map(_clipped, words(plan.retired).tolist())], living])
+    return Reading(dict(zip(plan.words, total, strict=True)), dict(zip(plan.words, living, strict=True)), numbers)
 
 
 def _as_one(row: memoryview) -> int:
