@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mailworker.event import sockets
 from mailworker.event.connections import Connections
-from mailworker.event.relay import LimitedSide, ListedSide, Loss, Pump, Side, WatchedSide
+from mailworker.event.relay import LimitedSide, ListedSide, Pump, Relay, Side, WatchedSide
 from mailworker.event.stream import SocketStream
 from mailworker.event.timers import Timed
 from mailworker.native.core import accelerator
@@ -37,10 +37,10 @@ class Terms:
         self.linger = linger
 
 
-class Pair(Timed):
+class Pair(Timed, Relay):
     """Two connections, the client's and the backend's, each with bytes that were read and are still to be passed on.
 
-    A derived class defines what happens at an end, a failure or a timeout; see `mailworker.event.relay.Relay`.
+    A derived class has the other methods of a Relay, and decides what happens at an end, a failure or a timeout.
     """
 
     __slots__ = ("backend", "client", "terms")
@@ -61,7 +61,7 @@ class Pair(Timed):
         self.client.begin(self.backend)
 
     def half_close(self) -> None:
-        """See `Relay.half_close`."""
+        """See `Relay`."""
         self.terms.connections.loop.set_deadline(self, self._due)
 
     def expire(self) -> None:
@@ -88,32 +88,8 @@ class Pair(Timed):
         half_closed = client.ended or backend.ended
         return max(client.active, backend.active) + (terms.linger if half_closed else terms.silence)
 
-    def allow(self, side: Side) -> int:
-        """See `LimitedRelay.allow`: called only if a pump is limiting."""
-        raise NotImplementedError
-
     def time_out(self) -> None:
         """The pair is overdue."""
-        raise NotImplementedError
-
-    def finish(self) -> None:
-        """See `Relay.finish`."""
-        raise NotImplementedError
-
-    def lose_source(self, side: Side, error: Loss) -> None:
-        """See `Relay.lose_source`."""
-        raise NotImplementedError
-
-    def lose_sink(self, side: Side, error: Loss) -> None:
-        """See `Relay.lose_sink`."""
-        raise NotImplementedError
-
-    def refuse(self) -> None:
-        """See `Relay.refuse`."""
-        raise NotImplementedError
-
-    def abort(self, bug: Exception) -> None:
-        """See `Relay.abort`."""
         raise NotImplementedError
 
 

@@ -23,7 +23,7 @@ from mailworker.native.core.readiness import Readiness
 from mailworker.native.tls.queue import take_reasons
 from mailworker.wire.sieve_line import SieveLine
 
-__all__ = ["LimitedRelay", "LimitedSide", "ListedSide", "Loss", "Pump", "Relay", "Side", "WatchedSide", "failure"]
+__all__ = ["LimitedSide", "ListedSide", "Loss", "Pump", "Relay", "Side", "WatchedSide", "failure"]
 
 Loss = int | TlsError
 """Why a side was lost: an errno, 0 if the reason is in OpenSSL's error queue, or the TlsError made from that."""
@@ -34,6 +34,8 @@ _BOUND: Final = 262144
 
 class Relay(Protocol):
     """The relay as its sides see it: they report ends and failures to it."""
+
+    __slots__ = ()
 
     def half_close(self) -> None:
         """The first side has ended its input."""
@@ -53,12 +55,8 @@ class Relay(Protocol):
     def abort(self, bug: Exception) -> None:
         """An unexpected exception was raised."""
 
-
-class LimitedRelay(Relay, Protocol):
-    """The relay of a LimitedSide."""
-
     def allow(self, side: Side) -> int:
-        """How many bytes may be read from a LimitedSide; after 0 its `resume` will be called."""
+        """How many bytes may be read from a LimitedSide, which alone asks; after 0 its `resume` will be called."""
 
 
 class Pump:
@@ -322,7 +320,7 @@ class LimitedSide(WatchedSide):
 
     __slots__ = ("_allow", "_allowance")
 
-    def __init__(self, relay: LimitedRelay, pump: Pump, stream: SocketStream, pending: bytes, /) -> None:
+    def __init__(self, relay: Relay, pump: Pump, stream: SocketStream, pending: bytes, /) -> None:
         super().__init__(relay, pump, stream, pending)
         self._allow: Callable[[Side], int] = relay.allow
         self._allowance = 0

@@ -130,7 +130,7 @@ class LimitedRelay(Relay):
         self._down = _throttle(loop, self.backend, proxy.limit_rate, proxy.limit_rate_after)
 
     def allow(self, side: Side) -> int:
-        """See `Pair.allow`."""
+        """See `mailworker.event.relay.Relay.allow`."""
         throttle = self._up if side is self.client else self._down
         assert throttle is not None
         return throttle.allow()
