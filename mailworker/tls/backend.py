@@ -16,7 +16,6 @@ from mailworker.native.tls.context import Context
 from mailworker.tls.connection import TlsConnection
 from mailworker.tls.loading import (
     failure,
-    failure_of,
     keyless,
     revoke,
     run_conf_commands,
@@ -49,7 +48,7 @@ class BackendTls:
         with failure():
             native = Context(client=True)
         native.allow_versions(settings.protocols)
-        with failure_of(settings.ciphers):
+        with failure(settings.ciphers):
             native.set_ciphers(settings.ciphers, prefer_own_order=False)
         set_groups(native, settings.ecdh_curve)
         warnings: tuple[str, ...] = ()

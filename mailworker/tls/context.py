@@ -19,7 +19,6 @@ from mailworker.tls.folder import Folder, NamedPair, find_pairs
 from mailworker.tls.loading import (
     authorities,
     failure,
-    failure_of,
     keyless,
     revoke,
     run_conf_commands,
@@ -73,7 +72,7 @@ class TlsContext:
             native = Context(*alpn)
         identity = _Identity()
         native.allow_versions(settings.protocols)
-        with failure_of(settings.ciphers):
+        with failure(settings.ciphers):
             native.set_ciphers(settings.ciphers, prefer_own_order=settings.prefer_server_ciphers)
         identity.add("ciphers", os.fsencode(settings.ciphers))
         pairs = _use_certificates(native, settings, identity)
@@ -192,7 +191,7 @@ def _verify_client(native: Context, settings: SslSettings, identity: _Identity) 
     native.verify_peer(settings.verify_depth)
     identity.add("depth", str(settings.verify_depth).encode())
     for authority in authorities(settings.client_certificate):
-        with failure_of(settings.client_certificate or ""):
+        with failure(settings.client_certificate or ""):
             native.trust(authority)
             native.name_authority(authority)
         identity.add("client", authority.trusted_der)
@@ -204,7 +203,7 @@ def _verify_client(native: Context, settings: SslSettings, identity: _Identity) 
 
 def _set_key_exchange(native: Context, settings: SslSettings) -> None:
     if settings.dhparam:
-        with failure_of(settings.dhparam):
+        with failure(settings.dhparam):
             native.set_dh_parameters(settings.dhparam)
     set_groups(native, settings.ecdh_curve)
 

@@ -32,17 +32,8 @@ def _because(error: OpenSslError) -> str:
 
 
 @contextmanager
-def failure() -> Iterator[None]:
-    """Raise ConfigError for an OpenSslError, with the name of the call."""
-    try:
-        yield
-    except OpenSslError as error:
-        raise ConfigError(f"{error.call}() failed{_because(error)}") from None
-
-
-@contextmanager
-def failure_of(*values: str) -> Iterator[None]:
-    """As `failure`, with the arguments of the call."""
+def failure(*values: str) -> Iterator[None]:
+    """Raise ConfigError for an OpenSslError, with the name of the call, and `values` as its arguments."""
     try:
         yield
     except OpenSslError as error:
@@ -94,10 +85,10 @@ def use_certificate(
     """Use a certificate with its chain and key; returns the certificate and the key."""
     with failure_to_load("certificate", certificate):
         leaf, *chain = load_certificates(certificate)
-    with failure_of(certificate):
+    with failure(certificate):
         native.use_certificate(leaf, chain)
     loaded = load_key(key, passwords)
-    with failure_of(key):
+    with failure(key):
         native.use_key(loaded)
     return leaf, loaded
 
@@ -120,7 +111,7 @@ def trust(native: Context, source: str | None) -> tuple[Certificate, ...]:
     """Trust the certificates in a file; returns them."""
     trusted = authorities(source)
     for authority in trusted:
-        with failure_of(source or ""):
+        with failure(source or ""):
             native.trust(authority)
     return trusted
 
@@ -132,7 +123,7 @@ def revoke(native: Context, source: str | None) -> tuple[RevocationList, ...]:
     with failure_to_load("CRL", source):
         lists = load_revocation_lists(source)
     for revoked in lists:
-        with failure_of(source):
+        with failure(source):
             native.revoke(revoked)
     return lists
 
@@ -142,7 +133,7 @@ def set_groups(native: Context, groups: str) -> None:
     if groups == "auto":
         return
     try:
-        with failure_of(groups):
+        with failure(groups):
             native.set_curves(groups)
     except ConfigError as error:
         lacking = [name for name in _POST_QUANTUM.findall(groups) if not _has_group(name)]
@@ -174,7 +165,7 @@ def run_conf_commands(
         for command, value in conf_commands:
             takes_path = commands.takes_path(command)
             final = str(conf_prefix / value) if conf_prefix and takes_path else value
-            with failure_of(command, final):
+            with failure(command, final):
                 commands.run(command, final)
             done.append((command, final, _content(Path(final)) if takes_path else b""))
     return done
