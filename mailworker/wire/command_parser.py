@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, NoReturn, TypeVar
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from mailworker.wire.command import InvalidCommand, TooLongCommand
 from mailworker.wire.command_buffer import CommandBuffer
@@ -20,7 +21,7 @@ INVALID_RESPONSE = "invalid response to a challenge"
 TOO_LONG_LITERAL = " with too long literal"
 """The end of the description of a command whose literal does not fit the buffer."""
 
-VerbT = TypeVar("VerbT")
+CommandT = TypeVar("CommandT")
 
 
 def usual_words(usual: re.Pattern[bytes], heard: bytes | None, words: bytes) -> re.Match[bytes] | None:
@@ -30,12 +31,6 @@ def usual_words(usual: re.Pattern[bytes], heard: bytes | None, words: bytes) -> 
     """
     found = usual.fullmatch(words if heard is None else heard + words)
     return None if words.find(b"\n") < len(words) - 1 else found
-
-
-def _verb_and_text(line: bytes, verbs: Mapping[bytes, VerbT]) -> tuple[VerbT, bytes, bytes] | None:
-    match = _VERB_LINE.fullmatch(line)
-    verb = verbs.get(match[1].upper()) if match else None
-    return None if match is None or verb is None else (verb, match[2] or b"", line)
 
 
 def split_words(text: bytes) -> list[bytes]:
@@ -111,30 +106,42 @@ class CommandParser:
         self._buffer.release()
         return line
 
-    def _verb_line(self, verbs: Mapping[bytes, VerbT]) -> tuple[VerbT, bytes, bytes] | None:
-        """The next line of POP3 or SMTP: its verb, which is one of `verbs`, the text after it, and the whole line.
-
-        None while it is incomplete.
-        """
-        line = self._single_line()
-        if line is None:
-            return None
-        return _verb_and_text(line, verbs) or self._refuse_line(line)
-
-    def _whole_verb_line(self, words: bytes, verbs: Mapping[bytes, VerbT]) -> tuple[VerbT, bytes, bytes] | None:
-        """As `_verb_line`, for `words` that are exactly one line, without buffering them; None for other words.
-
-        The buffer must be empty.
-        """
-        return None if self._buffer.is_filled else _verb_and_text(words, verbs)
-
-    def _refuse_line(self, line: bytes) -> NoReturn:
-        """Refuse a line that is no command of the protocol. Raises InvalidCommand."""
-        raise InvalidCommand(what=described(line))
-
     def _split_arguments(self, text: bytes, line: bytes = b"") -> tuple[bytes, ...]:
         """The words of `text`, the end of `line`. Raises InvalidCommand if there are too many."""
         words = split_words(text)
         if len(words) > self.maximum_arguments:
             raise InvalidCommand(self._tag, what=described(line))
         return tuple(words)
+
+
+class LineParser(CommandParser, ABC, Generic[CommandT]):
+    """The parser of a protocol whose commands are lines, POP3 or SMTP; `verbs` are its verbs by their names."""
+
+    __slots__ = ()
+
+    verbs: ClassVar[Mapping[bytes, Any]]
+
+    def next(self) -> CommandT | None:
+        """The next command; None while it is incomplete. Raises InvalidCommand and TooLongCommand."""
+        line = self._single_line()
+        return None if line is None else self._parsed(line) or self._refuse_line(line)
+
+    def whole(self, words: bytes) -> CommandT | None:
+        """The command if `words` are exactly one line, without feeding it to the parser; None otherwise."""
+        try:
+            return None if self._buffer.is_filled else self._parsed(words)
+        except InvalidCommand:
+            return None
+
+    def _parsed(self, line: bytes) -> CommandT | None:
+        match = _VERB_LINE.fullmatch(line)
+        verb = self.verbs.get(match[1].upper()) if match else None
+        return None if match is None or verb is None else self._command(verb, match[2] or b"", line)
+
+    @abstractmethod
+    def _command(self, verb: Any, text: bytes, whole: bytes) -> CommandT:
+        """The command of the line `whole`, with `text` after its verb. Raises InvalidCommand."""
+
+    def _refuse_line(self, line: bytes) -> NoReturn:
+        """Refuse a line that is no command of the protocol. Raises InvalidCommand."""
+        raise InvalidCommand(what=described(line))

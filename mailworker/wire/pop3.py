@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar
 
-from mailworker.wire.command import InvalidCommand
-from mailworker.wire.command_parser import CommandParser, usual_words
+from mailworker.wire.command_parser import LineParser, usual_words
 
 
 class Pop3Verb(Enum):
@@ -35,7 +34,6 @@ class Pop3Command:
     arguments: tuple[bytes, ...] = field(default=(), repr=False)
 
 
-_VERBS = {verb.value: verb for verb in Pop3Verb}
 _WITH_SPACES = frozenset({Pop3Verb.USER, Pop3Verb.PASS})
 
 # A login by USER and PASS, or by the response of PLAIN, with the command or after a challenge.
@@ -58,25 +56,13 @@ def pop3_words(heard: bytes | None, words: bytes) -> tuple[bytes, bytes, bytes] 
     return name, password, response
 
 
-class Pop3Parser(CommandParser):
+class Pop3Parser(LineParser[Pop3Command]):
     """Parser of POP3 commands."""
 
     __slots__ = ()
 
     maximum_arguments: ClassVar[int] = 3
-
-    def next(self) -> Pop3Command | None:
-        """The next command; None while it is incomplete. Raises InvalidCommand and TooLongCommand."""
-        line = self._verb_line(_VERBS)
-        return None if line is None else self._command(*line)
-
-    def whole(self, words: bytes) -> Pop3Command | None:
-        """The command if `words` are exactly one line, without feeding it to the parser; None otherwise."""
-        line = self._whole_verb_line(words, _VERBS)
-        try:
-            return None if line is None else self._command(*line)
-        except InvalidCommand:
-            return None
+    verbs: ClassVar = {verb.value: verb for verb in Pop3Verb}
 
     def _command(self, verb: Pop3Verb, text: bytes, whole: bytes) -> Pop3Command:
         if verb in _WITH_SPACES:

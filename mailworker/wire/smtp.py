@@ -8,7 +8,7 @@ from enum import Enum
 from typing import ClassVar, NoReturn
 
 from mailworker.wire.command import InvalidCommand
-from mailworker.wire.command_parser import CommandParser, usual_words
+from mailworker.wire.command_parser import LineParser, usual_words
 from mailworker.wire.confidential import described
 
 
@@ -47,8 +47,6 @@ class SmtpCommand:
 # RFC 5321 allows none in commands.
 _CONTROL = re.compile(rb"[\0-\x1f\x7f]")
 
-_VERBS = {verb.value: verb for verb in SmtpVerb}
-
 # The only SMTP command that is followed by octets without a go-ahead (RFC 3030 section 2), and its valid form.
 _CHUNK = re.compile(rb"[ \t]*BDAT(?![A-Za-z])", re.IGNORECASE)
 _COUNTED_CHUNK = re.compile(rb"BDAT +([0-9]{1,19})(?: +LAST)? *\r?\n", re.IGNORECASE)
@@ -73,7 +71,7 @@ def smtp_words(heard: bytes | None, words: bytes) -> tuple[bytes, bytes, bytes, 
     return helo, response, name, password
 
 
-class SmtpParser(CommandParser):
+class SmtpParser(LineParser[SmtpCommand]):
     """Parser of SMTP commands.
 
     BDAT is invalid, and its octets are no commands: they are dropped unread, at most `limit` of them. If there are
@@ -83,6 +81,7 @@ class SmtpParser(CommandParser):
     __slots__ = ("_limit", "_octets")
 
     maximum_arguments: ClassVar[int] = 11
+    verbs: ClassVar = {verb.value: verb for verb in SmtpVerb}
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
@@ -90,19 +89,12 @@ class SmtpParser(CommandParser):
         self._octets = 0  # octets of a chunk that have yet to come
 
     def next(self) -> SmtpCommand | None:
-        """The next command; None while it is incomplete. Raises InvalidCommand and TooLongCommand."""
         if self._octets:
             self._octets = self._buffer.swallow(self._octets)
-        line = self._verb_line(_VERBS)
-        return None if line is None else self._command(*line)
+        return super().next()
 
     def whole(self, words: bytes) -> SmtpCommand | None:
-        """The command if `words` are exactly one line, without feeding it to the parser; None otherwise."""
-        line = None if self._octets else self._whole_verb_line(words, _VERBS)
-        try:
-            return None if line is None else self._command(*line)
-        except InvalidCommand:
-            return None
+        return None if self._octets else super().whole(words)
 
     def _command(self, verb: SmtpVerb, text: bytes, whole: bytes) -> SmtpCommand:
         command = whole.rstrip(b" \r\n")

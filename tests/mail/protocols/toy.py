@@ -25,7 +25,7 @@ from mailworker.mail.session_log import SessionLog
 from mailworker.model import AuthMethod, Starttls
 from mailworker.wire.auth_response import Rejected
 from mailworker.wire.backend import InvalidReply, Reply
-from mailworker.wire.command_parser import CommandParser
+from mailworker.wire.command_parser import LineParser
 from mailworker.wire.login import Login
 from mailworker.wire.refusal import Reason, Refusal
 from mailworker.wire.reply_reader import ReplyReader
@@ -57,12 +57,12 @@ class Verb(Enum):
     QUIT = b"QUIT"
 
 
-class ToyParser(CommandParser):
+class ToyParser(LineParser[tuple[Verb, tuple[bytes, ...]]]):
     maximum_arguments: ClassVar[int] = 2
+    verbs: ClassVar = {verb.value: verb for verb in Verb}
 
-    def next(self) -> tuple[Verb, tuple[bytes, ...]] | None:
-        line = self._verb_line({verb.value: verb for verb in Verb})
-        return None if line is None else (line[0], self._split_arguments(line[1]))
+    def _command(self, verb: Verb, text: bytes, _whole: bytes) -> tuple[Verb, tuple[bytes, ...]]:
+        return verb, self._split_arguments(text)
 
 
 class ToyDialogue(Dialogue[tuple[Verb, tuple[bytes, ...]]]):
