@@ -25,7 +25,7 @@ from mailworker.mail.dialogue import sasl as dialogue_sasl
 from mailworker.mail.dialogue import sieve as dialogue_sieve
 from mailworker.mail.dialogue import smtp as dialogue_smtp
 from mailworker.mail.protocols.table import PROTOCOLS
-from mailworker.model import InetAddress
+from mailworker.model import AuthMethod, InetAddress
 from mailworker.wire import sasl, xclient
 from mailworker.wire.auth_answers import Answer, Answers, counting, recalled
 from mailworker.wire.auth_response import AuthResponseParser, Rejected
@@ -163,10 +163,8 @@ def _answer(data: bytes) -> None:
 
 _DECODERS: Final = (
     sasl.decode_plain,
-    sasl.decode_login,
-    sasl.decode_password,
+    lambda text: sasl.decode(text, AuthMethod.LOGIN),
     sasl.decode_cram_md5,
-    sasl.decode_external,
     sasl.decode_xoauth2,
     sasl.decode_oauthbearer,
 )

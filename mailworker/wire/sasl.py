@@ -83,7 +83,7 @@ def decode_plain(text: bytes) -> tuple[bytes, bytes, Secret]:
     It is stricter than nginx, after RFC 4616: the login must not be empty and the password must not contain NUL, but
     may be empty. Raises ProtocolError.
     """
-    fields = _decode(text, _PLAIN).split(b"\0")
+    fields = decode(text, _PLAIN).split(b"\0")
     if len(fields) < 2 or not fields[1]:
         raise _invalid("login", AuthMethod.PLAIN)
     if len(fields) != 3:
@@ -92,22 +92,12 @@ def decode_plain(text: bytes) -> tuple[bytes, bytes, Secret]:
     return authzid, login, Secret(password)
 
 
-def decode_login(text: bytes) -> bytes:
-    """The user name of AUTH LOGIN, may be empty. Raises ProtocolError."""
-    return _decode(text, AuthMethod.LOGIN)
-
-
-def decode_password(text: bytes) -> Secret:
-    """The password of AUTH LOGIN, may be empty. Raises ProtocolError."""
-    return Secret(_decode(text, AuthMethod.LOGIN))
-
-
 def decode_cram_md5(text: bytes) -> tuple[bytes, Secret]:
     """Login and digest of a CRAM-MD5 response, split at the first space; see `check_digest`. Raises ProtocolError.
 
     Without a space there is no login, as in nginx: the text may be the response to another mechanism.
     """
-    login, space, digest = _decode(text, AuthMethod.CRAM_MD5).partition(b" ")
+    login, space, digest = decode(text, AuthMethod.CRAM_MD5).partition(b" ")
     return login if space else b"", Secret(digest)
 
 
@@ -120,14 +110,9 @@ def check_digest(digest: Secret) -> None:
         raise _invalid("CRAM-MD5 hash", AuthMethod.CRAM_MD5)
 
 
-def decode_external(text: bytes) -> bytes:
-    """The login of an EXTERNAL response, may be empty. Raises ProtocolError."""
-    return _decode(text, AuthMethod.EXTERNAL)
-
-
 def decode_xoauth2(text: bytes) -> tuple[bytes, Secret]:
     """Login, may be empty, and token of an XOAUTH2 response. Raises ProtocolError."""
-    response = _decode(text, AuthMethod.XOAUTH2)
+    response = decode(text, AuthMethod.XOAUTH2)
     user = _XOAUTH2_USER.match(response)
     if user is None:
         raise _invalid("login", AuthMethod.XOAUTH2)
@@ -142,7 +127,7 @@ def decode_oauthbearer(text: bytes) -> tuple[bytes, Secret]:
 
     Raises ProtocolError.
     """
-    response = _decode(text, AuthMethod.OAUTHBEARER)
+    response = decode(text, AuthMethod.OAUTHBEARER)
     header = _GS2_HEADER.match(response)
     if header is None:
         raise _invalid("login", AuthMethod.OAUTHBEARER)
@@ -164,7 +149,11 @@ def encode_token(method: AuthMethod, login: bytes, token: bytes) -> bytes:
     return b2a_base64(response, newline=False)
 
 
-def _decode(text: bytes, method: AuthMethod) -> bytes:
+def decode(text: bytes, method: AuthMethod) -> bytes:
+    """A response of `method`, may be empty: the login of EXTERNAL, the login or password of LOGIN, or all of another.
+
+    Raises ProtocolError.
+    """
     try:
         return decode_base64(text)
     except ProtocolError:

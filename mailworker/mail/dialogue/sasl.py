@@ -19,11 +19,9 @@ from mailworker.wire.sasl import (
     PASSWORD_PROMPT,
     USERNAME_PROMPT,
     check_digest,
+    decode,
     decode_cram_md5,
-    decode_external,
-    decode_login,
     decode_oauthbearer,
-    decode_password,
     decode_plain,
     decode_xoauth2,
     foreign_mechanism,
@@ -68,8 +66,9 @@ def by_plain(response: bytes) -> Login | None:
 
 def by_login(name: bytes, password: bytes) -> Login | None:
     """The login of two LOGIN responses; None if one of them is invalid."""
+    method = AuthMethod.LOGIN
     try:
-        return _copy(_BY_LOGIN, decode_login(name), decode_password(password))
+        return _copy(_BY_LOGIN, decode(name, method), Secret(decode(password, method)))
     except ProtocolError:
         return None
 
@@ -105,9 +104,9 @@ def _plain(dialogue: AnyDialogue, initial: bytes | None) -> Exchange:
 
 
 def _login(dialogue: AnyDialogue, initial: bytes | None) -> Exchange:
-    name = decode_login((yield USERNAME_PROMPT) if initial is None else initial)
+    name = decode((yield USERNAME_PROMPT) if initial is None else initial, AuthMethod.LOGIN)
     dialogue.log.login = name
-    return Login(AuthMethod.LOGIN, name, decode_password((yield PASSWORD_PROMPT)))
+    return Login(AuthMethod.LOGIN, name, Secret(decode((yield PASSWORD_PROMPT), AuthMethod.LOGIN)))
 
 
 def _cram_md5(dialogue: AnyDialogue, initial: bytes | None) -> Exchange:
@@ -123,7 +122,8 @@ def _cram_md5(dialogue: AnyDialogue, initial: bytes | None) -> Exchange:
 
 def _external(dialogue: AnyDialogue, initial: bytes | None) -> Exchange:
     _demand_enabled(dialogue, AuthMethod.EXTERNAL)
-    return Login(AuthMethod.EXTERNAL, decode_external((yield USERNAME_PROMPT) if initial is None else initial))
+    response = (yield USERNAME_PROMPT) if initial is None else initial
+    return Login(AuthMethod.EXTERNAL, decode(response, AuthMethod.EXTERNAL))
 
 
 def _xoauth2(dialogue: AnyDialogue, initial: bytes | None) -> Exchange:
