@@ -13,34 +13,55 @@ from mailworker.config.events import EventsSettings
 from mailworker.errors import StartError
 from mailworker.event import sockets
 from mailworker.event.listener import Listener, OnAccept, check_accepting
-from mailworker.event.loop import Loop
 from mailworker.event.sockets import hand_on
 from mailworker.model import Address, InetAddress
 from tests.event.bench import Bench, Watcher, no_more_descriptors, watch
 
 
-class _Door:
-    """What a listener is given: accepts into `connections`, stops the loop at `wanted` of them."""
+class Door:
+    """A listening socket and its clients: `listener` accepts into `connections`, and stops the loop at `wanted`."""
 
-    def __init__(self, loop: Loop, wanted: int = 1) -> None:
-        self._loop = loop
-        self._wanted = wanted
-        self.connections: list[socket.socket] = []
+    def __init__(self, bench: Bench, listening: socket.socket, events: EventsSettings, resources: ExitStack) -> None:
+        self._bench = bench
+        self._events = events
+        self._listening = listening
+        self._resources = resources
         self.addresses: list[Address] = []
+        self.connections: list[socket.socket] = []
         self.failures: list[int | None] = []
+        self.pause = events.accept_mutex_delay
+        self.wanted = 1
+
+    def connect(self, many: int = 1) -> socket.socket:
+        for _ in range(many):
+            client = self._resources.enter_context(socket.create_connection(self._listening.getsockname()))
+        return client
+
+    def listener(
+        self,
+        accepted: OnAccept | None = None,
+        failed: Callable[[OSError], None] | None = None,
+        *,
+        receive: Callable[[int], OnAccept] | None = None,
+        multi_accept: bool = False,
+    ) -> Listener:
+        settings = replace(self._events, multi_accept=multi_accept)
+        receive = receive or (lambda _: accepted or self.accepted)
+        return Listener(self._bench.loop, self._listening.fileno(), receive, failed or self.failed, settings)
 
     def accepted(self, descriptor: int, address: Address) -> None:
-        self.connections.append(socket.socket(fileno=descriptor))
+        self.connections.append(self._resources.enter_context(socket.socket(fileno=descriptor)))
         self.addresses.append(address)
-        if len(self.connections) == self._wanted:
-            self._loop.stop()
+        if len(self.connections) == self.wanted:
+            self._bench.loop.stop()
 
     def failed(self, error: OSError) -> None:
         self.failures.append(error.errno)
 
-    def close(self) -> None:
-        for connection in self.connections:
-            connection.close()
+    def stop_in(self, seconds: float, then: Callable[[], None] | None = None) -> None:
+        """Stop the loop after so many seconds, or call `then`."""
+        loop = self._bench.loop
+        loop.set_deadline(self._bench.alarm(then or loop.stop), loop.now + seconds)
 
 
 class _FailingAccept:
@@ -55,29 +76,9 @@ class _FailingAccept:
         return -self._failures.pop(0) if self._failures else hand_on(listening, accepted)
 
 
-def _listener(
-    bench: Bench,
-    listening: socket.socket,
-    accepted: OnAccept,
-    failed: Callable[[OSError], None],
-    events: EventsSettings,
-) -> Listener:
-    return Listener(bench.loop, listening.fileno(), lambda _: accepted, failed, events)
-
-
 @pytest.fixture
-def door(bench: Bench, resources: ExitStack) -> Callable[[int], _Door]:
-    def make(wanted: int) -> _Door:
-        door = _Door(bench.loop, wanted)
-        resources.callback(door.close)
-        return door
-
-    return make
-
-
-@pytest.fixture
-def connect(listening: socket.socket, resources: ExitStack) -> Callable[[], socket.socket]:
-    return lambda: resources.enter_context(socket.create_connection(listening.getsockname()))
+def door(bench: Bench, listening: socket.socket, events: EventsSettings, resources: ExitStack) -> Door:
+    return Door(bench, listening, events, resources)
 
 
 @pytest.fixture
@@ -90,141 +91,106 @@ def fail_accept(monkeypatch: pytest.MonkeyPatch) -> FailAccept:
     return fail
 
 
-Connect = Callable[[], socket.socket]
 FailAccept = Callable[..., _FailingAccept]
-MakeDoor = Callable[[int], _Door]
 
 
-def test_a_connection_comes_with_its_address_and_never_blocks(
-    bench: Bench, listening: socket.socket, connect: Connect, door: MakeDoor, events: EventsSettings
-) -> None:
-    it = door(1)
-    client = connect()
-    _listener(bench, listening, it.accepted, it.failed, events).open()
+def test_a_connection_comes_with_its_address_and_never_blocks(bench: Bench, door: Door) -> None:
+    client = door.connect()
+    door.listener().open()
     bench.loop.run()
-    assert it.addresses == [InetAddress(*client.getsockname())]
+    assert door.addresses == [InetAddress(*client.getsockname())]
     with pytest.raises(BlockingIOError):
-        it.connections[0].recv(1)
-    assert not it.failures
+        door.connections[0].recv(1)
+    assert not door.failures
 
 
 @pytest.mark.parametrize(("multi_accept", "rounds"), [(False, 3), (True, 1)])
 def test_multi_accept_takes_all_that_wait_in_one_round(
-    bench: Bench,
-    listening: socket.socket,
-    connect: Connect,
-    door: MakeDoor,
-    events: EventsSettings,
-    multi_accept: bool,
-    rounds: int,
+    bench: Bench, door: Door, multi_accept: bool, rounds: int
 ) -> None:
-    it = door(3)
-    for _ in range(3):
-        connect()
-    _listener(bench, listening, it.accepted, it.failed, replace(events, multi_accept=multi_accept)).open()
+    door.wanted = 3
+    door.connect(3)
+    door.listener(multi_accept=multi_accept).open()
     bench.loop.run()
-    assert len(it.connections) == 3
+    assert len(door.connections) == 3
     assert bench.poller.rounds == rounds
-    assert not it.failures
+    assert not door.failures
 
 
 @pytest.mark.parametrize(("most", "accepted"), [(0, 0), (2, 2), (9, 3)])
-def test_draining_takes_those_who_wait(
-    bench: Bench,
-    listening: socket.socket,
-    connect: Connect,
-    door: MakeDoor,
-    events: EventsSettings,
-    most: int,
-    accepted: int,
-) -> None:
-    it = door(0)
-    listener = _listener(bench, listening, it.accepted, it.failed, events)
+def test_draining_takes_those_who_wait(door: Door, most: int, accepted: int) -> None:
+    listener = door.listener()
     listener.open()
-    for _ in range(3):
-        connect()
+    door.connect(3)
     listener.drain(most)
     listener.close()
-    assert len(it.connections) == accepted
-    assert not it.failures
+    assert len(door.connections) == accepted
+    assert not door.failures
 
 
 def test_the_function_that_gets_connections_is_made_when_the_first_has_come_and_again_when_told(
-    bench: Bench, listening: socket.socket, connect: Connect, door: MakeDoor, events: EventsSettings
+    listening: socket.socket, door: Door
 ) -> None:
-    it, descriptor = door(0), listening.fileno()
+    descriptor = listening.fileno()
     made: list[int] = []
 
     def receive(of: int) -> OnAccept:
         made.append(of)
-        return it.accepted
+        return door.accepted
 
-    listener = Listener(bench.loop, descriptor, receive, it.failed, events)
+    listener = door.listener(receive=receive)
     listener.open()
     listener.drain(1)
     assert not made
     for many, anew in ((1, False), (1, False), (2, True)):
         if anew:
             listener.receive_anew()
-        connect()
+        door.connect()
         listener.drain(1)
         assert made == [descriptor] * many
-    assert len(it.connections) == 3
+    assert len(door.connections) == 3
     listener.close()
 
 
 def test_a_closed_listener_accepts_nothing_and_leaves_the_socket_open(
-    bench: Bench, listening: socket.socket, connect: Connect, door: MakeDoor, events: EventsSettings
+    bench: Bench, listening: socket.socket, door: Door
 ) -> None:
-    it = door(1)
-    listener = _listener(bench, listening, it.accepted, it.failed, events)
+    listener = door.listener()
     listener.open()
     listener.close()
     listener.close()
-    connect()
-    bench.loop.set_deadline(bench.alarm(bench.loop.stop), bench.loop.now + 0.02)
+    door.connect()
+    door.stop_in(0.02)
     bench.loop.run()
-    assert not it.connections
+    assert not door.connections
     listening.accept()[0].close()
 
 
-def test_a_listener_that_is_closed_by_what_it_accepts_accepts_no_more(
-    bench: Bench, listening: socket.socket, connect: Connect, door: MakeDoor, events: EventsSettings
-) -> None:
-    it = door(1)
-
+def test_a_listener_that_is_closed_by_what_it_accepts_accepts_no_more(bench: Bench, door: Door) -> None:
     def accepted(descriptor: int, address: Address) -> None:
-        it.accepted(descriptor, address)
+        door.accepted(descriptor, address)
         listener.close()
 
-    listener = _listener(bench, listening, accepted, it.failed, replace(events, multi_accept=True))
-    for _ in range(2):
-        connect()
+    listener = door.listener(accepted, multi_accept=True)
+    door.connect(2)
     listener.open()
     bench.loop.run()
-    assert len(it.connections) == 1
+    assert len(door.connections) == 1
 
 
 @pytest.mark.parametrize("close_socket", [False, True], ids=["the socket stays open", "the socket is closed too"])
 def test_a_listener_that_is_closed_in_the_round_of_its_event_does_nothing(
-    bench: Bench,
-    resources: ExitStack,
-    listening: socket.socket,
-    connect: Connect,
-    door: MakeDoor,
-    events: EventsSettings,
-    close_socket: bool,
+    bench: Bench, resources: ExitStack, listening: socket.socket, door: Door, close_socket: bool
 ) -> None:
     """As a signal to shut down does that comes together with a connection, whichever is served first."""
-    it = door(0)
-    listener = _listener(bench, listening, it.accepted, it.failed, events)
+    door.wanted = 0
+    listener = door.listener()
 
     def shut_down() -> None:
         listener.close()
         if close_socket:
             listening.close()
-        # Beyond the time in which a listener would come back after a pause.
-        bench.loop.set_deadline(bench.alarm(bench.loop.stop), bench.loop.now + 2 * events.accept_mutex_delay)
+        door.stop_in(2 * door.pause)  # when a listener would have come back after a pause
         for other in watched:
             bench.loop.unwatch(other.fileno())
         watched.clear()
@@ -237,134 +203,89 @@ def test_a_listener_that_is_closed_in_the_round_of_its_event_does_nothing(
     watched.append(signal)
     watch(bench.loop, signal, Watcher(shut_down))
     listener.open()
-    connect()
+    door.connect()
     bench.loop.run()
-    assert not it.failures
-    assert len(it.connections) <= 1
+    assert not door.failures
+    assert len(door.connections) <= 1
     listener.ready(1)
-    assert not it.failures
+    assert not door.failures
 
 
-@pytest.mark.parametrize("number", [errno.ECONNABORTED, errno.EPROTO, errno.EINTR])
-def test_a_peer_that_went_away_is_no_failure(
-    bench: Bench,
-    listening: socket.socket,
-    connect: Connect,
-    door: MakeDoor,
-    events: EventsSettings,
-    fail_accept: FailAccept,
-    number: int,
+@pytest.mark.parametrize(
+    "number", [errno.ECONNABORTED, errno.EPROTO, errno.EINTR, pytest.param(errno.EAGAIN, id="another process took it")]
+)
+def test_a_peer_that_went_away_and_a_faster_process_are_no_failures(
+    bench: Bench, door: Door, fail_accept: FailAccept, number: int
 ) -> None:
-    it = door(1)
-    connect()
+    door.connect()
     fail_accept(number)
-    _listener(bench, listening, it.accepted, it.failed, events).open()
+    door.listener().open()
     bench.loop.run()
-    assert len(it.connections) == 1
-    assert not it.failures
-
-
-def test_another_process_that_was_faster_is_no_failure(
-    bench: Bench,
-    listening: socket.socket,
-    connect: Connect,
-    door: MakeDoor,
-    events: EventsSettings,
-    fail_accept: FailAccept,
-) -> None:
-    it = door(1)
-    connect()
-    fail_accept(errno.EAGAIN)
-    _listener(bench, listening, it.accepted, it.failed, events).open()
-    bench.loop.run()
-    assert len(it.connections) == 1
-    assert not it.failures
+    assert len(door.connections) == 1
+    assert not door.failures
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
 @pytest.mark.parametrize("multi_accept", [False, True])
 def test_want_of_resources_pauses_and_is_told_once_a_pause(
-    bench: Bench,
-    listening: socket.socket,
-    connect: Connect,
-    door: MakeDoor,
-    events: EventsSettings,
-    fail_accept: FailAccept,
-    number: int,
-    multi_accept: bool,
+    bench: Bench, door: Door, fail_accept: FailAccept, number: int, multi_accept: bool
 ) -> None:
-    it = door(1)
-    connect()
+    door.connect()
     failing = fail_accept(number, number)
     begin = bench.loop.now
-    _listener(bench, listening, it.accepted, it.failed, replace(events, multi_accept=multi_accept)).open()
+    door.listener(multi_accept=multi_accept).open()
     bench.loop.run()
-    assert it.failures == [number, number]
-    assert len(it.connections) == 1
+    assert door.failures == [number, number]
+    assert len(door.connections) == 1
     assert failing.calls == 3 + multi_accept
-    assert bench.loop.now >= begin + 2 * events.accept_mutex_delay
+    assert bench.loop.now >= begin + 2 * door.pause
 
 
-def test_without_descriptors_the_loop_rests(
-    bench: Bench, listening: socket.socket, connect: Connect, door: MakeDoor, events: EventsSettings
-) -> None:
-    it = door(1)
-    connect()
+def test_without_descriptors_the_loop_rests(bench: Bench, door: Door) -> None:
+    door.connect()
     with ExitStack() as stack:
         stack.enter_context(no_more_descriptors())
-        _listener(bench, listening, it.accepted, it.failed, events).open()
-        bench.loop.set_deadline(bench.alarm(stack.close), bench.loop.now + 2.5 * events.accept_mutex_delay)
+        door.listener().open()
+        door.stop_in(2.5 * door.pause, stack.close)
         bench.loop.run()
-    assert set(it.failures) == {errno.EMFILE}
-    assert 1 <= len(it.failures) <= 4
-    assert len(it.connections) == 1
+    assert set(door.failures) == {errno.EMFILE}
+    assert 1 <= len(door.failures) <= 4
+    assert len(door.connections) == 1
     assert bench.poller.rounds <= 12
 
 
 def test_a_listener_that_is_closed_during_its_pause_stays_closed(
-    bench: Bench,
-    listening: socket.socket,
-    connect: Connect,
-    door: MakeDoor,
-    events: EventsSettings,
-    fail_accept: FailAccept,
+    bench: Bench, door: Door, fail_accept: FailAccept
 ) -> None:
-    it = door(1)
-    connect()
+    door.connect()
     fail_accept(errno.EMFILE)
 
     def failed(error: OSError) -> None:
-        it.failed(error)
+        door.failed(error)
         listener.close()
 
-    listener = _listener(bench, listening, it.accepted, failed, events)
+    listener = door.listener(failed=failed)
     listener.open()
-    bench.loop.set_deadline(bench.alarm(bench.loop.stop), bench.loop.now + 2 * events.accept_mutex_delay)
+    door.stop_in(2 * door.pause)
     bench.loop.run()
-    assert it.failures == [errno.EMFILE]
-    assert not it.connections
+    assert door.failures == [errno.EMFILE]
+    assert not door.connections
 
 
 def test_a_refused_registration_after_a_pause_is_another_pause(
-    bench: Bench,
-    listening: socket.socket,
-    connect: Connect,
-    door: MakeDoor,
-    events: EventsSettings,
-    fail_accept: FailAccept,
+    bench: Bench, door: Door, fail_accept: FailAccept
 ) -> None:
-    it = door(1)
-    connect()
+    door.connect()
     fail_accept(errno.EMFILE)
 
     def failed(error: OSError) -> None:
-        it.failed(error)
-        bench.poller.refusal = OSError(errno.ENOSPC, "No space left on device") if len(it.failures) < 3 else None
+        door.failed(error)
+        bench.poller.refusal = OSError(errno.ENOSPC, "No space left on device") if len(door.failures) < 3 else None
 
-    _listener(bench, listening, it.accepted, failed, events).open()
+    door.listener(failed=failed).open()
     bench.loop.run()
-    assert it.failures == [errno.EMFILE, errno.ENOSPC, errno.ENOSPC]
-    assert len(it.connections) == 1
+    assert door.failures == [errno.EMFILE, errno.ENOSPC, errno.ENOSPC]
+    assert len(door.connections) == 1
 
 
 def test_whoever_may_accept_nothing_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
