@@ -100,27 +100,13 @@ class SieveReplyReader(ReplyReader):
 
 def parse(reply: Reply) -> Response | None:
     """The response that ends a reply; None for a challenge, and for invalid replies."""
-    data = reply.data
-    position = 0
-    while (capability := _capability(data, position)) is not None:
-        _, _, position = capability
-        if data[position : position + 2] != b"\r\n":
-            return None
-        position += 2
-    return _response(data, position)
+    position = _listed(reply.data)[1]
+    return None if position is None else _response(reply.data, position)
 
 
 def capabilities(reply: Reply) -> dict[bytes, bytes]:
     """The capabilities of a list, by their names in capitals."""
-    found = dict[bytes, bytes]()
-    position = 0
-    while (capability := _capability(reply.data, position)) is not None:
-        name, value, position = capability
-        found[name.upper()] = value
-        if reply.data[position : position + 2] != b"\r\n":
-            break
-        position += 2
-    return found
+    return _listed(reply.data)[0]
 
 
 def login_offer(greeting: bytes) -> LoginOffer:
@@ -177,6 +163,18 @@ def refusal(reply: Reply) -> Refusal:
     if code in _WRONG:
         return Refusal(Reason.LOGIN)
     return Refusal(Reason.OTHER, b"(%b) %b" % (code, response.text))
+
+
+def _listed(data: bytes) -> tuple[dict[bytes, bytes], int | None]:
+    """The capabilities at the beginning, and the position after them; None if the last one does not end a line."""
+    found, position = dict[bytes, bytes](), 0
+    while (capability := _capability(data, position)) is not None:
+        name, value, position = capability
+        found[name.upper()] = value
+        if data[position : position + 2] != b"\r\n":
+            return found, None
+        position += 2
+    return found, position
 
 
 def _capability(data: bytes, position: int) -> tuple[bytes, bytes, int] | None:
