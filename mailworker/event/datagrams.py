@@ -10,7 +10,7 @@ from typing import Final
 from mailworker.errors import ConnectionLost, Party, TimedOut
 from mailworker.event.loop import Loop
 from mailworker.event.poller import READ
-from mailworker.event.task import Task, wait_for
+from mailworker.event.task import WaitUntil, wait_for
 from mailworker.model import InetAddress
 from mailworker.wire.dns import Answer, Query, Question, id_of
 
@@ -73,21 +73,15 @@ class Datagrams:
         return carrier
 
 
-class _Pending:
-    """A query that waits for its answer, until `until` at most."""
+class _Pending(WaitUntil):
+    """A query that waits for its answer."""
 
-    __slots__ = ("answer", "query", "task", "until")
+    __slots__ = ("answer", "query")
 
     def __init__(self, query: Query, until: float) -> None:
+        super().__init__(until)
         self.answer: Answer | None = None
         self.query = query
-        self.task: Task | None = None
-        self.until = until
-
-    def park(self, task: Task) -> None:
-        """See Waitable."""
-        self.task = task
-        task.loop.set_deadline(task, self.until)
 
     def timed_out(self) -> TimedOut:
         """No answer has come in time."""

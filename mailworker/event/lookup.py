@@ -9,7 +9,7 @@ from typing import Any
 
 from mailworker.errors import NotResolved
 from mailworker.event.loop import Loop
-from mailworker.event.task import Task, wait_for
+from mailworker.event.task import Task, WaitUntil, wait_for
 from mailworker.wire.dns import Question
 
 Records = tuple[bytes, ...]
@@ -58,19 +58,10 @@ class Lookup:
             self._task.cancel()
 
 
-class _Waiter:
-    """A task that waits for a lookup, until `deadline` at most."""
+class _Waiter(WaitUntil):
+    """A task that waits for a lookup."""
 
-    __slots__ = ("_deadline", "task")
-
-    def __init__(self, deadline: float) -> None:
-        self._deadline = deadline
-        self.task: Task | None = None
-
-    def park(self, task: Task) -> None:
-        """See Waitable."""
-        self.task = task
-        task.loop.set_deadline(task, self._deadline)
+    __slots__ = ()
 
     def timed_out(self) -> NotResolved:
         """The deadline has passed."""

@@ -13,7 +13,7 @@ from mailworker.native.core import accelerator
 if TYPE_CHECKING:
     from mailworker.event.loop import Loop
 
-__all__ = ["Pause", "PauseUntil", "Task", "Waitable", "next_round", "sleep", "sleep_until", "wait_for"]
+__all__ = ["Task", "WaitUntil", "Waitable", "next_round", "sleep", "sleep_until", "wait_for"]
 
 
 class Waitable(Protocol):
@@ -94,35 +94,38 @@ def wait_for(waitable: Waitable) -> Generator[Waitable, None, None]:
     yield waitable
 
 
-class Pause:
-    """Lets a task wait for a time in seconds."""
+class WaitUntil:
+    """Lets a task wait until `deadline`, in seconds of the monotonic clock; `task` is the task as soon as it waits."""
 
-    __slots__ = ("_seconds",)
+    __slots__ = ("deadline", "task")
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.task: Task | None = None
 
     def park(self, task: Task) -> None:
-        """Resume `task` when the time has passed."""
-        task.loop.set_deadline(task, task.loop.now + self._seconds)
+        """See `Waitable`."""
+        self.task = task
+        task.loop.set_deadline(task, self.deadline)
 
-    def timed_out(self) -> None:
-        """The time has passed, which is no error."""
+    def timed_out(self) -> MailworkerError | None:
+        """See `Waitable`: the time has come, which is no error unless a derived class says so."""
+        return None
 
 
-class PauseUntil(Pause):
-    """Lets a task wait until a time, in seconds of the monotonic clock."""
+class _Pause(WaitUntil):
+    """Lets a task wait for a time in seconds, from now on."""
 
     __slots__ = ()
 
     def park(self, task: Task) -> None:
-        """Resume `task` when the loop's time has reached this one."""
-        task.loop.set_deadline(task, self._seconds)
+        self.deadline += task.loop.now
+        super().park(task)
 
 
 async def sleep(seconds: float) -> None:
     """Suspend the running task for `seconds`."""
-    await wait_for(Pause(seconds))
+    await wait_for(_Pause(seconds))
 
 
 async def sleep_until(deadline: float) -> None:
@@ -130,7 +133,7 @@ async def sleep_until(deadline: float) -> None:
 
     What follows may count from the loop's time, which is not before the deadline then.
     """
-    await wait_for(PauseUntil(deadline))
+    await wait_for(WaitUntil(deadline))
 
 
 class _Turn:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from mailworker.errors import Party, PeerError, TimedOut
 from mailworker.event.stream import Agreement, TlsContext
-from mailworker.event.task import Pause
+from mailworker.event.task import WaitUntil
 from mailworker.native.tls.certificate import Certificate
 from mailworker.tls.connection import TlsConnection
 
@@ -137,7 +137,7 @@ def run(awaitable: Awaitable[_Result]) -> _Result:
     """Run a coroutine that waits for memory streams only; returns its result. Pauses are skipped."""
     coroutine = awaitable.__await__()
     try:
-        while isinstance(waits_for := coroutine.send(None), Pause):
+        while isinstance(waits_for := coroutine.send(None), WaitUntil):
             pass
     except StopIteration as end:
         result: _Result = end.value
