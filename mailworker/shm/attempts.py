@@ -12,6 +12,7 @@ from mailworker.native.core import accelerator
 from mailworker.shm.exempt import by_shift, in_order
 from mailworker.shm.keys import GIVEN, UNIX, USER, key, user_key
 from mailworker.shm.limit_table import TRUSTED, LimitTable
+from mailworker.variables.facts import Clock
 from mailworker.variables.prefix import DEFAULT_LENGTHS, WHOLE, Lengths, packed_prefix
 
 __all__ = ["Attempt", "Attempts"]
@@ -79,13 +80,6 @@ class Penalties(Protocol):
     def level(self, level: int, age: float, /) -> int: ...
     def seconds(self, level: int, /) -> float: ...
     def raised(self, level: int, /) -> int: ...
-
-
-class Clock(Protocol):
-    """The loop's clock."""
-
-    @property
-    def now(self) -> float: ...
 
 
 class _QuickCheck:
