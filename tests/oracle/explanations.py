@@ -73,10 +73,6 @@ def _full_buffer(at: Divergence) -> bool:
     return _invalid(at.theirs) or at.theirs == "client = closed" or "too long command" in at.theirs or stalls
 
 
-def _pop3_buffer(case: Case, at: Divergence) -> bool:
-    return case.protocol == "pop3" and len(_unread(at)) >= _SMALL and _full_buffer(at)
-
-
 def _response_buffer(case: Case, at: Divergence) -> bool:
     """Also where nginx counts pipelined commands that it has answered."""
     return "small" in case.server and len(_unread(at)) >= _SMALL and _full_buffer(at)
@@ -94,29 +90,9 @@ def _external_disabled(case: Case, at: Divergence) -> bool:
     return "in AUTH EXTERNAL command" in at.theirs or (bool(_EXTERNAL.search(_unread(at))) and _invalid(at.ours))
 
 
-def _another_identity(case: Case, at: Divergence) -> bool:
-    return at.ours.endswith("Authorization identity is not allowed\\r\\n")
-
-
-def _refused_user(case: Case, at: Divergence) -> bool:
-    return at.ours == "backend < CAPA\\r\\n" and at.common[-1].startswith("backend < USER ")
-
-
-def _stale_password(case: Case, at: Divergence) -> bool:
-    return at.ours == "auth < Auth-Pass: \\r\\n" and at.common[-2] == "auth < Auth-Method: external\\r\\n"
-
-
 def _stale_login(case: Case, at: Divergence) -> bool:
     empty = at.ours in ("auth < Auth-User: \\r\\n", "auth < Auth-Pass: \\r\\n")
     return empty and any(line == "auth < Auth-Method: none\\r\\n" for line in at.common[-2:])
-
-
-def _salt_with_external(case: Case, at: Divergence) -> bool:
-    return at.theirs == "auth < Auth-Salt: <SALT>\\r\\n" and "auth < Auth-Method: external\\r\\n" in at.common[-3:]
-
-
-def _half_close(case: Case, at: Divergence) -> bool:
-    return at.common[-1] == "client = end" and any(line == "backend = connected" for line in at.common)
 
 
 def _literal_separator(case: Case, at: Divergence) -> bool:
@@ -134,42 +110,10 @@ def _id_before_login(case: Case, at: Divergence) -> bool:
     return told or (at.ours in ("client < * ID NIL\\r\\n", "client < + OK\\r\\n") and _invalid(at.theirs))
 
 
-def _empty_sasl(case: Case, at: Divergence) -> bool:
-    return at.theirs == "client < SASL\\r\\n"
-
-
-def _bye_text(case: Case, at: Divergence) -> bool:
-    return at.ours == "client < * BYE Logging out\\r\\n"
-
-
-def _wide_tags(case: Case, at: Divergence) -> bool:
-    return case.protocol == "imap" and at.theirs == "client < * BAD invalid command\\r\\n"
-
-
-def _empty_literal(case: Case, at: Divergence) -> bool:
-    return case.protocol == "imap" and bool(_EMPTY_LITERAL.search(_sent(case)))
-
-
-def _quote_leaks(case: Case, at: Divergence) -> bool:
-    return case.protocol == "imap" and bool(_QUOTE.search(_sent(case)))
-
-
-def _stale_tag(case: Case, at: Divergence) -> bool:
-    return at.ours == "client < * BAD invalid command\\r\\n" and at.theirs.endswith("BAD invalid command\\r\\n")
-
-
 def _untagged_refusal(case: Case, at: Divergence) -> bool:
     """The tag that nginx has forgotten is a star, or nothing at all."""
     untagged = ("client < * BAD invalid command\\r\\n", "client < BAD invalid command\\r\\n")
     return at.theirs in untagged and _invalid(at.ours)
-
-
-def _response_arguments(case: Case, at: Divergence) -> bool:
-    return case.protocol == "imap" and bool(_RESPONSE_OF_WORDS.search("\n".join(at.common)))
-
-
-def _empty_tag(case: Case, at: Divergence) -> bool:
-    return at.ours == "client <  BAD invalid command\\r\\n"
 
 
 def _refused_mail(case: Case, at: Divergence) -> bool:
@@ -220,22 +164,6 @@ def _header_in_pieces(case: Case, at: Divergence) -> bool:
     return _takes_header(case) and waits and at.common[-1].startswith("client > ")
 
 
-def _small_header(case: Case, at: Divergence) -> bool:
-    return not at.theirs and "header is too small" in at.ours
-
-
-def _large_header(case: Case, at: Divergence) -> bool:
-    return _takes_header(case) and "header is too large" in at.theirs
-
-
-def _command_behind_header(case: Case, at: Divergence) -> bool:
-    return _takes_header(case) and at.theirs.startswith("client > ") and at.ours.startswith("client < ")
-
-
-def _mixed_families(case: Case, at: Divergence) -> bool:
-    return at.ours.startswith("backend < PROXY TCP6 ") and "::ffff:" in at.ours
-
-
 def _takes_header(case: Case) -> bool:
     return "proxy_protocol" in SERVERS[case.server].listen
 
@@ -260,18 +188,10 @@ def _control_bytes_in_smtp(case: Case, at: Divergence) -> bool:
     return refused and any((char < " " and char not in "\r\n") or char == "\x7f" for char in _unread(at))
 
 
-def _del_in_login(case: Case, at: Divergence) -> bool:
-    return at.ours.startswith("auth < Auth-") and "%7F" in at.ours
-
-
 def _xclient_xtext(case: Case, at: Divergence) -> bool:
     start = "backend < XCLIENT "
     plain = _XTEXT.sub(lambda match: repr(bytes([int(match[1], 16)]))[2:-1], at.ours)
     return at.ours.startswith(start) and at.theirs.startswith(start) and at.theirs == plain
-
-
-def _octets_obeyed(case: Case, at: Divergence) -> bool:
-    return case.protocol == "smtp" and "BDAT" in _unread(at).upper()
 
 
 def _short_reply(case: Case, at: Divergence) -> bool:
@@ -301,10 +221,6 @@ def _ehlo_before_auth(case: Case, at: Divergence) -> bool:
     )
 
 
-def _unlisted_xclient(case: Case, at: Divergence) -> bool:
-    return at.theirs.startswith("backend < XCLIENT ") or at.ours.startswith("log [warn] upstream lists no LOGIN ")
-
-
 def _space_before_password(case: Case, at: Divergence) -> bool:
     start = "auth < Auth-Pass: "
     spaced = at.ours.startswith(f"{start}%20")
@@ -320,31 +236,41 @@ RULES: Mapping[str, Rule] = {
     "xclient-guard": _xclient_guard,
     "ehlo-before-auth": _ehlo_before_auth,
     "short-reply": _short_reply,
-    "octets-obeyed": _octets_obeyed,
+    "octets-obeyed": lambda case, at: case.protocol == "smtp" and "BDAT" in _unread(at).upper(),
     "space-before-password": _space_before_password,
     "helo-of-words": _helo_of_words,
-    "pop3-buffer": _pop3_buffer,
+    "pop3-buffer": lambda case, at: case.protocol == "pop3" and len(_unread(at)) >= _SMALL and _full_buffer(at),
     "response-buffer": _response_buffer,
     "pipelining": _pipelining,
     "external-disabled": _external_disabled,
-    "refused-user": _refused_user,
-    "another-identity": _another_identity,
-    "stale-password": _stale_password,
+    "refused-user": lambda case, at: at.ours == "backend < CAPA\\r\\n" and at.common[-1].startswith("backend < USER "),
+    "another-identity": lambda case, at: at.ours.endswith("Authorization identity is not allowed\\r\\n"),
+    "stale-password": lambda case, at: (
+        at.ours == "auth < Auth-Pass: \\r\\n" and at.common[-2] == "auth < Auth-Method: external\\r\\n"
+    ),
     "stale-login": _stale_login,
-    "salt-with-external": _salt_with_external,
-    "half-close": _half_close,
+    "salt-with-external": lambda case, at: (
+        at.theirs == "auth < Auth-Salt: <SALT>\\r\\n" and "auth < Auth-Method: external\\r\\n" in at.common[-3:]
+    ),
+    "half-close": lambda case, at: (
+        at.common[-1] == "client = end" and any(line == "backend = connected" for line in at.common)
+    ),
     "id-before-login": _id_before_login,
-    "empty-sasl": _empty_sasl,
-    "bye-text": _bye_text,
-    "wide-tags": _wide_tags,
+    "empty-sasl": lambda case, at: at.theirs == "client < SASL\\r\\n",
+    "bye-text": lambda case, at: at.ours == "client < * BYE Logging out\\r\\n",
+    "wide-tags": lambda case, at: case.protocol == "imap" and at.theirs == "client < * BAD invalid command\\r\\n",
     "unasked-literal": _unasked_literal,
     "literal-separator": _literal_separator,
-    "empty-literal": _empty_literal,
-    "quote-leaks": _quote_leaks,
-    "stale-tag": _stale_tag,
+    "empty-literal": lambda case, at: case.protocol == "imap" and bool(_EMPTY_LITERAL.search(_sent(case))),
+    "quote-leaks": lambda case, at: case.protocol == "imap" and bool(_QUOTE.search(_sent(case))),
+    "stale-tag": lambda case, at: (
+        at.ours == "client < * BAD invalid command\\r\\n" and at.theirs.endswith("BAD invalid command\\r\\n")
+    ),
     "untagged-refusal": _untagged_refusal,
-    "response-arguments": _response_arguments,
-    "empty-tag": _empty_tag,
+    "response-arguments": lambda case, at: (
+        case.protocol == "imap" and bool(_RESPONSE_OF_WORDS.search("\n".join(at.common)))
+    ),
+    "empty-tag": lambda case, at: at.ours == "client <  BAD invalid command\\r\\n",
     "refused-mail": _refused_mail,
     "nul-in-login": _bytes_for_no_backend,
     "command-injection": _bytes_for_no_backend,
@@ -353,13 +279,17 @@ RULES: Mapping[str, Rule] = {
     "code-of-success": _code_of_success,
     "no-refusal": _no_refusal,
     "header-in-pieces": _header_in_pieces,
-    "small-header": _small_header,
-    "large-proxy-header": _large_header,
-    "command-behind-header": _command_behind_header,
-    "mixed-families": _mixed_families,
+    "small-header": lambda case, at: not at.theirs and "header is too small" in at.ours,
+    "large-proxy-header": lambda case, at: _takes_header(case) and "header is too large" in at.theirs,
+    "command-behind-header": lambda case, at: (
+        _takes_header(case) and at.theirs.startswith("client > ") and at.ours.startswith("client < ")
+    ),
+    "mixed-families": lambda case, at: at.ours.startswith("backend < PROXY TCP6 ") and "::ffff:" in at.ours,
     "password-in-log": _password_in_log,
     "control-bytes-in-smtp": _control_bytes_in_smtp,
-    "del-in-login": _del_in_login,
+    "del-in-login": lambda case, at: at.ours.startswith("auth < Auth-") and "%7F" in at.ours,
     "xclient-xtext": _xclient_xtext,
-    "unlisted-xclient": _unlisted_xclient,
+    "unlisted-xclient": lambda case, at: (
+        at.theirs.startswith("backend < XCLIENT ") or at.ours.startswith("log [warn] upstream lists no LOGIN ")
+    ),
 }
