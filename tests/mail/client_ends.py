@@ -8,7 +8,7 @@ from mailworker.model import Starttls, VerifyClient
 from tests.mail.cases import IMAP, POP3, SIEVE, SMTP
 from tests.mail.crowds import limits
 from tests.mail.limits.settings import limit, limits_of, settings
-from tests.mail.stage import AGES, Stage, ends_with
+from tests.mail.stage import AGES, Stage, all_end_with, ends_with
 from tests.support.auth import rejected
 from tests.support.backend import hang, hang_up
 from tests.support.certificates import CertificateAuthority, ecdsa_key
@@ -95,25 +95,12 @@ def nobody_says_anything(stage: Stage) -> Proxy:
     return proxy
 
 
-@ends_with(End.QUIT)
-def imap_logout(stage: Stage) -> Proxy:
-    proxy = stage.proxy()
-    stage.greeted(proxy).send(b"a LOGOUT\r\n")
-    return proxy
-
-
-@ends_with(End.QUIT)
-def pop3_quit(stage: Stage) -> Proxy:
-    proxy = stage.proxy(POP3)
-    stage.greeted(proxy, POP3).send(b"QUIT\r\n")
-    return proxy
-
-
-@ends_with(End.QUIT)
-def smtp_quit(stage: Stage) -> Proxy:
-    proxy = stage.proxy(SMTP)
-    stage.greeted(proxy, SMTP).send(b"QUIT\r\n")
-    return proxy
+all_end_with(
+    End.QUIT,
+    imap_logout=lambda stage: stage.said(b"a LOGOUT\r\n"),
+    pop3_quit=lambda stage: stage.said(b"QUIT\r\n", POP3),
+    smtp_quit=lambda stage: stage.said(b"QUIT\r\n", SMTP),
+)
 
 
 @ends_with(End.NO_BYTES)
@@ -230,35 +217,24 @@ def header_is_broken(stage: Stage) -> Proxy:
     return proxy
 
 
-@ends_with(End.INVALID_COMMAND)
-def command_is_too_long(stage: Stage) -> Proxy:
-    proxy = stage.proxy()
-    stage.greeted(proxy).send(b"x" * 10_000)
-    return proxy
+all_end_with(
+    End.INVALID_COMMAND,
+    command_is_too_long=lambda stage: stage.said(b"x" * 10_000),
+    literal_is_too_large=lambda stage: stage.said(b"a LOGIN {9999999+}\r\n"),
+    login_that_no_backend_may_see=lambda stage: stage.said(b"a LOGIN u {3+}\r\np\0q\r\n"),
+)
 
 
-@ends_with(End.INVALID_COMMAND)
-def literal_is_too_large(stage: Stage) -> Proxy:
-    proxy = stage.proxy()
-    stage.greeted(proxy).send(b"a LOGIN {9999999+}\r\n")
-    return proxy
+all_end_with(
+    End.CERT_REFUSED,
+    certificate_of_a_stranger=lambda stage: _with_certificate(stage, stranger=True),
+)
 
 
-@ends_with(End.INVALID_COMMAND)
-def login_that_no_backend_may_see(stage: Stage) -> Proxy:
-    proxy = stage.proxy()
-    stage.greeted(proxy).send(b"a LOGIN u {3+}\r\np\0q\r\n")
-    return proxy
-
-
-@ends_with(End.CERT_REFUSED)
-def certificate_of_a_stranger(stage: Stage) -> Proxy:
-    return _with_certificate(stage, stranger=True)
-
-
-@ends_with(End.CERT_MISSING)
-def no_certificate(stage: Stage) -> Proxy:
-    return _with_certificate(stage, stranger=False)
+all_end_with(
+    End.CERT_MISSING,
+    no_certificate=lambda stage: _with_certificate(stage, stranger=False),
+)
 
 
 def _with_certificate(stage: Stage, *, stranger: bool) -> Proxy:
@@ -277,18 +253,16 @@ def _with_certificate(stage: Stage, *, stranger: bool) -> Proxy:
     return proxy
 
 
-@ends_with(End.TOO_MANY_ERRORS)
-def errors(stage: Stage) -> Proxy:
-    proxy = stage.proxy()
-    stage.greeted(proxy).send(b"x\r\n" * 5)
-    return proxy
+all_end_with(
+    End.TOO_MANY_ERRORS,
+    errors=lambda stage: stage.said(b"x\r\n" * 5),
+)
 
 
-@ends_with(End.TOO_MANY_COMMANDS)
-def commands(stage: Stage) -> Proxy:
-    proxy = stage.proxy(max_commands=2)
-    stage.greeted(proxy).send(b"a NOOP\r\n" * 3)
-    return proxy
+all_end_with(
+    End.TOO_MANY_COMMANDS,
+    commands=lambda stage: stage.said(b"a NOOP\r\n" * 3, max_commands=2),
+)
 
 
 @ends_with(End.PREGREET)

@@ -10,7 +10,7 @@ from mailworker.mail.record import Entrance
 from mailworker.model import Address, InetAddress, UnixAddress
 from mailworker.shm.session_row import State
 from tests.mail.cases import IMAP, POP3, SMTP
-from tests.mail.stage import AGES, BROKEN, Stage, ends_with
+from tests.mail.stage import AGES, BROKEN, Stage, all_end_with, ends_with
 from tests.mail.test_targets import connecting, fill
 from tests.support.auth import accepted, rejected, response
 from tests.support.backend import conversation, hang, hang_up, reset
@@ -23,10 +23,10 @@ from tests.support.settings import (
     proxy_ssl_settings,
 )
 
-
-@ends_with(End.AUTH_FAILED)
-def login_is_refused(stage: Stage) -> Proxy:
-    return stage.answered(rejected(b"no"))
+all_end_with(
+    End.AUTH_FAILED,
+    login_is_refused=lambda stage: stage.answered(rejected(b"no")),
+)
 
 
 @ends_with(End.AUTH_FAILED)
@@ -48,14 +48,11 @@ def auth_service_is_silent(stage: Stage) -> Proxy:
     return proxy
 
 
-@ends_with(End.AUTH_ERROR)
-def auth_service_is_broken(stage: Stage) -> Proxy:
-    return stage.answered(BROKEN)
-
-
-@ends_with(End.AUTH_ERROR)
-def auth_service_hangs_up(stage: Stage) -> Proxy:
-    return stage.answered(hang_up)
+all_end_with(
+    End.AUTH_ERROR,
+    auth_service_is_broken=lambda stage: stage.answered(BROKEN),
+    auth_service_hangs_up=lambda stage: stage.answered(hang_up),
+)
 
 
 @ends_with(End.AUTH_ERROR)
@@ -64,14 +61,11 @@ def auth_service_is_not_there(stage: Stage) -> Proxy:
     return stage.answered(BROKEN, source=settings)
 
 
-@ends_with(End.BACKEND_CONNECT)
-def backend_refuses_connections(stage: Stage) -> Proxy:
-    return stage.answered(accepted(stage.scene.nowhere()))
-
-
-@ends_with(End.BACKEND_CONNECT)
-def backend_has_no_socket(stage: Stage) -> Proxy:
-    return stage.answered(accepted(UnixAddress("/nonexistent/backend")))
+all_end_with(
+    End.BACKEND_CONNECT,
+    backend_refuses_connections=lambda stage: stage.answered(accepted(stage.scene.nowhere())),
+    backend_has_no_socket=lambda stage: stage.answered(accepted(UnixAddress("/nonexistent/backend"))),
+)
 
 
 @ends_with(End.BACKEND_CONNECT)
@@ -94,14 +88,13 @@ def backend_takes_no_connection(stage: Stage) -> Proxy:
     return proxy
 
 
-@ends_with(End.BACKEND_TLS)
-def backend_speaks_no_tls(stage: Stage) -> Proxy:
-    return stage.backed(conversation(IMAP.greeting), proxy=proxy_settings(ssl=proxy_ssl_settings()))
-
-
-@ends_with(End.BACKEND_TLS)
-def backend_leaves_in_its_handshake(stage: Stage) -> Proxy:
-    return stage.backed(hang_up, proxy=proxy_settings(ssl=proxy_ssl_settings()))
+all_end_with(
+    End.BACKEND_TLS,
+    backend_speaks_no_tls=lambda stage: stage.backed(
+        conversation(IMAP.greeting), proxy=proxy_settings(ssl=proxy_ssl_settings())
+    ),
+    backend_leaves_in_its_handshake=lambda stage: stage.backed(hang_up, proxy=proxy_settings(ssl=proxy_ssl_settings())),
+)
 
 
 @ends_with(End.BACKEND_TIMEOUT)
@@ -114,54 +107,35 @@ def backend_is_silent(stage: Stage) -> Proxy:
     return proxy
 
 
-@ends_with(End.BACKEND_AUTH)
-def imap_backend_says_no(stage: Stage) -> Proxy:
-    return stage.backed(conversation(*IMAP.backend[:-1], b"a1 NO [AUTHENTICATIONFAILED] no\r\n"))
+all_end_with(
+    End.BACKEND_AUTH,
+    imap_backend_says_no=lambda stage: stage.backed(
+        conversation(*IMAP.backend[:-1], b"a1 NO [AUTHENTICATIONFAILED] no\r\n")
+    ),
+    pop3_backend_says_no=lambda stage: stage.backed(conversation(*POP3.backend[:-1], b"-ERR [AUTH] no\r\n"), POP3),
+    smtp_backend_says_no=lambda stage: stage.backed(conversation(*SMTP.backend[:-1], b"550-no\r\n550 no\r\n"), SMTP),
+)
 
 
-@ends_with(End.BACKEND_AUTH)
-def pop3_backend_says_no(stage: Stage) -> Proxy:
-    return stage.backed(conversation(*POP3.backend[:-1], b"-ERR [AUTH] no\r\n"), POP3)
+all_end_with(
+    End.BACKEND_TEMP,
+    imap_backend_says_not_now=lambda stage: stage.backed(
+        conversation(*IMAP.backend[:-1], b"a1 NO [UNAVAILABLE] later\r\n")
+    ),
+    imap_backend_says_bye=lambda stage: stage.backed(conversation(b"* BYE too many connections\r\n")),
+    pop3_backend_says_not_now=lambda stage: stage.backed(
+        conversation(*POP3.backend[:-1], b"-ERR [IN-USE] later\r\n"), POP3
+    ),
+    smtp_backend_says_not_now=lambda stage: stage.backed(conversation(b"421 later\r\n"), SMTP),
+)
 
 
-@ends_with(End.BACKEND_AUTH)
-def smtp_backend_says_no(stage: Stage) -> Proxy:
-    return stage.backed(conversation(*SMTP.backend[:-1], b"550-no\r\n550 no\r\n"), SMTP)
-
-
-@ends_with(End.BACKEND_TEMP)
-def imap_backend_says_not_now(stage: Stage) -> Proxy:
-    return stage.backed(conversation(*IMAP.backend[:-1], b"a1 NO [UNAVAILABLE] later\r\n"))
-
-
-@ends_with(End.BACKEND_TEMP)
-def imap_backend_says_bye(stage: Stage) -> Proxy:
-    return stage.backed(conversation(b"* BYE too many connections\r\n"))
-
-
-@ends_with(End.BACKEND_TEMP)
-def pop3_backend_says_not_now(stage: Stage) -> Proxy:
-    return stage.backed(conversation(*POP3.backend[:-1], b"-ERR [IN-USE] later\r\n"), POP3)
-
-
-@ends_with(End.BACKEND_TEMP)
-def smtp_backend_says_not_now(stage: Stage) -> Proxy:
-    return stage.backed(conversation(b"421 later\r\n"), SMTP)
-
-
-@ends_with(End.BACKEND_PROTOCOL)
-def backend_says_something_else(stage: Stage) -> Proxy:
-    return stage.backed(conversation(b"HTTP/1.0 200 OK\r\n"))
-
-
-@ends_with(End.BACKEND_PROTOCOL)
-def backend_hangs_up(stage: Stage) -> Proxy:
-    return stage.backed(hang_up)
-
-
-@ends_with(End.BACKEND_PROTOCOL)
-def backend_resets_before_a_word(stage: Stage) -> Proxy:
-    return stage.backed(reset)
+all_end_with(
+    End.BACKEND_PROTOCOL,
+    backend_says_something_else=lambda stage: stage.backed(conversation(b"HTTP/1.0 200 OK\r\n")),
+    backend_hangs_up=lambda stage: stage.backed(hang_up),
+    backend_resets_before_a_word=lambda stage: stage.backed(reset),
+)
 
 
 @ends_with(End.SHUTDOWN)

@@ -73,6 +73,12 @@ class Stage:
         self.wants_in(proxy, case).rest()
         return proxy
 
+    def said(self, words: bytes, case: Case = IMAP, **changes: Any) -> Proxy:
+        """After a client that was greeted has sent these words."""
+        proxy = self.proxy(case, **changes)
+        self.greeted(proxy, case).send(words)
+        return proxy
+
 
 Play = Callable[[Stage], Proxy]
 PLAYS: list[tuple[End, str, Play]] = []
@@ -80,7 +86,11 @@ PLAYS: list[tuple[End, str, Play]] = []
 
 def ends_with(reason: End) -> Callable[[Play], Play]:
     def enter(play: Play) -> Play:
-        PLAYS.append((reason, play.__name__, play))
+        all_end_with(reason, **{play.__name__: play})
         return play
 
     return enter
+
+
+def all_end_with(reason: End, **plays: Play) -> None:
+    PLAYS.extend((reason, name, play) for name, play in plays.items())
