@@ -80,7 +80,7 @@ class ResolverBench:
             finally:
                 loop.stop()
 
-        loop.set_deadline(Watchdog(loop), loop.now + 10.0)
+        loop.set_deadline(Watchdog(loop), loop.now + PATIENCE)
         Task(loop, run()).resume()
         loop.run()
         loop.close()
