@@ -32,7 +32,7 @@ class ConnectionCounter:
         self._unused = unused
 
     def take(self) -> int:
-        """Count one more connection and give its number; raises OutOfConnections."""
+        """Count one more connection and return its number; raises OutOfConnections."""
         if self.in_use >= self.limit:
             raise self._exhausted()
         self.in_use += 1

@@ -166,7 +166,7 @@ class _Socket:
             raise self._fail("send()", error) from None
 
     def _fail(self, call: str, error: OSError) -> ConnectionLost:
-        """End all queries that wait here; gives the error for the query that is just being sent."""
+        """End all queries that wait here; returns the error for the query that is just being sent."""
         waiting, self._waiting = self._waiting, {}
         self._close()
         lost = ConnectionLost(Party.RESOLVER, call, error.errno or 0)

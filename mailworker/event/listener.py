@@ -85,7 +85,7 @@ class Listener(Timed):
     """Accepts connections on one listening socket, which may be shared with other processes.
 
     `listening` is its descriptor. `receive` gets that when the first connection has come, as most of many addresses may
-    have no clients, and gives the function that gets each connection. `failed` gets the OSError of an accept that
+    have no clients, and returns the function that gets each connection. `failed` gets the OSError of an accept that
     failed, such as for lack of descriptors or memory; then nothing is accepted for accept_mutex_delay.
     """
 

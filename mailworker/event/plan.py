@@ -1,7 +1,7 @@
 """Plans, the steps of a session, and the engine that carries them out; native/core/plan.c has that in C.
 
 A session is a chain of links. Most links are plans: what is sent to which peer, and which function is called with the
-reply. A link that cannot be written as a plan is a coroutine. Either gives the next link.
+reply. A link that cannot be written as a plan is a coroutine. Either returns the next link.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mailworker.native.core import accelerator
 
 
 class Plan(NamedTuple):
-    """Send commands to a peer, read its replies, and call a function that gives the next link.
+    """Send commands to a peer, read its replies, and call a function that returns the next link.
 
     Each step is a command, None if the peer begins, and the form of a usual reply to it; see `SocketStream.exchange`.
     `then` gets the number of usual replies, and the last reply; `lost` gets the error if the exchange fails. No read is

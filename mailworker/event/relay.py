@@ -265,7 +265,7 @@ class Side:
     def _end_output(self) -> bool:
         """Send FIN to the other side's peer, which may go on to send; over TLS after a close_notify, which may wait.
 
-        If nothing else is left to do, there is no FIN, as `close` follows at once. Gives False if the peer is gone.
+        If nothing else is left to do, there is no FIN, as `close` follows at once. Returns False if the peer is gone.
         """
         other = self.other
         try:

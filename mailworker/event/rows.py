@@ -106,7 +106,7 @@ class Rows(_Writing):
         self._owners: list[Any] = []
 
     def open(self, owner: object, number: int, accepted: float, server: int, client: object, /) -> int:
-        """Begin a row for `owner`, connection `number`; gives the row, NO_ROW if all are taken.
+        """Begin a row for `owner`, connection `number`; returns the row, NO_ROW if all are taken.
 
         `client` is an InetAddress, or anything else for a client of a unix socket.
         """

@@ -1,6 +1,6 @@
 """Non-blocking stream sockets by their descriptors; native/core/sockets.c has the functions in C.
 
-A function whose system call fails gives -errno, a negative number, so that a call that would block raises no exception.
+If its system call fails, a function returns -errno, a negative number; so a call that would block raises nothing.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _address(name: Any) -> Address:
 
 
 def hand_on(listening: int, accepted: Callable[[int, Address], object]) -> int:
-    """Accept a connection and call `accepted` with its descriptor and its peer's address; gives 0 then.
+    """Accept a connection and call `accepted` with its descriptor and its peer's address; returns 0 then.
 
     Clients of a unix socket have no name.
     """
@@ -90,7 +90,7 @@ def dial(address: Address, *, later: bool = False) -> int | tuple[str, int]:
 
 
 def reach(descriptor: int, address: Address) -> int:
-    """Connect a socket of `dial`; gives 0, or the errno if the system refuses at once."""
+    """Connect a socket of `dial`; returns 0, or the errno if the system refuses at once."""
     family, name = _destination(address)
     assert family is not None  # `dial` has made a socket of it
     with borrowed(descriptor, family) as connection:

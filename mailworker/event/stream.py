@@ -185,9 +185,9 @@ class BaseStream:
     async def exchange(self, limit: int, steps: tuple[Step, ...]) -> tuple[int, bytes]:
         """Send each command as soon as the reply to the one before has come whole, in one read, and as usual.
 
-        Gives how many replies were usual, and the last one that was read. `step` is the index of the present step, and
-        `heard` holds the lines of the peer that fitted a Choice, None if there were none. Commands are sent when the
-        loop would wait again.
+        Returns how many replies were usual, and the last one that was read. `step` is the index of the present step,
+        and `heard` holds the lines of the peer that fitted a Choice, None if there were none. Commands are sent when
+        the loop would wait again.
         """
         self.heard = None
         for self.step, (command, (last, others, *_)) in enumerate(steps):
@@ -203,7 +203,7 @@ class BaseStream:
         return len(steps), reply
 
     async def _serve(self, limit: int, choices: Choices, words: bytes) -> bytes:
-        """Answer lines that fit a choice; gives the first bytes that do not."""
+        """Answer lines that fit a choice; returns the first bytes that do not."""
         while (choice := chosen(choices, words)) is not None:
             self.heard = words if self.heard is None else self.heard + words
             choices = choice.choices

@@ -15,7 +15,7 @@ __all__ = ["Plain", "Transport"]
 
 
 class Transport(Protocol):
-    """A call that would block gives what its socket must be ready for. Failures raise ConnectionLost or TlsError."""
+    """A call that would block returns what its socket must be ready for. Failures raise ConnectionLost or TlsError."""
 
     def recv(self, limit: int) -> bytes | Readiness:
         """Up to `limit` bytes, b"" at the end of what the peer sends."""
@@ -27,7 +27,7 @@ class Transport(Protocol):
         """Whether the transport has buffered input that no poller sees; it need not be data."""
 
     def close_notify(self) -> Readiness | None:
-        """Send close_notify, if the transport has one; gives None if that is done, or if the peer is gone."""
+        """Send close_notify, if the transport has one; returns None if that is done, or if the peer is gone."""
 
 
 class Plain:

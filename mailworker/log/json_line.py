@@ -31,7 +31,7 @@ def _number(name: str, source: Source) -> Slot:
 
 
 def _members(function: Callable[[Facts], bytes | None], when: str) -> Slot:
-    """Members that few sessions have: those where the attribute `when` is set."""
+    """Members that few sessions have: those whose attribute `when` is set."""
     return Slot(b"", b",", source=asked(function, when=when))
 
 

@@ -63,7 +63,7 @@ PREAMBLE = """
 
 
 def compiler_settings() -> dict[str, Any]:
-    """The paths of OpenSSL, by pkg-config where that is installed, and the flags for the compiler."""
+    """The paths of OpenSSL, by pkg-config if that is installed, and the flags for the compiler."""
     try:
         found: dict[str, Any] = flags_from_pkgconfig(["openssl"])
     except PkgConfigError:

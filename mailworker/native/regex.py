@@ -114,7 +114,7 @@ class _Library:
 
 @lru_cache(maxsize=1)
 def _opened() -> Any:
-    """The library, a `_Library`; None where it is not installed."""
+    """The library, a `_Library`; None if it is not installed."""
     for name in _NAMES:
         try:
             return _Library(ctypes.CDLL(name))

@@ -221,7 +221,7 @@ class _Outcome:
         return penalties.level(level, age) if level else 0
 
     def _punish(self, what: bytes, now: float, again: bool | None) -> None:
-        """`again`: whether `what` is known to be a repetition, None where that was not checked."""
+        """`again`: whether `what` is known to be a repetition, None if that was not checked."""
         penalised, penalties = self._all._penalised, self._all._penalties
         if penalised == NONE or penalties is None or again or not self.key(penalised):
             return

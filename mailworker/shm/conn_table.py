@@ -12,9 +12,9 @@ __all__ = ["FULL", "OVER", "ConnTable"]
 SECRET_SIZE: Final = 16  # bytes
 WORD: Final = 8
 OVER: Final = -1
-"""The result where the key has as many connections as it may have."""
+"""The result if the key has as many connections as it may have."""
 FULL: Final = -2
-"""The result where there is no room for another key, or for another connection."""
+"""The result if there is no room for another key, or for another connection."""
 
 _WAYS: Final = 8
 _COUNT_BITS: Final = 20
@@ -80,7 +80,7 @@ class ConnTable(_Counted):
         self._free: list[int] = []
 
     def hold(self, key: bytes, most: int, /) -> int:
-        """Count a connection if the key has fewer than `most`: gives its place in the journal, or OVER or FULL."""
+        """Count a connection if the key has fewer than `most`: returns its place in the journal, or OVER or FULL."""
         hashed = self._hash(key)
         if self._free:
             place = self._free.pop()
@@ -98,7 +98,7 @@ class ConnTable(_Counted):
         return place
 
     def let_go(self, place: int, /) -> None:
-        """Uncount the connection at `place` of the journal. Raises IndexError where there is none."""
+        """Uncount the connection at `place` of the journal. Raises IndexError if there is none."""
         hashed = self._held[place] if 0 <= place < self._used else 0
         if not hashed:
             raise IndexError("nothing is held there")
@@ -107,7 +107,7 @@ class ConnTable(_Counted):
         self._free.append(place)
 
     def let_all_go(self, journal: Any, /) -> int:
-        """Uncount all connections in the journal of another process; gives how many."""
+        """Uncount all connections in the journal of another process; returns how many."""
         words, count = memoryview(journal).cast("B").cast("Q"), 0
         for place, hashed in enumerate(words):
             if hashed:
@@ -117,7 +117,7 @@ class ConnTable(_Counted):
         return count
 
     def _find(self, places: list[int], tag: int) -> int | None:
-        """The place of the word with the tag, else of a free word; None where there is neither."""
+        """The place of the word with the tag, else of a free word; None if there is neither."""
         vacant = None
         for place in places:
             word = self._counts[place]

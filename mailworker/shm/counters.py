@@ -114,7 +114,7 @@ class Counters(Lent[_Plan]):
     writer = Writer.ROW
 
     def __init__(self, name: str, words: Sequence[str]) -> None:
-        """Raises StartError where the system has no memory."""
+        """Raises StartError if the system has no memory."""
         super().__init__(name, _Plan(words))
         self.row: memoryview | None = None
         self._row: int | None = None

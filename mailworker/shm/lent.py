@@ -50,7 +50,7 @@ class Lent(Shared, Generic[PlanT]):
     __slots__ = ("_file", "_formers", "_memory", "_plan")
 
     def __init__(self, name: str, plan: PlanT) -> None:
-        """Raises StartError where the system has no memory."""
+        """Raises StartError if the system has no memory."""
         super().__init__(name)
         self._plan = plan
         self._formers: list[Readable[PlanT]] = []

@@ -281,7 +281,7 @@ class _Entry:
 
     @property
     def hash(self) -> int:
-        """The key's hash, 0 where there is no entry."""
+        """The key's hash, 0 if there is no entry."""
         tag = self.words[self.start]
         return 0 if tag & _CLAIMED else tag >> _HASH_SHIFT
 

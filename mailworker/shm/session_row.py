@@ -78,8 +78,8 @@ class Fields(NamedTuple):
     """The fields of a row, in this order.
 
     `number` is odd while the row is being written. Times are in seconds of the monotonic clock; `logged_in` is 0 before
-    login. `mark` is the state, and UNIX. Addresses of IPv4 are mapped into IPv6, and are zeros where there is none. The
-    path of a backend that is a unix socket is in place of its address, see `keep_path`.
+    login. `mark` is the state, and UNIX. Addresses of IPv4 are mapped into IPv6; zeros mean that there is no address.
+    If the backend is a unix socket, its path is in place of the address, see `keep_path`.
     """
 
     number: int
@@ -109,12 +109,13 @@ class SessionRow(NamedTuple):
     The master ends a session by `worker`, `number` and `id`; logs name it by `id`. `foreign`: it belongs to another
     binary (`USR2`), with another master. `server` is the server's `status_zone` or first `listen`.
 
-    `client` is an address without `client_port`, "unix:" with 0 for a client of a unix socket; `backend` is an address
-    with its port, None before there is one; "unix:" and a path for a unix socket, with "..." in front of the end of a
-    longer path, and nothing where a former program did not write it. `socket` is what the row has of that
-    path, empty for other backends. `user` is empty before a login; with `shortened` it is not whole.
-    Ages are in seconds: since accept, since login (None before it), and since the last activity. `received`
-    are bytes from the client, `sent` those to it: they lag up to a second, or a megabyte, behind. `name` alone is raw.
+    `client` is an address without its port, which is `client_port`; for a client of a unix socket these are "unix:" and
+    0. `backend` is an address with its port, None before there is one; for a unix socket it is "unix:" and the path,
+    with "..." and the end of a long path, and without a path if an earlier version of mailworker wrote the row.
+    `socket` has the 16 bytes that the row keeps of that path, and is empty for other backends. `user` is empty before a
+    login; if `shortened`, it is only the beginning and the end. Ages are in seconds: since accept, since login (None
+    before it), and since the last activity. `received` are bytes from the client, `sent` those to it; both may be a
+    second or a megabyte behind. `name` has the bytes of the row, not escaped.
     """
 
     worker: int

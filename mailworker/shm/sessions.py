@@ -79,7 +79,7 @@ class SessionTable(Lent[_Plan]):
     writer = Writer.ROW
 
     def __init__(self, name: str, rows: int, workers: int, servers: Sequence[tuple[str, str]]) -> None:
-        """Raises StartError where the system has no memory."""
+        """Raises StartError if the system has no memory."""
         super().__init__(name, _Plan(workers, rows, tuple(servers)))
         self._worker: int | None = None
 

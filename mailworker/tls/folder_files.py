@@ -150,7 +150,7 @@ def _file(path: str, real: str, info: os.stat_result) -> File:
 
 
 def read(file: File) -> bytes:
-    """The content. Raises OSError, and Unusable where the path has become something else."""
+    """The content. Raises OSError, and Unusable if the path is no longer a regular file."""
     content = read_regular(file.real, most=LONGEST + 1, follow=False)
     if content is None:
         raise Unusable(_NOT_REGULAR)

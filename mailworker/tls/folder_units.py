@@ -19,7 +19,7 @@ from mailworker.tls.folder_files import File, Unusable, read
 _ROLES: Final = frozenset(
     ("ca", "cert", "certificate", "chain", "fullchain", "bundle", "key", "privkey", "private", "tls")
 )
-# Roles that are not needed where another file has the full chain.
+# Roles that are not needed if another file has the full chain.
 _SPARE: Final = frozenset(["ca", "cert", "chain"])
 # In a larger unit, files are paired only by their names.
 _MOST: Final = 64

@@ -88,7 +88,7 @@ class Sessions(Protocol):
     def loop(self) -> Clock: ...
     @property
     def identify(self) -> Callable[[float, int], bytes]:
-        """The function that gives a session's id from its time of accept and its number."""
+        """The function that returns a session's id from its time of accept and its number."""
 
 
 class Entrance(Protocol):

@@ -71,7 +71,7 @@ def asked(function: Asked, *, when: str = "") -> Source:
 
 
 def finder(source: Source) -> Find:
-    """The function that gives the value of a source."""
+    """The function that returns the value of a source."""
     find = _FINDERS[source.kind](source)
     when, unless, otherwise = (
         source.when and _follow(source.when),

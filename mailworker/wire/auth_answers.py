@@ -39,7 +39,10 @@ class Answer(NamedTuple):
 
 
 class Counting(NamedTuple):
-    """What counts in a header: its `lines` but for the values of Auth-User and Auth-Pass, which are None if absent."""
+    """The parts of a header that decide the verdict: its `lines` without the values of Auth-User and Auth-Pass.
+
+    These values are `login` and `password`, None if the header is absent.
+    """
 
     lines: bytes
     login: bytes | None
@@ -47,11 +50,11 @@ class Counting(NamedTuple):
 
 
 Tell = Callable[[Answer, bytes | None, bytes | None], Answer]
-"""Makes an answer with the values of Auth-User and Auth-Pass."""
+"""Copies an answer, with other values of Auth-User and Auth-Pass."""
 
 
 def counting(data: bytes, /) -> Counting | None:
-    """What counts in a header; None for one that is incomplete, or has NUL, which is invalid.
+    """The parts of a header that decide the verdict; None if it is incomplete, or contains NUL, which is invalid.
 
     native/wire/answers.c implements it in C, as each login takes this time.
     """
@@ -71,7 +74,7 @@ def counting(data: bytes, /) -> Counting | None:
 
 
 def recalled(known: Mapping[bytes, Answer], data: bytes, tell: Tell, /) -> Answer | None:
-    """The known answer with the same headers that count, told its name and its password by `tell`; else None.
+    """The known answer to the same deciding lines, with this header's name and password by `tell`; else None.
 
     native/wire/answers.c implements it in C.
     """
@@ -93,7 +96,7 @@ class Reading(NamedTuple):
 class Answers:
     """Reads complete answers; `names` and `nameless` are those of AuthResponseParser.
 
-    `known` is the cache: answers by their lines that count. Those with a name or a password have a verdict without it.
+    `known` is the cache: answers by the lines that decide them, without the name and the password that they gave.
     """
 
     __slots__ = ("_copied", "_counting", "_nameless", "_names", "_recalled", "known")
@@ -123,7 +126,7 @@ class Answers:
         return AuthResponseParser(names=self._names, nameless=self._nameless)
 
     def tell(self, answer: Answer, login: bytes | None, password: bytes | None) -> Answer:
-        """An answer that accepts a login, with another name and another password."""
+        """A copy of an answer that accepts a login, with another name and, unless it is None, another password."""
         verdict, body = answer
         verdict = self._copied(verdict)
         _SET_LOGIN(verdict, login)

@@ -102,7 +102,7 @@ class AuthHttpTemplate:
     __slots__ = ("_head", "_make", "_render_tail", "_tail", "request")
 
     request: Callable[[AuthRequest], bytes]
-    """Gives the whole request.
+    """Returns the whole request.
 
     Raises ProtocolError(CLIENT) if a text that is sent unescaped would end its header line.
     """
@@ -128,7 +128,7 @@ class AuthHttpTemplate:
         self.request = self.at(Places("login", "protocol", "attempt", "client_ip", asked(self._rest)))
 
     def at(self, places: Places) -> Callable[[Any], bytes]:
-        """The function that gives the request for an object with the data at such places."""
+        """The function that returns the request for an object with the data at such places."""
         return self._make(_slots(self._head, places), self._tail).of
 
     def _rest(self, request: AuthRequest) -> bytes:

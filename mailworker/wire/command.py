@@ -9,9 +9,9 @@ from mailworker.wire.confidential import INVALID
 class InvalidCommand(ProtocolError):
     """A complete line that is no command of the protocol; the parser skips it and goes on with the next one.
 
-    `tag` is IMAP's: empty for a line that starts with a space, None where there is no usable tag (and in POP3
-    and SMTP). `close` says that the client is already sending data that would be read as commands. `what` describes
-    the line for the log, without the client's own words (see `mailworker.wire.confidential.described`).
+    `tag` is IMAP's: empty for a line that starts with a space, None if there is no usable tag, and in other protocols.
+    `close` says that the client is already sending data that would be read as commands. `what` describes the line for
+    the log, without the client's own words (see `mailworker.wire.confidential.described`).
     """
 
     def __init__(self, tag: bytes | None = None, *, close: bool = False, what: str = INVALID) -> None:

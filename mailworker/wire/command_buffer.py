@@ -24,7 +24,7 @@ class CommandBuffer:
 
     @property
     def room(self) -> int:
-        """The number of bytes that `feed` takes now; 0 after `line` gave None means that no line can ever fit."""
+        """The number of bytes that `feed` takes now; 0 after `line` returned None means that no line can fit."""
         return self._limit - len(self._bytes)
 
     @property

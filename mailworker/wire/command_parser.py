@@ -44,7 +44,7 @@ def strip_newline(line: bytes) -> bytes:
 
 
 class CommandParser:
-    """Turns a client's bytes into commands: `feed` what was read, then call `next` until it gives None.
+    """Turns a client's bytes into commands: `feed` what was read, then call `next` until it returns None.
 
     `next` belongs to each protocol. It raises `InvalidCommand` and `TooLongCommand`; after the first it goes on
     with the following line. `limit` is the most bytes that one command, or one SASL response, may take.
@@ -60,7 +60,7 @@ class CommandParser:
 
     @property
     def room(self) -> int:
-        """The number of bytes that may be fed now; never 0 after `next` or `next_response` gave None."""
+        """The number of bytes that may be fed now; never 0 after `next` or `next_response` returned None."""
         return self._buffer.room
 
     @property

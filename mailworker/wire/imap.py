@@ -241,7 +241,7 @@ class ImapParser(CommandParser):
         return command
 
     def _refuse(self, line: bytes, why: str = "") -> _Event:
-        """Raise InvalidCommand, or give None if "{N+}" ends the line: the N bytes that follow are no commands.
+        """Raise InvalidCommand, or return None if "{N+}" ends the line: the N bytes that follow are no commands.
 
         They are skipped if they and the bytes before them would have fitted into the buffer. `why` ends the
         description for the log.

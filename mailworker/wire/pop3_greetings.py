@@ -41,7 +41,7 @@ def takes_plain(listed: Iterable[bytes]) -> bool:
 def user_obstacle(listed: Iterable[bytes], refusal: bytes) -> str | None:
     """Why a backend with this list has refused USER for every name; None if the refusal may be one of this name.
 
-    Courier lists USER where it refuses that without TLS, but says so.
+    Courier lists USER although it refuses USER without TLS, but its refusal names TLS.
     """
     named = {words[0] for words in _words(listed) if words}
     if not named or (b"USER" in named and _NAMES_TLS.search(refusal) is None):

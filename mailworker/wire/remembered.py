@@ -1,4 +1,4 @@
-"""What backends have said before, remembered with what it allows: so a login at a known backend is a single plan."""
+"""A memory of what backends have sent before, and of what it allows: a login at a known backend is then one plan."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Kind(Generic[AllowedT]):
 class Remembered(Generic[AllowedT]):
     """Texts of backends, such as greetings, grouped by what they allow, which has to be hashable.
 
-    `expected` has the kinds that are expected of backends, by their text in the log. Only a text that was heard again
-    byte for byte is of a kind: what contains the time of day, say, is never foreseen, and supplants nothing that is.
-    Only texts of backends are kept, nothing about clients or logins.
+    `expected` has the kinds that are expected of backends, which are named as in the log. A text becomes part of a kind
+    when it is heard a second time, byte for byte. So a text that contains, for example, the time of day is never
+    expected, and replaces no text that is. Only texts of backends are kept, nothing about clients or logins.
     """
 
     __slots__ = ("_kinds", "_known", "_once", "expected")
@@ -44,7 +44,7 @@ class Remembered(Generic[AllowedT]):
         self.expected = dict[str | None, Kind[AllowedT]]()
 
     def allowed(self, backend: str | None, text: bytes, read: Callable[[bytes], AllowedT]) -> AllowedT:
-        """What a backend's text allows, as `hear` remembers it, or as `read` tells now, which may raise an error."""
+        """What a backend's text allows: as it is remembered, or else as `read` says, which may raise an error."""
         kind = self.hear(backend, text)
         if kind is not None:
             return kind.allows
@@ -53,9 +53,9 @@ class Remembered(Generic[AllowedT]):
         return allows
 
     def hear(self, backend: str | None, text: bytes) -> Kind[AllowedT] | None:
-        """The kind of a backend's text, which is expected of it from now on; the text of the log names the backend.
+        """The kind of a backend's text, which is expected of this backend from now on.
 
-        None for a text that is new, or not remembered. From then on nothing is expected of this backend.
+        None for a text that is new, or not remembered; then nothing is expected of this backend any more.
         """
         kind = self._known.get(text)
         if kind is None and text in self._once:
@@ -69,7 +69,7 @@ class Remembered(Generic[AllowedT]):
         return kind
 
     def remember(self, backend: str | None, text: bytes, allows: AllowedT) -> None:
-        """Remember what a text of a backend allows: one that is new, or that was said to allow something else."""
+        """Remember what a text of a backend allows; the text is new, or was remembered with something else."""
         kind = self._known.pop(text, None)
         if kind is not None:
             kind.texts.discard(text)

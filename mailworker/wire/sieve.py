@@ -177,7 +177,7 @@ class SieveParser(CommandParser):
         return None
 
     def _take_literal(self) -> bool:
-        """Read a literal that is due; gives whether none is due any more."""
+        """Read a literal that is due; returns whether none is due any more."""
         if self._due is not None:
             literal = self._buffer.literal(self._due)
             if literal is None:
@@ -188,7 +188,7 @@ class SieveParser(CommandParser):
         return True
 
     def _take_line(self, line: bytes) -> bool:
-        """Read a line; gives whether it ends the command, which goes on if the line announces a literal."""
+        """Read a line; returns whether it ends the command, which goes on if the line announces a literal."""
         position = 0
         if self._words and line[:1] not in (b"", b" "):
             self._valid = False

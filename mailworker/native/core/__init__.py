@@ -1,6 +1,6 @@
 """The event core in C: `accelerator` has types and functions that replace those of `event/` and other packages.
 
-It is None with MAILWORKER_PURE in the environment, or where the module was not built.
+It is None with MAILWORKER_PURE in the environment, or if the module was not built.
 """
 
 from __future__ import annotations

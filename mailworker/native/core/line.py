@@ -1,4 +1,4 @@
-"""`Line` of `mailworker.variables.line`, in C where the C module was built."""
+"""`Line` of `mailworker.variables.line`, in C if the C module was built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing by one system call, in C where the C module was built."""
+"""Writing by one system call, in C if the C module was built."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Direct:
         self.held = False
 
     def write(self, line: bytes, /) -> int:
-        """Write a line; gives how many bytes of `line` the system has taken. Raises OSError."""
+        """Write a line; returns how many bytes of `line` the system has taken. Raises OSError."""
         if self._longest and len(line) > self._longest:
             raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
         return max(os.write(self._sink.descriptor, self._head + line) - len(self._head), 0)

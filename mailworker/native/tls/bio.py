@@ -17,7 +17,7 @@ DATA = "data:"
 
 
 class Writer(Protocol):
-    """A function that writes to a BIO; its result is 0 or less where it fails."""
+    """A function that writes to a BIO; its result is 0 or less if it fails."""
 
     def __call__(self, bio: CData, /) -> int: ...
 
@@ -39,7 +39,7 @@ def opened(source: str) -> Iterator[CData]:
 def read_all(bio: CData, *calls: str) -> list[Any]:
     """Every PEM object of a kind in `bio`: the first is read by the first of `calls`, the others by the last.
 
-    Raises OpenSslError where there is none or one is broken.
+    Raises OpenSslError if there is none, or if one is broken.
     """
     objects = [checked(calls[0], bio, ffi.NULL, ffi.NULL, ffi.NULL)]
     while True:

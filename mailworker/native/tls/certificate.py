@@ -36,7 +36,7 @@ class Certificate:
 
     @property
     def common_name(self) -> bytes:
-        """The subject's first common name in UTF-8, empty where it has none."""
+        """The subject's first common name in UTF-8, empty if it has none."""
         name = lib.X509_get_subject_name(self.pointer)
         position = lib.X509_NAME_get_index_by_NID(name, lib.NID_commonName, -1)
         if position < 0:
@@ -86,12 +86,12 @@ class Certificate:
 
     @property
     def seconds_before(self) -> int:
-        """Seconds until it becomes valid, negative after that; raises OpenSslError where it has no such time."""
+        """Seconds until it becomes valid, negative after that; raises OpenSslError if it has no such time."""
         return _seconds_until(lib.X509_get0_notBefore(self.pointer))
 
     @property
     def seconds_left(self) -> int:
-        """Seconds until it expires, negative after that; raises OpenSslError where it has no such time."""
+        """Seconds until it expires, negative after that; raises OpenSslError if it has no such time."""
         return _seconds_until(lib.X509_get0_notAfter(self.pointer))
 
     @property

@@ -139,7 +139,7 @@ class Connection:
     def signature_scheme(self) -> bytes | None:
         """The scheme by which our side has signed the handshake, by its name in TLS 1.3 (RFC 8446 section 4.2.3).
 
-        None where nothing was signed, as a session was resumed.
+        None if a session was resumed, as then nothing is signed.
         """
         digest, kind = ffi.new("int *"), ffi.new("int *")
         signed = lib.SSL_get_signature_nid(self.handle, digest) and lib.SSL_get_signature_type_nid(self.handle, kind)
@@ -153,7 +153,7 @@ class Connection:
 
     @property
     def session_id(self) -> bytes | None:
-        """The session id in lower case hexadecimal digits, None where there is no session."""
+        """The session id in lower case hexadecimal digits, None if there is no session."""
         session = lib.SSL_get_session(self.handle)
         if session == ffi.NULL:
             return None
@@ -163,7 +163,7 @@ class Connection:
 
     @property
     def alpn(self) -> bytes | None:
-        """The protocol agreed on by ALPN (RFC 7301), None where the client offered none."""
+        """The protocol agreed on by ALPN (RFC 7301), None if the client offered none."""
         start, length = ffi.new("unsigned char const **"), ffi.new("unsigned int *")
         lib.SSL_get0_alpn_selected(self.handle, start, length)
         return bytes(ffi.buffer(start[0], length[0])) if length[0] else None
@@ -175,7 +175,7 @@ class Connection:
 
     @property
     def verify_result(self) -> tuple[int, str]:
-        """OpenSSL's code and text for the peer's chain; code 0 also where no certificate was sent."""
+        """OpenSSL's code and text for the peer's chain; the code is 0 also if no certificate was sent."""
         code = lib.SSL_get_verify_result(self.handle)
         return code, _text(lib.X509_verify_cert_error_string(code))
 
@@ -194,7 +194,7 @@ class Connection:
 
     @property
     def server_name(self) -> bytes | None:
-        """The name that this client has sent by SNI (RFC 6066 section 3), None where it sent none.
+        """The name that this client has sent by SNI (RFC 6066 section 3), None if it sent none.
 
         It is spelled as the client sent it. OpenSSL's own function would give the name of a resumed session.
         """
@@ -248,7 +248,7 @@ class Connection:
 
     @property
     def session(self) -> Session | None:
-        """The session that a client can resume later, None where there is none; in TLS 1.3 it comes with data."""
+        """The session that a client can resume later, None if there is none; in TLS 1.3 it comes with data."""
         pointer = lib.SSL_get1_session(self.handle)
         if pointer == ffi.NULL:
             return None

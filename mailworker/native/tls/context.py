@@ -79,7 +79,7 @@ class Context:
         checked("SSL_CTX_use_PrivateKey", self.pointer, key.pointer)
 
     def compress_certificates(self, *, on: bool) -> None:
-        """Switch certificate compression (RFC 8879); raises NotSupported where it is `on` and the library lacks it."""
+        """Switch certificate compression (RFC 8879); raises NotSupported if it is `on` and the library lacks it."""
         if not on:
             lib.SSL_CTX_set_options(self.pointer, lib.SSL_OP_NO_TX_CERTIFICATE_COMPRESSION)
         elif lib.SSL_OP_NO_TX_CERTIFICATE_COMPRESSION:

@@ -42,7 +42,7 @@ class Pair:
         checked("SSL_use_cert_and_key", connection, self.leaf.pointer, self.key.pointer, self._stack, 1)
 
     def check_for(self, context: Context) -> None:
-        """Raises OpenSslError where connections of `context` refuse the pair, for example by its security level."""
+        """Raises OpenSslError if connections of `context` refuse the pair, for example by its security level."""
         self.set_on(ffi.gc(checked("SSL_new", context.pointer), lib.SSL_free), in_place=True)
 
 
@@ -76,7 +76,7 @@ def other_names(certificate: Certificate) -> list[bytes]:
     found = lib.X509_get_ext_d2i(certificate.pointer, lib.NID_subject_alt_name, ffi.NULL, ffi.NULL)
     names = ffi.gc(ffi.cast("GENERAL_NAMES *", found), lib.GENERAL_NAMES_free)
     kind, texts = ffi.new("int *"), []
-    for number in range(lib.sk_GENERAL_NAME_num(names)):  # -1 where there is no such extension
+    for number in range(lib.sk_GENERAL_NAME_num(names)):  # -1 if there is no such extension
         value = lib.GENERAL_NAME_get0_value(lib.sk_GENERAL_NAME_value(names, number), kind)
         if kind[0] == lib.GEN_DNS:
             text = ffi.cast("ASN1_STRING *", value)

@@ -21,7 +21,7 @@ class OpenSslError(MailworkerError):
 
 
 def take_reasons() -> tuple[str, ...]:
-    """Empty the error queue; gives texts "error:CODE:LIBRARY::REASON", with ":DATA" where OpenSSL has data."""
+    """Empty the error queue; returns texts "error:CODE:LIBRARY::REASON", with ":DATA" if OpenSSL has data."""
     data, flags = ffi.new("char const **"), ffi.new("int *")
     text = ffi.new("char[]", _TEXT_SIZE)
     reasons = []
@@ -38,8 +38,7 @@ def take_reasons() -> tuple[str, ...]:
 def checked(call: str, *arguments: object) -> Any:
     """Clear the error queue and call OpenSSL's function `call`.
 
-    Raises OpenSslError where the result is 0, negative or NULL, as it is for most of OpenSSL's functions
-    when they fail.
+    Raises OpenSslError if the result is 0, negative or NULL, by which most of OpenSSL's functions report a failure.
     """
     lib.ERR_clear_error()
     result = getattr(lib, call)(*arguments)

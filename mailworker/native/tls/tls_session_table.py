@@ -32,8 +32,8 @@ class TlsSessionTable:
     ) -> None:
         """`timeout` is in seconds; `clock`, which only the methods use, counts seconds, alike in all processes.
 
-        The table is in `memory` from byte `start` on: zeros, or the contents of other tables. Raises ValueError where
-        that is too small.
+        The table is in `memory` from byte `start` on: zeros, or the contents of other tables. Raises ValueError if that
+        is too small.
         """
         size = len(memory) - start
         if size < 2 * SET_SIZE:
