@@ -14,11 +14,6 @@ from tests.support.recorded_log import RecordedLog
 
 
 @pytest.fixture
-def log() -> RecordedLog:
-    return RecordedLog()
-
-
-@pytest.fixture
 def destinations(tmp_path: Path, log: RecordedLog) -> Destinations:
     settings = (
         AccessLogFile(tmp_path / "at once"),

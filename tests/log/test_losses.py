@@ -30,11 +30,6 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def log() -> RecordedLog:
-    return RecordedLog()
-
-
 def test_the_first_loss_is_said_at_once_and_others_once_a_minute(clock: Clock, log: RecordedLog) -> None:
     losses = Losses(log.log, clock.after)
     losses.add(1, "write() failed")

@@ -21,16 +21,6 @@ FOLDERS: Final = Template((b"folders/", b"x"), "")
 
 
 @pytest.fixture
-def log() -> RecordedLog:
-    return RecordedLog()
-
-
-@pytest.fixture
-def losses(log: RecordedLog) -> Losses:
-    return Losses(log.log, lambda seconds, action: None)
-
-
-@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "logs" / "inner").mkdir(parents=True)
     return tmp_path / "logs"

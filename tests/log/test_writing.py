@@ -43,16 +43,6 @@ class Disk:
 
 
 @pytest.fixture
-def log() -> RecordedLog:
-    return RecordedLog()
-
-
-@pytest.fixture
-def losses(log: RecordedLog) -> Losses:
-    return Losses(log.log, lambda seconds, action: None)
-
-
-@pytest.fixture
 def sink(tmp_path: Path) -> FileSink:
     return FileSink(tmp_path / "log")
 
