@@ -5,8 +5,9 @@ from __future__ import annotations
 import select
 import selectors
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -156,16 +157,8 @@ def make_line(line_context: Context) -> Iterator[MakeLine]:
 def make_relay(implementation: Implementation) -> Iterator[MakeRelay]:
     with ExitStack() as stack:
 
-        def make(
-            source: Line,
-            sink: Line,
-            limit: int = CHUNK,
-            pending: bytes = b"",
-            refusal: Exception | None = None,
-            allowed: Sequence[int] | None = None,
-            poller: Poller | None = None,
-        ) -> Relay:
-            relay = Relay(source, sink, limit, pending, refusal, implementation, allowed=allowed, poller=poller)
+        def make(source: Line, sink: Line, limit: int = CHUNK, poller: Poller | None = None, **options: Any) -> Relay:
+            relay = Relay(source, sink, limit, implementation=implementation, poller=poller, **options)
             if poller is not None:
                 stack.callback(poller.close)
             stack.callback(relay.limiting_pump.close)

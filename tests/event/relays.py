@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from select import select
 from typing import Any, Protocol
@@ -292,14 +292,5 @@ class MakeLine(Protocol):
     def __call__(self, *, tls: bool, buffer: int | None = None, tcp: bool = False) -> Line: ...
 
 
-class MakeRelay(Protocol):
-    def __call__(
-        self,
-        source: Line,
-        sink: Line,
-        limit: int = CHUNK,
-        pending: bytes = b"",
-        refusal: Exception | None = None,
-        allowed: Sequence[int] | None = None,
-        poller: Poller | None = None,
-    ) -> Relay: ...
+MakeRelay = Callable[..., Relay]
+"""Makes a relay by the arguments of Relay, and closes it at the end of the test."""

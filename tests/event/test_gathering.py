@@ -275,7 +275,7 @@ def test_what_must_not_pass_is_refused_after_the_pause(make_line: MakeLine, impl
 
 
 def test_a_bug_after_the_pause_ends_this_relay_alone(make_line: MakeLine, make_relay: MakeRelay) -> None:
-    relay = make_relay(make_line(tls=False), make_line(tls=False), allowed=[1000, "much"])  # type: ignore[list-item]
+    relay = make_relay(make_line(tls=False), make_line(tls=False), allowed=[1000, "much"])
     write(relay, bytes(1000 - len(rush(relay))))
     relay.source.peer.send(b"QUIT\r\n")
     pause(relay)

@@ -114,7 +114,7 @@ def test_a_side_that_was_closed_is_deaf(make_line: MakeLine, make_relay: MakeRel
 
 @pytest.mark.parametrize("answer", [-1, "much"])
 def test_what_is_no_number_of_bytes_ends_the_relay(make_line: MakeLine, make_relay: MakeRelay, answer: object) -> None:
-    relay = make_relay(make_line(tls=False), make_line(tls=False), allowed=[answer])  # type: ignore[list-item]
+    relay = make_relay(make_line(tls=False), make_line(tls=False), allowed=[answer])
     relay.source.peer.send(b"a")
     relay.turn(WAIT_LIMIT)
     assert relay.told == ["allow", "abort"]
