@@ -52,57 +52,32 @@ def backend(trusting: Dovecot, submission: Address, protocol: str) -> Address:
     return {"imap": trusting.imap, "pop3": trusting.pop3, "smtp": submission}[protocol]
 
 
-def mechanism_of(account: Account, protocol: str, trusting: Dovecot) -> str:
-    """What Dovecot has been logged in at by."""
-    return logged(trusting, {"smtp": "submission"}.get(protocol, protocol), account)[1]
-
-
 @every_protocol
-@pytest.mark.parametrize("mechanism", ["plain", "login"])
-def test_dovecot_is_logged_in_at_by_the_mechanism_that_the_auth_service_names(
+@pytest.mark.parametrize(
+    ("headers", "mechanism"),
+    [
+        ({"Auth-Backend-Mech": "plain"}, "PLAIN"),
+        ({"Auth-Backend-Mech": "login"}, "LOGIN"),
+        ({"Auth-Backend-Mech": "xoauth2", "Auth-Pass": "$password"}, "XOAUTH2"),
+        ({"Auth-Backend-Mech": "oauthbearer", "Auth-Pass": "$password"}, "OAUTHBEARER"),
+        ({"Auth-Master-User": MASTER[0], "Auth-Pass": MASTER[1]}, "PLAIN"),
+    ],
+    ids=["plain", "login", "xoauth2", "oauthbearer", "master user"],
+)
+def test_dovecot_is_logged_in_at_in_the_way_that_the_auth_service_names(
     identity_clients: Clients,
     account: Account,
     trusting: Dovecot,
     backend: Address,
     auth_service: AuthService,
     protocol: str,
+    headers: dict[str, str],
     mechanism: str,
 ) -> None:
-    auth_service.script(account.login, lambda _: through(backend, ("Auth-Backend-Mech", mechanism)))
-    log_in(identity_clients, protocol, account.login, account.password)
-    assert mechanism_of(account, protocol, trusting) == mechanism.upper()
-
-
-@every_protocol
-def test_a_master_user_acts_for_the_login(
-    identity_clients: Clients,
-    account: Account,
-    trusting: Dovecot,
-    backend: Address,
-    auth_service: AuthService,
-    protocol: str,
-) -> None:
-    master = ("Auth-Master-User", MASTER[0]), ("Auth-Pass", MASTER[1])
-    auth_service.script(account.login, lambda _: through(backend, *master))
-    log_in(identity_clients, protocol, account.login, "whatever")
-    assert mechanism_of(account, protocol, trusting) == "PLAIN"
-
-
-@every_protocol
-@pytest.mark.parametrize("mechanism", ["xoauth2", "oauthbearer"])
-def test_dovecot_takes_a_token_from_the_auth_service(
-    identity_clients: Clients,
-    account: Account,
-    trusting: Dovecot,
-    backend: Address,
-    auth_service: AuthService,
-    protocol: str,
-    mechanism: str,
-) -> None:
-    token = ("Auth-Backend-Mech", mechanism), ("Auth-Pass", account.password)
-    auth_service.script(account.login, lambda _: through(backend, *token))
-    log_in(identity_clients, protocol, account.login, "whatever")
-    assert mechanism_of(account, protocol, trusting) == mechanism.upper()
+    told = [(name, value.replace("$password", account.password)) for name, value in headers.items()]
+    auth_service.script(account.login, lambda _: through(backend, *told))
+    log_in(identity_clients, protocol, account.login, "whatever" if "Auth-Pass" in headers else account.password)
+    assert logged(trusting, {"smtp": "submission"}.get(protocol, protocol), account)[1] == mechanism
 
 
 def test_postfix_that_offers_login_alone_is_logged_in_at_by_it(
