@@ -17,6 +17,7 @@ from subprocess import PIPE
 import pytest
 
 from tests.real.proxy import Proxy
+from tests.support.certificates import CertificateAuthority
 from tests.support.daemon import ServerUnavailable, find_program, mail_owner
 from tests.support.mailbox import Account, make_message
 
@@ -38,10 +39,10 @@ class Clients:
     from, any of 127.0.0.0/8.
     """
 
-    def __init__(self, proxy: Proxy, authority: Path, tls: ssl.SSLContext) -> None:
+    def __init__(self, proxy: Proxy, authority: CertificateAuthority, tls: ssl.SSLContext | None = None) -> None:
         self._proxy = proxy
-        self._authority = authority
-        self._tls = tls
+        self._authority = authority.path
+        self._tls = tls or ssl.create_default_context(cafile=authority.path)
 
     def imap(self, security: Security) -> imaplib.IMAP4:
         if security is Security.TLS:

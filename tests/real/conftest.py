@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import ssl
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from tests.real import backend_tls, identity
 from tests.real.clients import Clients
 from tests.real.configuration import CONFIGURATION
 from tests.real.programs import Programs
-from tests.real.proxy import Proxy, is_oracle
+from tests.real.proxy import Proxy, is_oracle, running
 from tests.support.auth_service import AuthService
 from tests.support.certificates import Certificate, CertificateAuthority, ecdsa_key, rsa_key
 from tests.support.daemon import Address, ServerUnavailable, mail_owner
@@ -250,7 +249,7 @@ def proxy(folder: Path, authority: CertificateAuthority, auth_service: AuthServi
 
 @pytest.fixture(scope="session")
 def clients(proxy: Proxy, authority: CertificateAuthority) -> Clients:
-    return Clients(proxy, authority.path, ssl.create_default_context(cafile=authority.path))
+    return Clients(proxy, authority)
 
 
 @pytest.fixture
@@ -284,7 +283,6 @@ def tls_proxy(
     server_certificate = authority.issue_server(f"proxy-{mode}", ecdsa_key(), ("localhost", "127.0.0.1"))
     client_certificate = authority.issue_client(f"client-{mode}", ecdsa_key(), "proxy.example.test")
     path = folder / f"proxy-{mode}"
-    path.mkdir(mode=0o755)
     values: dict[str, object] = {
         "worker_sandbox": mode.sandbox,
         "proxy_ssl": mode.proxy_ssl,
@@ -298,14 +296,13 @@ def tls_proxy(
         "stranger": CertificateAuthority(path, "Stranger").path,
         "revocation_list": authority.issue_revocation_list(f"{mode}.crl", backend_certificates.by_name),
     }
-    server = Proxy(path, backend_tls.CONFIGURATION, values)
-    yield server
-    server.stop()
+    with running(path, backend_tls.CONFIGURATION, values) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def tls_clients(tls_proxy: Proxy, authority: CertificateAuthority) -> Clients:
-    return Clients(tls_proxy, authority.path, ssl.create_default_context(cafile=authority.path))
+    return Clients(tls_proxy, authority)
 
 
 @pytest.fixture(scope="session")
@@ -353,7 +350,6 @@ def identity_proxy(
     backends = {"imap": trusting.imap, "pop3": trusting.pop3, "smtp": postfix.submission, "sieve": trusting.sieve}
     auth_service.route("/identity", backends)
     path = folder / "identity"
-    path.mkdir(mode=0o755)
     values: dict[str, object] = {
         "auth_service": auth_service.port,
         "certificate": certificate.certificate,
@@ -362,11 +358,10 @@ def identity_proxy(
         "session_id": "$session_id",
         "imap_id_name": "$imap_id_name",
     }
-    server = Proxy(path, identity.configuration(), values)
-    yield server
-    server.stop()
+    with running(path, identity.configuration(), values) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def identity_clients(identity_proxy: Proxy, authority: CertificateAuthority) -> Clients:
-    return Clients(identity_proxy, authority.path, ssl.create_default_context(cafile=authority.path))
+    return Clients(identity_proxy, authority)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from string import Template
 from typing import Protocol
 
 import psutil
 
+from tests.support.certificates import CertificateAuthority, ecdsa_key
 from tests.support.daemon import Address, Daemon, accepts, wait_until
+from tests.support.dovecot import Dovecot
 from tests.support.nginx import Nginx
 from tests.support.ports import Ports
+from tests.support.postfix import Postfix
 
 LAUNCHER = Path(__file__).parents[2] / "bin" / "mailworker"
 FAULTS = ("[emerg]", "[alert]", "Traceback")
@@ -83,6 +88,29 @@ class Proxy:
     def _processes(self) -> list[psutil.Process]:
         master = psutil.Process(self._server.pid)
         return [master, *master.children(recursive=True)]
+
+
+@contextmanager
+def running(folder: Path, configuration: str, values: dict[str, object]) -> Iterator[Proxy]:
+    """A Proxy in a new folder, until the end of the `with` block."""
+    folder.mkdir(mode=0o755, exist_ok=True)
+    proxy = Proxy(folder, configuration, values)
+    yield proxy
+    proxy.stop()
+
+
+def values_for(folder: Path, authority: CertificateAuthority, dovecot: Dovecot, postfix: Postfix) -> dict[str, object]:
+    """A certificate that is named as the folder, and the ports of the backends."""
+    certificate = authority.issue_server(folder.name, ecdsa_key(), ("localhost", "127.0.0.1"))
+    return {
+        "certificate": certificate.certificate,
+        "key": certificate.key,
+        "imap_backend": dovecot.imap[1],
+        "pop3_backend": dovecot.pop3[1],
+        "smtp_backend": postfix.smtp[1],
+        "submission_backend": postfix.submission[1],
+        "trusting_backend": postfix.trusting[1],
+    }
 
 
 class _Names(dict[str, object]):

@@ -7,15 +7,14 @@ import os
 import poplib
 import re
 import smtplib
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.real.clients import Clients, Security, run
-from tests.real.proxy import Proxy, is_oracle
-from tests.support.certificates import CertificateAuthority, ecdsa_key
+from tests.real.proxy import Proxy, is_oracle, running, values_for
+from tests.support.certificates import CertificateAuthority
 from tests.support.daemon import wait_until
 from tests.support.dovecot import Dovecot
 from tests.support.mailbox import Account, make_message, to_wire
@@ -51,26 +50,14 @@ SMTP_SERVERS = ("smtp", "port_25", "silent", "trusted", "trusted_silent")
 
 @pytest.fixture(scope="module")
 def proxy(folder: Path, authority: CertificateAuthority, dovecot: Dovecot, postfix: Postfix) -> Iterator[Proxy]:
-    certificate = authority.issue_server("upstream", ecdsa_key(), ("localhost", "127.0.0.1"))
     path = folder / "upstream"
-    path.mkdir(mode=0o755)
-    values: dict[str, object] = {
-        "certificate": certificate.certificate,
-        "key": certificate.key,
-        "imap_backend": dovecot.imap[1],
-        "pop3_backend": dovecot.pop3[1],
-        "smtp_backend": postfix.smtp[1],
-        "submission_backend": postfix.submission[1],
-        "trusting_backend": postfix.trusting[1],
-    }
-    server = Proxy(path, CONFIGURATION, values)
-    yield server
-    server.stop()
+    with running(path, CONFIGURATION, values_for(path, authority, dovecot, postfix)) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def clients(proxy: Proxy, authority: CertificateAuthority) -> Clients:
-    return Clients(proxy, authority.path, ssl.create_default_context(cafile=authority.path))
+    return Clients(proxy, authority)
 
 
 every_security = pytest.mark.parametrize("security", Security)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.real.clients import TIMEOUT, Security
-from tests.real.proxy import Proxy, is_oracle
+from tests.real.proxy import Proxy, is_oracle, running
 from tests.support.auth_service import AuthService, accept
 from tests.support.certificates import CertificateAuthority, ecdsa_key
 from tests.support.cyrus import Cyrus
@@ -96,15 +96,13 @@ def proxy(folder: Path, authority: CertificateAuthority, auth_service: AuthServi
         pytest.skip("nginx has no ManageSieve")
     certificate = authority.issue_server("sieve", ecdsa_key(), ("localhost", "127.0.0.1"))
     path = folder / "sieve-proxy"
-    path.mkdir(mode=0o755)
     values: dict[str, object] = {
         "auth_service": auth_service.port,
         "certificate": certificate.certificate,
         "key": certificate.key,
     }
-    server = Proxy(path, CONFIGURATION, values)
-    yield server
-    server.stop()
+    with running(path, CONFIGURATION, values) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,8 +16,8 @@ from tests.real.clients import Clients, Security
 from tests.real.configuration import EVERY_SECURITY
 from tests.real.conftest import BackendCertificates, Dovecots
 from tests.real.programs import Programs, send_by_msmtp
-from tests.real.proxy import Proxy, is_oracle
-from tests.support.certificates import CertificateAuthority, ecdsa_key
+from tests.real.proxy import Proxy, is_oracle, running, values_for
+from tests.support.certificates import CertificateAuthority
 from tests.support.dovecot import Dovecot
 from tests.support.mailbox import Account, make_message
 from tests.support.ports import Ports
@@ -129,24 +128,14 @@ def postfix(
 
 @pytest.fixture(scope="module")
 def proxy(folder: Path, authority: CertificateAuthority, dovecot: Dovecot, postfix: Postfix) -> Iterator[Proxy]:
-    certificate = authority.issue_server("oauth2", ecdsa_key(), ("localhost", "127.0.0.1"))
     path = folder / "oauth2"
-    path.mkdir(mode=0o755)
-    values: dict[str, object] = {
-        "certificate": certificate.certificate,
-        "key": certificate.key,
-        "imap_backend": dovecot.imap[1],
-        "pop3_backend": dovecot.pop3[1],
-        "submission_backend": postfix.submission[1],
-    }
-    server = Proxy(path, CONFIGURATION, values)
-    yield server
-    server.stop()
+    with running(path, CONFIGURATION, values_for(path, authority, dovecot, postfix)) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def clients(proxy: Proxy, authority: CertificateAuthority) -> Clients:
-    return Clients(proxy, authority.path, ssl.create_default_context(cafile=authority.path))
+    return Clients(proxy, authority)
 
 
 def curl_options(account: Account, mechanism: str) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import smtplib
 import socket
-import ssl
 from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 from mailworker.model import InetAddress
 from mailworker.wire.xclient import build, listed_attributes
 from tests.real.clients import TIMEOUT, Clients, Security
-from tests.real.proxy import Proxy, is_oracle
+from tests.real.proxy import Proxy, is_oracle, running
 from tests.support.auth_service import AuthService, accept
 from tests.support.certificates import CertificateAuthority
 from tests.support.daemon import wait_until
@@ -69,15 +68,13 @@ mail {
 @pytest.fixture(scope="module")
 def proxy(folder: Path, auth_service: AuthService) -> Iterator[Proxy]:
     path = folder / "postfix_xclient"
-    path.mkdir(mode=0o755)
-    server = Proxy(path, CONFIGURATION, {"auth_service": auth_service.port, "socket": path / "smtp"})
-    yield server
-    server.stop()
+    with running(path, CONFIGURATION, {"auth_service": auth_service.port, "socket": path / "smtp"}) as server:
+        yield server
 
 
 @pytest.fixture
 def clients(proxy: Proxy, authority: CertificateAuthority) -> Clients:
-    return Clients(proxy, authority.path, ssl.create_default_context(cafile=authority.path))
+    return Clients(proxy, authority)
 
 
 class UnixSmtp(smtplib.SMTP):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import ssl
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,8 +16,8 @@ import pytest
 from tests.real.clients import Clients, Security
 from tests.real.configuration import EVERY_SECURITY
 from tests.real.programs import MAIL_IMAPCLIENT, PHPMAILER, Programs, both_protocols, every_encryption, send_by_msmtp
-from tests.real.proxy import Proxy, is_oracle
-from tests.support.certificates import CertificateAuthority, ecdsa_key
+from tests.real.proxy import Proxy, is_oracle, running, values_for
+from tests.support.certificates import CertificateAuthority
 from tests.support.daemon import wait_until
 from tests.support.dovecot import Dovecot
 from tests.support.mailbox import Account, make_message, read_maildir, to_wire
@@ -82,23 +81,14 @@ def proxy(
     file = path / "users"
     file.write_text("".join(f"{account.login}:{{PLAIN}}{account.password}\n" for account in users))
     file.chmod(0o600)
-    certificate = authority.issue_server(f"programs-{path.name}", ecdsa_key(), ("localhost", "127.0.0.1"))
-    values: dict[str, object] = {
-        "certificate": certificate.certificate,
-        "key": certificate.key,
-        "imap_backend": dovecot.imap[1],
-        "pop3_backend": dovecot.pop3[1],
-        "submission_backend": postfix.submission[1],
-    }
-    source = SOURCES[request.param].replace("$users", str(file))
-    server = Proxy(path, CONFIGURATION.replace("$source", source), values)
-    yield server
-    server.stop()
+    values = values_for(path, authority, dovecot, postfix) | {"users": file}
+    with running(path, CONFIGURATION.replace("$source", SOURCES[request.param]), values) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
 def clients(proxy: Proxy, authority: CertificateAuthority) -> Clients:
-    return Clients(proxy, authority.path, ssl.create_default_context(cafile=authority.path))
+    return Clients(proxy, authority)
 
 
 @both_protocols

@@ -12,7 +12,7 @@ import pytest
 
 from tests.real.clients import Clients, Security
 from tests.real.configuration import EVERY_SECURITY
-from tests.real.proxy import Proxy, is_oracle
+from tests.real.proxy import is_oracle, running
 from tests.support.auth_service import AuthService
 from tests.support.certificates import Certificate, CertificateAuthority, rsa_key
 from tests.support.daemon import ServerUnavailable, wait_until
@@ -61,7 +61,6 @@ def clients(
 ) -> Iterator[Clients]:
     """Under TLS they show the certificate."""
     path = folder / "proxy_protocol_v2"
-    path.mkdir(mode=0o755)
     issued = authority.issue_server("v2", rsa_key(), ("localhost", "127.0.0.1"))
     values: dict[str, object] = {
         "auth_service": auth_service.port,
@@ -71,9 +70,8 @@ def clients(
     }
     context = ssl.create_default_context(cafile=authority.path)
     context.load_cert_chain(certificate.certificate, certificate.key)
-    server = Proxy(path, CONFIGURATION, values)
-    yield Clients(server, authority.path, context)
-    server.stop()
+    with running(path, CONFIGURATION, values) as server:
+        yield Clients(server, authority, context)
 
 
 @every_security

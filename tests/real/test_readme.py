@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from random import randrange
@@ -72,7 +71,7 @@ def clients(
     }
     (path / "logs").mkdir()
     proxy = ReadmeProxy(path, page, host, backends)
-    yield Clients(proxy, authority.path, ssl.create_default_context(cafile=authority.path))
+    yield Clients(proxy, authority)
     proxy.stop()
 
 

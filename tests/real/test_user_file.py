@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import imaplib
-import ssl
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -12,8 +11,8 @@ from subprocess import run
 import pytest
 
 from tests.real.clients import Clients, Security
-from tests.real.proxy import Proxy, is_oracle
-from tests.support.certificates import CertificateAuthority, ecdsa_key
+from tests.real.proxy import is_oracle, running, values_for
+from tests.support.certificates import CertificateAuthority
 from tests.support.daemon import find_program, wait_until
 from tests.support.dovecot import Dovecot
 from tests.support.mailbox import Account
@@ -64,18 +63,9 @@ def clients(
         made = run(command, check=True, capture_output=True, text=True).stdout.strip()
         lines.append(f"{account.login}:{made.removeprefix('user:')}\n")
     (path / "users").write_text("".join(lines))
-    certificate = authority.issue_server("user-file", ecdsa_key(), ("localhost", "127.0.0.1"))
-    values: dict[str, object] = {
-        "users": path / "users",
-        "certificate": certificate.certificate,
-        "key": certificate.key,
-        "imap_backend": dovecot.imap[1],
-        "pop3_backend": dovecot.pop3[1],
-        "submission_backend": postfix.submission[1],
-    }
-    proxy = Proxy(path, CONFIGURATION, values)
-    yield Clients(proxy, authority.path, ssl.create_default_context(cafile=authority.path))
-    proxy.stop()
+    values = values_for(path, authority, dovecot, postfix) | {"users": path / "users"}
+    with running(path, CONFIGURATION, values) as proxy:
+        yield Clients(proxy, authority)
 
 
 @pytest.mark.parametrize("number", range(len(SCHEMES)), ids=[" ".join(scheme[:4]) for scheme in SCHEMES])
