@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import struct
 from typing import Any
 
 import pytest
@@ -154,21 +153,34 @@ TEXTS = st.one_of(st.binary(max_size=40), st.text(max_size=10).map(str.encode), 
 def test_no_text_is_unescaped(name: bytes, length: int, path: bytes) -> None:
     fields = WHOLE._replace(name=name, length=length, mark=State.RELAY | UNIX, backend=path)
     found = parse(packed(fields), (1, 2), SERVERS, NOW, foreign=False)
+    assert (found is None) is (40 < length != SHORTENED)
     if found is not None:
         for text in (found.user, found.client, found.backend or "", found.id, found.server, found.protocol):
             assert text.isprintable()
             assert '"' not in text
 
 
-@given(data=st.binary(min_size=ROW, max_size=ROW), whole=st.booleans())
-def test_garbage_is_a_row_or_none(data: bytes, whole: bool) -> None:
-    if whole:  # a worker in the wrong hands knows how to add up
-        data = data[:4] + struct.pack("=I", checksum(WORDS.unpack(data))) + data[8:]
-    found = parse(data, (1, 2), SERVERS, NOW, foreign=False)
+@given(
+    data=st.binary(min_size=ROW, max_size=ROW),
+    mark=st.sampled_from([*State, State.AUTH | UNIX, UNIX, 5, 255]),
+    length=st.one_of(st.integers(0, 41), st.just(SHORTENED)),
+    server=st.integers(0, 1),
+)
+def test_garbage_is_none_and_what_adds_up_is_plausible(data: bytes, mark: int, length: int, server: int) -> None:
+    """A worker in the wrong hands knows how to add up."""
+    garbage = Fields._make(LAYOUT.unpack(data))
+    assert read(data) is None or garbage.sum == checksum(WORDS.unpack(data))
+    whole = packed(garbage._replace(mark=mark, length=length, server=server))
+    found = parse(whole, (1, 2), SERVERS, NOW, foreign=False)
+    assert (found is None) is (mark in (UNIX, 5, 255) or length == 41 or server > 0)
     if found is not None:
         assert found.user.isprintable()
+        assert (found.backend or "").isprintable()
         assert 0 <= found.age <= NOW
+        assert 0 <= found.idle <= NOW
+        assert found.login_age is None or 0 <= found.login_age <= NOW
         assert 0 <= found.received < 1 << 62
+        assert 0 <= found.sent < 1 << 62
 
 
 def test_a_shortened_name_tells_users_apart() -> None:

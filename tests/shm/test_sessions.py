@@ -13,10 +13,11 @@ from mailworker.event.rows import NO_ROW, Rows
 from mailworker.model import InetAddress
 from mailworker.process.handover.zones import VARIABLE, announced, take_over
 from mailworker.shm import sessions as module
-from mailworker.shm.session_row import ROW, SessionRow, parse
+from mailworker.shm.session_row import LAYOUT, ROW, Fields, SessionRow, parse
 from mailworker.shm.sessions import CLAIMED, HEAD, UNLISTED, USE, USED, SessionTable
 from mailworker.shm.zones import Zones
 from tests.shm.test_counters import in_child
+from tests.shm.test_session_row import packed
 from tests.support.cpu_time import CpuTime
 from tests.support.recorded_log import RecordedLog
 
@@ -167,20 +168,27 @@ def test_whatever_a_worker_writes_anywhere_is_no_row_or_one_that_can_be_shown(se
     chance = random.Random(seed)
     table = new_table(rows=200, workers=4)
     memory = memoryview(table._memory)
-    fills: tuple[Callable[[int], bytes], ...] = (
-        chance.randbytes,
-        lambda size: b"\xff" * size,
-        lambda size: b"\x01" * size,
-        lambda size: bytes(chance.choice((0, 1, 2, 4, 132)) for _ in range(size)),
+
+    def adding_up(size: int) -> bytes:
+        garbage = (Fields._make(LAYOUT.unpack(chance.randbytes(ROW))) for _ in range(size // ROW))
+        changed = (each._replace(number=2, mark=chance.choice((1, 4, 132)), server=1, length=40) for each in garbage)
+        return b"".join(map(packed, changed))
+
+    fills: tuple[tuple[Callable[[int], bytes], int], ...] = (
+        (chance.randbytes, 0),
+        (lambda size: b"\xff" * size, 0),
+        (lambda size: b"\x01" * size, 0),
+        (lambda size: bytes(chance.choice((0, 1, 2, 4, 132)) for _ in range(size)), 0),
+        (adding_up, 800),
     )
-    for fill in fills:
+    for fill, count in fills:
         memory[:] = fill(len(memory))
         with CpuTime() as took:
             found = [*table.rows()]
         assert took.seconds < 2
-        assert len(found) <= 800
-        assert all(row.user.isprintable() for row in found)
-        assert table.unlisted >= 0
+        assert len(found) == count
+        assert [row for row in found if not (row.user + (row.backend or "")).isprintable()] == []
+        assert 0 <= table.unlisted < 4 << 32
         for worker in range(4):
             table.free(worker)
         assert not [*table.rows()]
