@@ -53,15 +53,18 @@ def ecdsa_key() -> EllipticCurvePrivateKey:
 
 
 class CertificateAuthority:
-    """Issues certificates into PEM files of `folder`; `path` is its own certificate."""
+    """Issues certificates into PEM files of `folder`; `path` is its own certificate, `above` the authority above it."""
 
-    def __init__(self, folder: Path, name: str = "Test authority") -> None:
+    def __init__(
+        self, folder: Path, name: str = "Test authority", *, above: CertificateAuthority | None = None
+    ) -> None:
         self._folder = folder
         self._key = ecdsa_key()
         self._name = _distinguished_name(name)
-        builder = _builder(self._name, self._name, self._key)
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        certificate = builder.add_extension(_OF_AN_AUTHORITY, critical=True).sign(self._key, SHA256())
+        issuer = above or self
+        builder = _builder(self._name, issuer._name, self._key)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=int(above is None)), critical=True)
+        certificate = builder.add_extension(_OF_AN_AUTHORITY, critical=True).sign(issuer._key, SHA256())
         self.path = folder / "authority.crt"
         self.path.write_bytes(certificate.public_bytes(Encoding.PEM))
 

@@ -31,6 +31,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     authority.issue_client("proxy", ecdsa_key(), "proxy")
     authority.issue_client("other", ecdsa_key(), "other")
     authority.issue_client("rsa", rsa_key(), "rsa")
+    (folder / "below").mkdir()
+    below = CertificateAuthority(folder / "below", "Below", above=authority)
+    longer = below.issue_server("longer", ecdsa_key(), ("imap.example.com",))
+    with longer.certificate.open("ab") as chain:
+        chain.write(below.path.read_bytes())
     (folder / "junk").write_text("junk")
     encrypt = ["openssl", "pkey", "-aes128", "-passout", "pass:secret", "-in", "proxy.key", "-out", "encrypted.key"]
     subprocess.run(encrypt, cwd=folder, check=True, capture_output=True)
@@ -46,10 +51,10 @@ def build(folder: Path, **changes: Any) -> BackendTls:
 
 
 @contextmanager
-def shaken(folder: Path, backend: BackendTls, address: Address) -> Iterator[TlsConnection]:
+def shaken(folder: Path, backend: BackendTls, address: Address, name: str = "server") -> Iterator[TlsConnection]:
     """A connection to a server that is called imap.example.com and 192.0.2.1."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.crt", folder / "server.key")
+    context.load_cert_chain(folder / f"{name}.crt", folder / f"{name}.key")
     ours, theirs = tcp_pair()
     ours.setblocking(False)
     theirs.setblocking(False)
@@ -121,6 +126,14 @@ def test_the_certificate_must_be_for_the_name_or_else_the_address(
     backend = build(folder, verify=True, trusted_certificate="@authority.crt", name=name)
     with shaken(folder, backend, address) as connection:
         assert backend.peer(address).refusal(connection) == refusal
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_authorities_between_the_certificate_and_a_trusted_one_are_counted(folder: Path, depth: int) -> None:
+    trusting = {"verify": True, "trusted_certificate": "@authority.crt", "name": "imap.example.com"}
+    backend = build(folder, **trusting, verify_depth=depth)
+    with shaken(folder, backend, ADDRESS, "below/longer") as connection:
+        assert (backend.peer(ADDRESS).refusal(connection) is None) is (depth > 0)
 
 
 def test_sessions_are_kept_for_the_backends_used_last(folder: Path) -> None:

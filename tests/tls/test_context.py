@@ -210,6 +210,23 @@ def test_no_verification_stops_the_handshake(
     assert own.server.verify_result[0] == SELF_SIGNED_LEAF
 
 
+@pytest.mark.parametrize("depth", [0, 1])
+def test_authorities_between_the_certificate_and_a_trusted_one_are_counted(
+    connect: Connect,
+    ecdsa: Certificate,
+    authority: CertificateAuthority,
+    tmp_path: Path,
+    depth: int,
+) -> None:
+    below = CertificateAuthority(tmp_path, "Below", above=authority)
+    client = below.issue_client("client", ecdsa_key(), "A client")
+    with client.certificate.open("ab") as chain:
+        chain.write(below.path.read_bytes())
+    trusting: dict[str, Any] = {"verify_client": VerifyClient.ON, "client_certificate": str(authority.path)}
+    pair = connect(build(ecdsa, **trusting, verify_depth=depth), client_context(certificate=client)).shake_hands()
+    assert (pair.server.verify_result == (0, "ok")) is (depth > 0)
+
+
 def test_nobody_is_asked_where_verification_is_off(
     connect: Connect, ecdsa: Certificate, client_certificate: Certificate
 ) -> None:
