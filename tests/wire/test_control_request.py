@@ -53,7 +53,10 @@ def test_what_is_no_request_is_told_so(line: bytes, reason: str) -> None:
         parse(line)
 
 
-@given(st.binary(max_size=300))
+OBJECTS = st.dictionaries(st.sampled_from(["cmd", "user"]) | st.text(max_size=5), st.text() | st.integers() | st.none())
+
+
+@given(st.binary(max_size=300) | OBJECTS.map(lambda keys: json.dumps(keys).encode()))
 def test_any_bytes_are_a_request_or_refused(data: bytes) -> None:
     try:
         command, keys = parse(data)
