@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -40,9 +41,10 @@ def inet(ports: Ports) -> Inet:
 
 
 def test_options_are_set(inet: Inet) -> None:
-    listen = replace(inet(), rcvbuf=65536, sndbuf=32768, so_keepalive=Keepalive(True, idle=77, interval=7, count=3))
-    (listener,) = open_all([listen])
+    keepalive = Keepalive(True, idle=77, interval=7, count=3)
+    (listener,) = open_all([replace(inet(), rcvbuf=65536, sndbuf=32768, so_keepalive=keepalive, reuseport=True)])
     with closing(listener.socket) as listening:
+        assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)
         assert listening.getblocking() is False
         assert listening.get_inheritable() is False
         assert listening.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) in (65536, 131072)  # Linux doubles it
@@ -59,12 +61,24 @@ def test_keepalive_can_be_switched_off(inet: Inet) -> None:
         assert not listening.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
+def test_an_option_that_the_system_refuses_is_told_and_done_without(inet: Inet) -> None:
+    log, opened, listen = (
+        RecordedLog(),
+        list[BoundListener](),
+        replace(inet(), so_keepalive=Keepalive(True, idle=1 << 20)),
+    )
+    finish(Opening((), log.log, opened).run([(Endpoint(listen, 0),)]))
+    refused = f"setsockopt({socket.TCP_KEEPIDLE}, {1 << 20}) {listen.address} failed, ignored (22: Invalid argument)"
+    assert log.lines == [f"[alert] {refused}"]
+    opened[0].close()
+
+
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
-def test_ipv6_does_not_take_ipv4_in() -> None:
-    with closing(Ports("::1")) as ports:
-        (listener,) = open_all([Listen(InetAddress("::1", ports["own"]))])
-        with closing(listener.socket) as listening:
-            assert listening.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+@pytest.mark.parametrize("ipv6only", [True, False])
+def test_ipv6_takes_ipv4_in_only_where_that_is_wanted(ipv6only: bool) -> None:
+    (listener,) = open_all([Listen(InetAddress("::", 0), ipv6only=ipv6only)])
+    with closing(listener.socket) as listening:
+        assert listening.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == ipv6only
 
 
 def test_sockets_are_taken_over_where_the_address_is_the_same(inet: Inet) -> None:
@@ -108,6 +122,21 @@ def test_a_socket_that_was_taken_over_listens_as_before_where_its_backlog_cannot
     assert line.startswith(f"[alert] listen() to {same.address}, backlog 511 failed, ignored ({number}: ")
     with socket.create_connection(old.socket.getsockname()):
         old.close()
+
+
+def test_an_address_that_somebody_else_begins_to_listen_on_meanwhile_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with `reuseport`: listen() tells of it, not bind()."""
+    path, log, opened = tmp_path / "s", RecordedLog(), list[BoundListener]()
+    opening = Opening((), log.log, opened).run([(Endpoint(Listen(UnixAddress(str(path))), 0),)])
+    with monkeypatch.context() as patched:
+        patched.setattr(socket.socket, "listen", Mock(side_effect=OSError(errno.EADDRINUSE, "")))
+        assert next(opening) == 0.5
+    assert not path.exists()
+    assert log.lines[0] == f"[emerg] listen() to unix:{path}, backlog 511 failed (98: Address already in use)"
+    finish(opening)
+    opened[0].remove(log.log)
 
 
 def test_an_address_in_use_is_tried_five_times(inet: Inet) -> None:
@@ -166,6 +195,15 @@ def test_a_unix_socket_can_be_somebodys_alone(tmp_path: Path) -> None:
     (tmp_path / "s").unlink()
     assert open_all([listen], again)[0].socket is listener.socket  # somebody has removed it, which ends no reload
     listener.close()
+
+
+def test_no_socket_is_open_to_others_where_its_owner_cannot_be_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.chown", Mock(side_effect=OSError(errno.EPERM, "")))
+    with pytest.raises(StartError, match=r"^chown\(\) unix:.* failed \(1: Operation not permitted\)$"):
+        open_all([Listen(UnixAddress(str(tmp_path / "s")), access=Access(0o640, 1, 2))])
+    assert not (tmp_path / "s").exists()
 
 
 @pytest.mark.parametrize(("mode", "owner"), [(0o777, 0), (0o775, 0), (0o1777, 0), (0o755, 1)])
@@ -237,6 +275,15 @@ def test_a_rehearsal_passes_over_addresses_in_use_in_silence(tmp_path: Path) -> 
         rehearse([(Endpoint(Listen(address), 0),) for address in addresses], log.log)
     assert log.lines == []
     assert path.is_socket()
+
+
+def test_a_rehearsal_tells_what_cannot_be_bound_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "imap.sock"
+    rehearse([(Endpoint(Listen(UnixAddress(str(path))), 0),)], RecordedLog().log)
+    assert not path.exists()
+    foreign = Listen(InetAddress("192.0.2.1", 143))
+    with pytest.raises(StartError, match=r"^bind\(\) to 192\.0\.2\.1:143 failed \(99: "):
+        rehearse([(Endpoint(foreign, 0),)], RecordedLog().log)
 
 
 def test_a_rehearsal_takes_no_connections_from_those_who_listen_by_reuseport(
