@@ -18,28 +18,26 @@ class _NoAnswer(Denied):
 
 
 class _Awaited:
-    """The answer to one question; the task that asked waits for it. See Waitable."""
+    """The answer to one question, which is forgotten with the task that waits for it. See Waitable."""
 
     __slots__ = ("_seconds", "_task", "words")
 
+    _task: Task
+    words: dict[str, Any]
+
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._task: Task | None = None
-        self.words: Any = None
 
     def park(self, task: Task) -> None:
         self._task = task
         task.loop.set_deadline(task, task.loop.now + self._seconds)
 
     def timed_out(self) -> MailworkerError:
-        self._task = None
         return _NoAnswer("the master does not answer")
 
-    def arrive(self, words: Any) -> None:
+    def arrive(self, words: dict[str, Any]) -> None:
         self.words = words
-        task, self._task = self._task, None
-        if task is not None:
-            task.resume()
+        self._task.resume()
 
 
 class Questions:
@@ -62,10 +60,9 @@ class Questions:
             await wait_for(answer)
         finally:
             del self._answers[number]
-        words: dict[str, Any] = answer.words
-        if words.get("error") is not None and len(words) == 1:
-            raise Denied(words["error"])
-        return words
+        if answer.words.get("error") is not None and len(answer.words) == 1:
+            raise Denied(answer.words["error"])
+        return answer.words
 
     def answered(self, answer: Answer) -> None:
         """Take the answer to a question."""

@@ -72,8 +72,10 @@ def test_what_the_master_refuses_is_refused(link: Link) -> None:
 
 def test_a_silent_master_is_given_up_and_its_late_answer_passed_over(link: Link) -> None:
     helper = Helper(link)
+    asked = helper.loop.now
     helper.ask("one", seconds=0.01)
     helper.loop.run()
+    assert helper.loop.now - asked >= 0.005
     helper.questions.answered(Answer(1, b"{}"))
     assert helper.answers == ["the master does not answer"]
 
