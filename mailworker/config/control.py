@@ -61,7 +61,7 @@ def _take_listen(parser: Parser, earlier: tuple[ControlListen, ...]) -> tuple[Co
             access = _PARAMETERS[name](parser, access, word, value)
         else:
             raise parser.error(f'invalid parameter "{word}"')
-    return (*present(earlier), ControlListen(Listen(address, bind=True, access=access), readonly))
+    return (*present(earlier), ControlListen(Listen(address, access=access), readonly))
 
 
 def _address(parser: Parser) -> UnixAddress:

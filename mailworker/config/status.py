@@ -36,7 +36,7 @@ def _take_listen(parser: Parser, earlier: tuple[Listen, ...]) -> tuple[Listen, .
     for address in listen_url(parser).addresses:
         if any(listen.address == address for listen in listens):
             raise parser.error(f'duplicate "{address}" address and port pair')
-        listens = (*listens, Listen(address, bind=True))
+        listens = (*listens, Listen(address))
     return listens
 
 
@@ -75,7 +75,7 @@ def freeze(parser: Parser, taken: Iterable[Address], *, master: bool) -> StatusS
     if scope is None:
         return None
     draft = merged(StatusDraft, scope)
-    listens = draft.listen or (Listen(DEFAULT_LISTEN, bind=True),)
+    listens = draft.listen or (Listen(DEFAULT_LISTEN),)
     for listen in listens:
         if listen.address in taken:
             raise ConfigError(f'duplicate "{listen.address}" address and port pair', scope.opened_at)

@@ -23,7 +23,7 @@ def control(load_text: Load, block: str, *, main: str = "") -> ControlSettings |
 
 
 def listen(path: str, access: Access) -> Listen:
-    return Listen(UnixAddress(path), bind=True, access=access)
+    return Listen(UnixAddress(path), access=access)
 
 
 def test_there_is_none_unless_somebody_asks_for_it(load_text: Load) -> None:
