@@ -142,20 +142,21 @@ def test_a_child_that_cannot_start_says_why_and_is_not_started_again(master: Mas
 
 def test_a_message_that_there_is_no_memory_for_is_taken_later(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop announced it again at once: the process took all of a processor, and filled the log."""
-    take, tries = Receiver.take, list[int]()
+    take, tries, pause = Receiver.take, list[float](), 0.01
 
     def lack(receiver: Receiver) -> Message | None:
-        tries.append(1)
+        tries.append(child._loop.now)
         if len(tries) < 3:
             raise MemoryError
         master.die()
         return take(receiver)
 
     monkeypatch.setattr(Receiver, "take", lack)
-    monkeypatch.setattr("mailworker.process.child_process._MEMORY_PAUSE", 0.01)
+    monkeypatch.setattr("mailworker.process.child_process._MEMORY_PAUSE", pause)
     send_level(master.link, Level.DEBUG)
     child = Child(master.cycle, 0, master.ends)
     assert child.run() == 0
+    assert min(tries[1] - tries[0], tries[2] - tries[1]) >= pause / 2
     lines = ["recvmsg() failed (12: Cannot allocate memory) while taking a message of the master process"] * 2
     assert master.log.lines[:3] == [f"[alert] {line}" for line in (*lines, "master process is gone, shutting down")]
     assert master.cycle.logs.limited == Level.DEBUG

@@ -27,14 +27,19 @@ class Counting(UnderWay[int]):
 
 
 class Failing(UnderWay[str]):
-    """Fails in its second step."""
+    """Fails in its second step; `ended` is as above."""
+
+    ended = False
 
     def leave(self) -> None:
         pass
 
     def _work(self) -> Generator[float, None, str]:
-        yield 1.0
-        raise MemoryError("for the step")
+        try:
+            yield 1.0
+            raise MemoryError("for the step")
+        finally:
+            self.ended = True
 
     def _fail(self, bug: Exception) -> str:
         return f"no memory {bug}"
@@ -99,16 +104,18 @@ def test_a_task_that_cannot_be_continued_later_ends_at_once() -> None:
         raise MemoryError("for the timer")
 
     finished = list[str]()
-    Failing(refuse, finished.append).run()
+    task = Failing(refuse, finished.append)
+    task.run()
     assert finished == ["no memory for the timer"]
+    assert task.ended
 
 
 def test_steps_that_need_not_wait_come_to_the_same() -> None:
     assert at_once(Counting(Later().after, lambda _: None)._work()) == 3
 
 
-@pytest.mark.parametrize(("turn", "steps"), [(0.0, [0.0]), (60.0, [])])
-def test_a_pause_is_due_after_a_turn(monkeypatch: pytest.MonkeyPatch, turn: float, steps: list[float]) -> None:
-    monkeypatch.setattr("mailworker.process.steps._TURN", turn)
+def test_a_pause_is_due_after_each_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = [0.0, 0.049, 0.05, 7.0, 7.049, 7.05, 8.0]  # it rests from 0.05 to 7.0
+    monkeypatch.setattr("mailworker.process.steps.monotonic", iter(times).__next__)
     pauses = Pauses()
-    assert [list(pauses.due()), list(pauses.due())] == [steps, steps]
+    assert [list(pauses.due()) for _ in range(4)] == [[], [0.0], [], [0.0]]
