@@ -146,7 +146,7 @@ def test_users_come_with_the_path_of_their_file_between_log_files(link: Link, pa
     assert (update.path, bytes(read_sealed(update.descriptor)), files) == (path, b"content", {})
 
 
-def test_who_has_no_room_for_users_gets_them_later_and_who_is_gone_needs_none(link: Link) -> None:
+def test_who_has_no_room_for_a_message_gets_it_later_and_who_is_gone_needs_none(link: Link) -> None:
     descriptor = seal("test", b"content")
     while send_update(link[0], FileUpdate(USERS, "/users", descriptor)):
         pass
@@ -156,6 +156,7 @@ def test_who_has_no_room_for_users_gets_them_later_and_who_is_gone_needs_none(li
     assert send_update(link[0], FileUpdate(USERS, "/users", descriptor))
     link[1].close()
     assert send_update(link[0], FileUpdate(USERS, "/users", descriptor))
+    assert send_kick(link[0], Kick(((0, "id"),), "why"))
     os.close(descriptor)
 
 

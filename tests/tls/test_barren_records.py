@@ -94,6 +94,7 @@ def test_key_updates_without_end_are_an_error_of_the_peer(
                 pair.theirs.recv(1 << 20)
     assert "too many key updates" in raised.value.reasons[-1]
     assert before - unread(pair.ours) < BARREN_RECORDS + STEP + BUFFER
+    assert pair.server.close_notify() is None  # nothing more is done with it
 
 
 def test_a_write_takes_the_rest_of_a_key_update(pair: RawPair) -> None:
