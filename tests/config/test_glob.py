@@ -34,6 +34,8 @@ def folder(tmp_path: Path) -> Path:
         ("[[]x].conf", ["[x].conf"]),
         ("[x].conf", []),
         ("[x.*", []),
+        ("[ab][.]conf", ["a.conf", "b.conf"]),
+        ("[\\[-\\]]x].conf", ["[x].conf"]),
         ("[z-a].conf", []),
         ("[[:alpha:]", []),
         ("[^]", []),
