@@ -5,7 +5,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from mailworker.process.bug import describe_bug, log_bug, log_unraisable
+from mailworker.model import Level
+from mailworker.process.bug import describe_bug, log_bug, log_unraisable, survive
+from tests.support.recorded_log import RecordedLog
 
 
 def innermost(bug: Exception) -> None:
@@ -40,6 +42,26 @@ def test_what_nobody_can_catch_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     log_unraisable(told.append)
     Unlucky()
     assert [str(bug) for bug in told] == ["in a destructor"]
+
+
+@pytest.mark.parametrize(("message", "text"), [("Error in a hook", "Error in a hook"), (None, "no details")])
+def test_what_comes_without_an_exception_is_told(
+    monkeypatch: pytest.MonkeyPatch, message: str | None, text: str
+) -> None:
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    told: list[BaseException] = []
+    log_unraisable(told.append)
+    sys.unraisablehook(Mock(exc_value=None, err_msg=message))
+    assert [str(bug) for bug in told] == [text]
+
+
+def test_what_survives_a_bug_has_logged_it() -> None:
+    recorded = RecordedLog()
+    survive(lambda: innermost(ValueError("of one")), recorded.log)
+    survive(lambda: recorded.log.write(Level.NOTICE, "done"), recorded.log)
+    (line, done) = recorded.lines
+    assert line.startswith("[alert] ValueError: of one in test_bug.py:")
+    assert done == "[notice] done"
 
 
 def test_without_memory_for_the_line_nothing_is_raised() -> None:

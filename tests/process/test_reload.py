@@ -162,6 +162,25 @@ def test_a_reload_that_fails_late_leaves_nothing_open(monkeypatch: pytest.Monkey
     assert refuses(address.port)
 
 
+@pytest.mark.parametrize("name", ["old", "new"])
+def test_the_pid_file_is_where_the_new_configuration_has_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    settings, error_log = configuration(), FileLog(tmp_path / "error.log", Level.ALERT)
+    old, new = (
+        replace(settings, core=replace(settings.core, pid=tmp_path / each, error_log=(error_log,)))
+        for each in ("old", name)
+    )
+    pid_file.write(old.core.pid)
+    reloading, ended = building(monkeypatch, new, Cycle(old, (), RecordedLog().log, Zones(())))
+    reloading.run()
+    (cycle,) = ended
+    assert isinstance(cycle, Cycle)
+    cycle.close()
+    assert {path.name for path in tmp_path.iterdir()} == {name, "error.log"}
+    assert pid_file.read(new.core.pid) == os.getpid()
+
+
 def test_a_pid_file_that_cannot_be_deleted_stays_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The reload was refused, as in a folder that had become read-only, and left the new file behind."""
     error_log, unlink = FileLog(tmp_path / "error.log", Level.ALERT), Path.unlink
