@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration
 
 WORKER = 4711
+WMEM_MAX = Path("/proc/sys/net/core/wmem_max")
 
 
 def new_cycle() -> Cycle:
@@ -31,6 +33,15 @@ def test_a_worker_is_never_kept_waiting() -> None:
     with pytest.raises(BlockingIOError):
         while True:
             own["h"].send(b"x" * 300)
+    close_ends((*theirs.values(), *own.values()))
+
+
+@pytest.mark.skipif(not WMEM_MAX.exists(), reason="Linux has a limit for users other than root")
+def test_a_channel_holds_thousands_of_lines_or_what_the_system_allows() -> None:
+    most = 4 << 20
+    theirs, own = open_channels(["h"])
+    sizes = {end.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) // 2 for end in (theirs["h"], own["h"])}  # doubled
+    assert sizes in ({most}, {min(most, int(WMEM_MAX.read_text()))})
     close_ends((*theirs.values(), *own.values()))
 
 
@@ -89,6 +100,13 @@ def test_what_a_dead_worker_has_sent_stays_until_it_is_taken() -> None:
     channels.end(WORKER)
     assert channels.of(cycle, "h") == ()
     assert end.fileno() == -1
+
+
+def test_an_empty_channel_goes_with_its_worker_whoever_else_has_its_end() -> None:
+    cycle, channels = new_cycle(), Channels()
+    with kept(cycle, channels):
+        channels.end(WORKER)
+        assert channels.of(cycle, "h") == ()
 
 
 def test_a_worker_that_goes_with_answers_unread_is_still_heard() -> None:

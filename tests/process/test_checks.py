@@ -241,4 +241,9 @@ def test_certificates_of_a_folder_that_end_soon_or_have_open_keys_are_told(
     assert told[2].startswith('certificate "soon.crt" expires on ')
     assert told[2].endswith(" UTC, in 1 day")
     early = [text for text in check_pairs(scan.folder, time.time() - 86400 * 5) if "is not valid before" in text]
+    begins = {pair.path: time.gmtime(pair.begins) for pair in scan.folder if "short" in pair.path or "new" in pair.path}
+    assert sorted(early) == [
+        f'certificate "{path}" is not valid before {time.strftime("%Y-%m-%d %H:%M", moment)} UTC'
+        for path, moment in sorted(begins.items())
+    ]
     assert len(early) == 2
