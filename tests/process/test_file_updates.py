@@ -109,3 +109,12 @@ def test_who_ends_without_having_heard_all_is_not_waited_for(
     later.pop()()
     assert not is_open(item)
     assert not later
+
+
+def test_a_child_closes_what_it_has_inherited(updates: FileUpdates, children: list[Child]) -> None:
+    children.append(Child(0))
+    item = found(USERS, "a")
+    updates.add(item)
+    updates.close()
+    assert not is_open(item)
+    updates.close()
