@@ -129,7 +129,7 @@ class Cycle:
     @property
     def status_listeners(self) -> list[BoundListener]:
         """The listeners of the status process."""
-        return self.listeners_of(_shown_listens(self.settings))
+        return self.listeners_of(shown_listens(self.settings))
 
     @property
     def mail_listeners(self) -> list[BoundListener]:
@@ -288,10 +288,10 @@ def _zones(settings: Settings) -> tuple[SharedZone, ...]:
 def _sockets(settings: Settings) -> list[tuple[Endpoint, ...]]:
     """The sockets for mail clients, then those of the status process."""
     mail = plan_sockets(server.listens for server in settings.servers)
-    return [*mail, *((Endpoint(listen, 0),) for listen in _shown_listens(settings))]
+    return [*mail, *((Endpoint(listen, 0),) for listen in shown_listens(settings))]
 
 
-def _shown_listens(settings: Settings) -> tuple[Listen, ...]:
+def shown_listens(settings: Settings) -> tuple[Listen, ...]:
     """The addresses of `status` and of `control`."""
     status, control = settings.status, settings.control
     steered = () if control is None else (each.listen for each in control.sockets)

@@ -29,6 +29,7 @@ from mailworker.log.line import describe
 from mailworker.log.log import Log, OpenFiles, open_logs
 from mailworker.model import Level, UnixAddress
 from mailworker.process.bug import describe_bug
+from mailworker.process.cycle import shown_listens
 from mailworker.process.invocation import Invocation
 from mailworker.process.steps import at_once
 from mailworker.process.system.inherited_state import close_all_but
@@ -245,8 +246,8 @@ def _try_paths(settings: Settings, send: Send) -> None:
     finally:
         files.close()
     send("checking the folders of sockets and of the pid file")
-    listens = [listen.address for server in settings.servers for listen in server.listens]
-    sockets = [Path(address.path) for address in listens if isinstance(address, UnixAddress)]
+    listens = (*(listen for server in settings.servers for listen in server.listens), *shown_listens(settings))
+    sockets = [Path(listen.address.path) for listen in listens if isinstance(listen.address, UnixAddress)]
     for path in (settings.core.pid, *sockets):
         os.path.lexists(path)
 

@@ -240,8 +240,13 @@ def test_a_backend_is_probed_behind_the_fence(start: Start, ports: Ports) -> Non
         assert ran.returncode == 1
         assert json.loads(ran.stdout)["verdict"] == "relays"
         steered.await_line(r"\[notice\] .* control: uid \d+ probes whether a backend relays", 2)
-        for keys in ({"upstream": "name.example:25"}, {"upstream": "1.2.3.4"}, {"to": "a>b"}, {"server": "none"}):
-            assert "error" in steered.last("probe-relay", **keys)
+        for key, word, refused in (
+            ("upstream", "name.example:25", '"name.example:25" is not an address'),
+            ("upstream", "1.2.3.4", 'no port in "1.2.3.4"'),
+            ("to", "a>b", '"a>b" is not a mail address'),
+            ("server", "none", "there is no such SMTP server"),
+        ):
+            assert steered.last("probe-relay", **{key: word}) == {"error": refused}
     finally:
         server.stop()
 

@@ -102,6 +102,9 @@ def test_a_reader_that_cannot_be_made_is_an_error(
     assert str(caught.value) == f"{call}() failed while reading the configuration ({text})"
 
 
+FOLDERS = "checking the folders of sockets and of the pid file"
+
+
 @pytest.mark.parametrize(
     ("text", "step"),
     [
@@ -109,6 +112,14 @@ def test_a_reader_that_cannot_be_made_is_an_error(
         (
             "events { } mail { auth_http auth.example:80; server { listen 127.0.0.1:1; } }",
             'looking up "auth.example"',
+        ),
+        *(
+            (f"pid pid; error_log stderr; events {{ }} mail {{ auth_http 127.0.0.1; {blocks} }}", FOLDERS)
+            for blocks in (
+                "server { listen unix:/slow/s; protocol imap; }",
+                "} control { listen unix:/slow/s;",
+                "} status { listen unix:/slow/s;",
+            )
         ),
     ],
 )
@@ -120,6 +131,7 @@ def test_what_cannot_be_read_in_time_is_refused_and_the_step_is_named(
     path.write_text(text)
     monkeypatch.setattr(reading, "DEADLINE", 0.2)
     monkeypatch.setattr(reading, "system_addresses", lambda host: time.sleep(60.0))
+    monkeypatch.setattr("os.path.lexists", lambda path: time.sleep(60.0 if str(path) == "/slow/s" else 0.0))
     with pytest.raises(StartError) as caught:
         read(Invocation(("mailworker",), tmp_path, path, None))
     assert str(caught.value) == f"configuration could not be read within 0.2 seconds, {step}"

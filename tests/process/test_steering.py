@@ -226,6 +226,13 @@ def test_sessions_of_the_program_before_go_to_its_master(master: Master) -> None
     assert master.kicks == []
 
 
+def test_too_many_sessions_at_once_are_refused(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mailworker.process.kicking.MOST_WAITING", 2)
+    refused = {"error": "too many sessions are already about to be ended"}
+    assert master.ask(Question(1, b"kick", b"why\n1 5 a\n1 6 b\n1 7 c")) == [(1, refused)]
+    assert master.kicks == []
+
+
 @pytest.mark.parametrize("command", [b"kick", b"kick-former"])
 @pytest.mark.parametrize(
     "places",
