@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import errno
 import gc
 import socket
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -19,6 +21,7 @@ from mailworker.process.invocation import Invocation
 from mailworker.process.link import open_link
 from mailworker.process.status_process import StatusProcess
 from mailworker.process.steps import at_once
+from mailworker.shm.ticket_keys import TicketKeys
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration
 
@@ -136,3 +139,11 @@ def test_a_server_that_inherits_its_settings_takes_little_memory(tmp_path: Path)
     few, many = 20, 220
     memory_of(tmp_path, few)  # what is made once in a process, such as the caches of its modules
     assert (memory_of(tmp_path, many) - memory_of(tmp_path, few)) / (many - few) < 2048
+
+
+@pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOMEM, "")])
+def test_ticket_keys_that_cannot_be_published_are_tried_again(error: Exception) -> None:
+    recorded, keys = RecordedLog(), Mock(spec=TicketKeys)
+    keys.rotate.side_effect = error
+    assert Cycle(configuration(), (), recorded.log, ticket_keys={keys: 300}).rotate_ticket_keys() == 10.0
+    assert recorded.lines == ["[alert] ticket keys could not be published (12: Cannot allocate memory)"]

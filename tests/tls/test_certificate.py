@@ -197,6 +197,26 @@ def test_no_certificate_for_backends_gives_no_warning() -> None:
     assert check_servers([mail_server("imap", proxy=proxy_settings(ssl=proxy_ssl_settings()))]) == []
 
 
+def test_roots_of_this_system_are_known(
+    check: Check, root: Issuer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert root.certificate is not None
+    (tmp_path / "roots.pem").write_bytes(root.certificate.public_bytes(Encoding.PEM))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "roots.pem"))
+    assert check(root.sign("a", curve())) == []
+
+
+def test_a_certificate_in_the_configuration_is_examined(root: Issuer, tmp_path: Path) -> None:
+    pem = root.sign("a", curve(), ends=NOW - timedelta(hours=1)).public_bytes(Encoding.PEM).decode()
+    ssl = ssl_settings(Certificate(tmp_path, tmp_path), certificates=(f"data:{pem}",))
+    warnings = [*check_servers([mail_server("imap", ssl=ssl)], NOW)]
+    assert warnings[0] == 'certificate "data:" has expired on 2030-06-01 11:00 UTC'
+
+
+def test_a_file_without_a_certificate_is_named(check: Check) -> None:
+    assert check() == ['certificate "/a.crt" could not be checked: it contains no certificate']
+
+
 @pytest.mark.parametrize("use", [for_clients, for_backends])
 def test_what_cannot_be_read_is_no_reason_to_fail(tmp_path: Path, use: Callable[[Certificate], MailServer]) -> None:
     missing = Certificate(tmp_path / "no.crt", tmp_path / "no.key")

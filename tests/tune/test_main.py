@@ -130,6 +130,14 @@ def test_a_folder_without_certificates_is_named(tmp_path: Path, capsys: pytest.C
     assert capsys.readouterr().err == f"mailworker-tune: no certificate in {folder}\n"
 
 
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "mailworker.conf"
+    path.write_text(FOLDERS.format(tmp_path / "none"))
+    assert main([str(path)]) == 1
+    told = f'mailworker-tune: "{tmp_path}/none" could not be read: No such file or directory\n'
+    assert capsys.readouterr().err == told
+
+
 def test_a_bad_configuration_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bad.conf"
     path.write_text("nonsense;")

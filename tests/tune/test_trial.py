@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from mailworker.errors import StartError
 from mailworker.tune.load import Kind
-from mailworker.tune.trial import Result, Trial
+from mailworker.tune.trial import Result, Trial, _hear
 from tests.support.certificates import Certificate
 from tests.support.settings import ssl_settings
 
@@ -53,3 +54,9 @@ def test_passwords_of_keys_are_in_a_file_of_the_trial(tmp_path: Path) -> None:
 def test_a_mailworker_that_does_not_start_says_why() -> None:
     with pytest.raises(StartError, match=r"(?s)mailworker did not start: .*mail\.crt"):
         trial().run(Kind.HANDSHAKES, 1)
+
+
+def test_a_load_that_has_ended_is_told() -> None:
+    refused = pytest.raises(StartError, match="that should put load on mailworker has ended")
+    with subprocess.Popen(["true"], stdout=subprocess.PIPE) as ended, refused:
+        _hear(ended)
