@@ -32,9 +32,14 @@ def test_relaying_does_not_decide_about_workers() -> None:
     )
 
 
-@pytest.mark.parametrize(("processors", "bound"), [(2, True), (3, False)])
-def test_workers_are_bound_where_each_has_a_processor(processors: int, bound: bool) -> None:
-    advice = advise(logins(1000.0, 2000.0), processors=processors, descriptors=1024, session_timeout=300)
+@pytest.mark.parametrize(
+    ("rates", "processors", "bound"),
+    [((1000.0, 2000.0), 2, True), ((1000.0, 2000.0), 3, False), ((1000.0,), 1, False)],
+)
+def test_workers_are_bound_where_several_have_a_processor_each(
+    rates: tuple[float, ...], processors: int, bound: bool
+) -> None:
+    advice = advise(logins(*rates), processors=processors, descriptors=1024, session_timeout=300)
     assert advice.worker_cpu_affinity == bound
 
 
