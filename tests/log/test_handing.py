@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator
+from struct import pack
 
 import pytest
 from hypothesis import example, given
@@ -119,3 +120,9 @@ def test_a_reader_that_has_gone_costs_lines_alone(pair: Pair) -> None:
 def test_what_no_sink_sends_is_refused_and_raises_nothing(packet: bytes) -> None:
     line = unpack(memoryview(packet))
     assert line is None or (packet.endswith(line[1] + line[2]) and line[2].endswith(b"\n"))
+
+
+@given(st.integers(0, 0xFFFF), st.integers(0, 80), st.binary(max_size=64))
+def test_a_packet_is_a_path_and_a_line_or_refused(destination: int, length: int, rest: bytes) -> None:
+    found = unpack(memoryview(pack("=HH", destination, length) + rest + b"\n"))
+    assert found == (None if length > len(rest) else (destination, rest[:length], rest[length:] + b"\n"))

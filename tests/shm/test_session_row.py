@@ -169,7 +169,7 @@ def test_no_text_is_unescaped(name: bytes, length: int, path: bytes) -> None:
 def test_garbage_is_none_and_what_adds_up_is_plausible(data: bytes, mark: int, length: int, server: int) -> None:
     """A worker in the wrong hands knows how to add up."""
     garbage = Fields._make(LAYOUT.unpack(data))
-    assert read(data) is None or garbage.sum == checksum(WORDS.unpack(data))
+    assert read(data) is None
     whole = packed(garbage._replace(mark=mark, length=length, server=server))
     found = parse(whole, (1, 2), SERVERS, NOW, foreign=False)
     assert (found is None) is (mark in (UNIX, 5, 255) or length == 41 or server > 0)

@@ -246,9 +246,11 @@ def outcome(chunks: list[bytes]) -> Verdict | str | None:
         return str(error)
 
 
-@given(LINES, st.integers(0, 300))
-def test_any_bytes_give_a_verdict_or_an_error_the_same_for_every_split(lines: list[bytes], split: int) -> None:
-    data = b"".join(lines)
+@given(st.sampled_from([OK + SERVER, OK, NO, b""]), LINES, st.integers(0, 300))
+def test_any_bytes_give_a_verdict_or_an_error_the_same_for_every_split(
+    start: bytes, lines: list[bytes], split: int
+) -> None:
+    data = b"".join([start, *lines, END])
     whole = outcome([data])
     assert whole == outcome([data[:split], data[split:]]) == outcome([data[i : i + 1] for i in range(len(data))])
     assert not isinstance(whole, Accepted) or b"HTTP/1.0 200 OK\r\nAuth-Status: OK" in data

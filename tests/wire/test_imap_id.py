@@ -37,6 +37,12 @@ def test_any_bytes_are_fields_or_none(texts: list[bytes]) -> None:
     assert fields is None or read((write(fields),)) == fields
 
 
+@given(FIELDS.map(write), st.integers(0, 40), st.binary(max_size=2))
+def test_any_damage_gives_fields_or_none(text: bytes, place: int, damage: bytes) -> None:
+    fields = read((text[:place] + damage + text[place + len(damage) :],))
+    assert fields is None or read((write(fields),)) == fields
+
+
 @pytest.mark.parametrize(
     ("text", "values"),
     [

@@ -170,7 +170,13 @@ def test_a_header_cut_by_the_end_of_input_is_broken() -> None:
     assert str(broken(b"PROXY TC")) == 'broken header: "PROXY TC"'
 
 
-@given(st.binary() | st.binary().map(lambda tail: b"PROXY TCP4 " + tail) | st.binary().map(lambda b: SIGNATURE + b))
+@given(
+    st.binary()
+    | st.binary().map(lambda tail: b"PROXY TCP4 " + tail)
+    | st.binary(max_size=60).map(lambda tail: b"PROXY UNKNOWN " + tail + b"\r\n")
+    | st.binary().map(lambda tail: SIGNATURE + tail)
+    | st.builds(v2, st.sampled_from([0x20, 0x21]), st.sampled_from([0, 0x11, 0x21, 0x31]), st.binary(max_size=60))
+)
 def test_any_bytes_give_a_header_or_an_error(data: bytes) -> None:
     try:
         header = parse(data)
