@@ -97,24 +97,20 @@ class BlockedSignals:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, self._signals)
 
     def wait(self, timeout: float | None) -> Received | None:
-        """The next signal; None after `timeout` seconds. `timeout` None waits for ever."""
-        return _wait_by_alarm(self._signals, timeout) if timeout is not None else _fetch(self._signals)
+        """The next signal; None after `timeout` seconds, or when the end of a former one comes late.
 
-
-def _wait_by_alarm(signals: frozenset[Signals], timeout: float) -> Received | None:
-    """The next of `signals`; None after `timeout` seconds, by SIGALRM.
-
-    signal.sigtimedwait is not used: macOS does not have it, and if the process is stopped until after the timeout,
-    CPython returns uninitialised memory as a signal number.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
-    signal.setitimer(signal.ITIMER_REAL, max(timeout, 0.001))  # 0 would mean: no alarm
-    received = _fetch(signals | {signal.SIGALRM})
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    of_timer = received.signal == signal.SIGALRM and not received.sender
-    if not of_timer and signal.SIGALRM in signal.sigpending():
-        _fetch({signal.SIGALRM})  # the timer has expired in between
-    return None if of_timer else received
+        `timeout` None waits for ever. SIGALRM tells the time: signal.sigtimedwait is not used, as macOS does not have
+        it, and if the process is stopped until after the timeout, CPython returns uninitialised memory as a signal
+        number.
+        """
+        if timeout is None:
+            received = _fetch(self._signals)
+        else:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+            signal.setitimer(signal.ITIMER_REAL, max(timeout, 0.001))  # 0 would mean: no alarm
+            received = _fetch(self._signals | {signal.SIGALRM})
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        return None if received.signal == signal.SIGALRM and not received.sender else received
 
 
 def _fetch(signals: AbstractSet[Signals]) -> Received:

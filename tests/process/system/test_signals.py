@@ -57,6 +57,18 @@ def test_an_alarm_of_somebody_else_is_a_signal_and_no_end() -> None:
     assert run(script, also="[signal.SIGALRM]") == ["SIGALRM", "None"]
 
 
+def test_an_alarm_of_somebody_else_that_comes_behind_another_signal_is_not_lost() -> None:
+    between = "disarm = signal.setitimer; signal.setitimer = lambda *args: (args[1] or send(14), disarm(*args)); "
+    script = "send(10); print(*(blocked.wait(9.0).signal.name for _ in range(2)))"
+    assert run(between + script, also="[signal.SIGALRM]") == ["SIGUSR1", "SIGALRM"]
+
+
+def test_the_alarm_of_a_timeout_that_was_not_needed_is_no_signal() -> None:
+    late = "arm = signal.setitimer; signal.setitimer = lambda *args: args[1] and (arm(*args), time.sleep(0.1)); "
+    script = "send(10); print(blocked.wait(0.01).signal.name, blocked.wait(None))"
+    assert run(f"import time; {late}{script}", also="[signal.SIGALRM]") == ["SIGUSR1", "None"]
+
+
 def test_a_process_that_was_stopped_over_its_timeout_has_got_no_signal() -> None:
     """CPython's sigtimedwait gives a number that was never sent there."""
     script = "print('waits', flush=True); print(blocked.wait(0.5))"
