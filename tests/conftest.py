@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
+import shutil
+import sys
+import tempfile
+import warnings
 from collections.abc import Generator, Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -58,10 +65,42 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
     return GroupScheduling(config, log) if config.getoption("dist") == "load" else None
 
 
+OWN_FOLDER = pytest.StashKey[str]()
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Let a process of xdist go when it has told all: freeing what thousands of tests have left takes ten seconds."""
+    """Let a process of xdist go when it has told all: freeing what thousands of tests have left takes ten seconds.
+
+    Give the tests a folder of their own: whenever a pytest begins, it shuts others out of the one that all those of a
+    user share, and our workers are others.
+    """
     if hasattr(config, "workerinput"):
         atexit.register(os._exit, 0)
+    elif config.option.basetemp is None:
+        config.option.basetemp = config.stash[OWN_FOLDER] = tempfile.mkdtemp(prefix="mailworker-tests-")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Leave the folder to whoever looks for the reason where tests have failed."""
+    own = session.config.stash.get(OWN_FOLDER, None)
+    if own is not None and exitstatus != pytest.ExitCode.TESTS_FAILED:
+        session.config.add_cleanup(partial(shutil.rmtree, own, ignore_errors=True))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Free what a failed test has left open: where that is done later, the test that runs then fails for it."""
+    before = item.session.testsfailed
+    result = yield
+    if item.session.testsfailed > before:
+        for name in ("last_exc", "last_value", "last_traceback"):  # pytest keeps the failure there
+            with suppress(AttributeError):
+                delattr(sys, name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+    return result
 
 
 @pytest.hookimpl(wrapper=True)
