@@ -22,6 +22,7 @@ import pytest
 from tests.support.daemon import wait_until
 from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
+from tests.support.process import hold
 
 SHIPPED = Path(__file__).parents[2] / "conf"
 CONFIGURATION, BY_SERVICE = SHIPPED / "mailworker.conf", SHIPPED / "mailworker.auth_http.conf"
@@ -74,8 +75,7 @@ class Demo:
 
     def close(self) -> None:
         """Ends what still runs."""
-        if self.process.poll() is None:
-            self.stop(signal.SIGKILL)
+        self.stop(signal.SIGKILL)
         self.ports.close()
 
     def wait(self) -> int:
@@ -237,9 +237,9 @@ def test_a_second_signal_while_it_ends_changes_nothing(stopped: Demo, number: in
     stopped.start()
     stopped.wait_until_serving()
     master = stopped.master
-    master.suspend()  # so the end takes until it goes on
+    hold(master)  # so the end takes until it goes on
     stopped.process.send_signal(number)
-    wait_until(lambda: signal.SIGTERM in pending_signals(master), "the end of the master is asked for")
+    wait_until(lambda: signal.SIGTERM in pending_signals(master), "that the master is told to end")
     stopped.process.send_signal(number)
     wait_until(lambda: number not in pending_signals(psutil.Process(stopped.process.pid)), "the second signal")
     master.resume()
@@ -252,7 +252,7 @@ def test_an_interrupt_of_the_whole_group_is_no_failure_of_the_master(stopped: De
     stopped.start()
     stopped.wait_until_serving()
     master = stopped.master
-    stopped.process.send_signal(signal.SIGSTOP)
+    hold(psutil.Process(stopped.process.pid))
     os.killpg(stopped.process.pid, signal.SIGINT)
     wait_until(lambda: master.status() == psutil.STATUS_ZOMBIE, "the end of the master")
     stopped.process.send_signal(signal.SIGCONT)

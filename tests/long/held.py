@@ -1,29 +1,16 @@
-"""A process that is held, and whom it serves meanwhile: exact, and a thousandth of a second for hundreds of them."""
+"""Whom a process serves that is held: exact, and a thousandth of a second for hundreds of them."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
 _PIDFD_GETFD = 438  # on every machine; Linux 5.6
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_PAUSE = 0.0005
-
-
-def hold(process: psutil.Process) -> None:
-    """Stop it, and wait until it has stopped: a signal takes its time. Raises psutil.NoSuchProcess if it has ended."""
-    process.suspend()
-    while (status := process.status()) != psutil.STATUS_STOPPED:
-        if status == psutil.STATUS_ZOMBIE:
-            raise psutil.NoSuchProcess(process.pid)
-        time.sleep(_PAUSE)
 
 
 def served(pid: int) -> Iterator[tuple[int, int]]:

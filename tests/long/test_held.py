@@ -8,7 +8,8 @@ from multiprocessing.connection import Connection
 import psutil
 import pytest
 
-from tests.long.held import hold, served
+from tests.long.held import served
+from tests.support.process import hold
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root sees whom a worker serves")
 

@@ -19,10 +19,10 @@ import psutil
 from mailworker.control.client import NoAnswer
 from tests.long.all_features import CERTIFICATES, AllFeatures
 from tests.long.clients import Client
-from tests.long.held import hold, served
+from tests.long.held import served
 from tests.long.site import ALERT, Site
 from tests.support.daemon import wait_until
-from tests.support.process import title, written_pid
+from tests.support.process import hold, title, written_pid
 
 _BURST = 6  # reloads
 _FROZEN = (0.05, 0.6)  # seconds, in which no timeout of the proxy passes

@@ -11,7 +11,7 @@ import pytest
 
 from tests.process.test_workforce import Helped, helped
 from tests.support.daemon import wait_until
-from tests.support.process import GREETING, greeting
+from tests.support.process import GREETING, greeting, hold
 
 __all__ = ["helped"]
 
@@ -39,7 +39,7 @@ def test_it_hears_a_worker_that_signals_have_added(helped: Helped) -> None:
 def test_what_a_dead_helper_has_not_taken_is_for_the_next_one(helped: Helped) -> None:
     helper, workers = helped.await_helper(), helped.await_workers(2)
     helped.await_line("heard .* begin$", 2)
-    os.kill(helper, signal.SIGSTOP)
+    hold(psutil.Process(helper))
     os.kill(workers[0], signal.SIGTERM)
     helped.await_line(f"worker process {workers[0]} exited")  # and the master has given back what is not needed
     helped.await_workers(2, without=[workers[0]])
@@ -60,7 +60,7 @@ def test_the_last_words_of_workers_are_heard_whoever_ends_them(helped: Helped, n
 def test_the_last_words_are_heard_when_a_terminal_ends_all_processes_at_once(helped: Helped) -> None:
     helped.await_line("heard .* begin$", 2)
     for child in psutil.Process(helped.pid).children():
-        child.send_signal(signal.SIGSTOP)
+        hold(child)
     helper = helped.await_helper()
     for pid in (helper, helped.pid, *helped.await_workers(2)):
         os.kill(pid, signal.SIGINT)
@@ -111,7 +111,7 @@ def test_none_runs_for_a_cycle_that_does_not_want_it(helped: Helped, port: int) 
 
 
 def test_one_that_hangs_keeps_no_master_from_its_end(helped: Helped) -> None:
-    os.kill(helped.await_helper(), signal.SIGSTOP)
+    hold(psutil.Process(helped.await_helper()))
     helped.signal(signal.SIGQUIT)
     assert helped.await_exit() == 0
 

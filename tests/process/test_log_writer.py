@@ -18,7 +18,7 @@ from tests.process.logged import Logged, log_format, read
 from tests.support.daemon import wait_until
 from tests.support.load import Load
 from tests.support.patience import PATIENCE
-from tests.support.process import GREETING, configuration, established, has_ended, visit
+from tests.support.process import GREETING, configuration, established, has_ended, hold, visit
 
 Start = Callable[..., Logged]
 
@@ -111,7 +111,7 @@ def test_lines_of_a_killed_worker_are_written(start: Start, port: int) -> None:
     logged = start()
     logged.alerts.append("exited on signal 9$")
     writer, workers = logged.await_writer(), logged.await_workers(2)
-    writer.suspend()
+    hold(writer)
     visit(port, 10)
     await_peace(logged, port)
     for worker in workers:
@@ -127,7 +127,7 @@ def test_a_killed_writer_is_replaced_and_loses_no_more_than_it_had_in_hand(start
     writer, workers = logged.await_writer(), logged.await_workers(2)
     visit(port, 5)
     logged.await_lines(5)
-    writer.suspend()
+    hold(writer)
     visit(port, 10)
     writer.kill()
     logged.await_writer(without=writer.pid)
@@ -140,7 +140,7 @@ def test_a_writer_that_hangs_costs_lines_and_nobody_s_time(start: Start, port: i
     logged = start(padding=100000)
     logged.alerts.append("log writer failed")
     writer = logged.await_writer()
-    writer.suspend()
+    hold(writer)
     sessions = 0
     while not logged.lines("log writer failed"):
         visit(port)

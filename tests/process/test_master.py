@@ -25,7 +25,7 @@ from tests.support import settings
 from tests.support.daemon import wait_until
 from tests.support.patience import PATIENCE
 from tests.support.ports import Ports
-from tests.support.process import BINARY, GREETING, Mailworker, configuration, greeting, refuses, title
+from tests.support.process import BINARY, GREETING, Mailworker, configuration, greeting, hold, refuses, title
 from tests.support.recorded_log import RecordedLog
 
 
@@ -233,7 +233,7 @@ def test_a_start_where_no_worker_can_begin_fails_and_none_is_started_again(
 
 def test_a_deaf_worker_is_killed(running: Mailworker) -> None:
     running.alerts.append("exited on signal 9$")
-    running.workers()[0].suspend()
+    hold(running.workers()[0])
     running.signal(signal.SIGTERM)
     assert running.await_exit() == 0
     assert running.lines("exited on signal 9$")

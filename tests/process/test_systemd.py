@@ -16,7 +16,7 @@ import pytest
 from tests.process.conftest import Install
 from tests.support.daemon import wait_until
 from tests.support.patience import PATIENCE
-from tests.support.process import BINARY, GREETING, Mailworker, configuration, greeting
+from tests.support.process import BINARY, GREETING, Mailworker, configuration, greeting, hold
 
 CREDENTIALS_SPACE = socket.CMSG_SPACE(12)  # struct ucred
 # Passes descriptor 0 on as systemd passes the first socket of a unit.
@@ -153,7 +153,7 @@ def test_the_new_binary_reports_once_the_old_master_is_killed(install: Install, 
     workers = mailworker.workers(old)
     try:
         for worker in workers:
-            worker.suspend()
+            hold(worker)
         os.kill(old, signal.SIGKILL)
         assert mailworker.await_exit() == -signal.SIGKILL
         os.kill(new, signal.SIGHUP)

@@ -13,7 +13,7 @@ from tests.process.conftest import Install
 from tests.support.daemon import wait_until
 from tests.support.load import Load
 from tests.support.patience import PATIENCE
-from tests.support.process import configuration, established, refuses
+from tests.support.process import configuration, established, hold, refuses
 
 # MAILWORKER_RELOADS=200 is the long form.
 RELOADS = int(os.environ.get("MAILWORKER_RELOADS", "20"))
@@ -108,7 +108,7 @@ def test_a_killed_worker_takes_only_its_own_sessions_along(install: Install, por
         load.start()
         workers = mailworker.await_workers(2)
         victim = workers[0]
-        os.kill(victim, signal.SIGSTOP)  # so that it accepts no more while we count
+        hold(psutil.Process(victim))  # so that it accepts no more while we count
         held = len(established(victim, port))
         os.kill(victim, signal.SIGKILL)
         mailworker.await_workers(2, without=[victim])

@@ -24,7 +24,7 @@ from tests.support.auth import AuthService, accepted
 from tests.support.backend import ScriptedServer, conversation, echo
 from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
-from tests.support.process import GREETING, Mailworker, configuration, greeting, refuses
+from tests.support.process import GREETING, Mailworker, configuration, greeting, hold, refuses
 from tests.support.recorded_log import RecordedLog
 from tests.support.settings import configuration as settings
 
@@ -105,7 +105,7 @@ def test_clients_that_wait_to_be_accepted_when_the_service_ends_are_served(
     running.alerts.append("master process is gone")
     master, workers = psutil.Process(running.pid), running.workers()
     for worker in workers:
-        worker.suspend()
+        hold(worker)
     with ExitStack() as resources:
         clients = [resources.enter_context(closing(Peer.connect(("127.0.0.1", port)))) for _ in range(6)]
         master.send_signal(number)

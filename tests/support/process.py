@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.support.daemon import wait_until
 from tests.support.patience import PATIENCE
 
 GREETING = b"* OK IMAP4 ready\r\n"
+_PAUSE = 0.0005  # seconds
 BINARY = Path(__file__).resolve().parents[2] / "bin" / "mailworker"
 
 
@@ -262,6 +264,15 @@ def has_ended(pid: int) -> bool:
     with suppress(psutil.NoSuchProcess):
         return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
     return True
+
+
+def hold(process: psutil.Process) -> None:
+    """Stop it, and wait until it has stopped: a signal takes its time. Raises psutil.NoSuchProcess if it has ended."""
+    process.suspend()
+    while (status := process.status()) != psutil.STATUS_STOPPED:
+        if status == psutil.STATUS_ZOMBIE:
+            raise psutil.NoSuchProcess(process.pid)
+        time.sleep(_PAUSE)
 
 
 def descriptors(pid: int) -> dict[Path, str]:

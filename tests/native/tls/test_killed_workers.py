@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.native.workers import KILL_INTERVAL, WORKERS
+from tests.support.process import hold
 
 SECONDS = float(os.environ.get("SHM_SECONDS", "5"))
 NAMES = Path("/dev/shm")
@@ -46,7 +47,7 @@ def test_workers_killed_while_they_write_stop_nobody_and_spoil_nothing(running: 
 @pytest.mark.skipif(not NAMES.exists(), reason="no such folder on this system")
 def test_nothing_is_left_when_all_are_killed_at_once(running: subprocess.Popen[str]) -> None:
     master = psutil.Process(running.pid)
-    master.suspend()
+    hold(master)
     workers = [worker for worker in master.children(recursive=True) if worker.status() != psutil.STATUS_ZOMBIE]
     assert len(workers) in (WORKERS - 1, WORKERS)
     for process in (master, *workers):
