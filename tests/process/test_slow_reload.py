@@ -73,6 +73,11 @@ def kinds_opened(process: int) -> list[str]:
     return sorted(re.sub(r"\d+", "N", link) for link in opened(process))
 
 
+def await_kinds(mailworker: Mailworker, process: int, expected: list[str]) -> None:
+    """Until a new process has closed what the fork has left it, and opened what it needs."""
+    mailworker.await_true(lambda: kinds_opened(process) == expected, f"{expected} in {process}")
+
+
 def test_a_worker_that_is_replaced_meanwhile_has_nothing_of_the_reader(running: Mailworker) -> None:
     running.alerts.append("exited on signal 9")
     (worker,) = running.await_workers(1)
@@ -80,7 +85,7 @@ def test_a_worker_that_is_replaced_meanwhile_has_nothing_of_the_reader(running: 
     reload(running)
     os.kill(worker, signal.SIGKILL)
     (other,) = running.await_workers(1, without=[worker])
-    assert kinds_opened(other) == expected
+    await_kinds(running, other, expected)
     running.signal(signal.SIGTERM)
 
 
@@ -100,7 +105,7 @@ def test_a_worker_that_is_replaced_meanwhile_has_nothing_of_the_next_cycle(
         mailworker.await_line("Address already in use")
         os.kill(worker, signal.SIGKILL)
         (other,) = mailworker.await_workers(1, without=[worker])
-        assert kinds_opened(other) == expected
+        await_kinds(mailworker, other, expected)
         assert (mailworker.folder / "socket").is_socket()
         os.kill(other, signal.SIGTERM)
         mailworker.await_workers(1, without=[worker, other])

@@ -14,9 +14,9 @@ from typing import Protocol
 import psutil
 import pytest
 
-from tests.process.test_slow_reload import kinds_opened
+from tests.process.test_slow_reload import await_kinds, kinds_opened
 from tests.support.patience import PATIENCE
-from tests.support.process import BINARY, GREETING, Mailworker, configuration, greeting, has_ended, refuses
+from tests.support.process import BINARY, GREETING, Mailworker, configuration, greeting, has_ended
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can hold files that others open")
 
@@ -82,7 +82,6 @@ def start(folder: Path, held: Path, port: int) -> Iterator[Start]:
         mailworker = kind(folder, configuration(port, main=main, server=f"error_log {held}/server.log info;"))
         ends.append(mailworker.stop)
         mailworker.start()
-        mailworker.await_true(lambda: not refuses(port), "listening")
         (held / "server.log").rename(held / "moved.log")
         gate = Gate(held)
         ends.insert(0, gate.close)
@@ -109,7 +108,7 @@ def test_a_worker_is_replaced_and_all_get_the_logs_afterwards(
     expected = kinds_opened(worker)
     os.kill(worker, signal.SIGKILL)
     (other,) = mailworker.await_workers(1, without=[worker])
-    assert kinds_opened(other) == expected
+    await_kinds(mailworker, other, expected)
     gate.close()
     mailworker.await_line(_REOPENING, 2)
     assert greeting(port) == GREETING
