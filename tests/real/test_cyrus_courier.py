@@ -120,7 +120,7 @@ def test_poplib_reads_and_deletes_a_message(
     message = make_message("read me", (".", "..", "a dot above, two dots above it"))
     mailbox.store(message)
     assert clients.read_and_delete(security, account) == message.splitlines()
-    assert mailbox.messages() == []
+    wait_until(lambda: mailbox.messages() == [], "the deletion, which follows Courier's answer to QUIT")
 
 
 def test_password_that_needs_quoting_opens_the_mailbox(clients: Clients, awkward: Account) -> None:
