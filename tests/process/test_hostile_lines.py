@@ -14,7 +14,7 @@ import pytest
 
 from tests.process.test_log_writer import Start, load, sessions_of, start
 from tests.support.load import Load
-from tests.support.process import visit
+from tests.support.process import descriptors, visit
 
 __all__ = ["load", "start"]
 
@@ -37,8 +37,8 @@ def channel_of(worker: int) -> socket.socket:
     libc = ctypes.CDLL(None, use_errno=True)
     pidfd = os.pidfd_open(worker)
     try:
-        for entry in Path(f"/proc/{worker}/fd").iterdir():
-            if str(entry.readlink()).startswith("socket:"):
+        for entry, link in descriptors(worker).items():
+            if link.startswith("socket:"):
                 found = socket.socket(fileno=libc.syscall(438, pidfd, int(entry.name), 0))
                 if found.type == socket.SOCK_SEQPACKET:
                     return found

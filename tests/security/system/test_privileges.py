@@ -8,12 +8,14 @@ import pwd
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.long.site import ROOT, Site, running
+from tests.support.process import descriptors as opened_by
 
 CLOSE_ON_EXEC = 0o2000000
 APPEND_ONLY = os.O_WRONLY | os.O_APPEND
@@ -78,10 +80,11 @@ def status(pid: int) -> dict[str, str]:
 def descriptors(pid: int) -> dict[str, int]:
     """What a process has open but for its standard streams, with the flags."""
     found = {}
-    for path in Path(f"/proc/{pid}/fd").iterdir():
+    for path, link in opened_by(pid).items():
         if int(path.name) > 2:
-            information = Path(f"/proc/{pid}/fdinfo/{path.name}").read_text()
-            found[f"{path.name} {path.readlink()}"] = int(information.split("flags:")[1].split()[0], 8)
+            with suppress(FileNotFoundError):  # closed meanwhile
+                information = Path(f"/proc/{pid}/fdinfo/{path.name}").read_text()
+                found[f"{path.name} {link}"] = int(information.split("flags:")[1].split()[0], 8)
     return found
 
 

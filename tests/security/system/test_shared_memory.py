@@ -24,6 +24,7 @@ from tests.process.conftest import Install
 from tests.process.tls.clients import client_context, visit
 from tests.process.tls.servers import configuration, key_pair, reload, start, tls_server
 from tests.support.certificates import Certificate
+from tests.support.process import descriptors
 
 WORKERS = 2
 PAGE = 4096
@@ -144,7 +145,7 @@ def test_whatever_a_worker_writes_among_the_sessions_all_go_on(
 
 def published_keys(master: int) -> int:
     """The file of the master's ticket keys, opened as root may."""
-    (path,) = (path for path in Path(f"/proc/{master}/fd").iterdir() if "ticket keys" in str(path.readlink()))
+    (path,) = (path for path, link in descriptors(master).items() if "ticket keys" in link)
     return os.open(path, os.O_RDWR)
 
 
