@@ -135,6 +135,7 @@ def test_it_holds_what_it_needs_and_is_not_woken_for_nothing(helped: Helped, por
     # The standard streams, the log, the selector, two for signals, the master's pipe, the link, a channel a worker,
     # and two in reserve for a log and for a channel.
     helped.await_true(lambda: helper.num_fds() <= 13, "no more descriptors")
+    helped.await_true(lambda: helper.status() == psutil.STATUS_SLEEPING, "its sleep, which is counted as it begins")
     before = helper.num_ctx_switches().voluntary
     for _ in range(10):
         assert greeting(port) == GREETING
