@@ -12,6 +12,7 @@ from copy import copy
 from typing import NamedTuple
 
 from mailworker.wire.auth_response import KNOWN_HEADERS, Accepted, AuthResponseParser, Verdict
+from mailworker.wire.response_body import Body, rest
 from mailworker.wire.secret import Secret
 
 MOST_ANSWERS = 1000
@@ -32,10 +33,10 @@ _SET_PASSWORD: Callable[[Verdict, object], None] = Accepted.__dict__["password"]
 
 
 class Answer(NamedTuple):
-    """A verdict, and the length of the body after it, None if the connection cannot be used again."""
+    """A verdict, and the body after it, None if the connection cannot be used again."""
 
     verdict: Verdict
-    body: int | None
+    body: Body | None
 
 
 class Counting(NamedTuple):
@@ -108,18 +109,15 @@ class Answers:
         self.known: dict[bytes, Answer] = {}
 
     def read(self, data: bytes) -> Answer | None:
-        """The answer in `data`, its `body` being the bytes that are still to come; None if the header is incomplete.
+        """The answer in `data`, its `body` being what is still to come; None if the header is incomplete.
 
         Raises InvalidResponse.
         """
-        header, blank, rest = data.partition(_BLANK_LINE)
+        header, blank, begun = data.partition(_BLANK_LINE)
         if not blank:
             return None
         answer = self._recalled(self.known, header + blank, self.tell) or self._parse(header + blank)
-        if answer is None or answer.body is None:
-            return answer
-        missing = answer.body - len(rest)
-        return Answer(answer.verdict, missing if missing >= 0 else None)
+        return answer if answer is None else Answer(answer.verdict, rest(answer.body, begun))
 
     def parser(self) -> AuthResponseParser:
         """A parser for an answer that does not come whole."""

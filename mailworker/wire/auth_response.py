@@ -24,6 +24,7 @@ from mailworker.model import (
     host_name,
     ipv4_octets,
 )
+from mailworker.wire.response_body import Body, framed, rest
 from mailworker.wire.secret import Secret
 
 RESPONSE_HEADER_LIMIT = 32768
@@ -37,9 +38,6 @@ WAIT_WITHOUT_TIME = 1
 
 # RFC 9112 section 4, any version number
 _STATUS_LINE = re.compile(rb"HTTP/([0-9.]+) +([1-5][0-9][0-9])(?: [^\r\0]*)?")
-
-# RFC 9112 section 6.3: these have no body, even with a Content-Length.
-_WITHOUT_BODY = (b"204", b"304")
 
 # nginx: a name without a colon is a header with an empty value; no value contains CR or NUL
 _NAME = re.compile(rb"[a-z0-9][a-z0-9-]*")
@@ -72,7 +70,6 @@ _MECHANISMS = {
 
 # Headers that decide whether a connection can be used again; if repeated, they form a list (RFC 9110 section 5.3).
 _FRAMING = (b"connection", b"content-length", b"transfer-encoding")
-LENGTH_DIGITS = 5
 
 _PORT = re.compile(rb"0*([1-9][0-9]{0,4})")
 
@@ -216,22 +213,18 @@ class AuthResponseParser:
         told = ((name.decode().replace("-", "_"), value) for name, value in self._fields.items())
         return {name: value for name, value in told if name in names}
 
-    def missing(self) -> int | None:
-        """After the verdict: bytes of the body that must still be read before the connection can be used again.
+    def missing(self) -> Body | None:
+        """After the verdict: what must still be read of the body before the connection can be used again.
 
         None if it cannot be: the service closes it, has sent too much, or does not tell where its response ends.
         """
         fields = self._fields
-        if not fields or not self._persistent or b"transfer-encoding" in fields:
+        if not fields or not self._persistent:
             return None
         options = fields.get(b"connection", b"").lower()
         if options and b"close" in [option.strip() for option in options.split(b",")]:
             return None
-        length = fields.get(b"content-length", b"")
-        if not length.isdigit() or len(length) > LENGTH_DIGITS:
-            return None
-        left = int(length) - len(self._buffer)
-        return left if left >= 0 else None
+        return rest(framed(self._code, fields), self._buffer)
 
     def _read(self) -> None:
         """Read whole lines, up to the blank one."""
@@ -305,7 +298,7 @@ def _http_status(line: bytes) -> tuple[bytes, bool]:
     if match is None:
         raise InvalidResponse("sent invalid response")
     version, code = match.groups()
-    return code, version == b"1.1" and code[:1] != b"1" and code not in _WITHOUT_BODY
+    return code, version == b"1.1" and code[:1] != b"1"
 
 
 def _refuses(statuses: list[bytes]) -> bool:

@@ -36,6 +36,7 @@ from mailworker.wire.auth_request import (
 )
 from mailworker.wire.auth_response import InvalidResponse, Rejected, Verdict, Wait
 from mailworker.wire.login import Login
+from mailworker.wire.response_body import rest
 
 __all__ = ["READING", "AuthHttp", "Plain", "recalled"]
 
@@ -225,7 +226,7 @@ class _Question:
         """Act on an answer, whose connection may be kept."""
         if self._keeps and answer.body:
             return self._finish(answer)
-        if self._keeps and answer.body == 0:
+        if self._keeps and answer.body is not None:
             self._keep()
         return self._settle(answer.verdict)
 
@@ -251,13 +252,13 @@ class _Question:
 
     async def _finish(self, answer: Answer) -> Link:
         """Read the rest of a response whose verdict is known, if its connection can be used again."""
-        missing = answer.body if self._keeps else None
+        body = answer.body if self._keeps else None
         with suppress(ConnectionLost, TimedOut):
-            while missing:
-                data = await self._stream.read(min(missing, _READ_SIZE))
-                missing = missing - len(data) if data else None
-        if missing == 0:
-            self._keep()
+            while body:
+                data = await self._stream.read(_READ_SIZE)
+                body = rest(body, data) if data else None
+            if body is not None:
+                self._keep()
         return self._settle(answer.verdict)
 
     def _settle(self, verdict: Verdict) -> Link:

@@ -139,7 +139,8 @@ def test_a_response_without_a_sure_end_is_the_last_of_its_connection(scene: Scen
         (b"HTTP/1.1", b"HTTP/1.0"),
         (b"Content-Length: 0\r\n", b""),
         (b"Content-Length: 0", b"Content-Length: -0"),
-        (b"200 OK", b"204 No Content"),
+        (b"Content-Length: 0" + END, b"Transfer-Encoding: chunked" + END + b"2\r\nOK\r\n0" + END),
+        (b"Content-Length: 0" + END, b"Transfer-Encoding: chunked" + END + b"0" + END + b"more"),
         (END, END + b"more"),
     ],
 )
@@ -157,6 +158,40 @@ def test_a_body_is_read_and_forgotten(scene: Scene) -> None:
     with serving(scene, service) as proxy:
         for _ in range(3):
             log_in(scene, proxy)
+    assert service.asked == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"200 OK", b"204 No Content"),
+        (b"Content-Length: 0", b"Transfer-Encoding: chunked"),
+    ],
+)
+def test_a_response_of_headers_alone_keeps_its_connection(scene: Scene, old: bytes, new: bytes) -> None:
+    answer = persistent(scene.backend(IMAP.script()).address).replace(old, new)
+    chunks = b"0" + END if new.endswith(b"chunked") else b""
+    service = Service(answer + chunks)
+    with serving(scene, service) as proxy:
+        for _ in range(3):
+            log_in(scene, proxy)
+    assert service.asked == [0, 0, 0]
+
+
+def test_the_end_of_chunks_may_come_later(scene: Scene) -> None:
+    answer = persistent(scene.backend(IMAP.script()).address)
+    service = Service(b"")
+    with serving(scene, service) as proxy:
+        for count in (1, 2, 3):
+            client = scene.client(proxy)
+            client.expect(IMAP.greeting)
+            client.send(IMAP.login)
+            while len(service.asked) < count:
+                assert client.is_silent()
+            for piece in (answer.replace(b"Content-Length: 0", b"Transfer-Encoding: chunked"), b"0\r", b"\n\r\n"):
+                assert client.is_silent()
+                service.peer().send(piece)
+            client.expect(IMAP.answer)
     assert service.asked == [0, 0, 0]
 
 
