@@ -18,10 +18,11 @@ from mailworker.errors import ConfigError, StartError
 from mailworker.log.terminal import put_out, tell
 from mailworker.model import Level
 from mailworker.paths import PREFIX
+from mailworker.process.certificate_folders import CertificateFolders
 from mailworker.process.invocation import Invocation
+from mailworker.process.steps import at_once
 from mailworker.process.system.processors import allowed_processors, usable_processors
-from mailworker.tls.folder import Folder, find_pairs
-from mailworker.tls.folder_scan import FolderScan
+from mailworker.tls.folder import find_pairs
 from mailworker.tune import report
 from mailworker.tune.advice import advise
 from mailworker.tune.trial import Result, Trial
@@ -106,23 +107,13 @@ def _with_certificates(server: MailServer) -> SslSettings:
     assert tls is not None
     if tls.certificates:
         return tls
-    folders = [_read(path) for path in tls.certificate_directories]
-    pairs = find_pairs(folders, server.server_name.lower()) or [*chain.from_iterable(folders)][:1]
+    folders = CertificateFolders()
+    at_once(folders.read([tls], _show))
+    pairs = find_pairs([*folders], server.server_name.lower()) or [*chain.from_iterable(folders)][:1]
     if not pairs:
         raise StartError(f"no certificate in {', '.join(tls.certificate_directories)}")
     files, keys = tuple(pair.path for pair in pairs), tuple(pair.key_path for pair in pairs)
     return replace(tls, certificates=files, certificate_keys=keys)
-
-
-def _read(path: str) -> Folder:
-    """The certificates of a folder; raises StartError."""
-    scan = FolderScan(path)
-    try:
-        for warning in filter(None, scan.load(None)):
-            _show(Level.WARN, warning)
-    except OSError as error:
-        raise StartError(f'"{path}" could not be read: {error.strerror}') from error
-    return scan.folder
 
 
 def _measure(settings: Settings, tls: SslSettings | None, options: argparse.Namespace) -> list[Result]:

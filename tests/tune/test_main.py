@@ -127,14 +127,15 @@ def test_a_folder_without_certificates_is_named(tmp_path: Path, capsys: pytest.C
     path = tmp_path / "mailworker.conf"
     path.write_text(FOLDERS.format(folder))
     assert main([str(path)]) == 1
-    assert capsys.readouterr().err == f"mailworker-tune: no certificate in {folder}\n"
+    warning = f'mailworker-tune: [warn] certificate directory "{folder}" has no certificate'
+    assert capsys.readouterr().err == f"{warning}\nmailworker-tune: no certificate in {folder}\n"
 
 
 def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "mailworker.conf"
     path.write_text(FOLDERS.format(tmp_path / "none"))
     assert main([str(path)]) == 1
-    told = f'mailworker-tune: "{tmp_path}/none" could not be read: No such file or directory\n'
+    told = f'mailworker-tune: cannot read certificate directory "{tmp_path}/none" (2: No such file or directory)\n'
     assert capsys.readouterr().err == told
 
 
