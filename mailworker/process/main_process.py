@@ -27,9 +27,6 @@ from mailworker.process.system.service_manager import REFUSED
 from mailworker.process.system.signals import SILENT, Handler, Received
 from mailworker.process.system.titles import title_master
 
-# Seconds before something is tried again for which there was not enough memory.
-_MEMORY_PAUSE = 1.0
-
 
 class Leaving(IntEnum):
     """Whether and how the process is exiting; a value never decreases."""
@@ -55,7 +52,7 @@ class MainProcess(ABC):
         self._reload: Reload | None = None
         self._reload_again = self._reopen_again = self._reopening_again = False
         self._reopening: Reopening | None = None
-        self._rotation = Alarm(self._rotate_ticket_keys, self._postpone)
+        self._rotation = Alarm(self._rotate_ticket_keys, self._expire_after)
         self._upgrade = Upgrade(origin.inheritance)
         self._file_watch = FileWatch(self._expire_after, self._hand_out, notify)
         self._handlers: dict[Signals, Handler] = {
@@ -118,10 +115,7 @@ class MainProcess(ABC):
         os.close(found.descriptor)
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
-        self._expire_after(Alarm(action, self._postpone), seconds)
-
-    def _postpone(self, alarm: Alarm) -> None:
-        self._expire_after(alarm, _MEMORY_PAUSE)
+        self._expire_after(Alarm(action, self._expire_after), seconds)
 
     def _obey(self, received: Received) -> None:
         action, handler = self._meaning(received.signal)

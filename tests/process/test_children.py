@@ -19,7 +19,6 @@ from mailworker.process.link import (
     USERS,
     FileUpdate,
     LogLevel,
-    Message,
     Question,
     Receiver,
     ask,
@@ -30,6 +29,7 @@ from mailworker.process.link import (
 from mailworker.process.log_writer import LogWriter
 from mailworker.process.status_process import StatusProcess
 from mailworker.process.worker import Worker
+from tests.process.heard import messages, paths
 from tests.shm.test_counters import in_child
 from tests.support.proxy import open_descriptors
 from tests.support.recorded_log import RecordedLog
@@ -247,24 +247,6 @@ def test_a_worker_without_room_keeps_no_change_from_the_others(
     again()
     assert [*map(paths, receivers)] == [["b", "a", "c"], [], []]
     close_ends(end for link in links for end in link)
-
-
-def messages(receiver: Receiver) -> list[Message | None]:
-    """All that have arrived."""
-    found = []
-    while receiver.has_message:
-        found.append(receiver.take())
-    return found
-
-
-def paths(receiver: Receiver) -> list[str]:
-    """The paths of the updates that have arrived."""
-    found = []
-    for update in messages(receiver):
-        if isinstance(update, FileUpdate):
-            found.append(update.path)
-            os.close(update.descriptor)
-    return found
 
 
 def test_who_cannot_be_killed_is_given_up(children: Children) -> None:

@@ -6,27 +6,30 @@ from collections.abc import Callable
 
 from mailworker.event.timers import Timed
 
+# Seconds before an action is called again for which there was not enough memory.
+_MEMORY_PAUSE = 1.0
+
 
 class Alarm(Timed):
     """Calls `action` when its deadline has passed.
 
-    If there is not enough memory for it, `postpone`, if it is not None, sets another deadline.
+    If there is not enough memory for it, `expire_after(alarm, seconds)`, if it is not None, has it called again later.
     """
 
-    __slots__ = ("_action", "_postpone")
+    __slots__ = ("_action", "_expire_after")
 
-    def __init__(self, action: Callable[[], None], postpone: Callable[[Alarm], None] | None = None) -> None:
+    def __init__(self, action: Callable[[], None], expire_after: Callable[[Timed, float], None] | None = None) -> None:
         super().__init__()
         self._action = action
-        self._postpone = postpone
+        self._expire_after = expire_after
 
     def expire(self) -> None:
         """Call the action: the deadline has passed."""
         try:
             self._action()
         except MemoryError:
-            if self._postpone is not None:
-                self._postpone(self)
+            if self._expire_after is not None:
+                self._expire_after(self, _MEMORY_PAUSE)
             raise
 
 

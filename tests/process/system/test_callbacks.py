@@ -44,7 +44,7 @@ def test_an_alarm_without_memory_for_its_action_rings_again() -> None:
         if len(calls) == 1:
             raise MemoryError
 
-    timers.set(Alarm(ring, lambda alarm: timers.set(alarm, 2.0, 1.0)), 1.0, 0.0)
+    timers.set(Alarm(ring, lambda alarm, seconds: timers.set(alarm, 1.0 + seconds, 1.0)), 1.0, 0.0)
     with pytest.raises(MemoryError):
         timers.expire(1.5)
     timers.expire(1.5)
