@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -123,3 +124,18 @@ def test_names_go_with_their_units(tmp_path: Path, maker: CertificateAuthority, 
     assert [pair.path[-5:] for pair in folder.find(b"both.example")] == ["b.pem"]
     folder.put(f"{tmp_path}/b", ())
     assert list(folder) == []
+
+
+def test_certificates_are_counted_by_their_states_and_unused_ones_end_nothing(
+    tmp_path: Path, maker: CertificateAuthority, keys: list[PrivateKey]
+) -> None:
+    assert scan(tmp_path)[0].folder.states(time.time()) == ({"valid": 0, "due": 0, "invalid": 0, "unused": 0}, None)
+    lives = {"valid": 60.0, "other": 60.0, "due": 0.25, "invalid": -1.0, "unused": -1.5}  # days, after two days before
+    for name, days in lives.items():
+        host = "valid.example" if name == "unused" else f"{name}.example"
+        put(maker.issue_client(name, keys[0], host, validity=timedelta(days=days)), tmp_path, f"{name}.pem")
+    folder = scan(tmp_path)[0].folder
+    (ended,) = folder.find(b"invalid.example")
+    states = {"valid": 2, "due": 1, "invalid": 1, "unused": 1}
+    assert folder.states(time.time()) == (states, ended.ends)
+    assert folder.states(ended.begins - 86400.0)[0] == {"valid": 0, "due": 0, "invalid": 4, "unused": 1}
