@@ -166,7 +166,7 @@ def test_no_text_is_unescaped(name: bytes, length: int, path: bytes) -> None:
     length=st.one_of(st.integers(0, 41), st.just(SHORTENED)),
     server=st.integers(0, 1),
 )
-def test_garbage_is_none_and_what_adds_up_is_plausible(data: bytes, mark: int, length: int, server: int) -> None:
+def test_garbage_is_a_row_or_none(data: bytes, mark: int, length: int, server: int) -> None:
     """A worker in the wrong hands knows how to add up."""
     garbage = Fields._make(LAYOUT.unpack(data))
     assert read(data) is None
