@@ -27,6 +27,7 @@ def test_the_pair_fits_and_names_localhost(certificate: Path, key: Path) -> None
     names = loaded.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["localhost"]
     assert [str(address) for address in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1", "::1"]
+    assert loaded.not_valid_before_utc < datetime.now(timezone.utc) - timedelta(minutes=59)
 
 
 def test_only_the_owner_may_read_the_key(certificate: Path, key: Path) -> None:
@@ -44,6 +45,13 @@ def test_a_good_pair_is_kept(certificate: Path, key: Path) -> None:
 def test_a_broken_certificate_is_replaced(certificate: Path, key: Path) -> None:
     certificate.write_text("nothing")
     key.write_text("nothing")
+    ensure_certificate(certificate, key)
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+
+
+def test_a_pair_without_its_key_is_replaced(certificate: Path, key: Path) -> None:
+    ensure_certificate(certificate, key)
+    key.unlink()
     ensure_certificate(certificate, key)
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
 

@@ -88,6 +88,14 @@ def test_new_mail_is_announced_to_a_selected_session(client: imaplib.IMAP4, mail
     assert client.untagged_responses["EXISTS"][-1] == b"4"
 
 
+def test_what_another_session_has_removed_is_there_until_the_folder_is_selected_again(
+    client: imaplib.IMAP4, mailbox: Mailbox, reactor: Any
+) -> None:
+    blockingCallFromThread(reactor, mailbox.remove, mailbox.messages[0])
+    assert client.fetch("3", "(UID)")[1] == [b"3 (UID 3)"]
+    assert client.select()[1] == [b"2"]
+
+
 def test_append_adds_a_message(client: imaplib.IMAP4, mailbox: Mailbox) -> None:
     content = b"Subject: appended\r\n\r\nText\r\n"
     client.append("INBOX", r"(\Seen)", "", content)

@@ -55,6 +55,15 @@ def test_quit_removes_what_was_deleted(port: int, mailbox: Mailbox) -> None:
     assert [message.uid for message in mailbox.messages] == [2, 3]
 
 
+def test_rset_brings_back_what_was_deleted(port: int, mailbox: Mailbox) -> None:
+    client = log_in(port)
+    client.dele(1)
+    client.rset()
+    client.retr(1)
+    client.quit()
+    assert [message.uid for message in mailbox.messages] == [1, 2, 3]
+
+
 def test_a_deleted_message_is_gone_for_the_session(client: poplib.POP3) -> None:
     client.dele(1)
     with pytest.raises(poplib.error_proto):

@@ -35,6 +35,17 @@ def test_xclient_changes_the_client_and_starts_anew(client: smtplib.SMTP, mailbo
     assert mailbox.messages[-1].content.startswith(b"Received: from other.example.com ([192.0.2.1]) (login demo)\r\n")
 
 
+def test_xclient_ends_a_transaction(client: smtplib.SMTP) -> None:
+    client.ehlo()
+    client.mail("a@example.com")
+    client.rcpt("anyone@example.com")
+    assert client.docmd("XCLIENT", "ADDR=192.0.2.1")[0] == 220
+    client.rcpt("anyone@example.com")
+    assert client.docmd("DATA")[0] == 503
+    client.mail("a@example.com")
+    assert client.docmd("DATA")[0] == 503
+
+
 @pytest.mark.parametrize("attributes", ["", "ADDR", "ADDR=", "COLOUR=red"])
 def test_bad_xclient_is_refused(client: smtplib.SMTP, attributes: str) -> None:
     client.ehlo()

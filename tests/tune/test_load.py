@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
@@ -34,9 +35,11 @@ def loading(kind: Kind, ports: Ports) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
 @pytest.mark.parametrize("kind", [Kind.LOGINS, Kind.RELAYED_BYTES])
 def test_what_is_done_is_told_per_second(kind: Kind, ports: Ports) -> None:
     with loading(kind, ports) as (ours, theirs):
+        began = time.monotonic()
         ours.write(b"go\n")
         ours.flush()
         assert float(theirs.readline()) > 0
+        assert time.monotonic() - began >= 0.05
 
 
 def test_the_auth_service_sends_everybody_to_the_backend(ports: Ports) -> None:
