@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import gc
+
 import pytest
 
+from mailworker.config.drafts import Scope
 from mailworker.errors import ConfigError
 from tests.config.conftest import Load
 
@@ -97,3 +100,20 @@ def test_servers_with_equal_settings_of_tls_share_them(load_text: Load) -> None:
     first, equal, other = load_text(f"events {{}} mail {{ {mail} {blocks} }}").servers
     assert first.ssl is equal.ssl is not None
     assert first.ssl != other.ssl
+
+
+def test_what_was_read_is_freed_without_the_collector(load_text: Load) -> None:
+    """A reload of thousands of servers would keep its drafts until the collector looked at all objects."""
+
+    def scopes() -> int:
+        return sum(isinstance(each, Scope) for each in gc.get_objects())
+
+    gc.collect()
+    before = scopes()
+    gc.disable()
+    try:
+        servers = "server { listen 1; protocol imap; } server { listen 2; protocol pop3; }"
+        settings = load_text(f"events {{ }} mail {{ auth_http 127.0.0.1:9; {servers} }}")
+        assert (len(settings.servers), scopes()) == (2, before)
+    finally:
+        gc.enable()
