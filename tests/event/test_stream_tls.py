@@ -16,8 +16,11 @@ from mailworker.tls.connection import TlsConnection
 from mailworker.tls.context import TlsContext
 from mailworker.tls.virtual_servers import ChoosingConnection
 from tests.event.bench import Bench, anonymous_client, secure, thread
+from tests.support.certificates import Certificate
 from tests.support.patience import PATIENCE
 from tests.support.peer import Peer
+from tests.support.settings import ssl_settings
+from tests.tls.servers import door_to
 
 _BULK = os.urandom(1 << 20)
 _LINGER_NOT = struct.pack("ii", 1, 0)
@@ -26,14 +29,19 @@ _LINGER_NOT = struct.pack("ii", 1, 0)
 Ends = tuple[SocketStream, socket.socket]
 
 
+@pytest.mark.parametrize("chooses", [False, True])
 @pytest.mark.parametrize("more", [False, True])
-def test_talks_to_a_client(bench: Bench, ends: Ends, context: TlsContext, more: bool) -> None:
+def test_talks_to_a_client(
+    bench: Bench, ends: Ends, context: TlsContext, certificate: Certificate, more: bool, chooses: bool
+) -> None:
+    """If the client `chooses` a server by its name, OpenSSL's connection is another one then, and the first is gone."""
     stream, connected = ends
     received: list[bytes] = []
+    servers = {name: TlsContext.build(ssl_settings(certificate), b"imap") for name in ("a.example", "mail.example.com")}
 
     async def server() -> None:
         assert stream.tls is None
-        await stream.start_tls(context, more=more)
+        await stream.start_tls(door_to(servers).selection() if chooses else context, more=more)
         assert stream.tls is not None
         assert stream.tls.protocol == "TLSv1.3"
         await stream.write(b"welcome")
