@@ -72,7 +72,9 @@ class CountingPoller:
 
 
 class Bench:
-    """`loop` lives for one `run`. `bugs` is what `on_bug` was told; `closed` how many of its streams were closed.
+    """`loop` lives for one `run`. `bugs` is what `on_bug` was told and nobody took; the fixture refuses any.
+
+    `closed` is how many of its streams were closed.
 
     What it makes is of one implementation of the event core.
     """
@@ -120,6 +122,12 @@ class Bench:
         if self._running:
             self.loop.run()
         self.loop.cancel_deadline(guard)
+
+    def take_bugs(self) -> list[Exception]:
+        """The bugs that a test expects."""
+        bugs = [*self.bugs]
+        self.bugs.clear()
+        return bugs
 
     def close(self) -> None:
         for stream in self._streams:

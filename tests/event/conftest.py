@@ -97,6 +97,7 @@ def bench(poller: Poller, implementation: Implementation, resources: ExitStack) 
     bench = Bench(poller, implementation)
     yield bench
     bench.close()
+    assert not bench.bugs
 
 
 @pytest.fixture

@@ -108,7 +108,6 @@ def test_a_stream_can_be_used_while_it_connects(
         peer.close()
 
     bench.run(client())
-    assert not bench.bugs
     assert received == [b"welcome", b"hello"][first == "write" :]
     assert connections.in_use == 0
 

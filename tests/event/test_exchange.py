@@ -177,7 +177,6 @@ def test_a_deadline_ends_the_step_at_hand(bench: Bench, pair: Pair, said: bytes,
             await stream.exchange(4096, (GREETED, LAST))
 
     bench.run(ask())
-    assert not bench.bugs
     assert stream.step == step
 
 
@@ -261,7 +260,6 @@ def test_commands_of_a_round_are_sent_after_all_that_was_ready(bench: Bench, res
         assert peer.recv(100) == b"QUIT\r\n"
         peer.send(b"221 bye\r\n")
     bench.run()
-    assert not bench.bugs
 
 
 def test_a_command_that_finds_no_room_is_not_put_off_again(bench: Bench, pair: Pair) -> None:
@@ -297,4 +295,3 @@ def test_what_was_put_off_is_not_sent_by_a_session_that_has_ended(bench: Bench, 
     pair[1].setblocking(False)
     with pytest.raises(BlockingIOError) if end == "interrupted" else nullcontext():
         assert pair[1].recv(100) == b""
-    assert not bench.bugs

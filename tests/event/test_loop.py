@@ -89,7 +89,7 @@ def test_a_bug_of_a_late_handler_costs_no_other_its_turn(bench: Bench) -> None:
     loop.late.extend([Watcher(fail), late])
     loop.run()
     assert late.masks == [0]
-    assert [type(bug) for bug in bench.bugs] == [ZeroDivisionError]
+    assert [type(bug) for bug in bench.take_bugs()] == [ZeroDivisionError]
 
 
 def test_late_handlers_wait_for_a_few_others_alone(poller: Poller, implementation: Implementation) -> None:

@@ -111,7 +111,6 @@ def test_both_sides_may_talk_at_once(bench: Bench, resources: ExitStack) -> None
         await talk(theirs)
 
     bench.run(first(), second())
-    assert not bench.bugs
     assert received == [_BULK]
 
 
@@ -137,7 +136,6 @@ def test_what_a_stream_has_done_is_not_waited_for_again(bench: Bench, pair: Pair
             await doing
 
     bench.run(coroutine())
-    assert not bench.bugs
 
 
 @pytest.mark.parametrize("action", ["read", "peek"])
@@ -208,7 +206,6 @@ def test_a_peer_that_trickles_does_not_move_the_deadline(bench: Bench, pair: Pai
                 await sleep(0.001)
 
     bench.run(reader(), trickle())
-    assert not bench.bugs
     assert deadline <= bench.loop.now < deadline + PATIENCE
 
 
@@ -328,7 +325,6 @@ def test_a_refused_registration_is_a_lost_connection(bench: Bench, pair: Pair) -
     bench.run(session())
     assert [loss.errno for loss in losses] == [errno.ENOSPC]
     assert received == [b"x"]
-    assert not bench.bugs
 
 
 def test_wakes_for_its_own_descriptor_only(bench: Bench, pair: Pair, resources: ExitStack) -> None:
