@@ -50,10 +50,15 @@ def test_two_versions_have_no_more_time_than_one(lookups: ResolverBench) -> None
 def test_a_server_that_does_not_understand_has_not_answered(lookups: ResolverBench, rcode: str) -> None:
     server = lookups.server({f"{PTR} PTR": code(rcode)})
     with pytest.raises(NotResolved, match="timed out"):
-        lookups.host_name(lookups.resolver(server, timeout=TIMEOUT))
+        lookups.host_name(lookups.resolver(server, timeout=5 * TIMEOUT))
     text = {"FORMERR": "1: Format error", "NOTAUTH": "9: Unknown error"}[rcode]
-    assert lookups.log.lines == [f"[error] DNS error ({text}), query id:{asked.id}" for asked in server.asked]
-    assert 1 <= len(server.asked) <= 2
+    assert_told(lookups, [f"[error] DNS error ({text}), query id:{asked.id}" for asked in server.asked])
+
+
+def assert_told(lookups: ResolverBench, lines: list[str]) -> None:
+    """A line for each question was logged, if its answer was not too late."""
+    assert lookups.log.lines == [line for line in lines if line in lookups.log.lines]
+    assert 1 <= len(lookups.log.lines) <= len(lines) <= 2
 
 
 def test_servers_take_turns(lookups: ResolverBench) -> None:
@@ -262,6 +267,4 @@ def test_tcp_that_does_not_help_is_given_up(lookups: ResolverBench, answer: Answ
     with pytest.raises(NotResolved, match="timed out"):
         lookups.addresses(lookups.resolver(server, timeout=5 * TIMEOUT))
     asked = [asked for asked in server.asked if asked.transport == "tcp"]
-    lines = [line.format(id=query.id, server=server.address) for query in asked]
-    assert lookups.log.lines == [each for each in lines if each in lookups.log.lines]  # an answer may be too late
-    assert 1 <= len(lookups.log.lines) <= len(asked) <= 2
+    assert_told(lookups, [line.format(id=query.id, server=server.address) for query in asked])
