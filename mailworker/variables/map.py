@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
-from mailworker.variables.facts import Evaluate, Facts, Render
+from mailworker.variables.facts import Evaluate, Facts
 from mailworker.variables.host_table import HostTable
 from mailworker.variables.regex import Captures, Regex
 from mailworker.variables.template import Name, Template
@@ -14,6 +14,8 @@ from mailworker.variables.variables import Variables
 
 Value = bytes | Template
 """A text, or a Template if it contains variables."""
+
+_Captured = Callable[[Facts, Captures], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,38 +83,20 @@ class Map:
         return decide
 
 
-def _captured(value: Value, regex: Regex, variables: Variables) -> Callable[[Facts, Captures], bytes]:
+def _captured(value: Value, regex: Regex, variables: Variables) -> _Captured:
     """The value for a regular expression, which may contain its captures: they are valid only during the lookup."""
     if isinstance(value, bytes):
         return lambda facts, captures: value
-    names = {str(number): number for number in range(1, 10)} | regex.groups
-    pieces: list[bytes | int | Render] = [_piece(part, names, variables, value.where) for part in value.parts]
-
-    def render(facts: Facts, captures: Captures) -> bytes:
-        return b"".join(
-            [
-                piece
-                if isinstance(piece, bytes)
-                else _taken(captures, piece)
-                if isinstance(piece, int)
-                else piece(facts)
-                for piece in pieces
-            ]
-        )
-
-    return render
+    groups = {str(number): number for number in range(1, 10)} | regex.groups
+    pieces = [_piece(part, groups, variables, value.where) for part in value.parts]
+    return lambda facts, captures: b"".join([piece(facts, captures) for piece in pieces])
 
 
-def _piece(
-    part: bytes | Name, groups: Mapping[str, int], variables: Variables, where: str | None
-) -> bytes | int | Render:
+def _piece(part: bytes | Name, groups: Mapping[str, int], variables: Variables, where: str | None) -> _Captured:
     if isinstance(part, bytes):
-        return part
+        return lambda facts, captures: part
     if part.name in groups:
-        return groups[part.name]
-    return variables.bind(Template((part,), where))
-
-
-def _taken(captures: Captures, number: int) -> bytes:
-    """The text of a capture; empty if there is no such group, as in nginx."""
-    return (captures[number] or b"") if number < len(captures) else b""
+        number = groups[part.name]  # as in nginx, a group that the expression does not have is empty
+        return lambda facts, captures: (captures[number] or b"") if number < len(captures) else b""
+    render = variables.bind(Template((part,), where))
+    return lambda facts, captures: render(facts)
