@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 
 from mailworker.errors import MailworkerError, escape
@@ -147,13 +147,11 @@ def _network(word: str) -> IPv4Network | IPv6Network | str:
 
 
 def _is_address(text: str) -> bool:
-    for kind in (IPv4Address, IPv6Address):
-        try:
-            kind(text)
-        except AddressValueError:
-            continue
-        return "%" not in text
-    return False
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return "%" not in text
 
 
 # The fields of a PasswdRow, with the functions that read their values.
