@@ -328,7 +328,7 @@ class LimitedSide(WatchedSide):
     def close(self) -> None:
         """See `Side`."""
         super().close()
-        self._allow = _nothing
+        self._allow = lambda _: 0
 
     def resume(self, allowance: int, /) -> None:
         """Go on, and read up to `allowance` bytes."""
@@ -348,10 +348,6 @@ class LimitedSide(WatchedSide):
         if data is not None:
             self._allowance -= len(data)
         return data
-
-
-def _nothing(_: Side) -> int:
-    return 0
 
 
 def _note(side: Side, other: Side) -> None:

@@ -154,7 +154,8 @@ class Rows(_Writing):
 
     def ask(self, row: int, name: bytes, now: float, /) -> None:
         """A login with user `name` is being checked."""
-        self._change(row, mark=State.AUTH, active=int(now), **_named(name))
+        length, kept = keep(name)
+        self._change(row, mark=State.AUTH, active=int(now), length=length, name=kept)
 
     def dial(self, row: int, address: object, now: float, /) -> None:
         """Connecting to a backend: an InetAddress, a UnixAddress, or None if it is not known yet."""
@@ -177,11 +178,6 @@ class Rows(_Writing):
 
     def _leave_out(self, more: int) -> None:
         self._head[UNLISTED] = (self._head[UNLISTED] + more) & _WRAP
-
-
-def _named(name: bytes) -> dict[str, Any]:
-    length, kept = keep(name)
-    return {"length": length, "name": kept}
 
 
 def _packed(address: object) -> tuple[bytes, int]:

@@ -10,7 +10,7 @@ from mailworker.log.log import Log
 from mailworker.log.losses import Losses
 from mailworker.log.patterns import PatternWriter
 from mailworker.log.sinks import FileSink
-from mailworker.log.writing import Appender, FileWriter, SyslogWriter, Writer
+from mailworker.log.writing import FileWriter, SyslogWriter, Writer
 from mailworker.model import After, Level
 
 
@@ -28,7 +28,7 @@ class Destinations:
         self._losses: list[Losses] = []
         self._waiting: dict[Writer, None] = {}  # writers that have taken lines since the last pause
         self._writers = [self._writer(destination, files, log, after) for destination in settings]
-        self._appenders = [_appender(writer) for writer in self._writers]
+        self._appenders = [each.appender if isinstance(each, FileWriter) else None for each in self._writers]
         self.direct = tuple(None if each is None else each.direct for each in self._appenders)
 
     def __len__(self) -> int:
@@ -89,7 +89,3 @@ class Destinations:
         if isinstance(destination, AccessLogPattern):
             return PatternWriter(destination, losses)
         return SyslogWriter(destination, losses)
-
-
-def _appender(writer: Writer) -> Appender | None:
-    return writer.appender if isinstance(writer, FileWriter) else None

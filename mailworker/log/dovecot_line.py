@@ -34,7 +34,7 @@ def dovecot_line(dated: bool) -> Render:
 
 def _line(facts: Facts) -> bytes:
     service = _SERVICES.get(facts.protocol) or b"%b-login" % facts.protocol.encode()
-    user = _NOT_PLAIN.sub(_escape, facts.remote_user or b"")
+    user = _NOT_PLAIN.sub(lambda match: b"\\x%02X" % match[0][0], facts.remote_user or b"")
     method = b"" if facts.method is None else b" method=%b," % _METHODS[facts.method]
     local = facts.local
     return b"%b: %b: user=<%b>,%b rip=%b, lip=%b%b, session=<%b>\n" % (
@@ -60,7 +60,3 @@ def _message(facts: Facts) -> bytes:
     if not facts.attempts:
         return b"Aborted login (no auth attempts in %d secs)" % facts.seconds
     return b"Disconnected: %b" % ("" if facts.reason is None else facts.reason.word).encode()
-
-
-def _escape(match: re.Match[bytes]) -> bytes:
-    return b"\\x%02X" % match[0][0]

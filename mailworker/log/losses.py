@@ -72,7 +72,7 @@ class Losses:
         self._quiet = False
         self._reason = ""
         self._unreported = 0
-        self.count: Callable[[int], object] = _nobody
+        self.count: Callable[[int], object] = lambda lines: None
         self.total = 0
 
     def add(self, lines: int, reason: str) -> None:
@@ -102,7 +102,3 @@ class Losses:
 
 def _lost(reason: str, lines: int) -> str:
     return f"{reason}, {counted(lines, 'line')} lost"
-
-
-def _nobody(lines: int) -> None:
-    """Do nothing: no counter is kept of lost lines."""

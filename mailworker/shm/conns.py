@@ -48,13 +48,9 @@ class Conns(Shared):
         return -(-self._places * WORD // _PAGE) * _PAGE
 
     def table(self) -> ConnTable:
-        """The table for this process."""
-        return ConnTable(self._memory, self._secret, self._own if self._row is None else self._journal(self._row))
-
-    @property
-    def _own(self) -> bytearray:
-        """A private journal: if this process is killed, its connections remain counted."""
-        return bytearray(self._places * WORD)
+        """The table for this process. If it has no row and is killed, its connections remain counted."""
+        journal = bytearray(self._places * WORD) if self._row is None else self._journal(self._row)
+        return ConnTable(self._memory, self._secret, journal)
 
     def claim(self, row: int) -> None:
         """See Shared."""

@@ -102,22 +102,18 @@ def _faults(found: _Findings, server_name: bytes | None) -> Iterator[str]:
     if server_name is None:
         return
     yield from found.of_chain
-    name = server_name.decode("latin-1")
+    name, host = server_name.decode("latin-1"), socket.gethostname().lower()  # the default of `server_name`
     if not found.names:
         yield "has no subject alternative name"
     elif not any(_matches(pattern, name) for pattern in found.names):
-        hint = ', the name of this host: set the one that clients use by "server_name"' if name == _host() else ""
+        hint = ', the name of this host: set the one that clients use by "server_name"' if name == host else ""
         yield f'does not name the server "{escape(server_name)}"{hint}'
-
-
-def _host() -> str:
-    """The default of `server_name`."""
-    return socket.gethostname().lower()
 
 
 def _faults_of_chain(chain: list[x509.Certificate], roots: crypto.X509Store) -> Iterator[str]:
     if _lacks_issuer(chain, roots):
-        yield f'has no complete chain: its issuer "{_name(chain[-1].issuer)}" is neither in the file nor a known root'
+        issuer = escape(chain[-1].issuer.rfc4514_string())
+        yield f'has no complete chain: its issuer "{issuer}" is neither in the file nor a known root'
 
 
 def _faults_of_leaf(leaf: x509.Certificate, now: datetime) -> Iterator[str]:
@@ -185,7 +181,3 @@ def _matches(pattern: str, name: str) -> bool:
     if pattern.startswith("*."):
         return name.partition(".")[2] == pattern[2:]
     return pattern == name
-
-
-def _name(name: x509.Name) -> str:
-    return escape(name.rfc4514_string())

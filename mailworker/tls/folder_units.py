@@ -88,7 +88,7 @@ def _above(path: str) -> Iterator[str]:
 def _by_stem(folder: str, files: Sequence[File]) -> dict[str, tuple[File, ...]]:
     stems: dict[str, list[File]] = {}
     for file in files:
-        stems.setdefault(_stem(file), []).append(file)
+        stems.setdefault(file.path.rpartition("/")[2].rpartition(".")[0], []).append(file)
     alone = [members[0] for members in stems.values() if len(members) == 1 and not members[0].path.endswith(".pem")]
     found = {f"{folder}/{stem}": tuple(members) for stem, members in stems.items() if members[0] not in alone}
     if alone:
@@ -102,10 +102,6 @@ def wanted(names: list[str]) -> list[str]:
     if "fullchain" not in roles:
         return names
     return [name for name, role in zip(names, roles, strict=True) if role not in _SPARE]
-
-
-def _stem(file: File) -> str:
-    return file.path.rpartition("/")[2].rpartition(".")[0]
 
 
 def _role(name: str) -> str:

@@ -79,13 +79,9 @@ def _json_character(match: re.Match[bytes]) -> bytes:
     return _JSON_SHORT.get(character) or _JSON[character[0]]
 
 
-def _unchanged(value: bytes) -> bytes:
-    return value
-
-
 DEFAULT: Final = Escape(default, b"-")
 JSON: Final = Escape(json, b"")
-NONE: Final = Escape(_unchanged, b"")
+NONE: Final = Escape(bytes, b"")
 
 ESCAPES: Final = {"default": DEFAULT, "json": JSON, "none": NONE}
 """The forms of output by the words of `escape=`."""

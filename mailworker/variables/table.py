@@ -94,10 +94,6 @@ def _domain(facts: Facts) -> bytes | None:
 _METHODS: Final = {method: names.directive.encode() for method, names in METHOD_NAMES.items()}
 
 
-def _method(facts: Facts) -> bytes | None:
-    return None if facts.method is None else _METHODS[facts.method]
-
-
 def _client_id(field: str) -> Evaluate:
     """The value of a field of an IMAP client's ID; "_" matches all characters that variable names cannot have."""
 
@@ -253,7 +249,7 @@ TABLE: Final[Mapping[str, Evaluate]] = {
     "remote_user_local": _local_part,
     "remote_user_domain": _domain,
     "auth_user": lambda facts: facts.auth_user,
-    "auth_method": _method,
+    "auth_method": lambda facts: None if facts.method is None else _METHODS[facts.method],
     "auth_attempts": lambda facts: b"%d" % facts.attempts,
     "starttls": lambda facts: b"on" if facts.starttls else b"",
     "smtp_helo": lambda facts: facts.helo or None,

@@ -30,16 +30,13 @@ def read(texts: Iterable[bytes], literals: Iterable[bytes] = ()) -> Fields | Non
     text = _LITERAL.join(texts)
     if _PARAMETERS.fullmatch(text) is None:
         return None
+    pairs = (match.groups() for match in _PAIR.finditer(text))
     rest = iter(literals)
 
     def value(string: bytes) -> bytes:
         return next(rest, string) if string == _MARK else unescaped(string)
 
-    return tuple((value(name), None if string is None else value(string)) for name, string in _pairs(text))
-
-
-def _pairs(text: bytes) -> Iterable[tuple[bytes, bytes | None]]:
-    return ((match[1], match[2]) for match in _PAIR.finditer(text))
+    return tuple((value(name), None if string is None else value(string)) for name, string in pairs)
 
 
 def write(fields: Fields) -> bytes:
