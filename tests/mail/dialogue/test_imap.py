@@ -228,18 +228,11 @@ CAPABILITIES = [
 ]
 
 
-@pytest.mark.parametrize("case", COMMANDS, ids=names(COMMANDS))
-def test_commands(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    check("imap", case, monkeypatch)
+CASES = [*COMMANDS, *REFUSALS, *STARTTLS]
 
 
-@pytest.mark.parametrize("case", REFUSALS, ids=names(REFUSALS))
-def test_what_is_refused(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    check("imap", case, monkeypatch)
-
-
-@pytest.mark.parametrize("case", STARTTLS, ids=names(STARTTLS))
-def test_starttls(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("case", CASES, ids=names(CASES))
+def test_dialogues(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     check("imap", case, monkeypatch)
 
 

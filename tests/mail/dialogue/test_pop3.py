@@ -153,23 +153,11 @@ STLS = [
 ]
 
 
-@pytest.mark.parametrize("case", COMMANDS, ids=names(COMMANDS))
-def test_commands(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    check("pop3", case, monkeypatch)
+CASES = [*COMMANDS, *AFTER_USER, *REFUSALS, *STLS]
 
 
-@pytest.mark.parametrize("case", AFTER_USER, ids=names(AFTER_USER))
-def test_commands_after_user(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    check("pop3", case, monkeypatch)
-
-
-@pytest.mark.parametrize("case", REFUSALS, ids=names(REFUSALS))
-def test_what_is_refused(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    check("pop3", case, monkeypatch)
-
-
-@pytest.mark.parametrize("case", STLS, ids=names(STLS))
-def test_stls(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("case", CASES, ids=names(CASES))
+def test_dialogues(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     check("pop3", case, monkeypatch)
 
 

@@ -125,7 +125,10 @@ VERDICTS = [
 ]
 
 
-@pytest.mark.parametrize("case", [*COMMANDS, *LOGINS, *STARTTLS], ids=names([*COMMANDS, *LOGINS, *STARTTLS]))
+CASES = [*COMMANDS, *LOGINS, *STARTTLS]
+
+
+@pytest.mark.parametrize("case", CASES, ids=names(CASES))
 def test_dialogues(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     check("sieve", case, monkeypatch)
 

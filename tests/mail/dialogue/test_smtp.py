@@ -226,23 +226,11 @@ STARTTLS = [
 ]
 
 
-@pytest.mark.parametrize("case", COMMANDS, ids=names(COMMANDS))
-def test_commands(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    check("smtp", case, monkeypatch)
+CASES = [*COMMANDS, *REFUSALS, *MAILS, *STARTTLS]
 
 
-@pytest.mark.parametrize("case", REFUSALS, ids=names(REFUSALS))
-def test_what_is_refused(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    check("smtp", case, monkeypatch)
-
-
-@pytest.mark.parametrize("case", MAILS, ids=names(MAILS))
-def test_mail_without_authentication(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    check("smtp", case, monkeypatch)
-
-
-@pytest.mark.parametrize("case", STARTTLS, ids=names(STARTTLS))
-def test_starttls(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("case", CASES, ids=names(CASES))
+def test_dialogues(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     check("smtp", case, monkeypatch)
 
 
