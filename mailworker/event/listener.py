@@ -24,7 +24,7 @@ _GONE = (errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.ENETUNREACH, er
 _REFUSED = (errno.ENOSYS, errno.EPERM, errno.EACCES)
 
 OnAccept = Callable[[int, Address], None]
-"""Called with a connection's descriptor, which is non-blocking, and its peer's address."""
+"""Called with a connection's descriptor, which is non-blocking, and its peer's address; closes it where it fails."""
 
 
 class BoundListener:
@@ -154,7 +154,11 @@ class Listener(Timed):
             self._rest(error)
 
     def _accept_first(self, descriptor: int, peer: Address) -> None:
-        self._accepted = accepted = self._receive(self._listening)
+        try:
+            self._accepted = accepted = self._receive(self._listening)
+        except BaseException:  # such as MemoryError
+            os.close(descriptor)
+            raise
         accepted(descriptor, peer)
 
     def _may_go_on(self, failure: int) -> bool:

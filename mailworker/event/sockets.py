@@ -27,6 +27,9 @@ _PAGE_SIZE: Final = 4096
 
 _NAMELESS: Final = UnixAddress("")
 
+# socket.detach() takes memory, and a socket that is not detached closes the descriptor of others.
+_detach: Final = socket.SocketType.detach
+
 
 @contextmanager
 def borrowed(descriptor: int, family: int = socket.AF_INET6) -> Iterator[socket.socket]:
@@ -40,7 +43,7 @@ def borrowed(descriptor: int, family: int = socket.AF_INET6) -> Iterator[socket.
     try:
         yield same
     finally:
-        same.detach()
+        _detach(same)
 
 
 def _address(name: Any) -> Address:
@@ -54,11 +57,12 @@ def hand_on(listening: int, accepted: Callable[[int, Address], object]) -> int:
     """
     try:
         with borrowed(listening) as listener:
-            connection, peer = listener.accept()
+            connection, name = listener.accept()
     except OSError as error:
         return _failure(error)
     connection.setblocking(False)
-    accepted(connection.detach(), _address(peer))
+    peer = _address(name)
+    accepted(connection.detach(), peer)
     return 0
 
 

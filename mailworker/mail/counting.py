@@ -20,6 +20,7 @@ from mailworker.event.timers import Timed
 from mailworker.mail.end import USUAL, End
 from mailworker.model import METHOD_NAMES, AuthMethod
 from mailworker.shm.counters import LATEST, Counters
+from mailworker.shm.gate import Holdings
 from mailworker.tls.connection import TlsConnection
 from mailworker.variables.facts import Clock
 from mailworker.wire.auth_response import Rejected
@@ -244,7 +245,9 @@ class Counted(SessionTally):
     The words of a family are in a row: `_backend_bytes`, `_faults` and `_handshakes` are the places of the first ones.
     """
 
-    __slots__ = ("_arrived", "_backend_bytes", "_by_backend", "_common", "_faults", "_handshakes", "_moved")
+    __slots__ = (
+        "_arrived", "_backend_bytes", "_by_backend", "_common", "_dropped", "_faults", "_handshakes", "_moved",
+    )  # fmt: skip
 
     def __init__(  # noqa: PLR0913, PLR0917 - Counting makes it
         self, counters: Counters, mine: Label, judge: str, common: _Common, loop: LoopState, alarm: Alarm
@@ -261,6 +264,7 @@ class Counted(SessionTally):
         self._faults = place("handshake_failures", FAULTS[0])
         self._handshakes = place("handshakes", VERSIONS[0], "no")
         ended = place("ended", _ENDS[0].word)
+        self._dropped = ended + End.BUG.number
         places = Places(
             accepted=place("accepted"),
             logins=place("logins"),
@@ -282,6 +286,10 @@ class Counted(SessionTally):
         """Count a client that has asked for another server and continues there."""
         self.add(self._moved)
         there.add(there._arrived)
+
+    def drop(self) -> None:
+        """Count a client that has arrived, and gets no session because of a bug or for lack of memory."""
+        self.add(self._dropped)
 
     def shake_hands(self, tls: TlsConnection, seconds: float) -> None:
         """Count a successful handshake with a client."""
@@ -323,6 +331,14 @@ class Counted(SessionTally):
         """Count a login that has failed at a backend, if `end` is one of BACKEND_FAULTS."""
         if end in self._common.backend_faults:
             self.add(self._common.backend_faults[end])
+
+
+def forget(held: Holdings | None, counted: Counted | None, guest: Guest) -> None:
+    """Uncount a guest that is dropped because of a bug, or for lack of memory."""
+    if held is not None:
+        held.end(guest)
+    if counted is not None:
+        counted.drop()
 
 
 def _by_number(places: Mapping[AuthMethod, int]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 
 from mailworker.config.listen import Listen
@@ -79,6 +80,11 @@ def by_address(serve: Callable[[Entrance, int, Address], None], entrances: Seque
     named = {entrance.name: entrance for entrance in others}
 
     def accepted(descriptor: int, peer: Address) -> None:
-        serve(named.get(str(local_address(descriptor)), default), descriptor, peer)
+        try:
+            entrance = named.get(str(local_address(descriptor)), default)
+        except BaseException:  # such as MemoryError
+            os.close(descriptor)
+            raise
+        serve(entrance, descriptor, peer)
 
     return accepted

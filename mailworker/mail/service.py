@@ -30,7 +30,7 @@ from mailworker.mail.authentication.sources import Means, login_source
 from mailworker.mail.authentication.user_file import Users
 from mailworker.mail.client.address import is_among
 from mailworker.mail.client.host import UNAVAILABLE
-from mailworker.mail.counting import Counting, Words, drop_words
+from mailworker.mail.counting import Counting, Words, drop_words, forget
 from mailworker.mail.end import End
 from mailworker.mail.entrances import by_address, new_entrance
 from mailworker.mail.facts import FactsRecord
@@ -248,12 +248,18 @@ class MailService(_Prepared):
             if self._drops is not None:
                 self._drops.add("worker_connections")
             return
+        stream = connections.stream(descriptor, CLIENT)
         if (counted := entrance.server.counted) is not None:
             counted.arrive()
         watched = self._settings.events.debug_connection
-        if watched and is_among(peer, watched):
-            entrance = entrance.verbose()
-        self._beginnings.begin(entrance, number, connections.stream(descriptor, CLIENT), peer)
+        try:
+            if watched and is_among(peer, watched):
+                entrance = entrance.verbose()
+            self._beginnings.begin(entrance, number, stream, peer)
+        except BaseException:
+            if counted is not None:
+                counted.drop()
+            raise
 
     def _accept_failed(self, error: OSError) -> None:
         self._complain(Level.CRIT, f"accept4() failed {describe(error)}")
@@ -316,12 +322,12 @@ class _Beginnings:
     `at_once`: sessions begin at accept, as `debug_connection` needs, and not with the client's first bytes.
     """
 
-    __slots__ = ("_at_once", "_connections", "_forgotten", "_lobbies", "_patterns", "_relays")
+    __slots__ = ("_at_once", "_connections", "_held", "_lobbies", "_patterns", "_relays")
 
     def __init__(self, connections: Connections, relays: Relays, held: Holdings | None, *, at_once: bool) -> None:
         self._at_once = at_once
         self._connections = connections
-        self._forgotten = None if held is None else held.end
+        self._held = held
         self._lobbies: dict[Entrance, Lobby] = {}
         self._relays = relays
         self._patterns: dict[Entrance, Session] = {}
@@ -348,7 +354,7 @@ class _Beginnings:
         lost, stopped = partial(self._begin_lost, entrance), partial(self._begin_carefully, entrance)
         left = Beginning(self._connections.loop, self._pattern(entrance), lost, server.rows is not None)
         calls = left, None if server.counted is None else server.counted.arrive, serve, checks, stopped
-        known = server.rows, server.number, self._forgotten
+        known = server.rows, server.number, partial(forget, self._held, server.counted)
         lobby = Lobby(self._connections, CLIENT, step, limit, timeout, *calls, *known)
         if entrance.listen.ssl and server.tls is not None:
             shaken = None if server.counted is None else partial(server.counted.welcome, self._connections.loop)

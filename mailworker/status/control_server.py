@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from mailworker import __version__
-from mailworker.errors import MailworkerError, Party, PeerError
+from mailworker.errors import MailworkerError, PeerError
 from mailworker.event import sockets
 from mailworker.event.loop import Loop
 from mailworker.event.stream import SocketStream
@@ -64,14 +64,13 @@ RunCommand = Callable[[str, Mapping[str, Any], Asker], Answers]
 class _Connection:
     """A connection. `busy`: a request is unanswered. `active` is the end of the last one. `asked`: there was one."""
 
-    __slots__ = ("active", "asked", "busy", "stream", "task")
+    __slots__ = ("active", "asked", "busy", "task")
 
     task: Task
 
-    def __init__(self, stream: SocketStream, now: float) -> None:
+    def __init__(self, now: float) -> None:
         self.asked = self.busy = False
         self.active = now
-        self.stream = stream
 
 
 class ControlServer(Server[_Connection]):
@@ -85,43 +84,41 @@ class ControlServer(Server[_Connection]):
 
     def close(self, done: Callable[[], None]) -> None:
         """See Server."""
-        for connection in [connection for connection in self._connections if not connection.busy]:
+        for connection in [connection for connection in self._connections.values() if not connection.busy]:
             if connection.asked:
                 connection.task.cancel()
             else:  # its request may be on its way
                 self._loop.set_deadline(connection.task, self._loop.now + GRACE)
         super().close(done)
 
-    def _accept(self, readonly: bool, descriptor: int, _peer: Address) -> None:
+    def _accept(self, stream: SocketStream, _peer: Address, readonly: bool) -> None:
         if len(self._connections) >= MOST:
             idle = min(
-                (connection for connection in self._connections if not connection.busy),
+                (connection for connection in self._connections.values() if not connection.busy),
                 key=lambda each: each.active,
                 default=None,
             )
             if idle is None:
                 with suppress(OSError):
-                    os.write(descriptor, _line({"error": "too many connections"}))
-                os.close(descriptor)
+                    os.write(stream.descriptor, _line({"error": "too many connections"}))
+                stream.close()
                 return
             idle.task.cancel()
-        asker = Asker(_user_of(descriptor), readonly)
-        connection = _Connection(
-            SocketStream(self._loop, descriptor, Party.CLIENT, lambda: self._leave(connection)), self._loop.now
-        )
-        self._connections[connection] = None
-        connection.task = Task(self._loop, self._serve(connection, asker))
+        asker = Asker(_user_of(stream.descriptor), readonly)
+        connection = _Connection(self._loop.now)
+        connection.task = Task(self._loop, self._serve(stream, connection, asker))
+        self._connections[stream] = connection
         connection.task.resume()
 
-    async def _serve(self, connection: _Connection, asker: Asker) -> None:
+    async def _serve(self, stream: SocketStream, connection: _Connection, asker: Asker) -> None:
         try:
             with suppress(PeerError):
-                await self._answer_requests(connection, asker)
+                await self._answer_requests(stream, connection, asker)
         finally:
-            connection.stream.close()
+            stream.close()
 
-    async def _answer_requests(self, connection: _Connection, asker: Asker) -> None:
-        stream, lines = connection.stream, ControlLines()
+    async def _answer_requests(self, stream: SocketStream, connection: _Connection, asker: Asker) -> None:
+        lines = ControlLines()
         await _Page(stream, self._loop).send({"mailworker": __version__, "control": VERSION})
         open_ended = True
         while open_ended:
@@ -161,7 +158,8 @@ class ControlServer(Server[_Connection]):
             raise
         except Exception as bug:
             self._on_bug(bug)
-            await page.send({"error": "a bug, see the error log"})
+            what = "not enough memory" if isinstance(bug, MemoryError) else "a bug"
+            await page.send({"error": f"{what}, see the error log"})
 
 
 class _Page:

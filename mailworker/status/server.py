@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable
@@ -9,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from mailworker.config.events import EventsSettings
 from mailworker.errors import Party, PeerError
@@ -101,7 +102,7 @@ ConnectionT = TypeVar("ConnectionT")
 class Server(ABC, Generic[ConnectionT]):
     """Serves clients of listening sockets. `on_bug` is called with unexpected exceptions.
 
-    `_connections` are the connections, the oldest first.
+    `_connections` are the connections by their streams, the oldest first.
     """
 
     __slots__ = ("_closed", "_connections", "_listeners", "_loop", "_on_bug")
@@ -111,7 +112,7 @@ class Server(ABC, Generic[ConnectionT]):
         self._listeners: list[YieldingListener] = []
         self._loop = loop
         self._on_bug = on_bug
-        self._connections: dict[ConnectionT, Any] = {}
+        self._connections: dict[SocketStream, ConnectionT] = {}
 
     def open(
         self,
@@ -140,14 +141,31 @@ class Server(ABC, Generic[ConnectionT]):
         self._end_if_idle()
 
     def _receive(self, readonly: bool, _listening: int) -> OnAccept:
-        return partial(self._accept, readonly)
+        return partial(self._take, readonly)
+
+    def _take(self, readonly: bool, descriptor: int, peer: Address) -> None:
+        """Serve a client. Without memory for that, it is disconnected."""
+        try:
+            stream = self._stream(descriptor)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        try:
+            self._accept(stream, peer, readonly)
+        except BaseException:
+            stream.close()
+            raise
+
+    def _stream(self, descriptor: int) -> SocketStream:
+        stream = SocketStream(self._loop, descriptor, Party.CLIENT, lambda: self._leave(stream))
+        return stream
 
     @abstractmethod
-    def _accept(self, readonly: bool, descriptor: int, peer: Address) -> None:
-        """Serve a client."""
+    def _accept(self, stream: SocketStream, peer: Address, readonly: bool) -> None:
+        """Add a client's connection, and begin to serve it."""
 
-    def _leave(self, connection: ConnectionT) -> None:
-        self._connections.pop(connection, None)
+    def _leave(self, stream: SocketStream) -> None:
+        self._connections.pop(stream, None)
         self._end_if_idle()
 
     def _end_if_idle(self) -> None:
@@ -156,25 +174,21 @@ class Server(ABC, Generic[ConnectionT]):
             done()
 
 
-class StatusServer(Server[object]):
+class StatusServer(Server[Task]):
     """Answers HTTP requests; all clients are readonly."""
 
     __slots__ = ("_making", "_respond")
-
-    _connections: dict[object, Task]
 
     def __init__(self, loop: Loop, respond: Respond, on_bug: Callable[[BaseException], None]) -> None:
         super().__init__(loop, on_bug)
         self._making = False  # whether a response is being made in steps
         self._respond = respond
 
-    def _accept(self, _readonly: bool, descriptor: int, peer: Address) -> None:
+    def _accept(self, stream: SocketStream, peer: Address, _readonly: bool) -> None:
         if len(self._connections) >= MOST:
             self._connections[next(iter(self._connections))].cancel()
-        key = object()
-        stream = SocketStream(self._loop, descriptor, Party.CLIENT, lambda: self._leave(key))
         stream.deadline = self._loop.now + SECONDS
-        self._connections[key] = task = Task(self._loop, self._serve(stream, peer))
+        self._connections[stream] = task = Task(self._loop, self._serve(stream, peer))
         task.resume()
 
     async def _serve(self, stream: SocketStream, peer: Address) -> None:

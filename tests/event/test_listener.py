@@ -16,6 +16,7 @@ from mailworker.event.listener import Listener, OnAccept, check_accepting
 from mailworker.event.sockets import hand_on
 from mailworker.model import Address, InetAddress
 from tests.event.bench import Bench, Watcher, no_more_descriptors, watch
+from tests.support.patience import PATIENCE
 
 
 class Door:
@@ -305,3 +306,18 @@ def test_only_a_lack_of_descriptors_that_lasts_is_told_at_the_start(
     monkeypatch.setattr("mailworker.event.listener.socket.socket", refuse)
     with pytest.raises(kind, match="Too many open files"):
         check_accepting()
+
+
+def test_a_client_whom_nothing_can_receive_is_disconnected(
+    bench: Bench, listening: socket.socket, events: EventsSettings
+) -> None:
+    def lack(_listening: int) -> OnAccept:
+        raise MemoryError
+
+    listener = Listener(bench.loop, listening.fileno(), lack, print, events)
+    listener.open()
+    with socket.create_connection(listening.getsockname(), PATIENCE) as client:
+        with pytest.raises(MemoryError):
+            listener.ready(1)
+        assert client.recv(1) == b""
+    listener.close()

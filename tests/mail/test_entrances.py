@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ from mailworker.config.listen import Listen
 from mailworker.config.server_name import ServerName
 from mailworker.log.log import Log
 from mailworker.mail.admission import new_checks
-from mailworker.mail.entrances import new_entrance
+from mailworker.mail.entrances import by_address, new_entrance
 from mailworker.mail.protocols.table import PROTOCOLS
 from mailworker.mail.record import Entrance, Sessions
 from mailworker.mail.server import Server, ServerTls
@@ -186,3 +187,19 @@ def test_in_a_lobby_by_tls_clients_hear_what_is_said_in_tls(context: TlsContext)
     assert (tls.greeting, tls.opening) == (alone.capabilities.secure_greeting, alone.capabilities.secure_opening)
     assert (clear.greeting, clear.opening) == (alone.capabilities.greeting, None)
     assert tls.opening is not None
+
+
+def test_a_client_whose_address_finds_no_memory_is_disconnected(
+    context: TlsContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lack(_descriptor: int) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("mailworker.mail.entrances.local_address", lack)
+    alone = secure(context, "imap")
+    accepted = by_address(lambda *_: None, [new_entrance(LISTEN, [alone], alone, Sessions(CLOCK))])
+    ours, theirs = socket.socketpair()
+    with theirs:
+        with pytest.raises(MemoryError):
+            accepted(ours.detach(), UnixAddress(""))
+        assert theirs.recv(1) == b""

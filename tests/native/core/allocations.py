@@ -133,6 +133,7 @@ class Site:
         self.case = case
         self.certificate = certificate
         self._limited = limited
+        self._counters: Counters | None = None
         self._client_context = ssl._create_unverified_context()
         self.bugs: list[str] = []
         self.log, self._lines = RecordedLog(), Lines()
@@ -162,7 +163,8 @@ class Site:
         service.prepare(limit_tables())
         service.enlist(claimed(self._table))
         if self._limited:
-            service.count(claimed(Counters("status", words_of_workers(service._settings.servers))))
+            self._counters = claimed(Counters("status", words_of_workers(service._settings.servers)))
+            service.count(self._counters)
             service.limit_connections(self._conns)
         service.start(self._loop, 0, 1, (), self._lines)
         return service
@@ -235,6 +237,12 @@ class Site:
             client = self._client_context.wrap_socket(client, do_handshake_on_connect=False)
         return _unblocked(client)
 
+    def _counted_clients(self) -> int:
+        """Clients that are counted as accepted and not as ended."""
+        totals = {} if self._counters is None else self._counters.read().totals
+        ended = sum(value for name, value in totals.items() if name.startswith("ended\0"))
+        return sum(value for name, value in totals.items() if name.startswith("accepted\0")) - ended
+
     def let_time_pass(self) -> None:
         """An hour: timers keep their buckets, also empty ones, until these are due."""
         self._loop.now += 3600.0
@@ -251,6 +259,7 @@ class Site:
             "rows": len([*self._table.rows()]),
             "connections of keys": sum(conns.usage()[1] for conns in self._conns.values()),
             "sessions without a row": self._table.unlisted,
+            "counted clients": self._counted_clients(),
         }
         return {name: number for name, number in found.items() if number}
 
