@@ -53,7 +53,7 @@ class MainProcess(ABC):
         self._reload_again = self._reopen_again = self._reopening_again = False
         self._reopening: Reopening | None = None
         self._rotation = Alarm(self._rotate_ticket_keys, self._expire_after)
-        self._upgrade = Upgrade(origin.inheritance)
+        self._upgrade = Upgrade(origin.inheritance, self._after)
         self._file_watch = FileWatch(self._expire_after, self._hand_out, notify)
         self._handlers: dict[Signals, Handler] = {
             **dict.fromkeys((signal.SIGTERM, signal.SIGINT), (", exiting", self._terminate)),

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from mailworker.errors import StartError
 from mailworker.log.line import describe, describe_lack
-from mailworker.model import Level
+from mailworker.model import After, Level
 from mailworker.process.cycle import Cycle
 from mailworker.process.handover import inheritance
 from mailworker.process.handover.inheritance import Inheritance
 from mailworker.process.handover.succession import Successor, kick_former, link_to_predecessor
 from mailworker.process.handover.zones import announced
+from mailworker.process.retry import Retry
 from mailworker.process.system import service_manager
 from mailworker.process.system.execution import execute
 from mailworker.process.system.identity import worker_environment
@@ -28,9 +30,10 @@ class Upgrade:
     While it runs, no third one is started, and unix sockets and the pid file's name are shared with it.
     """
 
-    __slots__ = ("_new", "_old", "_predecessor", "_successor", "_turn")
+    __slots__ = ("_after", "_new", "_old", "_predecessor", "_successor", "_turn")
 
-    def __init__(self, inherited: Inheritance) -> None:
+    def __init__(self, inherited: Inheritance, after: After) -> None:
+        self._after = after
         self._new: int | None = None
         self._predecessor = link_to_predecessor(inherited.predecessor)
         self._successor: Successor | None = None
@@ -71,7 +74,7 @@ class Upgrade:
                 self._drop_new()
                 message = f'execve() failed while executing new binary process "{binary}" {describe_lack(error)}'
                 cycle.log.write(Level.ALERT, message)
-                _rename(old_pid, pid, f'back failed after an attempt to execute new binary process "{binary}"')
+                self._restore(cycle, f'back failed after an attempt to execute new binary process "{binary}"')
             else:
                 cycle.log.write(Level.NOTICE, f"start new binary process {self._new}")
         except StartError as error:
@@ -83,12 +86,17 @@ class Upgrade:
             return False
         self._new = None
         self._drop_new()
-        failure = f'back failed after the new binary process "{sys.executable}" exited'
+        self._restore(cycle, f'back failed after the new binary process "{sys.executable}" exited')
+        return True
+
+    def _restore(self, cycle: Cycle, failure: str) -> None:
+        """Restore the pid file's name. If that fails, it is tried again, or nobody could signal this master."""
+        old, new = old_pid_file(cycle), cycle.settings.core.pid
         try:
-            _rename(old_pid_file(cycle), cycle.settings.core.pid, failure)
+            _rename(old, new, failure)
         except StartError as error:
             cycle.log.write(Level.ALERT, str(error))
-        return True
+            Retry(self._after, partial(_renamed, old, new)).now()
 
     def announce_leaving(self, manager: ServiceManager) -> None:
         """Report to the service manager that we exit, or that the new binary is the main process now."""
@@ -156,3 +164,14 @@ def _rename(old: Path, new: Path, failure: str) -> None:
         old.rename(new)
     except OSError as error:
         raise StartError(f"rename() {old} to {new} {failure} {describe(error)}") from None
+
+
+def _renamed(old: Path, new: Path) -> bool:
+    """Rename `old`; False if another try may succeed."""
+    try:
+        old.rename(new)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -320,6 +321,26 @@ def test_a_reload_has_as_many_workers_as_the_configuration_says(running: Mailwor
     running.await_workers(2, without=before)
 
 
+def test_a_pid_file_that_cannot_get_its_name_back_gets_it_later(daemon: Mailworker) -> None:
+    """Nobody could signal the master by it, nor start another binary."""
+    daemon.alerts.append("rename")
+    old, new = daemon.upgrade()
+    daemon.pid_file.unlink()
+    daemon.pid_file.mkdir()
+    os.kill(new, signal.SIGQUIT)
+    renamed = f"{daemon.old_pid_file} to {daemon.pid_file}"
+    daemon.await_line(rf"\[alert\] .* rename\(\) {renamed} back failed after .* \(21: Is a directory\)$")
+    daemon.pid_file.rmdir()
+    daemon.await_true(daemon.pid_file.exists, "the pid file's return")
+    assert daemon.pid == old
+    assert len(daemon.lines("rename")) == 1
+    daemon.upgrade()
+
+
+def no_retry(_seconds: float, _action: Callable[[], None]) -> None:
+    raise AssertionError("nothing is to be tried again")
+
+
 def test_a_binary_that_there_is_no_memory_for_leaves_the_pid_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -332,7 +353,7 @@ def test_a_binary_that_there_is_no_memory_for_leaves_the_pid_file(
     settings, log = configuration_of(), RecordedLog()
     settings = replace(settings, core=replace(settings.core, pid=tmp_path / "pid"))
     (tmp_path / "pid").touch()
-    upgrade = Upgrade(Inheritance())
+    upgrade = Upgrade(Inheritance(), no_retry)
     upgrade.start(Cycle(settings, (), log.log))
     assert [path.name for path in tmp_path.iterdir()] == ["pid"]
     assert not upgrade.other_runs
