@@ -70,7 +70,7 @@ class Appender:
     def append(self, data: bytes, lines: int) -> None:
         """Write `data`, which has `lines` lines. When the disk is full, there is no further try in the same second."""
         if self._full_second and int(time.time()) == self._full_second:
-            self._lose(lines, OSError(errno.ENOSPC, ""))
+            self.lose(lines, OSError(errno.ENOSPC, ""))
             return
         self._write(self._rest + data, data, lines)
 
@@ -88,7 +88,7 @@ class Appender:
 
     def _fail(self, error: OSError, left: bytes, data: bytes, lines: int) -> None:
         self._full_second = int(time.time()) if error.errno == errno.ENOSPC else 0
-        self._lose(self._keep(left, data, lines), error)
+        self.lose(self._keep(left, data, lines), error)
         self.direct.held = bool(self._full_second or self._rest)
 
     def end_file(self) -> None:
@@ -112,7 +112,8 @@ class Appender:
         self._rest = left[: left.index(b"\n") + 1] if begun else b""
         return left.count(b"\n") - begun
 
-    def _lose(self, lines: int, error: OSError) -> None:
+    def lose(self, lines: int, error: OSError) -> None:
+        """Count and report lines that were not written."""
         if lines:
             self._losses.add(lines, f'write() to "{self._sink.path}" failed {describe(error)}')
 
@@ -165,13 +166,20 @@ class FileWriter:
     def _flush(self) -> None:
         if not self._lines:
             return
-        data, lines = b"".join(self._lines), len(self._lines)
-        self._lines.clear()
-        self._size = 0
-        if self._settings.gzip is not None:  # a complete gzip member, so that zcat can read the file
-            packing = zlib.compressobj(self._settings.gzip, wbits=_GZIP)
-            data = packing.compress(data) + packing.flush()
-        self._appender.append(data, lines)
+        taken, self._lines, self._size = self._lines, [], 0
+        try:
+            data = self._packed(taken)
+        except MemoryError:
+            self._appender.lose(len(taken), OSError(errno.ENOMEM, ""))
+        else:
+            self._appender.append(data, len(taken))
+
+    def _packed(self, lines: list[bytes]) -> bytes:
+        data = b"".join(lines)
+        if self._settings.gzip is None:
+            return data
+        packing = zlib.compressobj(self._settings.gzip, wbits=_GZIP)  # a complete gzip member, so that zcat can read it
+        return packing.compress(data) + packing.flush()
 
 
 class SyslogWriter:

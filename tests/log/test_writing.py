@@ -221,3 +221,23 @@ def test_a_line_behind_which_none_is_at_hand_is_written_at_once_unless_it_is_to_
     assert sink.path.read_bytes() == written
     writer.end_files()
     assert sink.path.read_bytes() == b"a\nb\n"
+
+
+def test_lines_that_there_is_no_memory_to_compress_are_counted(
+    sink: FileSink, losses: Losses, log: RecordedLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lack(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    settings = AccessLogFile(sink.path, buffer=4096, gzip=1)
+    writer = FileWriter(settings, sink, losses, lambda seconds, action: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(zlib, "compressobj", lack)
+        writer.take(b"", b"one\n")
+        writer.take(b"", b"two\n")
+        writer.end_files()
+    assert losses.total == 2
+    assert log.lines == [f'[alert] write() to "{sink.path}" failed (12: Cannot allocate memory), 2 lines lost']
+    writer.take(b"", b"three\n")
+    writer.end_files()
+    assert zlib.decompress(sink.path.read_bytes(), 31) == b"three\n"
