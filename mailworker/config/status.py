@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 from collections.abc import Iterable
@@ -20,6 +21,8 @@ from mailworker.errors import ConfigError
 from mailworker.model import Address, InetAddress
 
 DEFAULT_LISTEN: Final = InetAddress("127.0.0.1", 9143)
+# Where the host has no IPv4.
+_WITHOUT_IPV4: Final = InetAddress("::1", 9143)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +72,24 @@ class StatusZoneDraft:
     status_zone: str | None = row(Context.SERVER, ONE, Value(_take_zone), None)
 
 
+def _default_listen() -> InetAddress:
+    """Loopback's address, of IPv6 only if there is none of IPv4."""
+    try:
+        with socket.socket(socket.AF_INET) as probe:
+            probe.bind((DEFAULT_LISTEN.host, 0))
+    except OSError as error:
+        if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+            return _WITHOUT_IPV4
+    return DEFAULT_LISTEN
+
+
 def freeze(parser: Parser, taken: Iterable[Address], *, master: bool) -> StatusSettings | None:
     """The block's settings; `taken` are the addresses of mail servers. Raises ConfigError."""
     scope = served_block(parser, Context.STATUS, master=master)
     if scope is None:
         return None
     draft = merged(StatusDraft, scope)
-    listens = draft.listen or (Listen(DEFAULT_LISTEN),)
+    listens = draft.listen or (Listen(_default_listen()),)
     for listen in listens:
         if listen.address in taken:
             raise ConfigError(f'duplicate "{listen.address}" address and port pair', scope.opened_at)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import socket
 from ipaddress import ip_network
 
@@ -109,3 +111,20 @@ def test_a_zone_of_another_name_is_refused(load_server: LoadServer, name: str) -
 def test_a_zone_is_named_once(load_server: LoadServer) -> None:
     with pytest.raises(ConfigError, match='"status_zone" directive is duplicate'):
         load_server("status_zone a; status_zone b;")
+
+
+@pytest.mark.parametrize(
+    ("missing", "host"),
+    [(None, "127.0.0.1"), (errno.EADDRNOTAVAIL, "::1"), (errno.EAFNOSUPPORT, "::1"), (errno.EMFILE, "127.0.0.1")],
+)
+def test_without_ipv4_it_listens_on_loopback_of_ipv6(
+    load_text: Load, monkeypatch: pytest.MonkeyPatch, missing: int | None, host: str
+) -> None:
+    def bind(_: socket.socket, _address: object) -> None:
+        if missing is not None:
+            raise OSError(missing, os.strerror(missing))
+
+    monkeypatch.setattr(socket.socket, "bind", bind)
+    found = status(load_text, "status { }")
+    assert found is not None
+    assert [listen.address for listen in found.listens] == [InetAddress(host, 9143)]
