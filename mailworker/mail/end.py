@@ -133,8 +133,10 @@ class End(Enum):
         self.pair = pair
 
 
-USUAL: Final = frozenset({End.CLIENT_CLOSED, End.BACKEND_CLOSED, End.QUIT, End.NO_BYTES, End.CLIENT_LEFT})
-"""Ends that need no attention."""
+USUAL: Final = frozenset(
+    {End.CLIENT_CLOSED, End.BACKEND_CLOSED, End.QUIT, End.NO_BYTES, End.CLIENT_LEFT, End.SHUTDOWN, End.KICKED}
+)
+"""Ends that need no attention; an administrator himself has caused the last two."""
 
 
 class Farewell(NamedTuple):

@@ -57,9 +57,11 @@ def scene() -> Scene:
     scene = Scene()
     scene.work(0)
     scene.count(0, "accepted", *IMAP, amount=1234)
-    scene.count(0, "ended", *IMAP, "client_closed", amount=1000)
+    scene.count(0, "ended", *IMAP, "client_closed", amount=920)
     scene.count(0, "ended", *IMAP, "auth_error", amount=3)
     scene.count(0, "ended", *IMAP, "upstream_connect", amount=30)
+    for end in ("kicked", "shutdown"):  # by an administrator
+        scene.count(0, "ended", *IMAP, end, amount=40)
     scene.count(0, "bytes", *IMAP, "client_in", amount=5 << 20)
     scene.count(0, "auth", "imap", "http", "plain", "failed", amount=7)
     for version, resumed, amount in (("TLSv1.3", "no", 2), ("TLSv1.3", "yes", 3), ("TLSv1.2", "no", 4)):
