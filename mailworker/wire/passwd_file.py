@@ -70,7 +70,9 @@ def parse_line(line: bytes) -> PasswdRow | None:
     if not line or line[0] in b"#:":
         return None
     fields = line.split(b":", _EXTRA)
-    row = PasswdRow(fields[0], fields[1] if len(fields) > 1 else b"")
+    if len(fields) == 1:
+        raise BrokenLine('no ":" behind the name')
+    row = PasswdRow(fields[0], fields[1])
     for field in fields[2:_EXTRA]:
         if field:
             _refuse_extra(field)

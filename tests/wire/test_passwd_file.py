@@ -15,7 +15,6 @@ def test_what_has_no_user_is_left_out(line: bytes) -> None:
 @pytest.mark.parametrize(
     ("line", "row"),
     [
-        (b"anna", PasswdRow(b"anna", b"")),
         (b"anna:", PasswdRow(b"anna", b"")),
         (b"anna:{PLAIN}secret", PasswdRow(b"anna", b"{PLAIN}secret")),
         (b"anna:$apr1$salt$hash\r", PasswdRow(b"anna", b"$apr1$salt$hash")),
@@ -75,6 +74,12 @@ def test_a_line_that_cannot_be_followed_is_broken(extra: bytes, reason: str) -> 
     with pytest.raises(BrokenLine) as caught:
         parse_line(b"anna:{PLAIN}secret::::::" + extra)
     assert str(caught.value) == reason
+
+
+def test_of_a_line_without_a_colon_nothing_is_told_as_it_may_be_a_piece_of_a_hash() -> None:
+    with pytest.raises(BrokenLine) as caught:
+        parse_line(b"hidden")
+    assert str(caught.value) == 'no ":" behind the name'
 
 
 @pytest.mark.parametrize("colons", range(1, 6))

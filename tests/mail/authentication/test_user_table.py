@@ -58,13 +58,14 @@ def test_broken_lines_are_told_by_their_numbers_and_all_others_count() -> None:
     table, complaints = table_of(
         b"# users\nanna:{PLAIN}a\nberta:{HMAC}b\n\ncarla:{PLAIN}c::::::port=x\nanna:{PLAIN}other\n"
         + b"d" * 70000
-        + b":x\nemil:{PLAIN}e\n"
+        + b":x\nemil:{PLAIN}e\nfrida\n"
     )
     assert complaints == [
         (3, 'unknown password scheme "HMAC"'),
         (5, 'invalid port "x"'),
         (6, 'user "anna" is there already'),
         (7, "too long line"),
+        (9, 'no ":" behind the name'),
     ]
     users = {name: table.find(name) for name in (b"anna", b"berta", b"carla", b"emil")}
     assert [name for name, user in users.items() if user is not None] == [b"anna", b"emil"]
