@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import pairwise
 from operator import or_
 from typing import Final
 
@@ -35,6 +36,17 @@ class DialogueSettings:
 
 CAPABILITIES: Final = replace(WORDS, freeze=lambda _, words: tuple(map(os.fsencode, words)))
 """Words of a reply to clients."""
+
+
+def _take_lines(parser: Parser, earlier: tuple[str, ...]) -> tuple[str, ...]:
+    for name, word in pairwise(parser.words[1:]):
+        if word.isdecimal():
+            parser.warn(f'"{word}" is a capability of its own, did you mean "{name} {word}" in quotes?')
+    return WORDS.take(parser, earlier)
+
+
+CAPABILITY_LINES: Final = replace(CAPABILITIES, take=_take_lines)
+"""Lines of a reply to clients: a word with its parameters is in quotes."""
 
 
 # Short enough for a line in every protocol (RFC 5321, 4.5.3.1.5). For clients of IMAP and POP3, a "[" at the beginning

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from mailworker.config.command import ONE, ONE_OR_MORE
-from mailworker.config.dialogue import CAPABILITIES, SASL, auth_methods, greeting
+from mailworker.config.dialogue import CAPABILITY_LINES, SASL, auth_methods, greeting
 from mailworker.config.drafts import BOTH
 from mailworker.config.rows import row
 from mailworker.config.slots import size
@@ -37,7 +37,7 @@ class Pop3Draft:
     """The buffer is in bytes."""
 
     pop3_client_buffer: int = row(BOTH, ONE, size(BUFFER), _CLIENT_BUFFER)
-    pop3_capabilities: tuple[str, ...] = row(BOTH, ONE_OR_MORE, CAPABILITIES, ("TOP", "USER", "UIDL"))
+    pop3_capabilities: tuple[str, ...] = row(BOTH, ONE_OR_MORE, CAPABILITY_LINES, ("TOP", "USER", "UIDL"))
     pop3_auth: tuple[AuthMethod, ...] = row(BOTH, ONE_OR_MORE, _AUTH, (AuthMethod.PLAIN,))
     # RFC 1939, 7: for clients, text in angle brackets is the challenge of APOP.
     pop3_greeting: bytes = row(BOTH, ONE, greeting(b"+OK %b\r\n", unsuitable=b"<>"), b"POP3 ready")

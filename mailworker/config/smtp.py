@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mailworker.config.command import ONE, ONE_OR_MORE
-from mailworker.config.dialogue import CAPABILITIES, SASL, auth_methods, greeting
+from mailworker.config.dialogue import CAPABILITY_LINES, SASL, auth_methods, greeting
 from mailworker.config.drafts import BOTH
 from mailworker.config.rows import row
 from mailworker.config.slots import MILLISECONDS, size
@@ -20,7 +20,7 @@ class SmtpDraft:
     smtp_client_buffer: int = row(BOTH, ONE, size(BUFFER), PAGE)
     smtp_greeting: bytes = row(BOTH, ONE, greeting(b" %b\r\n"), b"ESMTP ready")
     smtp_greeting_delay: float = row(BOTH, ONE, MILLISECONDS, 0.0)
-    smtp_capabilities: tuple[str, ...] = row(BOTH, ONE_OR_MORE, CAPABILITIES, ())
+    smtp_capabilities: tuple[str, ...] = row(BOTH, ONE_OR_MORE, CAPABILITY_LINES, ())
     smtp_auth: tuple[AuthMethod, ...] = row(
         BOTH, ONE_OR_MORE, auth_methods(SASL | AuthMethod.NONE), (AuthMethod.PLAIN, AuthMethod.LOGIN)
     )

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from mailworker.errors import ConfigError
-from tests.config.conftest import LoadServer
+from tests.config.conftest import Load, LoadServer
 
 
 def test_defaults(load_server: LoadServer) -> None:
@@ -34,3 +34,16 @@ def test_bad_values_are_refused(load_server: LoadServer, directive: str, message
     with pytest.raises(ConfigError) as caught:
         load_server(f"protocol smtp; {directive};")
     assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("protocol", "words", "meant"),
+    [("smtp", "8BITMIME SIZE 1024", "SIZE 1024"), ("pop3", "TOP EXPIRE 60 UIDL", "EXPIRE 60")],
+)
+def test_a_parameter_without_quotes_is_warned_of(load_text: Load, protocol: str, words: str, meant: str) -> None:
+    warnings = [text for _, text in load_text(f"events {{}} mail {{ {protocol}_capabilities {words}; }}").warnings]
+    number = meant.split()[1]
+    assert [text.partition(" in /")[0] for text in warnings] == [
+        f'"{number}" is a capability of its own, did you mean "{meant}" in quotes?'
+    ]
+    assert not load_text(f'events {{}} mail {{ {protocol}_capabilities "{meant}" UIDL 8BITMIME; }}').warnings
