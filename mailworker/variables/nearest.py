@@ -13,5 +13,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The text to append to a message; empty if no known name is similar."""
     from difflib import get_close_matches  # noqa: PLC0415 - who makes no mistake needs no memory for it
 
-    near = get_close_matches(name, known, n=1, cutoff=_ALIKE)
-    return f', did you mean "{near[0]}"?' if near else ""
+    names = {each.lower(): each for each in known}
+    near = get_close_matches(name.lower(), names, n=1, cutoff=_ALIKE)
+    return f', did you mean "{names[near[0]]}"?' if near else ""

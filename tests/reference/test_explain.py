@@ -74,6 +74,8 @@ def test_variables_and_ends_are_explained(name: str, title: str) -> None:
     [
         ("proxy_timout", 'unknown directive "proxy_timout", did you mean "proxy_timeout"?'),
         ("$remote_usr", 'unknown variable "$remote_usr", did you mean "$remote_user"?'),
+        ("LISTEN", 'unknown directive "LISTEN", did you mean "listen"?'),
+        ("$IMAP_ID_name", 'unknown variable "$IMAP_ID_name", did you mean "$imap_id_NAME"?'),
         ("xyzzy", 'unknown directive "xyzzy"'),
         ("$imap_id_", 'unknown variable "$imap_id_", did you mean "$imap_id"?'),
     ],

@@ -12,6 +12,8 @@ KNOWN = ("listen", "ssl_certificate", "ssl_certificate_key", "timeout", "proxy_t
     [
         ("lisen", "listen"),
         ("Listen", "listen"),
+        ("LISTEN", "listen"),
+        ("PROXY_TIMOUT", "proxy_timeout"),
         ("ssl_certficate", "ssl_certificate"),
         ("ssl_certificate_keys", "ssl_certificate_key"),
         ("timout", "timeout"),
