@@ -202,7 +202,7 @@ def test_make_says_what_it_does_before_each_step_that_takes_long(tmp_path: Path)
     steps = subprocess.run(
         ["make", "--dry-run", "run", f"VENV={tmp_path}"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    for said, done in (("Making", "-m venv"), ("Building", "pip install"), ("Starting", "mailworker.demo")):
+    for said, done in (("Creating", "-m venv"), ("Building", "pip install"), ("Starting", "mailworker.demo")):
         step = next(number for number, line in enumerate(steps) if done in line)
         assert steps[step - 1].startswith(f"echo '{said} ")
 

@@ -283,6 +283,7 @@ def tls_proxy(
     server_certificate = authority.issue_server(f"proxy-{mode}", ecdsa_key(), ("localhost", "127.0.0.1"))
     client_certificate = authority.issue_client(f"client-{mode}", ecdsa_key(), "proxy.example.test")
     path = folder / f"proxy-{mode}"
+    path.mkdir(mode=0o755)
     values: dict[str, object] = {
         "worker_sandbox": mode.sandbox,
         "proxy_ssl": mode.proxy_ssl,

@@ -196,7 +196,7 @@ keys.rotate(1.0, 300.0)
 known, master = bytes(keys.memory), os.getpid()
 start, end = (int(number, 16) for number in re.search(
     "^([0-9a-f]+)-([0-9a-f]+) .*ticket keys", open("/proc/self/maps").read(), re.M).groups())
-descriptor = keys._publication._descriptor
+descriptor = keys._publication.descriptor
 pid = os.fork()
 if pid:
     os.waitpid(pid, 0)
