@@ -27,7 +27,7 @@ help:
 	@echo 'make run    a demo mailbox, master and workers, until Ctrl-C'
 	@echo 'make run-auth-http  the same with an HTTP service that decides about logins (auth_http)'
 	@echo 'make test   all tests'
-	@echo 'make pure   the tests of the event core and of sessions without the C of native/core and native/relay, a minute'
+	@echo 'make pure   the tests of the event core and of sessions without the C of native/ but for that of OpenSSL, a minute'
 	@echo 'make smoke  install, start, log in, reload and stop, with every Python from 3.10 that is found'
 	@echo 'make bench  measure mailworker against nginx, about fourteen minutes'
 	@echo 'make lint   check style, types, import layers, sizes and names'
