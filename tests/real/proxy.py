@@ -95,8 +95,10 @@ def running(folder: Path, configuration: str, values: dict[str, object]) -> Iter
     """A Proxy in a new folder, until the end of the `with` block."""
     folder.mkdir(mode=0o755, exist_ok=True)
     proxy = Proxy(folder, configuration, values)
-    yield proxy
-    proxy.stop()
+    try:
+        yield proxy
+    finally:
+        proxy.stop()
 
 
 def values_for(folder: Path, authority: CertificateAuthority, dovecot: Dovecot, postfix: Postfix) -> dict[str, object]:

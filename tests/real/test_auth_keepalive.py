@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.real.clients import TIMEOUT
-from tests.real.proxy import Proxy, is_oracle
+from tests.real.proxy import is_oracle, running
 from tests.support import http_module
 from tests.support.auth_service import AuthService
 from tests.support.daemon import wait_until
@@ -63,14 +63,9 @@ def web(tmp_path: Path, dovecot: Dovecot, auth_service: AuthService, backend_por
 
 
 def test_one_connection_serves_many_logins(web: Path, folder: Path, backend_ports: Ports, account: Account) -> None:
-    path = folder / "auth-keepalive"
-    path.mkdir(mode=0o755)
-    proxy = Proxy(path, CONFIGURATION, {"web": backend_ports["web"]})
-    try:
+    with running(folder / "auth-keepalive", CONFIGURATION, {"web": backend_ports["web"]}) as proxy:
         for answer in ANSWERS * 3:
             with imaplib.IMAP4(*proxy.address(answer), timeout=TIMEOUT) as client:
                 client.login(account.login, account.password)
-    finally:
-        proxy.stop()
     wait_until(lambda: len(web.read_text().splitlines()) == 9, "the last line of the log")
     assert len(set(web.read_text().splitlines())) == len(ANSWERS)
