@@ -2,7 +2,6 @@
 
 #include "core.h"
 #include "path.h"
-#include "shm.h"
 
 struct beginning {
     PyObject_HEAD

@@ -4,7 +4,6 @@
  */
 
 #include "core.h"
-#include "shm.h"
 
 #include <math.h>
 #include <unistd.h>

@@ -4,7 +4,6 @@
  */
 
 #include "core.h"
-#include "relay.h"
 
 struct engine {
     PyObject_HEAD

@@ -1,7 +1,6 @@
 /* The usual question to an auth service: methods for a class of Python, see mail/authentication/auth_http.py. */
 
 #include "core.h"
-#include "line.h"
 #include "mail.h"
 #include "path.h"
 #include "wire.h"

@@ -4,7 +4,6 @@
 #include "mail.h"
 #include "path.h"
 #include "relay.h"
-#include "shm.h"
 
 #define FIELDS(FIELD)                                                                                                  \
     FIELD(action)                                                                                                      \

@@ -1,6 +1,5 @@
 /* Both sides of a relay: how they begin, how long they may be idle, and how they are closed. See event/pair.py. */
 
-#include "shm.h"
 #include "side.h"
 
 #include <math.h>

@@ -1,8 +1,6 @@
 /* The sources of a line's values in a session; variables/source.py describes them. */
 
-#include "core.h"
 #include "mail.h"
-#include "shm.h"
 #include "source.h"
 
 #include <string.h>
